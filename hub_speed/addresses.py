@@ -1,0 +1,91 @@
+"""Where each model is: given with --endpoint or in the environment, or else started here for the time of a stage.
+
+    --endpoint teacher=https://api.openai.com      or HUB_SPEED_TEACHER_URL, with the key in HUB_SPEED_TEACHER_KEY
+    --endpoint senior=http://gpu1:8000,http://gpu2:8000#my-senior      two replicas that call the model my-senior
+
+Keys come from the environment only. OPENAI_API_KEY is used for api.openai.com and for no other address.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from hub_speed.errors import RecipeError
+from hub_speed.llm import serve
+from hub_speed.llm.dialects import Dialect
+from hub_speed.llm.endpoint import Address
+from hub_speed.recipe import Recipe
+
+MODELS = ("teacher", "junior", "senior", "revisor")
+
+
+class Addresses:
+    """The addresses of one run.
+
+    Args:
+        given: values of --endpoint.
+
+    Raises:
+        RecipeError: one of them is not NAME=URL.
+    """
+
+    def __init__(self, given: list[str]) -> None:
+        self._given = {name: os.environ[f"HUB_SPEED_{name.upper()}_URL"] for name in MODELS if _in_environment(name)}
+        for value in given:
+            name, _, url = value.partition("=")
+            if name not in MODELS or not url:
+                raise RecipeError(f"--endpoint {value}", expected=f"NAME=URL, NAME one of {', '.join(MODELS)}")
+            self._given[name] = url
+        for name, url in self._given.items():
+            for part in url.partition("#")[0].split(","):
+                if urlsplit(part).scheme not in ("http", "https") or not urlsplit(part).hostname:
+                    raise RecipeError(f"endpoint {name}: {part} is no address", expected="http://… or https://…")
+
+    @contextmanager
+    def open(self, recipe: Recipe, name: str, weights: Path | None, threads: int, log: Path) -> Iterator[Address]:
+        """The address of a model; where none was given, a server is started and stopped again.
+
+        Args:
+            recipe: the run's recipe.
+            name: of the model.
+            weights: its files, for all but the teacher.
+            threads: processor threads a started server may use.
+            log: where a started server's messages go.
+
+        Raises:
+            RecipeError: the teacher has no address.
+        """
+        teacher = name == "teacher"
+        dialect: Dialect = "chat" if teacher else "completion"
+        prompt_format = "{prompt}" if teacher else recipe.generator.prompt_format
+        known_as = recipe.teacher.model if teacher else f"speed-{name}"
+        if name in self._given:
+            urls, _, model = self._given[name].partition("#")
+            model = model or (known_as if teacher else "")
+            yield Address(name, model, tuple(urls.split(",")), dialect, prompt_format, _key(name, urls))
+        elif weights is not None:
+            replicas = min(recipe.runtime.replicas, threads)
+            with serve.embedded(weights, known_as, replicas=replicas, threads=threads, log=log) as found:
+                yield Address(name, known_as, found, dialect, prompt_format)
+        elif recipe.offline:
+            with serve.module(["hub_speed.quickstart.teacher", "--rng-seed", str(recipe.rng_seed)], name, log) as url:
+                yield Address(name, known_as, (url,), dialect, prompt_format)
+        else:
+            raise RecipeError(
+                f"recipe {recipe.name}: the {name} has no endpoint",
+                expected=f"the address of a server of {known_as}",
+                fix=f"--endpoint {name}=https://… or HUB_SPEED_{name.upper()}_URL; key in HUB_SPEED_{name.upper()}_KEY",
+            )
+
+
+def _in_environment(name: str) -> bool:
+    return bool(os.environ.get(f"HUB_SPEED_{name.upper()}_URL"))
+
+
+def _key(name: str, urls: str) -> str | None:
+    key = os.environ.get(f"HUB_SPEED_{name.upper()}_KEY")
+    if key is None and all(urlsplit(url).hostname == "api.openai.com" for url in urls.split(",")):
+        key = os.environ.get("OPENAI_API_KEY")
+    return key

@@ -1,0 +1,208 @@
+"""Cards: README.md and figures of every repository, rendered from its record and rows. No number is typed by hand."""
+
+import json
+from collections import defaultdict
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from pydantic import BaseModel
+
+from hub_speed import rows
+from hub_speed.errors import HubSpeedError
+from hub_speed.stage import Context, Stage, tag
+from hub_speed.task_types.base import words
+
+ROW_MODELS: dict[str, type[BaseModel]] = {
+    "brainstorm": rows.TaskRow,
+    "seed": rows.SeedRow,
+    "root": rows.RootRow,
+    "preference": rows.PreferenceRow,
+    "revision": rows.RevisionRow,
+    "synthesize": rows.DraftRow,
+    "revise": rows.SyntheticRow,
+    "evaluate": rows.ScoreRow,
+    "scaling": rows.ScalingRow,
+}
+
+PAPER = {"SPEED": {"calls": 45_000, "tokens": 32_000_000}, "E5-mistral": {"calls": 500_000, "tokens": 180_000_000}}
+"""Teacher calls and tokens, SPEED Table 5; brainstorming is not in them."""
+
+FIGURES = ("lineage", "yields", "loss", "lengths", "asked", "scores", "scaling")
+
+SHOWN = 300
+"""Longer texts are cut in a card's examples."""
+
+TEXTS_READ = 5000
+"""Rows that are read for the length figures."""
+
+
+def templates(kind: str) -> Path:
+    """The folder of templates: beside the package in a clone, inside it in an installed wheel."""
+    here = Path(__file__).parent
+    for folder in (here / f"{kind}_cards", here.parent / f"{kind}_cards"):
+        if folder.is_dir():
+            return folder
+    raise HubSpeedError(f"{kind}_cards: the templates are missing", fix="install hub-speed again")
+
+
+def render(stage: Stage, ctx: Context) -> None:
+    """Write README.md and figures/ into `ctx.out`."""
+    values = _values(stage, ctx)
+    values["figures"] = _figures(stage, ctx, values)
+    environment = Environment(
+        loader=FileSystemLoader(templates(stage.kind)),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"number": lambda n: f"{n:,}", "short": _short, "percent": lambda x: f"{x:.1%}"}
+    text = environment.get_template(f"{stage.noun}.md").render(values)
+    header = yaml.safe_dump(_metadata(stage, ctx), sort_keys=False, allow_unicode=True)
+    (ctx.out / "README.md").write_text(f"---\n{header}---\n\n{text}", "utf-8")
+
+
+def topics_card(count: int) -> str:
+    """The card of a published topic file."""
+    header = yaml.safe_dump(
+        {"configs": [{"config_name": "default", "data_files": "data/*.parquet"}], "tags": ["speed"]}
+    )
+    return f"---\n{header}---\n\n# Topics\n\n{count:,} topic paths, from broad to narrow, to brainstorm tasks for.\n"
+
+
+def _values(stage: Stage, ctx: Context) -> dict[str, Any]:
+    """What the templates may use."""
+    record = ctx.record
+    teacher_calls = _teacher(ctx, "calls")
+    return {
+        "stage": stage,
+        "repo": ctx.repo,
+        "org": ctx.repo.split("/")[0],
+        "tag": tag(record.fingerprint),
+        "record": asdict(record),
+        "recipe": ctx.recipe,
+        "columns": rows.columns(ROW_MODELS[stage.name]) if stage.name in ROW_MODELS else {},
+        "reasons": rows.REASONS,
+        "examples": _examples(ctx) if record.by_task_type else {},
+        "inputs": {name: str(ref) for name, ref in ctx.refs.items()},
+        "teacher_calls": teacher_calls,
+        "teacher_tokens": _teacher(ctx, "prompt_tokens") + _teacher(ctx, "completion_tokens"),
+        "paper": PAPER,
+    }
+
+
+def _teacher(ctx: Context, field: str) -> int:
+    """What the teacher took for this version and all it comes from, as the ledgers counted."""
+    own = getattr(ctx.record, field).get("teacher", 0)
+    return own + sum(node.get(field, {}).get("teacher", 0) for node in ctx.record.lineage.values())
+
+
+def _examples(ctx: Context) -> dict[str, dict[str, Any]]:
+    """The first row of every task type."""
+    found = {}
+    for task_type in ctx.record.by_task_type:
+        for row in islice(rows.read_parquet(ctx.out / "data" / task_type), 1):
+            found[task_type] = row
+    return found
+
+
+def _short(value: Any) -> str:
+    """A value as one line of a table."""
+    text = json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
+    text = " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    return text if len(text) <= SHOWN else text[:SHOWN] + " …"
+
+
+def _figures(stage: Stage, ctx: Context, values: dict[str, Any]) -> dict[str, str]:
+    """Draw what there is to draw; name → path inside the repository."""
+    from hub_speed import plots  # matplotlib takes half a second to import
+
+    record, folder = ctx.record, ctx.out / "figures"
+    drawn: dict[str, Path] = {}
+    last = f"{ctx.repo}@{tag(record.fingerprint)[4:]}"
+    inputs = [f"{ref.repo}@{ref.commit}" for ref in ctx.refs.values()]
+    drawn["lineage"] = plots.lineage(record.lineage, last, inputs, folder / "lineage.png")
+    if record.rows_in and record.by_task_type:
+        drawn["yields"] = plots.yields(record.rows_in, record.accepted, record.rejected, folder / "yields.png")
+    if record.measures.get("loss_curve"):
+        drawn["loss"] = plots.loss_curve(record.measures["loss_curve"], folder / "loss.png")
+    texts, asked = _lengths(ctx) if {"query", "positive"} <= set(values["columns"]) else ({}, {})
+    if texts:
+        drawn["lengths"] = plots.lengths(texts, folder / "lengths.png")
+    if asked:
+        drawn["asked"] = plots.asked_lengths(asked, folder / "asked.png")
+    if stage.name == "evaluate":
+        found = list(rows.read_parquet(ctx.out / "data"))
+        drawn["scores"] = plots.scores(found, folder / "scores.png")
+    if stage.name == "scaling":
+        found = list(rows.read_parquet(ctx.out / "data"))
+        drawn["scaling"] = plots.scaling(found, record.measures["fits"], folder / "scaling.png")
+    return dict.fromkeys(FIGURES, "") | {name: path.relative_to(ctx.out).as_posix() for name, path in drawn.items()}
+
+
+def _lengths(ctx: Context) -> tuple[dict[str, list[int]], dict[str, list[tuple[int, int]]]]:
+    """Words per text by task type and column; and for documents, least words asked for with words written."""
+    texts: dict[str, list[int]] = defaultdict(list)
+    asked: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for row in islice(rows.read_parquet(ctx.out / "data"), TEXTS_READ):
+        for column in ("query", "positive", "negative"):
+            if row[column]:
+                texts[f"{row['task_type']} {column}"].append(len(words(row[column])))
+        least = json.loads(row["knobs"]).get("min_words")
+        if least:
+            asked[row["task_type"]].append((int(least), len(words(row["positive"]))))
+    return texts, asked
+
+
+def _metadata(stage: Stage, ctx: Context) -> dict[str, Any]:
+    """The YAML header, as the Hub reads it."""
+    languages = [name for name in ctx.recipe.languages]
+    common = {
+        "license": ctx.record.license,
+        "language": [_CODES[name] for name in languages if name in _CODES] or ["multilingual"],
+        "tags": ["speed", "synthetic", "sentence-transformers" if stage.noun == "embedder" else "embeddings"],
+    }
+    if stage.kind == "model":
+        return common | _model_metadata(stage, ctx)
+    # The default config comes first and is what load_dataset gives without a name.
+    configs: list[dict[str, Any]] = [{"config_name": "default", "data_files": "data/**/*.parquet", "default": True}]
+    for task_type, count in ctx.record.by_task_type.items():
+        if count:
+            configs.append({"config_name": task_type, "data_files": f"data/{task_type}/*.parquet"})
+    if (ctx.out / "ledger").is_dir():
+        configs.append({"config_name": "ledger", "data_files": "ledger/*.parquet"})
+    return common | {"pretty_name": f"SPEED {stage.noun}", "configs": configs}
+
+
+def _model_metadata(stage: Stage, ctx: Context) -> dict[str, Any]:
+    data = [ref.repo for ref in ctx.refs.values() if ref.kind == "dataset"]
+    base = ctx.refs.get("base") or ctx.refs["junior"]
+    if stage.noun == "embedder":
+        return {
+            "library_name": "sentence-transformers",
+            "pipeline_tag": "sentence-similarity",
+            "base_model": base.repo,
+            "datasets": data,
+        }
+    return {
+        "library_name": "transformers",
+        "pipeline_tag": "text-generation",
+        "base_model": base.repo,
+        "datasets": data,
+    }
+
+
+_CODES = {"English": "en", "German": "de", "French": "fr", "Spanish": "es", "Italian": "it", "Portuguese": "pt"} | {
+    "Dutch": "nl",
+    "Polish": "pl",
+    "Russian": "ru",
+    "Japanese": "ja",
+    "Chinese": "zh",
+    "Arabic": "ar",
+    "Persian": "fa",
+    "Indonesian": "id",
+}

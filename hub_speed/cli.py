@@ -1,0 +1,227 @@
+"""The command line: reads flags, opens a session, prints what comes back. No logic of its own.
+
+Heavy packages are imported inside the commands, so that `hub-speed --help` answers at once.
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hub_speed.errors import HubSpeedError
+
+if TYPE_CHECKING:
+    from hub_speed.pipeline import Session
+    from hub_speed.recipe import Recipe
+
+app = typer.Typer(
+    help="Make training data for text embedders with small aligned models (SPEED), and the embedders themselves.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+hub_app = typer.Typer(help="The embedded Hub on this machine.", no_args_is_help=True)
+space_app = typer.Typer(help="The explorer Space: generate, search, look at rows.", no_args_is_help=True)
+app.add_typer(hub_app, name="hub")
+app.add_typer(space_app, name="space")
+
+RecipeArg = Annotated[str, typer.Argument(help="quickstart, speed, e5, or the path of a .yaml file")]
+OrgOpt = Annotated[str, typer.Option("--org", help="organisation or user that owns the repositories")]
+HubOpt = Annotated[str, typer.Option("--hub", help="local (embedded) or the address of a Hub")]
+SetOpt = Annotated[list[str] | None, typer.Option("--set", help="change a recipe field: section.field=value")]
+EndpointOpt = Annotated[
+    list[str] | None,
+    typer.Option("--endpoint", help="where a model is: teacher=URL, senior=URL … (URL,URL for replicas)"),
+]
+JsonOpt = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
+
+DEFAULT_ORG = "speed-demo"
+
+
+@app.command()
+def plan(
+    recipe: RecipeArg,
+    org: OrgOpt = DEFAULT_ORG,
+    hub: HubOpt = "local",
+    set_: SetOpt = None,
+    only: Annotated[str | None, typer.Option(help="only this stage and what it needs")] = None,
+) -> None:
+    """Show what would run and why, and the model calls it would take. Spends nothing."""
+    with _session(recipe, org, hub, set_, None, publish=False) as (session, loaded):
+        from hub_speed import estimate, pipeline, tables
+
+        steps = pipeline.plan(loaded, session, only)
+        topics = pipeline.count_topics(loaded, session)
+        if not topics and loaded.offline:
+            from hub_speed.quickstart import assets
+
+            topics = assets.count_topics()
+        tables.print_plan(loaded, session, steps, [estimate.stage(step.stage, loaded, topics) for step in steps])
+
+
+@app.command()
+def run(
+    recipe: RecipeArg,
+    org: OrgOpt = DEFAULT_ORG,
+    hub: HubOpt = "local",
+    set_: SetOpt = None,
+    endpoint: EndpointOpt = None,
+    only: Annotated[str | None, typer.Option(help="only this stage and what it needs")] = None,
+    from_: Annotated[str | None, typer.Option("--from", help="run this stage and all after it again")] = None,
+) -> None:
+    """Run the stages that are not finished yet; each ends as one commit and its tag on the Hub."""
+    with _session(recipe, org, hub, set_, endpoint, publish=True) as (session, loaded):
+        from hub_speed import pipeline, tables
+        from hub_speed.progress import Bars
+
+        with Bars(tables.console) as bars:
+            session.progress = bars.stage
+
+            def on_result(result: pipeline.Result) -> None:
+                bars.finish(result.stage.name)
+                tables.print_result(result)
+
+            results = pipeline.run(loaded, session, only=only, again_from=from_, on_result=on_result)
+        pipeline.write_lock(loaded, session, results, Path("recipe.lock.yaml"))
+        tables.print_run(loaded, session, results, local=hub == "local")
+
+
+@app.command()
+def show(
+    recipe: RecipeArg, org: OrgOpt = DEFAULT_ORG, hub: HubOpt = "local", set_: SetOpt = None, json: JsonOpt = False
+) -> None:
+    """Show a finished run as a table, with its scores and its lineage."""
+    with _session(recipe, org, hub, set_, None, publish=False) as (session, loaded):
+        from hub_speed import pipeline, tables
+
+        results = pipeline.finished(loaded, session)
+        if json:
+            tables.print_json(results)
+        else:
+            tables.print_run(loaded, session, results, local=hub == "local", lineage=True)
+
+
+@app.command()
+def rows(
+    repo: Annotated[str, typer.Argument(help="a dataset repository, or the work folder of a stage")],
+    hub: HubOpt = "local",
+    revision: Annotated[str, typer.Option(help="tag, branch or commit")] = "main",
+    task_type: Annotated[str | None, typer.Option(help="only rows of this task type")] = None,
+    state: Annotated[
+        str | None, typer.Option(help="look into the ledger: accepted, repaired, rejected, failed")
+    ] = None,
+    reason: Annotated[str | None, typer.Option(help="only ledger lines with this reason")] = None,
+    limit: Annotated[int, typer.Option("-n", help="how many")] = 5,
+    json: JsonOpt = False,
+) -> None:
+    """Look at rows; with --state or --reason at what became of the requests, raw text included."""
+    with open_hub(hub) as opened:
+        from hub_speed import tables
+
+        tables.print_rows(opened, repo, revision, task_type, state, reason, limit, as_json=json)
+
+
+@hub_app.command("serve")
+def hub_serve(port: Annotated[int | None, typer.Option(help="port on 127.0.0.1")] = None) -> None:
+    """Serve the embedded Hub until Ctrl-C."""
+    from hub_speed.localhub import DEFAULT_PORT, LocalHub
+
+    LocalHub(home()).serve_forever(port or DEFAULT_PORT)
+
+
+@hub_app.command("env")
+def hub_env(port: Annotated[int | None, typer.Option(help="port of `hub serve`")] = None) -> None:
+    """Print the lines that point any Hub client at the embedded Hub: eval "$(hub-speed hub env)"."""
+    import shlex
+
+    from hub_speed.localhub import DEFAULT_PORT, LocalHub
+
+    hub = LocalHub(home())
+    hub.endpoint = f"http://127.0.0.1:{port or DEFAULT_PORT}"
+    for name, value in hub.env().items():
+        typer.echo(f"export {name}={shlex.quote(value)}")
+
+
+def home() -> Path:
+    """The folder of everything this program keeps on this machine."""
+    return Path(os.environ.get("HUB_SPEED_HOME", "~/.hub_speed")).expanduser()
+
+
+@contextmanager
+def open_hub(where: str) -> Iterator[Any]:
+    """An open Hub. For the embedded one, the environment is set before any Hub client is imported."""
+    if where == "local":
+        from hub_speed.localhub import LocalHub
+
+        with LocalHub(home()) as local:
+            os.environ |= local.env() | {"HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+            from hub_speed.hub import Hub
+
+            yield Hub(str(local.endpoint))
+    else:
+        os.environ["HF_ENDPOINT"] = where.rstrip("/")
+        from hub_speed.hub import Hub
+
+        yield Hub(where.rstrip("/"))
+
+
+@contextmanager
+def _session(
+    name: str, org: str, hub: str, set_: list[str] | None, endpoints: list[str] | None, *, publish: bool
+) -> Iterator[tuple["Session", "Recipe"]]:
+    """A recipe, and a session to run it with."""
+    from hub_speed import recipe as recipes
+
+    loaded = recipes.load(name, set_)
+    stop = threading.Event()
+    with open_hub(hub) as opened, _stopping(stop):
+        from hub_speed import addresses, pipeline
+
+        session = pipeline.Session(opened, org, home(), addresses.Addresses(endpoints or []).open, stop=stop)
+        if publish and loaded.offline:
+            from hub_speed.quickstart import assets
+
+            assets.publish(opened, org)
+        yield session, pipeline.with_topics(loaded, session, publish=publish)
+
+
+@contextmanager
+def _stopping(stop: threading.Event) -> Iterator[None]:
+    """Ctrl-C and SIGTERM stop at a safe point; a second Ctrl-C stops at once."""
+
+    def on_signal(number: int, frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def main() -> None:
+    """Entry point: errors a user can act on are printed without a traceback, each with its exit code."""
+    try:
+        app()
+    except HubSpeedError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno != 28:  # ENOSPC
+            raise
+        sys.stderr.write(f"error: the disk is full\n  got       {error}\n  do        free some space and run again\n")
+        sys.exit(7)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Every error a user can meet, and the exit code it ends with.
+
+HubSpeedError            1
+├── RecipeError          2   the recipe or a flag is wrong; nothing was started
+├── EndpointError        3   a model endpoint cannot be used
+│   ├── EndpointRefused      it answered: 400, 401, 403, 404 (asking again will not help)
+│   └── EndpointDown         it did not answer, or kept failing, after every retry
+├── HubError             4   the Hub cannot be read or written
+│   └── StaleParent          somebody else committed in between
+├── StageError           5   a stage's result is not fit to publish
+├── Busy                 6   another process works on the same stage
+├── NoSpace              7   the disk is full
+└── Stopped            130   Ctrl-C or SIGTERM: what was finished is safe
+"""
+
+
+class HubSpeedError(Exception):
+    """Something a user can act on: where it happened, what was expected, what came, what to do.
+
+    Args:
+        where: the place and the fact, one line ("recipe my.yaml: senior.dpo_betta is not a field of senior").
+        expected: what would have been right.
+        got: what was found instead.
+        fix: what to do now.
+    """
+
+    exit_code = 1
+
+    def __init__(self, where: str, *, expected: str = "", got: str = "", fix: str = "") -> None:
+        self.where, self.expected, self.got, self.fix = where, expected, got, fix
+        lines = [where]
+        lines += [f"  {name:<9} {text}" for name, text in (("expected", expected), ("got", got), ("do", fix)) if text]
+        super().__init__("\n".join(lines))
+
+
+class RecipeError(HubSpeedError):
+    """A recipe or a flag is wrong; nothing was started."""
+
+    exit_code = 2
+
+
+class EndpointError(HubSpeedError):
+    """A model endpoint cannot be used."""
+
+    exit_code = 3
+
+
+class EndpointRefused(EndpointError):
+    """The endpoint answered that it will not serve this request; asking again would not help."""
+
+
+class EndpointDown(EndpointError):
+    """The endpoint did not answer, or kept failing, until the retries were used up."""
+
+
+class HubError(HubSpeedError):
+    """The Hub cannot be read or written."""
+
+    exit_code = 4
+
+
+class StaleParent(HubError):
+    """The repository's head moved between reading it and committing to it."""
+
+
+class StageError(HubSpeedError):
+    """A stage's result is not fit to publish."""
+
+    exit_code = 5
+
+
+class Busy(HubSpeedError):
+    """Another process works on the same stage."""
+
+    exit_code = 6
+
+
+class NoSpace(HubSpeedError):
+    """The disk is full."""
+
+    exit_code = 7
+
+
+class Stopped(HubSpeedError):
+    """The user stopped the run; what was finished is safe."""
+
+    exit_code = 130

@@ -1,0 +1,194 @@
+"""Asks an endpoint for many rows at once and writes what becomes of each into the ledger.
+
+Rows that the ledger already holds are skipped, so the same call goes on after a kill. Memory does not grow with the
+number of rows: at most `in_flight` are open at a time.
+"""
+
+import asyncio
+import itertools
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import uvloop
+
+from hub_speed.errors import Stopped
+from hub_speed.journal import Journal
+from hub_speed.llm.dialects import Completion, Request
+from hub_speed.llm.endpoint import Address, Endpoint, RowFailed
+from hub_speed.parse import Rejected
+from hub_speed.rows import LedgerRow
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row to be asked for; `source` is whatever the reader needs to make sense of the answer."""
+
+    id: str
+    task_type: str
+    request: Request
+    source: Any = None
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A row that was accepted: its columns, whether the answer's JSON had to be repaired, a remark for the ledger."""
+
+    row: dict[str, Any]
+    repaired: bool = False
+    note: str = ""
+
+
+Outcome = Accepted | Rejected
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How hard an endpoint is worked."""
+
+    in_flight: int
+    timeout_s: float
+    retries: int
+
+
+def generate(
+    jobs: Iterable[Job],
+    read: Callable[[Job, Completion], Outcome],
+    address: Address,
+    journal: Journal,
+    limits: Limits,
+    on_rows: Progress,
+    stop: threading.Event,
+) -> None:
+    """Ask for every job that the ledger does not hold yet.
+
+    Args:
+        jobs: what to ask for; read lazily.
+        read: turns a completion into an accepted row or the reason why not. Must not raise on bad answers.
+        address: the model.
+        journal: the open ledger.
+        limits: how hard to work the endpoint.
+        on_rows: called with the number of rows that have just ended.
+        stop: set from another thread (or a signal) to stop asking; what is in flight is dropped.
+
+    Raises:
+        EndpointRefused, EndpointDown: the endpoint cannot be used; finished rows are kept.
+        NoSpace: the ledger cannot be written.
+        Stopped: `stop` was set.
+    """
+    try:
+        uvloop.run(_generate(jobs, read, address, journal, limits, on_rows, stop))
+    except BaseExceptionGroup as group:
+        raise _first(group) from None
+
+
+async def _generate(
+    jobs: Iterable[Job],
+    read: Callable[[Job, Completion], Outcome],
+    address: Address,
+    journal: Journal,
+    limits: Limits,
+    on_rows: Progress,
+    stop: threading.Event,
+) -> None:
+    finished = journal.finished()
+    unfinished = (job for job in jobs if job.id not in finished)
+    first = next(unfinished, None)
+    if first is None:
+        return
+    todo = itertools.chain([first], unfinished)
+    writer = _Writer(journal, on_rows)
+    async with Endpoint(
+        address, in_flight=limits.in_flight, timeout_s=limits.timeout_s, retries=limits.retries
+    ) as endpoint:
+        await endpoint.probe()
+        async with asyncio.TaskGroup() as group:
+            watch = group.create_task(_watch(stop))
+            workers = [group.create_task(_work(todo, endpoint, read, writer)) for _ in range(limits.in_flight)]
+            await asyncio.gather(*workers)
+            watch.cancel()
+
+
+async def _watch(stop: threading.Event) -> None:
+    while not stop.is_set():
+        await asyncio.sleep(0.1)
+    raise Stopped("stopped", fix="finished rows are safe; run the same command to go on")
+
+
+async def _work(
+    todo: Iterator[Job], endpoint: Endpoint, read: Callable[[Job, Completion], Outcome], writer: "_Writer"
+) -> None:
+    """One worker: takes the next job once the answer to the last one is in the ledger."""
+    for job in todo:
+        try:
+            completion = await endpoint.complete(job.request)
+        except RowFailed as error:
+            await writer.add(*_entry(job, endpoint.address, None, Rejected("endpoint_error", str(error))))
+        else:
+            await writer.add(*_entry(job, endpoint.address, completion, read(job, completion)))
+
+
+def _first(group: BaseExceptionGroup) -> BaseException:
+    """The error that stopped the others."""
+    for error in group.exceptions:
+        return _first(error) if isinstance(error, BaseExceptionGroup) else error
+    raise AssertionError("an exception group is never empty")
+
+
+def _entry(
+    job: Job, address: Address, completion: Completion | None, outcome: Outcome
+) -> tuple[LedgerRow, dict[str, Any] | None]:
+    """The ledger's line for one job, with the accepted row if there is one."""
+    reason = detail = ""
+    row = None
+    if isinstance(outcome, Accepted):
+        state, row, detail = ("repaired" if outcome.repaired else "accepted"), outcome.row, outcome.note
+    else:
+        state, reason, detail = ("failed" if completion is None else "rejected"), outcome.reason, outcome.detail
+    got = completion or Completion((), (), address.model, 0, 0, attempts=0)
+    entry = LedgerRow(
+        id=job.id,
+        task_type=job.task_type,
+        state=state,
+        reason=reason,
+        detail=detail,
+        request=job.request.digest(address.model),
+        completions=list(got.texts),
+        finish_reasons=list(got.finish_reasons),
+        model=got.model,
+        prompt_tokens=got.prompt_tokens,
+        completion_tokens=got.completion_tokens,
+        attempts=got.attempts,
+        latency_s=got.latency_s,
+    )
+    return entry, row
+
+
+class _Writer:
+    """Gathers what ends within one tick of the event loop and writes it in one transaction."""
+
+    def __init__(self, journal: Journal, on_rows: Progress) -> None:
+        self._journal, self._on_rows = journal, on_rows
+        self._waiting: list[tuple[LedgerRow, dict[str, Any] | None]] = []
+        self._written: asyncio.Future[None]
+
+    async def add(self, entry: LedgerRow, row: dict[str, Any] | None) -> None:
+        """Returns once the entry is in the ledger; raises what writing it raised."""
+        if not self._waiting:
+            loop = asyncio.get_running_loop()
+            self._written = loop.create_future()
+            loop.call_soon(self._write)
+        self._waiting.append((entry, row))
+        await asyncio.shield(self._written)
+
+    def _write(self) -> None:
+        entries, self._waiting = self._waiting, []
+        try:
+            self._journal.add(entries)
+        except Exception as error:  # handed to every worker that waits for it
+            self._written.set_exception(error)
+        else:
+            self._written.set_result(None)
+            self._on_rows(len(entries))

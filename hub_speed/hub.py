@@ -1,0 +1,211 @@
+"""The Hub, as a store of pinned versions. The only module that calls `HfApi`.
+
+A publication is one commit and its tag. The commit's message ends with the tag's name, so that a run that was killed
+between the two finds its commit again and only the tag is missing.
+"""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    HfHubHTTPError,
+    HFValidationError,
+    HTTPError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from hub_speed.errors import HubError, StaleParent
+
+Kind = Literal["model", "dataset", "space"]
+
+RECORD = "speed_run.json"
+
+
+@dataclass(frozen=True)
+class Ref:
+    """One version of one repository; `commit` has 40 hex digits."""
+
+    kind: Kind
+    repo: str
+    commit: str
+
+    def __str__(self) -> str:
+        return f"{self.repo}@{self.commit[:7]}"
+
+
+class Hub:
+    """A Hugging Face Hub: huggingface.co, or an embedded one.
+
+    Args:
+        endpoint: its address.
+        private: whether repositories are created as private ones.
+    """
+
+    def __init__(self, endpoint: str, *, private: bool = False) -> None:
+        self.endpoint = endpoint
+        self._api = HfApi(endpoint=endpoint, library_name="hub_speed")
+        self._private = private
+
+    def pin(self, kind: Kind, name: str) -> Ref:
+        """`org/name` or `org/name@revision` as a pinned version.
+
+        Raises:
+            HubError: there is no such repository or revision, or the Hub does not answer.
+        """
+        repo, _, revision = name.partition("@")
+        with self._speaking(f"{kind} {name}"):
+            info = self._api.repo_info(repo, repo_type=kind, revision=revision or None)
+        return Ref(kind, repo, str(info.sha))
+
+    def find(self, kind: Kind, repo: str, tag: str) -> Ref | None:
+        """The version that carries a tag, or None. A commit that lost its tag to a kill is tagged now."""
+        with self._speaking(f"{kind} {repo}"):
+            try:
+                refs = self._api.list_repo_refs(repo, repo_type=kind)
+                for ref in refs.tags:
+                    if ref.name == tag:
+                        return Ref(kind, repo, ref.target_commit)
+                for branch in refs.branches:
+                    for commit in self._api.list_repo_commits(repo, repo_type=kind, revision=branch.name):
+                        if commit.title.endswith(f" {tag}"):
+                            self._api.create_tag(repo, tag=tag, revision=commit.commit_id, repo_type=kind)
+                            return Ref(kind, repo, commit.commit_id)
+            except RepositoryNotFoundError:
+                return None
+        return None
+
+    def head(self, kind: Kind, repo: str) -> Ref | None:
+        """The newest version on the main branch, or None when there is no such repository."""
+        with self._speaking(f"{kind} {repo}"):
+            try:
+                return Ref(kind, repo, str(self._api.repo_info(repo, repo_type=kind).sha))
+            except RepositoryNotFoundError:
+                return None
+
+    def fetch(self, ref: Ref, *patterns: str) -> Path:
+        """A folder with the files of a version (those that match `patterns`, if any are given)."""
+        with self._speaking(str(ref)):
+            return Path(
+                self._api.snapshot_download(
+                    ref.repo, repo_type=ref.kind, revision=ref.commit, allow_patterns=list(patterns) or None
+                )
+            )
+
+    def record(self, ref: Ref) -> dict[str, Any] | None:
+        """How a version was made (`speed_run.json`), or None when it was not made here."""
+        with self._speaking(str(ref)):
+            try:
+                path = self._api.hf_hub_download(ref.repo, RECORD, repo_type=ref.kind, revision=ref.commit)
+            except EntryNotFoundError:
+                return None
+        return json.loads(Path(path).read_text("utf-8"))
+
+    def publish(self, kind: Kind, repo: str, folder: Path, *, message: str, tag: str, branch: str = "main") -> Ref:
+        """Make the branch hold exactly the files of `folder`: one commit on top of the present head, then its tag.
+
+        Raises:
+            StaleParent: somebody else committed in between; nothing was published.
+            HubError: the Hub does not answer or refuses.
+        """
+        with self._speaking(f"{kind} {repo}"):
+            sdk = "gradio" if kind == "space" else None
+            self._api.create_repo(repo, repo_type=kind, exist_ok=True, private=self._private, space_sdk=sdk)
+            if branch != "main":
+                self._api.create_branch(repo, branch=branch, repo_type=kind, exist_ok=True)
+            parent = str(self._api.repo_info(repo, repo_type=kind, revision=branch).sha)
+            new = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+            old = set(self._api.list_repo_files(repo, repo_type=kind, revision=parent)) - {".gitattributes"}
+            commit = self._api.create_commit(
+                repo,
+                [
+                    *(CommitOperationAdd(name, path) for name, path in new.items()),
+                    *(CommitOperationDelete(name) for name in sorted(old - set(new))),
+                ],
+                commit_message=f"{message} {tag}",
+                repo_type=kind,
+                revision=branch,
+                parent_commit=parent,
+            )
+            if any(ref.name == tag for ref in self._api.list_repo_refs(repo, repo_type=kind).tags):
+                self._api.delete_tag(repo, tag=tag, repo_type=kind)  # made again on purpose: the tag moves on
+            self._api.create_tag(repo, tag=tag, revision=commit.oid, repo_type=kind)
+        return Ref(kind, repo, commit.oid)
+
+    def ensure(self, kind: Kind, repo: str, content: str, make: Callable[[Path], None]) -> Ref:
+        """A version with this content, published if it is not there yet.
+
+        Args:
+            kind: of the repository.
+            repo: its name.
+            content: what identifies the content; its hash names the tag.
+            make: fills a folder with the files.
+        """
+        if ref := self.find_content(kind, repo, content):
+            return ref
+        with tempfile.TemporaryDirectory() as folder:
+            make(Path(folder))
+            return self.publish(kind, repo, Path(folder), message="Publish", tag=_content_tag(content))
+
+    def find_content(self, kind: Kind, repo: str, content: str) -> Ref | None:
+        """The version with this content, or None."""
+        return self.find(kind, repo, _content_tag(content))
+
+    def collect(self, org: str, title: str, refs: list[Ref], description: str) -> str:
+        """Put repositories into a collection of the organisation; returns its slug."""
+        with self._speaking(f"collection {title} of {org}"):
+            collection = self._api.create_collection(title, namespace=org, description=description, exists_ok=True)
+            for ref in refs:
+                self._api.add_collection_item(collection.slug, ref.repo, ref.kind, exists_ok=True)
+        return collection.slug
+
+    @contextmanager
+    def _speaking(self, where: str) -> Iterator[None]:
+        """Turns what the client raises into an error that says what to do."""
+        try:
+            yield
+        except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+            raise HubError(
+                f"{where}: not found on {self.endpoint}",
+                got=_first_line(error),
+                fix="check the name; a private or gated one needs a token that may read it (hf auth login)",
+            ) from error
+        except HFValidationError as error:
+            raise HubError(f"{where}: not a repository name", got=_first_line(error)) from error
+        except HfHubHTTPError as error:
+            status = error.response.status_code if error.response is not None else 0
+            if status == 412:
+                raise StaleParent(
+                    f"{where}: somebody else committed in between",
+                    got=_first_line(error),
+                    fix="nothing was published and what was built is kept: run the same command again",
+                ) from error
+            fix = {401: "log in: hf auth login", 403: "the token may not write here", 507: "free some space"}
+            raise HubError(
+                f"{where}: {self.endpoint} answers {status}",
+                got=_first_line(error),
+                fix=fix.get(status, "what was built is kept: run the same command again"),
+            ) from error
+        except (HTTPError, ConnectionError, TimeoutError) as error:  # HTTPError: of the HTTP library the client uses
+            raise HubError(
+                f"{where}: {self.endpoint} does not answer",
+                got=f"{type(error).__name__}: {_first_line(error)}",
+                fix="what was built is kept: run the same command again when the Hub is back",
+            ) from error
+
+
+def _content_tag(content: str) -> str:
+    return f"content-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:300] if lines else type(error).__name__

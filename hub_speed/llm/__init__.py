@@ -1,0 +1,1 @@
+"""Model endpoints: the only package that opens sockets to a model server."""

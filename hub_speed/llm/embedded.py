@@ -1,0 +1,359 @@
+"""A small OpenAI-compatible server for one model on this machine, for models that are too small to need vLLM.
+
+    python -m hub_speed.llm.embedded FOLDER --name NAME [--threads 1] [--batch 96]
+
+Prints `ready PORT` and serves until its standard input is closed, so that it never outlives whoever started it.
+Routes: GET /v1/models · POST /v1/completions · POST /v1/chat/completions (with a chat template). It honours
+temperature, top_p, n, seed, stop and max_tokens; a JSON schema is refused, because it could not be enforced.
+
+Batching is continuous: prompts join a running batch as soon as there is room, rows leave it when they end. Every answer
+draws its tokens from a generator of its own, so a seed gives the same answer whatever else is in the batch (up to the
+rounding of floating-point sums).
+"""
+
+import argparse
+import asyncio
+import os
+import queue
+import sys
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from aiohttp import web
+from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+
+Json = dict[str, Any]
+
+
+class BadRequest(ValueError):
+    """The request cannot be served; the text says why."""
+
+
+@dataclass
+class Ask:
+    """One prompt to be answered `n` times."""
+
+    tokens: list[int]
+    n: int
+    temperature: float
+    top_p: float
+    max_tokens: int
+    seed: int
+    stop: tuple[str, ...]
+    answers: list["Answer"] = field(default_factory=list)
+    done: "Future[list[Answer]]" = field(default_factory=Future)
+
+
+@dataclass
+class Answer:
+    """One answer as it grows: its tokens, and the uniform draws that will choose them."""
+
+    ask: Ask
+    draws: np.ndarray
+    tokens: list[int] = field(default_factory=list)
+    finish_reason: str = ""
+
+
+class Engine:
+    """Runs the model in one thread; `submit` may be called from any.
+
+    Args:
+        model: a causal language model in eval mode.
+        tokenizer: its tokenizer.
+        batch: answers written at the same time.
+    """
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: int) -> None:
+        self.model, self.tokenizer, self.batch = model, tokenizer, batch
+        self.context = int(model.config.max_position_embeddings)
+        self._eos = _eos_ids(model, tokenizer)
+        self._pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else next(iter(self._eos))
+        self._queue: queue.SimpleQueue[Ask] = queue.SimpleQueue()
+        self._waiting: list[Ask] = []
+        # The running batch: B answers, their cache, mask_BT over its columns and the next token of each.
+        self._answers: list[Answer] = []
+        self._cache = DynamicCache()
+        self._mask_BT = torch.zeros(0, 0, dtype=torch.long)
+        self._next_B1 = torch.zeros(0, 1, dtype=torch.long)
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def submit(self, ask: Ask) -> "Future[list[Answer]]":
+        """Queue a prompt; the future holds its `n` answers."""
+        self._queue.put(ask)
+        return ask.done
+
+    @torch.inference_mode()
+    def _run(self) -> None:
+        while True:
+            self._take()
+            try:
+                self._admit()
+                if self._answers:
+                    self._step()
+            except Exception as error:  # the batch is lost; everyone who waits is told
+                for ask in {id(a.ask): a.ask for a in self._answers}.values():
+                    if not ask.done.done():
+                        ask.done.set_exception(error)
+                self._answers, self._cache = [], DynamicCache()
+
+    def _take(self) -> None:
+        """Move what was submitted into the waiting list; sleep when there is nothing to do at all."""
+        if not self._answers and not self._waiting:
+            self._waiting.append(self._queue.get())
+        while not self._queue.empty():
+            self._waiting.append(self._queue.get())
+
+    def _admit(self) -> None:
+        """Read waiting prompts and join them to the batch, once a quarter of it is free.
+
+        Reading few prompts at a time is slow; the shortest wait is traded for full batches.
+        """
+        free = self.batch - sum(not answer.finish_reason for answer in self._answers)
+        if not self._waiting or (self._answers and free * 4 < self.batch):
+            return
+        admitted: list[Ask] = []
+        while self._waiting and (not admitted or sum(a.n for a in admitted) + self._waiting[0].n <= free):
+            admitted.append(self._waiting.pop(0))
+        width = max(len(ask.tokens) for ask in admitted)
+        rows = [[self._pad] * (width - len(ask.tokens)) + ask.tokens for ask in admitted]
+        mask = torch.tensor([[0] * (width - len(ask.tokens)) + [1] * len(ask.tokens) for ask in admitted])
+        cache = DynamicCache()
+        output = self.model(
+            input_ids=torch.tensor(rows),
+            attention_mask=mask,
+            position_ids=(mask.cumsum(1) - 1).clamp(min=0),
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        answers = []
+        for ask in admitted:
+            for i in range(ask.n):
+                draws = np.random.default_rng([ask.seed, i]).random(ask.max_tokens)
+                answers.append(Answer(ask, draws))
+            ask.answers = answers[-ask.n :]
+        repeats = torch.tensor([ask.n for ask in admitted])
+        index = torch.repeat_interleave(torch.arange(len(admitted)), repeats)
+        for layer in _layers(cache):
+            layer.keys, layer.values = layer.keys[index], layer.values[index]
+        self._join(answers, cache, mask[index], self._sample(output.logits[index, -1].float(), answers))
+        self._retire()
+
+    def _join(self, answers: list[Answer], cache: DynamicCache, mask: torch.Tensor, chosen: torch.Tensor) -> None:
+        """Put new rows under the running ones; the narrower of the two is padded on the left."""
+        if self._answers:
+            width = max(mask.shape[1], self._mask_BT.shape[1])
+            for mine, theirs in zip(_layers(self._cache), _layers(cache), strict=True):
+                mine.keys = torch.cat([_widen(mine.keys, width), _widen(theirs.keys, width)])
+                mine.values = torch.cat([_widen(mine.values, width), _widen(theirs.values, width)])
+            pads = [torch.nn.functional.pad(m, (width - m.shape[1], 0)) for m in (self._mask_BT, mask)]
+            self._mask_BT = torch.cat(pads)
+            self._next_B1 = torch.cat([self._next_B1, chosen])
+        else:
+            self._cache, self._mask_BT, self._next_B1 = cache, mask, chosen
+        self._answers += answers
+
+    def _step(self) -> None:
+        """One more token for every running answer."""
+        positions = self._mask_BT.sum(1, keepdim=True)
+        self._mask_BT = torch.nn.functional.pad(self._mask_BT, (0, 1), value=1)
+        output = self.model(
+            input_ids=self._next_B1,
+            attention_mask=self._mask_BT,
+            position_ids=positions,
+            past_key_values=self._cache,
+            use_cache=True,
+        )
+        self._next_B1 = self._sample(output.logits[:, -1].float(), self._answers)
+        self._retire()
+
+    def _sample(self, logits_BV: torch.Tensor, answers: list[Answer]) -> torch.Tensor:
+        """Draw the next token of each answer, append it, and say which answers have ended. Returns tokens_B1."""
+        temperature = torch.tensor([[max(a.ask.temperature, 1e-6)] for a in answers])
+        probs_BV = (logits_BV / temperature).softmax(-1)
+        if any(a.ask.top_p < 1 for a in answers):
+            probs_BV = _nucleus(probs_BV, torch.tensor([[a.ask.top_p] for a in answers]))
+        draws = torch.tensor([[a.draws[min(len(a.tokens), len(a.draws) - 1)]] for a in answers], dtype=probs_BV.dtype)
+        cumulative = probs_BV.cumsum(-1)
+        drawn = (cumulative <= draws * cumulative[:, -1:]).sum(-1).clamp(max=probs_BV.shape[1] - 1)
+        greedy = torch.tensor([a.ask.temperature == 0 for a in answers])
+        chosen_B = torch.where(greedy, logits_BV.argmax(-1), drawn)
+        for answer, token in zip(answers, chosen_B.tolist(), strict=True):
+            self._grow(answer, token)
+        return chosen_B[:, None]
+
+    def _grow(self, answer: Answer, token: int) -> None:
+        if answer.finish_reason:
+            return
+        if token in self._eos:
+            answer.finish_reason = "stop"
+            return
+        answer.tokens.append(token)
+        ask = answer.ask
+        if ask.stop and any(s in self.tokenizer.decode(answer.tokens) for s in ask.stop):
+            answer.finish_reason = "stop"
+        elif len(answer.tokens) >= ask.max_tokens or len(ask.tokens) + len(answer.tokens) >= self.context:
+            answer.finish_reason = "length"
+
+    def _retire(self) -> None:
+        """Take ended answers out of the batch, and columns that no row uses any more."""
+        for answer in self._answers:
+            ask = answer.ask
+            if answer.finish_reason and not ask.done.done() and all(a.finish_reason for a in ask.answers):
+                ask.done.set_result(ask.answers)
+        keep = [i for i, answer in enumerate(self._answers) if not answer.finish_reason]
+        ended = len(self._answers) - len(keep)
+        if not ended or (keep and ended * 8 < len(self._answers)):
+            return  # taking rows out copies the whole cache: a few ended ones may stay for a while
+        self._answers = [self._answers[i] for i in keep]
+        index = torch.tensor(keep, dtype=torch.long)
+        self._mask_BT, self._next_B1 = self._mask_BT[index], self._next_B1[index]
+        unused = int(self._mask_BT.argmax(1).min()) if keep else 0
+        self._mask_BT = self._mask_BT[:, unused:]
+        for layer in _layers(self._cache):
+            layer.keys, layer.values = layer.keys[index, :, unused:], layer.values[index, :, unused:]
+
+    def text(self, answer: Answer) -> str:
+        """The answer's text, cut before the first stop string."""
+        text = str(self.tokenizer.decode(answer.tokens, skip_special_tokens=True))
+        for stop in answer.ask.stop:
+            text = text.split(stop, 1)[0]
+        return text
+
+
+def _eos_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    ids = {tokenizer.eos_token_id}
+    configured = model.generation_config.eos_token_id if model.generation_config else None
+    ids |= set(configured if isinstance(configured, list) else [configured])
+    return {i for i in ids if i is not None}
+
+
+def _layers(cache: DynamicCache) -> list[Any]:
+    """The cache's layers; each has keys_BHTD and values_BHTD once something was read."""
+    return list(cache.layers)
+
+
+def _widen(cache_BHTD: torch.Tensor, width: int) -> torch.Tensor:
+    return torch.nn.functional.pad(cache_BHTD, (0, 0, width - cache_BHTD.shape[2], 0))
+
+
+def _nucleus(probs_BV: torch.Tensor, top_p_B1: torch.Tensor) -> torch.Tensor:
+    """Probabilities with everything outside the smallest set that holds `top_p` of the mass set to 0."""
+    ordered, index = probs_BV.sort(-1, descending=True)
+    ordered[ordered.cumsum(-1) - ordered >= top_p_B1] = 0
+    return torch.zeros_like(probs_BV).scatter(-1, index, ordered)
+
+
+# --- HTTP ------------------------------------------------------------------------------------------------------------
+
+
+def read_request(body: Json, tokenizer: PreTrainedTokenizerBase, context: int, chat: bool) -> Ask:
+    """An OpenAI request as an `Ask`.
+
+    Raises:
+        BadRequest: something is missing, wrong, or not supported.
+    """
+    if body.get("response_format") or body.get("structured_outputs"):
+        raise BadRequest("this server cannot enforce a schema; leave response_format out")
+    if chat:
+        if not tokenizer.chat_template:
+            raise BadRequest("the model has no chat template: use /v1/completions")
+        text = tokenizer.apply_chat_template(body["messages"], tokenize=False, add_generation_prompt=True)
+        tokens = tokenizer(text, add_special_tokens=False).input_ids
+    else:
+        if not isinstance(body.get("prompt"), str):
+            raise BadRequest("prompt must be a string")
+        tokens = tokenizer(body["prompt"]).input_ids
+        if tokens and tokens[-1] == tokenizer.eos_token_id:
+            tokens = tokens[:-1]  # a tokenizer that closes every text would end the answer before it begins
+    if len(tokens) >= context:
+        raise BadRequest(f"the prompt has {len(tokens)} tokens, the model reads {context}")
+    body = {name: value for name, value in body.items() if value is not None}  # null is the same as left out
+    stop = body.get("stop", ())
+    seed = body.get("seed")
+    ask = Ask(
+        tokens=list(tokens),
+        n=int(body.get("n", 1)),
+        temperature=float(body.get("temperature", 1.0)),
+        top_p=float(body.get("top_p", 1.0)),
+        max_tokens=min(int(body.get("max_tokens", 256)), context - len(tokens)),
+        seed=int.from_bytes(os.urandom(6), "big") if seed is None else int(seed),
+        stop=(stop,) if isinstance(stop, str) else tuple(stop),
+    )
+    if not (1 <= ask.n <= 64 and 0 <= ask.temperature <= 10 and 0 < ask.top_p <= 1 and ask.max_tokens >= 1):
+        raise BadRequest("n must be 1-64, temperature 0-10, top_p above 0 and at most 1, max_tokens at least 1")
+    return ask
+
+
+def app(engine: Engine, name: str) -> web.Application:
+    """The HTTP application around an engine."""
+
+    def error(status: int, message: str) -> web.Response:
+        return web.json_response({"error": {"message": message, "code": status}}, status=status)
+
+    async def models(_: web.Request) -> web.Response:
+        return web.json_response({"object": "list", "data": [{"id": name, "object": "model", "owned_by": "local"}]})
+
+    async def complete(request: web.Request) -> web.Response:
+        chat = "chat" in request.path
+        try:
+            body = await request.json()
+            if body.get("model") not in (name, None):
+                return error(404, f"the model {body.get('model')} is not served here, only {name}")
+            ask = read_request(body, engine.tokenizer, engine.context, chat)
+        except (ValueError, TypeError, KeyError, AttributeError) as problem:
+            return error(400, str(problem))
+        answers = await asyncio.wrap_future(engine.submit(ask))
+        choices = []
+        for i, answer in enumerate(answers):
+            text = engine.text(answer)
+            content: Json = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
+            choices.append({"index": i, "finish_reason": answer.finish_reason} | content)
+        read, written = len(ask.tokens), sum(len(answer.tokens) for answer in answers)
+        usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+        return web.json_response({"object": "completion", "model": name, "choices": choices, "usage": usage})
+
+    application = web.Application(client_max_size=4 << 20)
+    application.router.add_get("/v1/models", models)
+    application.router.add_post("/v1/completions", complete)
+    application.router.add_post("/v1/chat/completions", complete)
+    return application
+
+
+def load(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A model in eval mode and its tokenizer; safetensors only, no code from the repository."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
+    return model.eval(), AutoTokenizer.from_pretrained(folder)
+
+
+async def serve(engine: Engine, name: str, port: int) -> None:
+    """Serve until standard input is closed."""
+    runner = web.AppRunner(app(engine, name), access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", port)
+    await site.start()
+    sys.stdout.write(f"ready {runner.addresses[0][1]}\n")
+    sys.stdout.flush()
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--batch", type=int, default=96)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    asyncio.run(serve(Engine(*load(args.folder), args.batch), args.name, args.port))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,237 @@
+"""One model behind one or several URLs: asks, retries, and says clearly when it cannot go on.
+
+What is retried and what is not:
+
+    answer                         what happens
+    400 401 403 404 405 422        stop at once with the server's message: asking again would not help
+    408 409 425 429 5xx            wait (Retry-After if given, else back off), ask again
+    dropped, timed out, not JSON   back off, ask again
+    redirect                       stop: the key is not carried to another address
+
+A request that waits holds no place among those in flight. Keys are sent to the endpoint's own address and nowhere
+else, and are never part of a message.
+"""
+
+import asyncio
+import email.utils
+import itertools
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+import orjson
+
+from hub_speed.errors import EndpointDown, EndpointError, EndpointRefused
+from hub_speed.llm import dialects
+from hub_speed.llm.dialects import Completion, Dialect, Request
+
+RETRY_STATUS = {408, 409, 425, 429, *range(500, 600)}
+FIRST_WAIT_S, LONGEST_WAIT_S = (
+    0.5,
+    60.0,
+)  # Assumption: doubles from half a second; no server asks for more than a minute
+MAX_ANSWER_BYTES = 20_000_000  # Assumption: a hundred times the longest answer a prompt here asks for
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a model is served and how to ask it. The key is kept out of `repr`."""
+
+    name: str
+    model: str
+    urls: tuple[str, ...]
+    dialect: Dialect = "chat"
+    prompt_format: str = "{prompt}"
+    key: str | None = field(default=None, repr=False)
+
+
+class TooLong(ValueError):
+    """An answer of more than MAX_ANSWER_BYTES."""
+
+
+class RowFailed(Exception):
+    """The endpoint kept failing on one request, while it may well serve others."""
+
+
+class Endpoint:
+    """An open connection to a model; use as an async context manager.
+
+    Args:
+        address: the model's address.
+        in_flight: requests at once, over all replicas.
+        timeout_s: seconds one answer may take.
+        retries: how often a failing request is asked again.
+    """
+
+    def __init__(self, address: Address, *, in_flight: int, timeout_s: float, retries: int) -> None:
+        self.address = address
+        self._slots = asyncio.Semaphore(in_flight)
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(10.0, timeout_s))
+        self._retries = retries
+        self._in_flight = in_flight
+        self._roots = [url.rstrip("/").removesuffix("/v1") for url in address.urls]
+        self._turns = itertools.count()
+        self._failures_in_a_row = 0
+        self._session: aiohttp.ClientSession | None = None
+        self.model = address.model
+
+    async def __aenter__(self) -> Self:
+        headers = {"Authorization": f"Bearer {self.address.key}"} if self.address.key else {}
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=75),
+            timeout=self._timeout,
+            headers=headers | {"Content-Type": "application/json"},
+            json_serialize=lambda value: orjson.dumps(value).decode(),
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._session is not None
+        await self._session.close()
+
+    async def probe(self) -> None:
+        """Make sure somebody answers at every URL and takes the key, before any row is asked for.
+
+        Where no model was named, the server's own is taken.
+
+        Raises:
+            EndpointRefused: the key is not taken.
+            EndpointDown: nobody answers.
+        """
+        assert self._session is not None
+        for url in self._roots:
+            try:
+                async with self._session.get(f"{url}/v1/models", allow_redirects=False) as response:
+                    body = await _read(response)
+                    if response.status in (401, 403):
+                        raise self._refused(response.status, url, body)
+                    self.model = self.model or _only_model(body)
+            except TooLong:
+                continue  # no list of models, but somebody is there
+            except (aiohttp.ClientError, TimeoutError) as error:
+                raise EndpointDown(
+                    f"endpoint {self.address.name}: nobody answers at {url}",
+                    got=f"{type(error).__name__}: {error}",
+                    fix=f"start the server, or pass --endpoint {self.address.name}=URL",
+                ) from error
+
+    async def complete(self, request: Request) -> Completion:
+        """The model's answer.
+
+        Raises:
+            EndpointRefused: the server will not serve this request or this model at all.
+            EndpointDown: nothing was answered for a long time, by any request.
+            RowFailed: this request failed again and again, while others were answered.
+        """
+        address = self.address
+        data = orjson.dumps(dialects.body(address.dialect, request, self.model, address.prompt_format))
+        problem, turn = "", next(self._turns)
+        for attempt in range(1, self._retries + 2):
+            # Replicas take turns, and a request that failed at one goes to the next.
+            root = self._roots[(turn + attempt - 1) % len(self._roots)]
+            url = root + dialects.path(address.dialect)
+            async with self._slots:
+                started = time.monotonic()
+                completion, problem, wait_s = await self._ask(url, data, request.sampling.n)
+                latency_s = time.monotonic() - started
+            if completion is not None:
+                self._failures_in_a_row = 0
+                return replace(completion, attempts=attempt, latency_s=round(latency_s, 4))
+            self._failures_in_a_row += 1
+            if attempt <= self._retries:
+                back_off = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0)
+                await asyncio.sleep(back_off if wait_s is None else min(wait_s, LONGEST_WAIT_S))
+        # As many failures, and no answer between them, as four requests have to their last retry: it is the server.
+        if self._failures_in_a_row >= (self._retries + 1) * min(self._in_flight, 4):
+            raise EndpointDown(
+                f"endpoint {address.name}: {url} keeps failing",
+                got=problem,
+                fix="start it or pass another --endpoint; the same command then goes on where it stopped",
+            )
+        raise RowFailed(problem)
+
+    async def _ask(self, url: str, data: bytes, n: int) -> tuple[Completion | None, str, float | None]:
+        """One attempt: the completion, or what went wrong and how long the server asks to wait."""
+        assert self._session is not None
+        try:
+            async with self._session.post(url, data=data, allow_redirects=False) as response:
+                body = await _read(response)
+                if response.status != 200:
+                    if response.status in RETRY_STATUS:
+                        return None, f"{response.status} {self._words(_message(body))}", _retry_after(response.headers)
+                    raise self._refused(response.status, url, body)
+            completion = dialects.read(self.address.dialect, orjson.loads(body))
+            if len(completion.texts) != n:
+                return None, f"asked for {n} answers, got {len(completion.texts)}", None
+            return completion, "", None
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            return None, self._words(f"{type(error).__name__}: {error}"), None
+
+    def _refused(self, status: int, url: str, body: bytes) -> EndpointError:
+        """What a final status means, in words that name the fix."""
+        name, model = self.address.name, self.address.model
+        variable = f"HUB_SPEED_{name.upper()}_KEY"
+        fix = {
+            401: f"set {variable} to a valid key",
+            403: f"the key in {variable} may not use {model}",
+            404: f"check the URL and the model's name: {model}",
+        }.get(status, "")
+        if 300 <= status < 400:
+            fix = "pass the address it redirects to: a key is not carried elsewhere"
+        return EndpointRefused(f"endpoint {name}: {url} answers {status}", got=self._words(_message(body)), fix=fix)
+
+    def _words(self, text: str) -> str:
+        """What a server says, for a message: without the key, which it may repeat, and shortened."""
+        return (text.replace(self.address.key, "<key>") if self.address.key else text)[:300]
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The body, but not more of it than an answer can have."""
+    chunks, size = [], 0
+    async for chunk in response.content.iter_chunked(1 << 16):
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > MAX_ANSWER_BYTES:
+            response.close()
+            raise TooLong(f"the answer is longer than {MAX_ANSWER_BYTES} bytes")
+    return b"".join(chunks)
+
+
+def _message(body: bytes) -> str:
+    """The server's own words about an error, as one line."""
+    try:
+        error = orjson.loads(body)
+        error = error.get("error", error) if isinstance(error, dict) else error
+        text = error.get("message", error) if isinstance(error, dict) else error
+    except (ValueError, AttributeError):
+        text = body[:2000].decode("utf-8", "replace")
+    return " ".join(str(text).split())
+
+
+def _only_model(listing: bytes) -> str:
+    """The first model of a /v1/models answer, or an empty name."""
+    try:
+        return str(orjson.loads(listing)["data"][0]["id"])
+    except (ValueError, LookupError, TypeError):
+        return ""
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds the server asks to wait, from a number or an HTTP date."""
+    value = headers.get("Retry-After")
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None

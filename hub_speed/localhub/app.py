@@ -1,0 +1,90 @@
+"""The embedded Hub as an ASGI app: account routes, and all others put together."""
+
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hub_speed.localhub import auth, cards, collections, commits, files, objects, pages, refs, repos, spaces
+from hub_speed.localhub.errors import HubError
+from hub_speed.localhub.store import Store
+from hub_speed.localhub.web import Call, route
+
+# For every answer: no guessing of types, and no use by web pages of other sites.
+HEADERS = ((b"x-content-type-options", b"nosniff"), (b"cross-origin-resource-policy", b"same-origin"))
+
+
+def whoami(call: Call) -> dict[str, Any]:
+    """GET whoami-v2: one user, admin of every namespace there is."""
+    user = call.require_user()
+    orgs = [{"type": "org", "name": name, "fullname": name, "roleInOrg": "admin"} for name in call.hub.namespaces()]
+    return {
+        "type": "user",
+        "id": user,
+        "name": user,
+        "fullname": "Local hub",
+        "isPro": False,
+        "orgs": orgs,
+        "auth": {"type": "access_token", "accessToken": {"displayName": user, "role": "write"}},
+    }
+
+
+def validate_yaml(call: Call) -> dict[str, Any] | Response:
+    """POST validate-yaml: checks a card before it is committed. Needs no token, as clients send none."""
+    content, repo_type = call.json.get("content"), str(call.json.get("repoType"))
+    try:
+        warnings = cards.check(content if isinstance(content, str) else "", repo_type)
+    except cards.CardError as error:
+        return JSONResponse({"errors": [{"message": str(error)}], "warnings": []}, status_code=400)
+    return {"errors": [], "warnings": [{"message": warning} for warning in warnings]}
+
+
+ROUTES = [
+    route("GET", "/api/whoami-v2", whoami),
+    route("POST", "/api/validate-yaml", validate_yaml),
+    *collections.ROUTES,
+    *spaces.ROUTES,
+    *repos.ROUTES,
+    *refs.ROUTES,
+    *commits.ROUTES,
+    *objects.ROUTES,
+    *files.ROUTES,
+    *pages.ROUTES,
+]
+
+
+async def _no_route(request: Request, _error: Exception) -> Response:
+    message = f"The local hub has no {request.method} {request.scope['path']}"
+    return JSONResponse({"error": message}, status_code=404)
+
+
+def make_app(store: Store) -> ASGIApp:
+    """The app that serves a store."""
+    app = Starlette(routes=ROUTES, exception_handlers={404: _no_route, 405: _no_route})
+    app.state.store = store
+    return _Front(app)
+
+
+class _Front:
+    """What happens to every request before routing."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *HEADERS]
+            await send(message)
+
+        try:
+            auth.check_host(Request(scope).headers.get("host"))
+        except HubError as error:
+            await JSONResponse(error.body, error.status, error.headers)(scope, receive, send_with_headers)
+            return
+        # Route on the path as it was sent: the branch `feat/a` comes as `feat%2Fa` and must stay one segment.
+        # web.Call decodes each segment once.
+        scope["path"] = scope["raw_path"].decode("ascii", "replace")
+        await self.app(scope, receive, send_with_headers)

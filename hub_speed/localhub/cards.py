@@ -1,0 +1,88 @@
+"""Cards: the README.md of a repo and the YAML between the `---` lines at its top."""
+
+import json
+import re
+from functools import lru_cache
+from typing import Any
+
+import yaml
+
+from hub_speed.localhub import trees
+from hub_speed.localhub.git import GitRepo
+
+FRONT_MATTER = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?)^---[ \t]*\r?(?:\n|\Z)", re.DOTALL | re.MULTILINE)
+SPACE_SDKS = ("gradio", "streamlit", "docker", "static")
+
+
+class CardError(ValueError):
+    """The YAML of a card is not what the Hub takes; the text says what is wrong."""
+
+
+def parse(text: str) -> tuple[dict[str, Any], str]:
+    """(metadata, Markdown body) of a card; no front matter gives `({}, text)`.
+
+    Raises:
+        CardError: The front matter is no YAML mapping.
+    """
+    match = FRONT_MATTER.match(text)
+    if not match:
+        return {}, text
+    try:
+        data = yaml.load(match[1], Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise CardError(f"Invalid YAML in the metadata of README.md: {error}") from error
+    if data is not None and not isinstance(data, dict):
+        raise CardError(f"Metadata of README.md: expected `key: value` lines, got a {type(data).__name__}")
+    # Through JSON, because clients get it as JSON: dates become text, keys strings.
+    return json.loads(json.dumps(data or {}, default=str)), text[match.end() :]
+
+
+def check(text: str, repo_type: str) -> list[str]:
+    """Warnings about a card.
+
+    Raises:
+        CardError: The Hub would refuse the card.
+    """
+    data, _ = parse(text)
+    if not data:
+        return ["empty or missing yaml metadata in repo card"]
+    for key in ("language", "tags", "datasets", "license"):
+        value = data.get(key)
+        if value is not None and not all(isinstance(item, str) for item in as_list(value)):
+            raise CardError(f'"{key}" must be a string or a list of strings, got {json.dumps(value)[:100]}')
+    if repo_type == "space" and data.get("sdk") not in SPACE_SDKS:
+        raise CardError(f'"sdk" must be one of {", ".join(SPACE_SDKS)}, got {data.get("sdk")!r}')
+    return []
+
+
+def of_commit(repo: GitRepo, commit: str) -> tuple[dict[str, Any], str]:
+    """(metadata, Markdown body) of the card at a commit; a missing or broken card is empty metadata."""
+    entry = trees.find(repo, commit, "README.md")
+    if entry is None or entry.is_dir or entry.lfs:
+        return {}, ""
+    return _of_blob(repo, entry.oid)
+
+
+@lru_cache(maxsize=256)
+def _of_blob(repo: GitRepo, oid: str) -> tuple[dict[str, Any], str]:
+    text = repo.read_blob(oid).decode("utf-8", "replace")
+    try:
+        return parse(text)
+    except CardError:
+        return {}, text
+
+
+def hub_tags(data: dict[str, Any]) -> list[str]:
+    """The tags by which the Hub finds a repo: those of the card, and some made from its other fields."""
+    tags = [str(tag) for tag in as_list(data.get("tags"))]
+    tags += [str(data[key]) for key in ("library_name", "pipeline_tag") if data.get(key)]
+    for key, prefix in (("datasets", "dataset:"), ("base_model", "base_model:"), ("license", "license:")):
+        tags += [f"{prefix}{value}" for value in as_list(data.get(key))]
+    for language in as_list(data.get("language")):
+        tags += [str(language), f"language:{language}"]
+    return list(dict.fromkeys(tags))
+
+
+def as_list(value: Any) -> list[Any]:
+    """A metadata field that may be one value or a list, as a list."""
+    return [] if value is None else value if isinstance(value, list) else [value]

@@ -1,0 +1,94 @@
+"""Branches, tags and the history of a repo."""
+
+from typing import Any
+
+from starlette.routing import Route
+
+from hub_speed.localhub.errors import HubError, bad_request
+from hub_speed.localhub.git import HEADS, MAIN, TAGS
+from hub_speed.localhub.store import iso
+from hub_speed.localhub.web import Call, route
+
+
+def list_refs(call: Call) -> dict[str, Any]:
+    """GET refs."""
+    git = call.repo().git
+
+    def listed(prefix: str) -> list[dict[str, str]]:
+        return [{"name": name, "ref": prefix + name, "targetCommit": oid} for name, oid in git.refs(prefix).items()]
+
+    return {"branches": listed(HEADS), "tags": listed(TAGS), "converts": [], "pullRequests": []}
+
+
+def list_commits(call: Call) -> list[dict[str, Any]]:
+    """GET commits: the history of a revision, newest first."""
+    git = call.repo().git
+    return [
+        {
+            "id": info.oid,
+            "title": info.title,
+            "message": info.message,
+            "authors": [{"user": "local"}],
+            "date": iso(info.time),
+        }
+        for info in git.log(git.resolve(call.params["rev"]))
+    ]
+
+
+def create_branch(call: Call) -> dict[str, Any]:
+    """POST branch: at `startingPoint`, or at the head of main."""
+    repo = call.repo(write=True)
+    name = _plain(call.params["rev"])
+    with repo.lock():
+        start = repo.git.resolve(str(call.json.get("startingPoint") or "main"))
+        repo.git.create_ref(HEADS + name, start)
+    return {}
+
+
+def delete_branch(call: Call) -> dict[str, Any]:
+    """DELETE branch; main stays."""
+    repo = call.repo(write=True)
+    ref = HEADS + _plain(call.params["rev"])
+    if ref == MAIN:
+        raise HubError(403, "Cannot delete branch main")
+    with repo.lock():
+        repo.git.delete_ref(ref)
+    return {}
+
+
+def create_tag(call: Call) -> dict[str, Any]:
+    """POST tag: names the commit of the revision in the path; with a message it is an annotated tag."""
+    repo = call.repo(write=True)
+    name, message = _plain(call.text("tag")), call.json.get("message")
+    with repo.lock():
+        target = repo.git.resolve(call.params["rev"])
+        if isinstance(message, str) and message:
+            target = repo.git.annotate(name, target, message)
+        repo.git.create_ref(TAGS + name, target)
+    return {}
+
+
+def delete_tag(call: Call) -> dict[str, Any]:
+    """DELETE tag."""
+    repo = call.repo(write=True)
+    with repo.lock():
+        repo.git.delete_ref(TAGS + _plain(call.params["rev"]))
+    return {}
+
+
+def _plain(name: str) -> str:
+    """A branch or tag name without `refs/` in front, which would be a second name for something else."""
+    if name.startswith("refs/"):
+        raise bad_request(f"Invalid reference name: {name!r} (leave out refs/...)")
+    return name
+
+
+_REPO = "/api/{kind}/{namespace}/{name}"
+ROUTES: list[Route] = [
+    route("GET", _REPO + "/refs", list_refs),
+    route("GET", _REPO + "/commits/{rev}", list_commits),
+    route("POST", _REPO + "/branch/{rev}", create_branch),
+    route("DELETE", _REPO + "/branch/{rev}", delete_branch),
+    route("POST", _REPO + "/tag/{rev}", create_tag),
+    route("DELETE", _REPO + "/tag/{rev}", delete_tag),
+]

@@ -1,0 +1,182 @@
+"""Repos as a whole: create, delete, move, settings, and what clients want to know about one or about all."""
+
+import json
+from typing import Any
+
+from starlette.routing import Route
+
+from hub_speed.localhub import cards, spaces, trees
+from hub_speed.localhub.auth import USER
+from hub_speed.localhub.errors import HubError, bad_request, repo_not_found
+from hub_speed.localhub.git import commit_info
+from hub_speed.localhub.store import KINDS, Repo, iso
+from hub_speed.localhub.web import Call, route
+
+VISIBILITIES = ("public", "private")
+# File types that go to the LFS store, as in the first commit of a repo on the Hub.
+LFS_SUFFIXES = (
+    "7z arrow bin bz2 ckpt ftz gz h5 joblib lz4 mds mlmodel model msgpack npy npz onnx ot parquet pb pickle pkl pt pth "
+    "rar safetensors tar tflite tgz wasm xz zip zst"
+).split()
+GITATTRIBUTES = "".join(f"*.{suffix} filter=lfs diff=lfs merge=lfs -text\n" for suffix in LFS_SUFFIXES)
+
+
+def create(call: Call) -> dict[str, Any]:
+    """POST /api/repos/create. A repo starts with a commit, so that `main` exists."""
+    call.require_user()
+    kind, repo_id = _kind(call.json.get("type")), f"{call.json.get('organization') or USER}/{call.text('name')}"
+    url = f"{call.endpoint}/{repo_id}" if kind == "models" else f"{call.endpoint}/{kind}/{repo_id}"
+    files = {".gitattributes": GITATTRIBUTES.encode()}
+    settings: dict[str, Any] = {"private": _private(call.json.get("visibility")), "gated": False}
+    if kind == "spaces":
+        settings |= spaces.new_settings(call.json)
+        title = json.dumps(call.text("name"))
+        files["README.md"] = f"---\ntitle: {title}\nsdk: {settings['sdk']}\n---\n".encode()
+    try:
+        call.hub.create(kind, repo_id, settings, files)
+    except HubError as error:
+        error.body["url"] = url  # `exist_ok=True` takes it from the 409
+        raise
+    return {"url": url, "name": repo_id, "private": settings["private"]}
+
+
+def _kind(repo_type: object) -> str:
+    kind = f"{repo_type or 'model'}s"
+    if kind not in KINDS:
+        raise bad_request(
+            f"Repos of type {repo_type!r} are not supported by the local hub: use model, dataset or space"
+        )
+    return kind
+
+
+def _private(visibility: object) -> bool:
+    if visibility is not None and visibility not in VISIBILITIES:
+        raise bad_request(f"Invalid visibility: expected {' or '.join(VISIBILITIES)}, got {visibility!r}")
+    return visibility == "private"
+
+
+def delete(call: Call) -> dict[str, Any]:
+    """DELETE /api/repos/delete."""
+    call.require_user()
+    repo_id = f"{call.json.get('organization') or USER}/{call.text('name')}"
+    call.hub.delete(call.hub.find(_kind(call.json.get("type")), repo_id))
+    return {}
+
+
+def move(call: Call) -> dict[str, Any]:
+    """POST /api/repos/move."""
+    call.require_user()
+    repo = call.hub.find(_kind(call.json.get("type")), call.text("fromRepo"))
+    call.hub.move(repo, call.text("toRepo"))
+    return {}
+
+
+def update_settings(call: Call) -> dict[str, Any]:
+    """PUT settings. `gated` is kept and shown, but nobody has to ask for access to their own machine."""
+    repo = call.repo(write=True)
+    changes: dict[str, Any] = {}
+    if "visibility" in call.json:
+        changes["private"] = _private(call.json["visibility"])
+    if "gated" in call.json:
+        if call.json["gated"] not in ("auto", "manual", False):
+            raise bad_request("Invalid 'gated': expected 'auto', 'manual' or false")
+        changes["gated"] = call.json["gated"]
+    repo.change_settings(lambda settings: settings.update(changes))
+    return changes
+
+
+def info(call: Call) -> dict[str, Any]:
+    """GET a repo, at a revision or at main."""
+    repo = call.repo()
+    return describe(repo, repo.git.resolve(call.params.get("rev", "main")), files=True, sizes=call.flag("blobs"))
+
+
+def describe(repo: Repo, commit: str, *, files: bool, sizes: bool = False) -> dict[str, Any]:
+    """What clients parse into ModelInfo, DatasetInfo or SpaceInfo.
+
+    Args:
+        repo: The repo.
+        commit: The commit to describe.
+        files: Whether to list the files (`siblings`).
+        sizes: Whether to give size and ids of each file.
+    """
+    card, _ = cards.of_commit(repo.git, commit)
+    described: dict[str, Any] = {
+        "_id": repo.id,
+        "id": repo.id,
+        "author": repo.id.partition("/")[0],
+        "sha": commit,
+        "lastModified": iso(commit_info(repo.git, commit).time),
+        "createdAt": repo.settings["createdAt"],
+        "private": repo.private,
+        "gated": repo.settings["gated"],
+        "disabled": False,
+        "downloads": 0,
+        "likes": 0,
+        "tags": cards.hub_tags(card),
+        "cardData": card,
+    }
+    if repo.kind == "models":
+        described["modelId"] = repo.id
+        described |= {key: card[key] for key in ("library_name", "pipeline_tag") if key in card}
+    if repo.kind == "spaces":
+        described |= {"sdk": card.get("sdk", repo.settings["sdk"]), "runtime": spaces.runtime(repo.settings)}
+    if files:
+        entries = trees.walk(repo.git, commit_info(repo.git, commit).tree)
+        described["siblings"] = [_sibling(entry, sizes) for entry in entries if not entry.is_dir]
+    return described
+
+
+def _sibling(entry: trees.Entry, sizes: bool) -> dict[str, Any]:
+    item: dict[str, Any] = {"rfilename": entry.path}
+    if sizes:
+        item |= {"size": entry.size, "blobId": entry.oid}
+        if entry.lfs:
+            lfs = entry.lfs
+            item["lfs"] = {"sha256": lfs.sha256, "size": lfs.size, "pointerSize": lfs.pointer_size}
+    return item
+
+
+def list_repos(call: Call) -> list[dict[str, Any]]:
+    """GET all repos of a kind, filtered; private ones with the token only."""
+    if call.params["kind"] not in KINDS:
+        raise HubError(404, f"The local hub has no {call.params['kind']!r}")
+    query = call.query
+    wanted = set(call.request.query_params.getlist("filter"))
+    wanted |= {query["pipeline_tag"]} if "pipeline_tag" in query else set()
+    found = []
+    for repo, head in call.hub.visible(call.params["kind"], private=call.user is not None):
+        if query.get("search", "").lower() not in repo.id.lower():
+            continue
+        if "author" in query and repo.id.partition("/")[0] != query["author"]:
+            continue
+        described = describe(repo, head, files=call.flag("full"))
+        if wanted <= set(described["tags"]):
+            found.append(described)
+    if (key := query.get("sort")) in ("lastModified", "createdAt"):
+        found.sort(key=lambda item: item[key], reverse=True)
+    return found[: int(query["limit"])] if query.get("limit", "").isdecimal() else found
+
+
+def missing(call: Call) -> None:
+    """Old-style ids without a namespace (`gpt2`) are never here.
+
+    Raises:
+        HubError: 404 RepoNotFound, which libraries that probe for such repos understand.
+    """
+    raise repo_not_found(call.params["name"])
+
+
+ROUTES: list[Route] = [
+    route("POST", "/api/repos/create", create),
+    route("DELETE", "/api/repos/delete", delete),
+    route("POST", "/api/repos/move", move),
+    route("GET", "/api/{kind}", list_repos),
+    route("GET", "/api/{kind}/{name}", missing),
+    route("GET", "/api/{kind}/{name}/revision/{rev}", missing),
+    route("GET", "/api/{kind}/{namespace}/{name}", info),
+    route("GET", "/api/{kind}/{namespace}/{name}/revision/{rev}", info),
+    route("PUT", "/api/{kind}/{namespace}/{name}/settings", update_settings),
+    route("GET", "/api/{kind}/{namespace}/{name}/auth-check", lambda call: {"id": call.repo().id}),
+    route("GET", "/{name}/resolve/{rev}/{path:path}", missing),
+]

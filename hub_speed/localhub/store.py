@@ -1,0 +1,210 @@
+"""The store: which repos there are, their settings, and the objects they share.
+
+hub/version              layout of the store
+hub/token                the token, owner-only
+hub/tmp/                 unfinished files, one folder per running server (disk.Scratch)
+hub/lfs/ab/cd/<sha256>   large files, shared by all repos (objects.py)
+hub/repos/<kind>/<namespace>/<name>/   a bare git repository, plus hub.json (settings) and hub.lock
+hub/collections/<id>.json
+"""
+
+import contextlib
+import json
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from hub_speed.localhub import auth
+from hub_speed.localhub.disk import Scratch, fsync_dir, locked, make_dirs
+from hub_speed.localhub.errors import HubError, bad_request, conflict, repo_not_found
+from hub_speed.localhub.git import MAIN, GitRepo
+from hub_speed.localhub.objects import LargeFiles
+from hub_speed.localhub.trees import TreeEditor
+
+VERSION = b"1"
+KINDS = ("models", "datasets", "spaces")
+NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?")
+# First segments of the URLs of the Hub; as a namespace they would hide these pages.
+RESERVED = frozenset({"api", "collections", "datasets", "models", "spaces"})
+
+
+def check_repo_id(repo_id: str) -> str:
+    """`repo_id` if it is `namespace/name` in the letters the Hub allows; so it is also safe as two folder names.
+
+    Raises:
+        HubError: 400.
+    """
+    namespace, _, name = repo_id.partition("/")
+    safe = NAME.fullmatch(namespace) and NAME.fullmatch(name) and not re.search(r"--|\.\.|\.git$|\.git/", repo_id)
+    if not safe or namespace.lower() in RESERVED:
+        raise bad_request(f"Invalid repo id {repo_id!r}: expected namespace/name of letters, digits, '-', '_' and '.'")
+    return repo_id
+
+
+def iso(seconds: float) -> str:
+    """A time as the Hub writes it: UTC with milliseconds."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{int(seconds * 1000) % 1000:03d}Z"
+
+
+@dataclass(frozen=True)
+class Repo:
+    """One repo of the Hub. `kind` is `models`, `datasets` or `spaces`."""
+
+    kind: str
+    id: str
+    path: Path
+    scratch: Scratch
+
+    @property
+    def git(self) -> GitRepo:
+        """Its git repository."""
+        return GitRepo(self.path, self.scratch)
+
+    @property
+    def url_path(self) -> str:
+        """Its place in URLs outside of the API: `/org/model`, `/datasets/org/data`."""
+        return f"/{self.id}" if self.kind == "models" else f"/{self.kind}/{self.id}"
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """What is known about the repo beside git, as of now (a `Repo` lives as long as one request)."""
+        return self._read_settings()
+
+    @property
+    def private(self) -> bool:
+        """Whether only the owner of the token may see it."""
+        return bool(self.settings["private"])
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the repo alone, to change a ref or the settings. FileNotFoundError when it was deleted meanwhile."""
+        return locked(self.path / "hub.lock")
+
+    def change_settings(self, change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+        """Read the settings, let `change` edit them, write them back, all under the lock; returns the new ones."""
+        with self.lock():
+            settings = self._read_settings()
+            change(settings)
+            self.write_settings(settings)
+        return settings
+
+    def write_settings(self, settings: dict[str, Any]) -> None:
+        """Replace the settings; outside of a new repo use `change_settings`."""
+        self.scratch.write(self.path / "hub.json", json.dumps(settings, indent=1).encode())
+
+    def _read_settings(self) -> dict[str, Any]:
+        try:
+            return json.loads((self.path / "hub.json").read_bytes())
+        except FileNotFoundError:
+            raise repo_not_found(self.id) from None
+
+
+class Store:
+    """All repos under one folder. Several servers, in several processes, may work on the same store."""
+
+    def __init__(self, root: Path):
+        make_dirs(root)
+        root.chmod(0o700)
+        version = root / "version"
+        if version.exists() and version.read_bytes() != VERSION:
+            raise HubError(500, f"{version}: expected {VERSION!r}, got {version.read_bytes()!r}; use a newer hub_speed")
+        self.root = root
+        self.scratch = Scratch(root / "tmp")
+        self.scratch.write(version, VERSION)
+        self.token = auth.load_token(root, self.scratch)
+        self.large_files = LargeFiles(root / "lfs", self.scratch)
+
+    def close(self) -> None:
+        """Stop using the store."""
+        self.scratch.close()
+
+    def _repo(self, kind: str, repo_id: str) -> Repo:
+        return Repo(kind, repo_id, self.root / "repos" / kind / repo_id, self.scratch)
+
+    def find(self, kind: str, repo_id: str) -> Repo:
+        """The repo of this kind and id.
+
+        Raises:
+            HubError: 404 RepoNotFound, also for an id that cannot exist.
+        """
+        try:
+            repo = self._repo(kind, check_repo_id(repo_id))
+        except HubError:
+            raise repo_not_found(repo_id) from None
+        if kind not in KINDS or not (repo.path / "hub.json").exists():
+            raise repo_not_found(repo_id)
+        return repo
+
+    def visible(self, kind: str, *, private: bool) -> Iterator[tuple[Repo, str]]:
+        """(repo, head of main) for all repos of a kind, by name.
+
+        Args:
+            kind: `models`, `datasets` or `spaces`.
+            private: Whether to include private ones.
+        """
+        for path in sorted((self.root / "repos" / kind).glob("*/*/hub.json")):
+            repo = self._repo(kind, f"{path.parent.parent.name}/{path.parent.name}")
+            with contextlib.suppress(HubError):  # deleted while we were looking
+                head = repo.git.ref(MAIN)
+                if head is not None and (private or not repo.private):
+                    yield repo, head
+
+    def namespaces(self) -> list[str]:
+        """The user and organisation names that have repos."""
+        return sorted({path.name for kind in KINDS for path in (self.root / "repos" / kind).glob("*")} - {auth.USER})
+
+    def create(self, kind: str, repo_id: str, settings: dict[str, Any], files: dict[str, bytes]) -> Repo:
+        """Make a repo whose first commit has `files`. It appears complete, in one rename.
+
+        Raises:
+            HubError: 409 when it exists, 400 for a bad id.
+        """
+        if kind not in KINDS:
+            raise bad_request(f"Repos of type {kind.removesuffix('s')!r} are not supported by the local hub")
+        target = self._repo(kind, check_repo_id(repo_id)).path
+        if target.exists():
+            raise conflict(f"You already created this repo: {repo_id}")
+        draft = self.scratch.new_path()
+        try:
+            git = GitRepo.init(draft, self.scratch)
+            repo = Repo(kind, repo_id, draft, self.scratch)
+            repo.write_settings({"createdAt": iso(time.time()), **settings})
+            editor = TreeEditor(git, None)
+            for path, content in files.items():
+                editor.put(path, git.add_blob(content))
+            git.set_ref(MAIN, git.commit(editor.write(), [], "initial commit"))
+            for folder in [path for path in draft.rglob("*") if path.is_dir()]:
+                fsync_dir(folder)
+            self._place(draft, target)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+        return self._repo(kind, repo_id)
+
+    def _place(self, source: Path, target: Path) -> None:
+        """Rename a repo folder to its place; renaming onto an existing repo fails, so nobody can overwrite one."""
+        make_dirs(target.parent)
+        try:
+            source.rename(target)
+        except OSError as error:
+            if not target.exists():
+                raise
+            raise conflict(f"You already created this repo: {target.parent.name}/{target.name}") from error
+        fsync_dir(target.parent)
+
+    def move(self, repo: Repo, new_id: str) -> None:
+        """Rename a repo; the old id is free at once."""
+        with repo.lock():
+            self._place(repo.path, self._repo(repo.kind, check_repo_id(new_id)).path)
+            fsync_dir(repo.path.parent)
+
+    def delete(self, repo: Repo) -> None:
+        """Remove a repo. Large files stay in the store: other repos may have them too."""
+        with repo.lock():
+            self.scratch.discard(repo.path)

@@ -1,0 +1,74 @@
+"""What the quickstart brings along and publishes first: topics, the tiny base model and the benchmark."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hub_speed.hub import Hub, Ref
+from hub_speed.quickstart import benchmark, tasks
+from hub_speed.rows import TopicRow, write_parquet
+
+BASE = Path(__file__).parent / "tiny_base"
+ENTITIES_PER_DOMAIN = 8  # topics on single entities; the rest are a domain or one of its attributes
+VERSION = 1  # raised when what is written here changes
+
+
+def publish(hub: Hub, org: str) -> list[Ref]:
+    """Publish what is not there yet."""
+    facts = json.loads((BASE / "pretraining.json").read_text("utf-8"))
+    return [
+        hub.ensure("dataset", f"{org}/quickstart-topics", f"topics {VERSION}", _topics),
+        hub.ensure("dataset", f"{org}/quickstart-benchmark", f"benchmark {VERSION}", _benchmark),
+        hub.ensure("model", f"{org}/tiny-base", f"base {VERSION} {json.dumps(facts)}", lambda f: _base(f, facts)),
+    ]
+
+
+def count_topics() -> int:
+    """How many topics the quickstart has."""
+    return sum(1 for _ in tasks.topics(0, ENTITIES_PER_DOMAIN))
+
+
+def _card(folder: Path, header: dict[str, Any], text: str) -> None:
+    header = {"license": "apache-2.0", "language": ["en"], "tags": ["speed", "quickstart"]} | header
+    (folder / "README.md").write_text(f"---\n{yaml.safe_dump(header, sort_keys=False)}---\n\n{text}", "utf-8")
+
+
+def _topics(folder: Path) -> None:
+    count = write_parquet(({"topic": path} for path in tasks.topics(0, ENTITIES_PER_DOMAIN)), TopicRow, folder / "data")
+    _card(
+        folder,
+        {"configs": [{"config_name": "default", "data_files": "data/*.parquet"}]},
+        f"# Quickstart topics\n\n{count} topics of the quickstart's small world: its domains, their attributes, and"
+        " some of the things in them. Held-out things are not among them.\n",
+    )
+
+
+def _benchmark(folder: Path) -> None:
+    benchmark.write(folder)
+    configs = [
+        {"config_name": name, "data_files": [{"split": "test", "path": f"{name}/*.parquet"}]}
+        for name in ("corpus", "queries", "qrels", "sts")
+    ]
+    _card(
+        folder,
+        {"configs": configs, "task_categories": ["text-retrieval", "sentence-similarity"]},
+        "# Quickstart benchmark\n\nRetrieval (`corpus`, `queries`, `qrels`) and similarity of sentences (`sts`) in the"
+        " quickstart's small world. Every question, document and sentence is written in phrasings that no training text"
+        f" uses; {benchmark.QUESTIONS_HELD_OUT} of {benchmark.QUESTIONS_SEEN + benchmark.QUESTIONS_HELD_OUT} questions"
+        " are on things that no training row is about.\n",
+    )
+
+
+def _base(folder: Path, facts: dict[str, Any]) -> None:
+    for path in BASE.iterdir():
+        shutil.copy(path, folder / path.name)
+    _card(
+        folder,
+        {"library_name": "transformers", "pipeline_tag": "text-generation"},
+        f"# Tiny base model\n\nA Llama of {facts['parameters']:,} parameters with a vocabulary of 2,048 tokens,"
+        f" pre-trained on {facts['tokens']:,} tokens of plain text about a small world of facts (final loss"
+        f" {facts['loss']}). It knows no task: the quickstart's generators, revisor and embedder start from it.\n",
+    )

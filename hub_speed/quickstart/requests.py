@@ -1,0 +1,115 @@
+"""What is being asked: the pipeline's own prompts read back into fields, by inverting their templates.
+
+The offline teacher gets the same text a language model would get. It understands it by matching the templates of
+`prompts.py` and `task_types/`, so a change of wording there needs no change here.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from string import Formatter
+
+from hub_speed import prompts
+from hub_speed.task_types import TASK_TYPES
+
+
+@dataclass(frozen=True)
+class Brainstorm:
+    """Tasks are asked for."""
+
+    task_type: str
+    topic: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """One example is asked for; `values` holds the knobs and the language."""
+
+    task_type: str
+    task: str
+    topic: str
+    values: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict on candidates is asked for."""
+
+    request: Synthesis
+    candidates: list[str]
+
+
+@dataclass(frozen=True)
+class Revise:
+    """A revision of a draft is asked for."""
+
+    request: Synthesis
+    draft: str
+
+
+class NotUnderstood(ValueError):
+    """The prompt is none of the four kinds."""
+
+
+Request = Brainstorm | Synthesis | Judgement | Revise
+
+
+@lru_cache(maxsize=256)
+def pattern(template: str) -> re.Pattern[str]:
+    """A template as a regular expression with one group per placeholder."""
+    parts, seen = [], set()
+    for literal, name, _, _ in Formatter().parse(template):
+        parts.append(re.escape(literal))
+        if name is not None:
+            parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>.*?)")
+            seen.add(name)
+    return re.compile("".join(parts), re.DOTALL)
+
+
+def read(prompt: str) -> Request:
+    """The request a prompt makes.
+
+    Raises:
+        NotUnderstood: it is not one of the pipeline's prompts.
+    """
+    if match := pattern(prompts.JUDGE).fullmatch(prompt):
+        return Judgement(synthesis(match["prompt"]), list(_candidates(match["candidates"])))
+    if match := pattern(prompts.REVISION).fullmatch(prompt):
+        return Revise(synthesis(match["prompt"]), match["draft"])
+    for name, task_type in TASK_TYPES.items():
+        if task_type.brainstorm and (match := pattern(task_type.brainstorm).fullmatch(prompt)):
+            return Brainstorm(name, match["topic"], int(match["count"]))
+    return synthesis(prompt)
+
+
+def synthesis(prompt: str) -> Synthesis:
+    """The synthesis request a prompt makes.
+
+    Raises:
+        NotUnderstood: it is not a synthesis prompt.
+    """
+    for name, task_type in TASK_TYPES.items():
+        head = re.compile(pattern(task_type.opening).pattern + r"\n(?=- )", re.DOTALL).match(prompt)
+        if not head:
+            continue
+        values = head.groupdict()
+        lines = prompt[head.end() :].removesuffix(task_type.closing).strip().split("\n")
+        for line in lines:
+            for guideline in task_type.guidelines:
+                if match := pattern("- " + guideline.text).fullmatch(line):
+                    values |= match.groupdict()
+                    break
+            else:
+                raise NotUnderstood(f"{name}: no guideline reads {line!r}")
+        task = values.pop("task", task_type.fixed_task or "")
+        return Synthesis(name, task, values.pop("topic", ""), values)
+    raise NotUnderstood(f"not a prompt of this pipeline: {prompt[:60]!r}")
+
+
+def _candidates(text: str) -> Iterator[str]:
+    """The numbered candidates of a judge prompt."""
+    for i, part in enumerate(re.split(r"(?:^|\n)\[\d+\] <<<\n", text)):
+        if i:
+            yield part.removesuffix("\n>>>")

@@ -1,0 +1,425 @@
+"""Recipes: YAML that lists where a run differs from the defaults below. Strict, frozen, two levels.
+
+Every default says where it comes from, or *Assumption* where the papers are silent. Values here are identity: they are
+part of a stage's fingerprint. Only `runtime` is not: it says how fast, never what.
+"""
+
+import difflib
+import math
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from hub_speed.errors import RecipeError
+from hub_speed.languages import SCRIPTS
+from hub_speed.task_types import TASK_TYPES, TaskType
+
+
+class Section(BaseModel):
+    """A group of recipe fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Teacher(Section):
+    """The strong model that brainstorms, writes the seed, judges and revises."""
+
+    model: str = "gpt-4o-2024-05-13"  # SPEED §4.1
+    sampling_temperature: float = Field(1.0, ge=0)  # SPEED App. B
+    top_p: float = Field(1.0, gt=0, le=1)  # SPEED App. B
+    judge_temperature: float = Field(0.0, ge=0)  # SPEED App. B
+    max_tokens: int = Field(4096, gt=0)  # Assumption: two documents of 500 words and their JSON
+
+
+class Generator(Section):
+    """What junior, senior and revisor have in common: their base and how they are asked."""
+
+    base_model: str = "meta-llama/Meta-Llama-3-8B"  # SPEED §4.1; the revisor starts from it too (§3.2.4)
+    prompt_format: str = "{prompt} [/INST]"  # SPEED's released scripts: no chat template
+    sampling_temperature: float = Field(1.0, ge=0)  # SPEED App. B, best of 0.2-1.5 (Fig. 3)
+    top_p: float = Field(1.0, gt=0, le=1)  # SPEED App. B
+    max_tokens: int = Field(2048, gt=0)  # Assumption: the released scripts' 800 cuts off long documents
+
+    @field_validator("prompt_format")
+    @classmethod
+    def _has_place(cls, value: str) -> str:
+        if value.count("{prompt}") != 1:
+            raise ValueError("must hold {prompt} exactly once")
+        return value
+
+
+class Brainstorm(Section):
+    """Topics → a pool of tasks."""
+
+    topics: str = "topics.txt"  # a Hub dataset with a column `topic`, or a text file with one path a line
+    max_depth: int = Field(4, ge=1)  # SPEED §4.3.2
+    tasks_per_prompt: int = Field(5, ge=1)  # SPEED's released prompts (E5: 20)
+    tasks_per_topic: int = Field(1, ge=1)  # SPEED Table 3: 1 is better than 3 or 5
+
+
+class Seed(Section):
+    """The teacher's own examples."""
+
+    rows: int = Field(25_000, ge=1)  # SPEED §4.5
+    exact_dedup: bool = False  # E5 §3.1 drops exact duplicates; SPEED says nothing about its seed
+
+
+class Lora(Section):
+    """Low-rank adapters; r = 0 trains every weight."""
+
+    lora_r: int = Field(16, ge=0)  # SPEED's published revisor adapter; E5 §4.2
+    lora_alpha: int = Field(32, ge=1)  # SPEED's published revisor adapter; E5's adapter
+    lora_dropout: float = Field(0.1, ge=0, lt=1)  # as above
+
+
+class Sft(Lora):
+    """Supervised fine-tuning of a generator or the revisor."""
+
+    learning_rate: float = Field(1e-4, gt=0)  # SPEED App. B (junior)
+    batch_size: int = Field(16, ge=1)  # SPEED App. B (junior)
+    epochs: float = Field(1, gt=0)  # Assumption: not stated
+    max_length: int = Field(4096, ge=16)  # Assumption: not stated
+    warmup_ratio: float = Field(0.03, ge=0, lt=1)  # Assumption: not stated
+    weight_decay: float = Field(0.0, ge=0)  # Assumption: not stated
+
+
+class Junior(Sft):
+    """Base model + seed → junior generator."""
+
+
+class Root(Section):
+    """The junior's own answers, several per prompt."""
+
+    rows: int = Field(10_000, ge=1)  # SPEED §4.5: 10K preference and 10K revision signals, from the same root data
+    candidates: int = Field(5, ge=2)  # SPEED Fig. 5 shows 5; the text does not say
+
+
+class Preference(Section):
+    """Best and worst candidate by the teacher."""
+
+    rows: int | None = Field(None, ge=1)  # at most this many prompts; None: all of root
+
+
+class Senior(Lora):
+    """Junior + preferences → senior generator, by DPO."""
+
+    dpo_beta: float = Field(0.1, gt=0)  # SPEED App. B, best of 0.05-0.3
+    learning_rate: float = Field(1e-5, gt=0)  # SPEED App. B
+    batch_size: int = Field(16, ge=1)  # SPEED App. B
+    epochs: float = Field(1, gt=0)  # Assumption: not stated
+    max_length: int = Field(4096, ge=16)  # Assumption: not stated
+    warmup_ratio: float = Field(0.03, ge=0, lt=1)  # Assumption: not stated
+
+
+class RevisionSignals(Section):
+    """The teacher's revisions of root data."""
+
+    rows: int | None = Field(None, ge=1)  # at most this many prompts; None: all of root
+
+
+class Revisor(Sft):
+    """Base model + revisions → revisor."""
+
+    learning_rate: float = Field(5e-6, gt=0)  # SPEED App. B
+    batch_size: int = Field(24, ge=1)  # SPEED App. B
+
+
+class Synthesize(Section):
+    """Drafts at scale."""
+
+    rows: int = Field(1_150_000, ge=1)  # SPEED App. A: raw set, before MinHash
+    generator: Literal["senior", "junior"] = "senior"  # SPEED; "junior" is the no-DPO variant of Table 2
+
+
+class Revise(Section):
+    """Drafts → revised rows, near-duplicates removed."""
+
+    dedup_threshold: float = Field(0.9, gt=0, le=1)  # Assumption: SPEED says MinHash, not which threshold
+    dedup_permutations: int = Field(128, ge=16, multiple_of=4)  # Assumption: not stated; four to a band
+
+
+class Embedder(Lora):
+    """Rows → embedder, by InfoNCE."""
+
+    base_model: str = "mistralai/Mistral-7B-v0.1"  # SPEED §4.1, E5 §4.2
+    data: Literal["revise", "synthesize", "seed"] = "revise"  # the others are studies of SPEED Tables 1 and 2
+    rows: int | None = Field(None, ge=1)  # at most this many rows; None: all
+    loss_temperature: float = Field(0.02, gt=0)  # E5 §4.2; SPEED does not state one
+    learning_rate: float = Field(1e-4, gt=0)  # E5 §4.2
+    warmup_steps: int = Field(100, ge=0)  # E5 §4.2
+    weight_decay: float = Field(0.1, ge=0)  # E5 §4.2
+    batch_size: int = Field(1536, ge=2)  # SPEED App. B
+    mini_batch_size: int = Field(32, ge=1)  # rows in memory at once (GradCache); changes no result but rounding
+    epochs: float = Field(1, gt=0)  # E5 §4.2
+    max_length: int = Field(512, ge=8)  # E5 §4.2
+    batching: Literal["homogeneous", "mixed"] = "homogeneous"  # Assumption: labels and sentences collide when mixed
+    rng_seed: int = 42  # Assumption: neither paper sets one
+
+
+class Evaluate(Section):
+    """Scores of the embedder, its baselines, and of the generators' rows."""
+
+    benchmarks: tuple[str, ...] = ("mteb:MTEB(eng, v1)",)  # SPEED Table 1; or Hub datasets with the configs corpus,
+    # queries and qrels, and/or sts
+    audit_rows: int = Field(300, ge=0)  # rows of each generator that the teacher looks at; 0: none. Assumption
+
+
+class Scaling(Section):
+    """Embedders on nested subsets."""
+
+    sizes: tuple[int, ...] = (28_750, 57_500, 115_000, 230_000)  # Assumption: SPEED Fig. 4 cannot be read
+    rng_seeds: tuple[int, ...] = (0, 1)  # Assumption: neither paper repeats a run
+
+
+class Runtime(Section):
+    """How a run is carried out. Never part of an identity."""
+
+    in_flight: int = Field(64, ge=1)  # requests at once, per endpoint
+    timeout_s: float = Field(300, gt=0)
+    retries: int = Field(8, ge=0)
+    max_reject_rate: float = Field(0.5, gt=0, le=1)  # above it, a stage fails instead of publishing
+    jobs: int = Field(1, ge=1)  # stages that do not need each other, side by side
+    replicas: int = Field(1, ge=1)  # copies of an embedded model server
+
+
+Knobs = dict[str, dict[str, float]]
+
+
+class Recipe(Section):
+    """One run of the pipeline, from topics to scaling law."""
+
+    name: str
+    license: str = "other"  # of what is published; a teacher's terms may bind it
+    offline: bool = False  # bring the scripted teacher, the tiny base model, its topics and its benchmark along
+    rng_seed: int = 42  # Assumption: neither paper sets one
+    languages: dict[str, float] = {"English": 1.0}  # SPEED is English in practice
+    mixture: dict[str, float] = {  # SPEED §4.1: 7 : 7 : 7 : 2, matching split evenly (Table 6)
+        "retrieval": 7,
+        "classification": 7,
+        "sts": 7,
+        "short_matching": 1,
+        "long_matching": 1,
+    }
+    teacher: Teacher = Teacher()
+    generator: Generator = Generator()
+    brainstorm: Brainstorm = Brainstorm()
+    seed: Seed = Seed()
+    junior: Junior = Junior()
+    root: Root = Root()
+    preference: Preference = Preference()
+    senior: Senior = Senior()
+    revision: RevisionSignals = RevisionSignals()
+    revisor: Revisor = Revisor()
+    synthesize: Synthesize = Synthesize()
+    revise: Revise = Revise()
+    embedder: Embedder = Embedder()
+    evaluate: Evaluate = Evaluate()
+    scaling: Scaling = Scaling()
+    retrieval: Knobs = {}
+    classification: Knobs = {}
+    sts: Knobs = {}
+    short_matching: Knobs = {}
+    long_matching: Knobs = {}
+    bitext: Knobs = {}
+    runtime: Runtime = Runtime()
+
+    def knobs(self, task_type: str) -> Knobs:
+        """The knob values this recipe sets for a task type."""
+        return getattr(self, task_type)
+
+    @field_validator(*TASK_TYPES, mode="before")
+    @classmethod
+    def _weights(cls, value: Any) -> Any:
+        """A knob is a list (all alike) or a mapping value → weight."""
+        if not isinstance(value, dict):
+            return value
+        return {
+            knob: {str(k): w for k, w in choices.items()}
+            if isinstance(choices, dict)
+            else {str(k): 1.0 for k in (choices if isinstance(choices, list) else [choices])}
+            for knob, choices in value.items()
+        }
+
+    @field_validator("languages", mode="before")
+    @classmethod
+    def _others(cls, value: Any) -> Any:
+        """`others` shares its weight among all languages that are not named."""
+        if isinstance(value, dict) and "others" in value:
+            if not isinstance(value["others"], int | float):
+                raise ValueError("others must be a number")
+            rest = [name for name in SCRIPTS if name not in value]
+            named = {name: weight for name, weight in value.items() if name != "others"}
+            return named | dict.fromkeys(rest, value["others"] / len(rest))
+        return value
+
+    @model_validator(mode="after")
+    def _names(self) -> "Recipe":
+        named: list[tuple[str, list[str], list[str]]] = [
+            ("mixture", list(self.mixture), list(TASK_TYPES)),
+            ("languages", list(self.languages), list(SCRIPTS)),
+            *((name, list(self.knobs(name)), list(task_type.knobs)) for name, task_type in TASK_TYPES.items()),
+        ]
+        for field, given, known in named:
+            for name in given:
+                if name not in known:
+                    raise ValueError(_unknown(field, name, known))
+        weights = {"mixture": self.mixture, "languages": self.languages} | {
+            f"{name}.{knob}": values for name in TASK_TYPES for knob, values in self.knobs(name).items()
+        }
+        for field, values in weights.items():
+            if not values or not all(0 < weight < math.inf for weight in values.values()):
+                raise ValueError(f"{field}: at least one value, and every weight above 0")
+        for name, task_type in TASK_TYPES.items():
+            for knob, values in self.knobs(name).items():
+                _try_values(task_type, knob, list(values))
+        if "bitext" in self.mixture and len(self.languages) < 2:
+            raise ValueError("mixture: bitext needs at least two languages")
+        return self
+
+
+def _try_values(task_type: TaskType, knob: str, values: list[str]) -> None:
+    """Raise ValueError when the task type's check cannot work with a value (a length that is none)."""
+    example = task_type.answer.model_validate(task_type.example)
+    try:
+        for value in values:
+            task_type.check(example, {**task_type.example_knobs, knob: value})
+    except ValueError as error:
+        raise ValueError(f"{task_type.name}.{knob}: {error}") from error
+
+
+def _unknown(where: str, name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    names = f"the {len(known)} known names" if near and len(known) > 20 else ", ".join(known)
+    return f"{where}: {name} is not one of {names}{hint}"
+
+
+def builtin() -> list[str]:
+    """Names of the recipes that come with the package."""
+    return sorted(path.name[:-5] for path in _shipped().iterdir() if path.name.endswith(".yaml"))
+
+
+def _shipped() -> Path:
+    return Path(str(resources.files("hub_speed"))) / "recipes"
+
+
+def find(name_or_path: str) -> Path:
+    """The file of a recipe: a path, or the name of one that comes with the package.
+
+    Raises:
+        RecipeError: there is no such recipe.
+    """
+    path = Path(name_or_path)
+    if path.suffix in (".yaml", ".yml"):
+        if path.is_file():
+            return path
+        raise RecipeError(f"recipe {name_or_path}: no such file")
+    if (_shipped() / f"{name_or_path}.yaml").is_file():
+        return _shipped() / f"{name_or_path}.yaml"
+    near = difflib.get_close_matches(name_or_path, builtin(), 1)
+    raise RecipeError(
+        f"recipe {name_or_path}: not a recipe of the package",
+        expected=f"one of {', '.join(builtin())}, or the path of a .yaml file",
+        fix=f"did you mean {near[0]}?" if near else "",
+    )
+
+
+def load(name_or_path: str, overrides: list[str] | None = None) -> Recipe:
+    """Read a recipe and apply `section.field=value` overrides.
+
+    Raises:
+        RecipeError: no such recipe, not YAML, an unknown key (with the nearest one), or a value of the wrong type.
+    """
+    path = find(name_or_path)
+    try:
+        text = path.read_text("utf-8")
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RecipeError(f"recipe {path.name}: cannot be read as YAML", got=" ".join(str(error).split())) from error
+    if not isinstance(data, dict):
+        raise RecipeError(f"recipe {path.name}: not a mapping", expected="stage: {field: value}")
+    for override in overrides or []:
+        _apply(data, override)
+    brainstorm = {"topics": Brainstorm().topics} | _section(data, "brainstorm", f"recipe {path.name}")
+    if str(brainstorm["topics"]).endswith(".txt"):  # a topic file is found beside the recipe
+        data["brainstorm"] = brainstorm | {"topics": str(path.parent / str(brainstorm["topics"]))}
+    try:
+        return Recipe.model_validate({"name": path.stem} | data)
+    except ValidationError as error:
+        raise _explain(error, path.name, tree) from error
+
+
+def _apply(data: dict[str, Any], override: str) -> None:
+    """Put one `section.field=value` into the recipe's mapping."""
+    key, sign, value = override.partition("=")
+    *sections, field = key.strip().split(".")
+    if not sign or not field or len(sections) > 2:
+        raise RecipeError(f"--set {override}", expected="section.field=value, for example seed.rows=100")
+    for section in sections:
+        data[section] = data = _section(data, section, f"--set {override}")
+    try:
+        data[field] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {override}: the value is not YAML", got=value) from error
+
+
+def _section(data: dict[str, Any], name: str, where: str) -> dict[str, Any]:
+    """A copy of a section of a recipe's mapping, empty when it is not there."""
+    section = {} if data.get(name) is None else data[name]
+    if not isinstance(section, dict):
+        raise RecipeError(f"{where}: {name} has no fields", expected="a mapping", got=repr(section))
+    return dict(section)
+
+
+def _explain(error: ValidationError, name: str, tree: yaml.Node | None) -> RecipeError:
+    """The first problem pydantic found, in our words, with the line it stands in."""
+    problem = error.errors(include_url=False)[0]
+    loc = [str(part) for part in problem["loc"]]
+    if loc[1:] and loc[-1] == "[key]":  # pydantic's mark for "the key itself"
+        loc.pop()
+    where, line = ".".join(loc), _line(tree, loc)
+    at = f"  (line {line})" if line else ""
+    if problem["type"] == "extra_forbidden":
+        section = _model_at(loc[:-1])
+        known = [f for f in section.model_fields if f != "name"]
+        near = difflib.get_close_matches(loc[-1], known, 1)
+        return RecipeError(
+            f"recipe {name}: {where} is not a field of {'.'.join(loc[:-1]) or 'a recipe'}",
+            expected="one of " + ", ".join(known),
+            got=f"{loc[-1]}: {problem['input']}{at}",
+            fix=f"did you mean {near[0]}?" if near else "",
+        )
+    message = problem["msg"].removeprefix("Value error, ")
+    if not loc:  # something about several fields; the message names the first
+        line = _line(tree, message.partition(":")[0].split("."))
+        return RecipeError(f"recipe {name}: {message}" + (f"  (line {line})" if line else ""))
+    return RecipeError(f"recipe {name}: {where}", expected=message, got=f"{problem['input']!r:.80}{at}")
+
+
+def _model_at(loc: list[str]) -> type[BaseModel]:
+    model: type[BaseModel] = Recipe
+    for part in loc:
+        annotation = model.model_fields[part].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            break
+        model = annotation
+    return model
+
+
+def _line(node: yaml.Node | None, loc: list[str]) -> int | None:
+    """The 1-based line of a key in the recipe file, None when it came from --set."""
+    line = None
+    for part in loc:
+        if not isinstance(node, yaml.MappingNode):
+            return line
+        for key, value in node.value:
+            if key.value == part:
+                line, node = key.start_mark.line + 1, value
+                break
+        else:
+            return None
+    return line

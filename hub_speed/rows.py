@@ -1,0 +1,221 @@
+"""Every kind of row that is published: its columns, documented once for the parquet schema, the cards and the tests.
+
+`prompt`/`completion` and `prompt`/`chosen`/`rejected` are TRL's column names; `query`/`positive`/`negative` can be
+given to sentence-transformers as they are.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, Field
+
+REASONS = {
+    "empty_answer": "the model answered nothing",
+    "truncated": "the answer stopped at the token limit",
+    "bad_json": "no JSON object could be read from the answer",
+    "wrong_keys": "a key is missing, or one too many is there",
+    "wrong_type": "a value is not of the type asked for",
+    "empty_field": "a value is empty",
+    "positive_equals_query": "the positive is the query again",
+    "positive_equals_negative": "the negative is the positive (or the query) again",
+    "copied_text": "the query stands word for word in the positive",
+    "label_leak": "a label stands in the text it labels",
+    "too_short": "a text is clearly shorter than asked",
+    "too_long": "a text is more than twice as long as asked",
+    "wrong_script": "a text is not written in the script of its language",
+    "bad_index": "the judge named a candidate that does not exist",
+    "tie": "the judge named the same candidate best and worst",
+    "same_candidates": "fewer than two different candidates to choose from",
+    "near_duplicate": "another accepted row says almost the same",
+    "endpoint_error": "the endpoint kept failing on this request",
+}
+"""Why a row was not accepted."""
+
+
+class Row(BaseModel):
+    """Columns every row has."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = Field(description="name of the row; the same in every repository the row passes through")
+    task_type: str = Field(description="retrieval, classification, sts, short_matching, long_matching or bitext")
+
+
+class TopicRow(BaseModel):
+    """One topic."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    topic: str = Field(description="a path from broad to narrow, parts separated by /")
+
+
+class TaskRow(Row):
+    """One task of the pool."""
+
+    task: str = Field(description="one sentence; later the instruction of the query side")
+    topic: str = Field(description="the topic it was brainstormed for")
+
+
+class PromptRow(Row):
+    """Columns of everything that was generated for one drawn prompt."""
+
+    task: str = Field(description="the task the prompt asks an example for")
+    topic: str = Field(description="the topic of the task")
+    language: str = Field(description="language asked for")
+    target_language: str = Field(description="second language of a bitext row, else empty")
+    knobs: str = Field(description="the values drawn for this row's prompt, as JSON")
+    prompt: str = Field(description="the user message a model was given")
+
+
+class SeedRow(PromptRow):
+    """An example the teacher wrote, for supervised fine-tuning of the junior."""
+
+    completion: str = Field(description="the answer, as one line of JSON")
+    instruction: str = Field(description="goes before the query when an embedder reads it")
+    query: str = Field(description="the text that is searched with")
+    positive: str = Field(description="the text it should find")
+    negative: str | None = Field(description="hard negative; null where the task type has none")
+    generator: str = Field(description="the model that wrote the row")
+    revised: bool = Field(description="whether a revisor rewrote it")
+
+
+class RootRow(PromptRow):
+    """Several answers of the junior to one prompt."""
+
+    candidates: list[str] = Field(description="what the junior wrote, as it wrote it")
+    reasons: list[str] = Field(description="per candidate: why the check rejects it, empty when it does not")
+
+
+class PreferenceRow(Row):
+    """The best and the worst candidate of one prompt, for direct preference optimisation."""
+
+    prompt: str = Field(description="the user message a model was given")
+    chosen: str = Field(description="the candidate the teacher called best")
+    rejected: str = Field(description="the candidate the teacher called worst")
+    reason: str = Field(description="why, in the teacher's words")
+
+
+class RevisionRow(Row):
+    """The teacher's revision of one candidate, for supervised fine-tuning of the revisor."""
+
+    prompt: str = Field(description="the revision prompt: the request and the draft")
+    completion: str = Field(description="reason and revised data, as one line of JSON")
+    changed: bool = Field(description="whether the teacher changed anything")
+
+
+class DraftRow(SeedRow):
+    """An example the generator wrote, before revision."""
+
+
+class SyntheticRow(SeedRow):
+    """An example for training an embedder."""
+
+    draft: str = Field(description="the answer before revision, as one line of JSON")
+
+
+class LedgerRow(BaseModel):
+    """What became of one request: every request of a stage is here, accepted or not, with the text as it came."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = Field(description="the row's name")
+    task_type: str = Field(description="the row's task type")
+    state: str = Field(description="accepted, repaired (accepted after json-repair), rejected or failed")
+    reason: str = Field(description="why it was not accepted, else empty")
+    detail: str = Field(description="what exactly was seen")
+    request: str = Field(description="sha256 of the request that was sent")
+    completions: list[str] = Field(description="the raw texts that came back")
+    finish_reasons: list[str] = Field(description="why the server stopped, per text")
+    model: str = Field(description="the model, as the server named it")
+    prompt_tokens: int = Field(description="tokens read, as the server counted")
+    completion_tokens: int = Field(description="tokens written, as the server counted")
+    attempts: int = Field(description="how often it was asked until it answered")
+    latency_s: float = Field(description="seconds of the last attempt")
+
+
+class ScoreRow(BaseModel):
+    """One number of an evaluation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    subject: str = Field(description="what was measured: a model, a baseline or a set of rows")
+    measure: str = Field(description="nDCG@10, Spearman, yield, pass rate, ...")
+    benchmark: str = Field(description="the benchmark or the rows it was measured on")
+    value: float = Field(description="the number; between 0 and 1")
+    low: float | None = Field(description="lower end of the 95% interval, where there is one")
+    high: float | None = Field(description="upper end of the 95% interval, where there is one")
+    n: int = Field(description="how many queries, pairs or rows it was measured on")
+
+
+class ScalingRow(BaseModel):
+    """The score of one embedder trained on the first `rows` rows."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rows: int = Field(description="how many rows it was trained on; smaller sets are part of the larger")
+    rng_seed: int = Field(description="seed of the training run")
+    measure: str = Field(description="nDCG@10 or Spearman")
+    benchmark: str = Field(description="the benchmark")
+    value: float = Field(description="the score, between 0 and 1")
+
+
+def columns(model: type[BaseModel]) -> dict[str, str]:
+    """Column name → what it holds, in order."""
+    return {name: field.description or "" for name, field in model.model_fields.items()}
+
+
+_ARROW = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+
+
+def schema(model: type[BaseModel]) -> pa.Schema:
+    """The parquet schema of a kind of row."""
+    return pa.schema([_field(name, info.annotation) for name, info in model.model_fields.items()])
+
+
+def _field(name: str, annotation: Any) -> pa.Field:
+    nullable = False
+    if get_origin(annotation) is UnionType:
+        annotation = next(a for a in get_args(annotation) if a is not NoneType)
+        nullable = True
+    if get_origin(annotation) is list:
+        return pa.field(name, pa.list_(_ARROW[get_args(annotation)[0]]), nullable)
+    return pa.field(name, _ARROW[annotation], nullable)
+
+
+ROWS_PER_FILE = 200_000
+"""About 300 MB of retrieval rows a file. Assumption: the Hub's viewer likes files under 500 MB."""
+
+
+def write_parquet(rows: Iterable[dict[str, Any]], model: type[BaseModel], folder: Path) -> int:
+    """Write rows as `folder/train-00000.parquet`, …; returns how many. An empty set still gets one (empty) file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    total, iterator, file_schema = 0, iter(rows), schema(model)
+    while True:
+        path = folder / f"train-{total // ROWS_PER_FILE:05d}.parquet"
+        written = 0
+        with pq.ParquetWriter(path, file_schema, compression="zstd") as writer:
+            while written < ROWS_PER_FILE and (batch := list(islice(iterator, 10_000))):
+                writer.write_table(pa.Table.from_pylist(batch, schema=file_schema))
+                written += len(batch)
+        total += written
+        if written < ROWS_PER_FILE:
+            if written == 0 and total > 0:
+                path.unlink()
+            return total
+
+
+def read_parquet(folder: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
+    """All rows below `folder`, file by file in name order, a batch in memory at a time."""
+    for path in sorted(folder.rglob("*.parquet")):
+        for batch in pq.ParquetFile(path).iter_batches(columns=columns):
+            yield from batch.to_pylist()
+
+
+def count_parquet(folder: Path) -> int:
+    """How many rows there are below `folder`."""
+    return sum(pq.read_metadata(path).num_rows for path in folder.rglob("*.parquet"))

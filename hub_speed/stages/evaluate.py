@@ -1,0 +1,132 @@
+"""Embedder → scores, beside its baselines; and how good the rows of each generator are.
+
+In: speed-embedder, its base model, benchmarks, and the rows on the way (speed-root, speed-drafts, speed-synthetic).
+Out: speed-results.
+Source: mteb for the scores; queries carry an instruction, documents do not, and in STS both sides do (E5's evaluation
+code).
+Differs: the papers do not measure the generators' rows. *Yield* is the share of answers the check accepts; *pass rate*
+the share of answers the teacher leaves unchanged when asked to revise them.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hub_speed import dataset, examples, prompts
+from hub_speed.generate import Accepted, Job, Outcome
+from hub_speed.journal import Journal
+from hub_speed.llm.dialects import Completion, Request, Sampling
+from hub_speed.parse import Rejected
+from hub_speed.rows import ScoreRow, read_parquet, write_parquet
+from hub_speed.stage import Context
+from hub_speed.stats import wilson
+from hub_speed.training.launch import launch
+
+Rows = dict[str, dict[str, Any]]
+
+
+def build(ctx: Context) -> None:
+    """Fill `ctx.out` with scores."""
+    subjects = [
+        {"name": "embedder", "kind": "embedder", "folder": str(ctx.inputs["embedder"])},
+        {"name": "untrained base", "kind": "base", "folder": str(ctx.inputs["base"])},
+        {"name": "BM25", "kind": "bm25"},
+    ]
+    with Journal(ctx.work) as journal:
+        audited = _audit(ctx, journal)
+        dataset.tally(ctx, journal, "teacher")
+    scored = launch(
+        ctx,
+        "score",
+        {"subjects": subjects, "benchmarks": ctx.benchmarks(), "max_length": ctx.recipe.embedder.max_length},
+    )
+    scores = [*audited, *scored["scores"]]
+    write_parquet(scores, ScoreRow, ctx.out / "data")
+    ctx.record.measures["scores"] = scores
+
+
+# --- rows: yield and pass rate --------------------------------------------------------------------------------------
+
+
+def _audit(ctx: Context, journal: Journal) -> list[dict[str, Any]]:
+    """Yield and pass rate of every set of rows among the inputs."""
+    sets: dict[str, tuple[dict[str, bool], Rows]] = {}
+    limit = ctx.recipe.evaluate.audit_rows
+    if "root" in ctx.inputs:
+        sets["junior"] = _first_candidates(ctx.inputs["root"], limit)
+    if "synthesize" in ctx.inputs:
+        sets[ctx.recipe.synthesize.generator] = drafts = _drafts(ctx.inputs["synthesize"], limit)
+        if "revise" in ctx.inputs:
+            sets["revised"] = _revised(ctx.inputs["revise"], drafts[0])
+    sampling = Sampling(ctx.recipe.teacher.judge_temperature, 1.0, ctx.recipe.teacher.max_tokens)
+    schema = prompts.Revision.model_json_schema()
+
+    def jobs() -> Iterator[Job]:
+        for name, (_, rows) in sets.items():
+            for row in rows.values():
+                request = Request(prompts.revision(row["prompt"], row["completion"]), sampling, schema, "revision")
+                yield Job(f"{name}/{row['id']}", row["task_type"], request, source=row)
+
+    def read(job: Job, completion: Completion) -> Outcome:
+        revised = examples.read_revision(completion.texts[0], completion.finish_reasons[0], job.source)
+        if isinstance(revised, Rejected):
+            return revised
+        return Accepted(
+            {"unchanged": examples.compact(revised.answer) == job.source["completion"]}, note=revised.reason
+        )
+
+    total = sum(len(rows) for _, rows in sets.values())
+    if total:
+        dataset.ask(ctx, journal, jobs(), read, total=total, model="teacher")
+    unchanged = {row_id for row_id, row in journal.accepted() if row["unchanged"]}
+    scores = []
+    for name, (accepted, rows) in sets.items():
+        passed = sum(f"{name}/{row_id}" in unchanged for row_id in rows)
+        scores.append(_share("yield", name, sum(accepted.values()), len(accepted)))
+        scores.append(_share("pass rate", name, passed, len(accepted)))
+    return sorted(scores, key=lambda score: score["measure"], reverse=True)
+
+
+def _share(measure: str, subject: str, count: int, n: int) -> dict[str, Any]:
+    low, high = wilson(count, n)
+    value = count / n if n else 0.0
+    return {
+        "subject": subject,
+        "measure": measure,
+        "benchmark": "rows",
+        "value": value,
+        "low": low,
+        "high": high,
+        "n": n,
+    }
+
+
+def _first_candidates(folder: Path, limit: int) -> tuple[dict[str, bool], Rows]:
+    """Of the first prompts of a root dataset: whether the first candidate was accepted, and the accepted ones."""
+    accepted, rows = {}, {}
+    for row in examples.root_rows(folder, limit):
+        accepted[row["id"]] = not row["reasons"][0]
+        if accepted[row["id"]]:
+            answer = examples.read_answer(row["candidates"][0], "stop", row["task_type"], examples.check_values(row))
+            assert not isinstance(answer, Rejected)
+            rows[row["id"]] = row | {"completion": examples.compact(answer.answer)}
+    return accepted, rows
+
+
+def _drafts(folder: Path, limit: int) -> tuple[dict[str, bool], Rows]:
+    """Of the first prompts of a drafts dataset: whether the answer was accepted, and the accepted ones."""
+    entries = sorted(read_parquet(folder / "ledger", ["id", "state"]), key=lambda entry: entry["id"])[:limit]
+    accepted = {entry["id"]: entry["state"] in ("accepted", "repaired") for entry in entries}
+    rows = {row["id"]: row for row in read_parquet(folder / "data") if row["id"] in accepted}
+    return accepted, rows
+
+
+def _revised(folder: Path, drafts: dict[str, bool]) -> tuple[dict[str, bool], Rows]:
+    """Of the same prompts: what was accepted after revision; near-duplicates are left out of the count."""
+    rows = {row["id"]: row for row in read_parquet(folder / "data") if row["id"] in drafts}
+    dropped = {
+        entry["id"]
+        for entry in read_parquet(folder / "ledger", ["id", "reason"])
+        if entry["reason"] == "near_duplicate"
+    }
+    return {row_id: row_id in rows for row_id in drafts if row_id not in dropped}, rows

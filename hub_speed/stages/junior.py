@@ -1,0 +1,13 @@
+"""Seed → junior generator, by supervised fine-tuning of the base model.
+
+In: speed-seed, the base model. Out: speed-junior.
+Source: SPEED §3.2.3, Eq. 1, App. B (25K rows, learning rate 1e-4, batch 16).
+"""
+
+from hub_speed.stage import Context
+from hub_speed.training.launch import train_generator
+
+
+def build(ctx: Context) -> None:
+    """Fill `ctx.out` with the junior."""
+    train_generator(ctx, "sft", base=ctx.inputs["base"], data=ctx.inputs["seed"], settings=ctx.recipe.junior)

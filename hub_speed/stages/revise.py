@@ -1,0 +1,59 @@
+"""Drafts → revised rows, near-duplicates removed: the published training data.
+
+In: speed-drafts, speed-revisor. Out: speed-synthetic.
+Source: SPEED §3.3 (one pass, the prompt of the teacher's revisions) and App. A (MinHash, 1.15M → 920K).
+Differs: where the revisor's answer is not fit to use, the draft is kept as it is (not stated); duplicates are looked
+for after revision (not stated).
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from hub_speed import dataset, examples, prompts
+from hub_speed.dedup import near_duplicates
+from hub_speed.generate import Accepted, Job, Outcome
+from hub_speed.journal import Journal
+from hub_speed.llm.dialects import Completion, Request, Sampling
+from hub_speed.parse import Rejected
+from hub_speed.rows import SyntheticRow, count_parquet, read_parquet
+from hub_speed.stage import Context
+
+
+def build(ctx: Context) -> None:
+    """Fill `ctx.out` with synthetic rows."""
+    generator, settings = ctx.recipe.generator, ctx.recipe.revise
+    sampling = Sampling(generator.sampling_temperature, generator.top_p, generator.max_tokens)
+    schema = prompts.Revision.model_json_schema()
+    drafts = ctx.inputs["synthesize"] / "data"
+
+    def jobs() -> Iterator[Job]:
+        for row in read_parquet(drafts):
+            prompt = prompts.revision(row["prompt"], row["completion"])
+            yield Job(row["id"], row["task_type"], Request(prompt, sampling, schema, "revision"), source=row)
+
+    def read(job: Job, completion: Completion) -> Outcome:
+        draft: dict[str, Any] = job.source
+        revised = examples.read_revision(completion.texts[0], completion.finish_reasons[0], draft)
+        if isinstance(revised, Rejected):
+            return Accepted(draft | {"draft": draft["completion"]}, note=f"draft kept: {revised.reason}")
+        changed = examples.compact(revised.answer) != draft["completion"]
+        columns = examples.training_columns(
+            draft["task_type"], draft["task"], revised.answer, draft["generator"], revised=changed
+        )
+        return Accepted(draft | columns | {"draft": draft["completion"]}, revised.repaired)
+
+    def sift(journal: Journal) -> None:
+        journal.reject(
+            near_duplicates(journal.rows(), settings.dedup_threshold, settings.dedup_permutations), "near_duplicate"
+        )
+
+    dataset.make(
+        ctx,
+        jobs(),
+        read,
+        total=count_parquet(drafts),
+        model="revisor",
+        weights=ctx.inputs["revisor"],
+        row=SyntheticRow,
+        sift=sift,
+    )

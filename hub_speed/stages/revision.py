@@ -1,0 +1,42 @@
+"""Root data → the teacher's revision of one candidate per prompt.
+
+In: speed-root. Out: speed-revision, with `prompt`/`completion` for the revisor.
+Source: SPEED §3.2.4 and App. C.2 (10K). The completion holds reason and revision, as the released scripts parse both.
+Differs: which candidate is revised is not stated; here the row's own generator draws it. A revision that fails the
+check of its task type is not kept.
+"""
+
+from collections.abc import Iterator
+
+from hub_speed import dataset, examples, prompts
+from hub_speed.generate import Accepted, Job, Outcome
+from hub_speed.llm.dialects import Completion, Request, Sampling
+from hub_speed.mixture import row_rng
+from hub_speed.parse import Rejected
+from hub_speed.rows import RevisionRow
+from hub_speed.stage import Context
+
+
+def build(ctx: Context) -> None:
+    """Fill `ctx.out` with revisions."""
+    recipe, teacher = ctx.recipe, ctx.recipe.teacher
+    sampling = Sampling(teacher.sampling_temperature, teacher.top_p, teacher.max_tokens)
+    schema = prompts.Revision.model_json_schema()
+    rows = examples.root_rows(ctx.inputs["root"], recipe.revision.rows)
+
+    def jobs() -> Iterator[Job]:
+        for row in rows:
+            draft = row_rng(recipe.rng_seed, "revision", row["id"]).choice(row["candidates"])
+            prompt = prompts.revision(row["prompt"], draft)
+            yield Job(row["id"], row["task_type"], Request(prompt, sampling, schema, "revision"), (row, prompt, draft))
+
+    def read(job: Job, completion: Completion) -> Outcome:
+        row, prompt, draft = job.source
+        revised = examples.read_revision(completion.texts[0], completion.finish_reasons[0], row)
+        if isinstance(revised, Rejected):
+            return revised
+        answer = examples.compact({"reason": revised.reason, "revision": revised.answer.model_dump()})
+        columns = {"prompt": prompt, "completion": answer, "changed": examples.compact(revised.answer) != draft}
+        return Accepted({"id": row["id"], "task_type": row["task_type"]} | columns, revised.repaired)
+
+    dataset.make(ctx, jobs(), read, total=len(rows), model="teacher", row=RevisionRow)

@@ -1,0 +1,37 @@
+"""Tasks → several answers of the junior to each prompt: what the teacher then judges and revises.
+
+In: speed-tasks, speed-junior. Out: speed-root.
+Source: SPEED §3.2.4: a list of samples per prompt; the same root data serves preference and revision.
+Differs: answers that the check rejects stay in the list, because a judge has to see them to call them worst.
+"""
+
+from hub_speed import dataset, examples
+from hub_speed.generate import Accepted, Job, Outcome
+from hub_speed.llm.dialects import Completion, Sampling
+from hub_speed.mixture import PlannedRow, plan_rows
+from hub_speed.parse import Rejected
+from hub_speed.rows import RootRow
+from hub_speed.stage import Context
+
+
+def build(ctx: Context) -> None:
+    """Fill `ctx.out` with root rows."""
+    recipe, generator, count = ctx.recipe, ctx.recipe.generator, ctx.recipe.root.rows
+    sampling = Sampling(generator.sampling_temperature, generator.top_p, generator.max_tokens, recipe.root.candidates)
+    planned = plan_rows(recipe, "root", count, examples.task_pool(ctx.inputs["brainstorm"]))
+    jobs = (Job(row.id, row.task_type, examples.request(row, sampling), source=row) for row in planned)
+
+    def read(job: Job, completion: Completion) -> Outcome:
+        row: PlannedRow = job.source
+        texts = [text.strip() for text in completion.texts]
+        if len(set(texts)) < 2:
+            return Rejected("same_candidates")
+        columns = row.columns()
+        answers = [
+            examples.read_answer(text, finish_reason, row.task_type, examples.check_values(columns))
+            for text, finish_reason in zip(texts, completion.finish_reasons, strict=True)
+        ]
+        reasons = [answer.reason if isinstance(answer, Rejected) else "" for answer in answers]
+        return Accepted(columns | {"candidates": texts, "reasons": reasons})
+
+    dataset.make(ctx, jobs, read, total=count, model="junior", weights=ctx.inputs["junior"], row=RootRow)

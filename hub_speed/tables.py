@@ -1,0 +1,201 @@
+"""What is printed: plans, results, scores and rows."""
+
+import json
+import sys
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from hub_speed.cards import PAPER
+from hub_speed.errors import RecipeError
+from hub_speed.estimate import Estimate
+from hub_speed.hub import Hub
+from hub_speed.pipeline import Result, Session, Step
+from hub_speed.recipe import Recipe
+from hub_speed.rows import read_parquet
+
+_terminal = Console(highlight=False)
+console = _terminal if _terminal.is_terminal else Console(highlight=False, width=160)
+
+
+def _table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", no_wrap=True)
+    return table
+
+
+def print_plan(recipe: Recipe, session: Session, steps: list[Step], estimates: list[Estimate]) -> None:
+    """One line a stage: what it will take, and whether and why it will run."""
+    console.print(
+        f"{recipe.name} → {session.org} on {session.hub.endpoint}"
+        f"    teacher {recipe.teacher.model} · generator {recipe.generator.base_model}"
+        f" · embedder {recipe.embedder.base_model}\n"
+    )
+    table = _table("stage", "asks", "calls", "tokens", "state", right=("calls", "tokens"))
+    teacher: Counter[str] = Counter()
+    for step, estimate in zip(steps, estimates, strict=True):
+        if estimate.model == "teacher":
+            teacher[step.stage.name] = estimate.calls
+        state = f"cached      {step.ref}" if step.ref else f"will run    {escape(step.why)}"
+        calls = f"{estimate.calls:,}" if estimate.calls else ""
+        tokens = f"{estimate.tokens / 1e6:,.1f} M" if estimate.tokens else ""
+        table.add_row(step.stage.name, estimate.model or "–", calls, tokens, state)
+    console.print(table)
+    counted = sum(teacher[name] for name in ("seed", "preference", "revision"))
+    console.print(
+        f"\nteacher calls  [bold]{counted:,}[/bold] as SPEED counts them (seed, preference, revision;"
+        f" the paper: {PAPER['SPEED']['calls']:,}; E5-mistral: {PAPER['E5-mistral']['calls']:,})"
+        f"\n               + {teacher['brainstorm']:,} to brainstorm, which the paper does not count"
+        f", + {teacher['evaluate']:,} to audit rows"
+    )
+    console.print(f"run it         hub-speed run {recipe.name} --org {session.org}")
+
+
+def print_result(result: Result) -> None:
+    """One line when a stage is done."""
+    record = result.record
+    what = "cached" if result.cached else f"{record['seconds']:.0f} s"
+    rejected = sum(record["rejected"].values())
+    counts = f"{record['accepted']:,} rows" + (f", {rejected:,} rejected" if rejected else "")
+    console.print(f"[green]✓[/green] {result.stage.name:<11} {counts:<28} {result.ref!s:<38} {what}")
+
+
+def print_run(recipe: Recipe, session: Session, results: list[Result], *, local: bool, lineage: bool = False) -> None:
+    """A finished run: stages, teacher calls, scores, and what to do next."""
+    right = ("rows in", "accepted", "rejected", "calls", "tokens", "seconds")
+    table = _table("stage", f"repo@commit in {session.org}", *right, right=right)
+    for result in results:
+        r = result.record
+        tokens = sum(r["prompt_tokens"].values()) + sum(r["completion_tokens"].values())
+        cells = (r["rows_in"], r["accepted"], sum(r["rejected"].values()), sum(r["calls"].values()), tokens)
+        table.add_row(
+            result.stage.name, str(result.ref).split("/")[1], *(f"{n:,}" for n in cells), f"{r['seconds']:.0f}"
+        )
+    console.print()
+    console.print(table)
+    by_name = {result.stage.name: result.record for result in results}
+    if lineage:
+        _print_lineage(results)
+    _print_calls(by_name)
+    if "evaluate" in by_name:
+        _print_scores(by_name["evaluate"]["measures"]["scores"])
+    for measure, fit in by_name.get("scaling", {}).get("measures", {}).get("fits", {}).items():
+        interval = "" if fit["low"] is None else f" (95%: {fit['low']:+.3f} to {fit['high']:+.3f})"
+        console.print(f"scaling    {measure} {fit['slope']:+.3f} per tenfold data{interval}, {fit['n']} runs")
+    _print_next(recipe, session, by_name, local=local)
+
+
+def _print_lineage(results: list[Result]) -> None:
+    console.print("\n[bold]lineage[/bold]")
+    for result in results:
+        inputs = ", ".join(f"{i['repo']}@{i['commit'][:7]}" for i in result.record["inputs"].values())
+        console.print(f"  {result.ref} ← {inputs}")
+
+
+def _print_calls(by_name: dict[str, dict[str, Any]]) -> None:
+    calls = {name: record["calls"].get("teacher", 0) for name, record in by_name.items()}
+    total = sum(n for name, n in calls.items() if name != "evaluate")
+    rows = by_name.get("revise", by_name.get("synthesize", by_name.get("seed", {}))).get("accepted", 0)
+    console.print(
+        f"\nteacher calls {total:,} (brainstorm {calls.get('brainstorm', 0):,}) · rows published {rows:,}"
+        f" · an all-teacher set of that size would have cost {rows + calls.get('brainstorm', 0):,}"
+        f" · audits {calls.get('evaluate', 0):,}"
+    )
+
+
+def _print_scores(scores: list[dict[str, Any]]) -> None:
+    measures = list(dict.fromkeys(score["measure"] for score in scores))
+    subjects = list(dict.fromkeys(score["subject"] for score in scores))
+    table = _table("95% intervals", *measures)
+    for subject in subjects:
+        cells = []
+        for measure in measures:
+            found = next((s for s in scores if (s["subject"], s["measure"]) == (subject, measure)), None)
+            cells.append(_cell(found))
+        table.add_row(subject, *cells)
+    console.print()
+    console.print(table)
+
+
+def _cell(score: dict[str, Any] | None) -> str:
+    if score is None:
+        return "–"
+    if score["low"] is None:
+        return f"{score['value']:.3f}"
+    return f"{score['value']:.3f}  ({score['low']:.3f}-{score['high']:.3f})"
+
+
+def _print_next(recipe: Recipe, session: Session, by_name: dict[str, Any], *, local: bool) -> None:
+    console.print("\n[bold]next[/bold]")
+    if local:
+        console.print("  hub-speed hub serve                      in another terminal: pages at its address, too")
+        console.print('  eval "$(hub-speed hub env)"')
+    data = "speed-synthetic" if "revise" in by_name else "speed-seed"
+    console.print(f"  python -c 'from datasets import load_dataset; print(load_dataset(\"{session.org}/{data}\"))'")
+    console.print(
+        "  python -c 'from sentence_transformers import SentenceTransformer;"
+        f' print(SentenceTransformer("{session.org}/speed-embedder"))\''
+    )
+    console.print(f"  hub-speed rows {session.org}/{data}")
+    console.print(f"  hub-speed space run --org {session.org}")
+
+
+def print_json(results: list[Result]) -> None:
+    """A finished run as JSON."""
+    found = [{"stage": r.stage.name, "repo": r.ref.repo, "commit": r.ref.commit, "record": r.record} for r in results]
+    sys.stdout.write(json.dumps(found, indent=1) + "\n")
+
+
+def print_rows(
+    hub: Hub,
+    repo: str,
+    revision: str,
+    task_type: str | None,
+    state: str | None,
+    reason: str | None,
+    limit: int,
+    *,
+    as_json: bool,
+) -> None:
+    """Rows of a dataset repository (or of the work folder of a stage), or lines of its ledger."""
+    folder = Path(repo) if Path(repo).is_dir() else hub.fetch(hub.pin("dataset", f"{repo}@{revision}"))
+    ledger = bool(state or reason)
+    if Path(repo).is_dir() and (folder / "ledger.sqlite").exists():
+        from hub_speed.journal import Journal
+
+        with Journal(folder) as journal:
+            found = list(journal.entries())
+    else:
+        part = folder / ("ledger" if ledger else "data")
+        if not part.is_dir():
+            raise RecipeError(f"{repo}: there is no {part.name}", expected="a repository that hub-speed has published")
+        found = list(read_parquet(part))
+    rows = (
+        row
+        for row in sorted(found, key=lambda row: row.get("id", ""))
+        if (task_type is None or row.get("task_type") == task_type)
+        and (state is None or row["state"] == state)
+        and (reason is None or row["reason"] == reason)
+    )
+    shown = list(islice(rows, limit))
+    if as_json:
+        for row in shown:
+            sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
+        return
+    for row in shown:
+        table = _table("", "")
+        table.show_header = False
+        table.columns[1].no_wrap = False
+        for name, value in row.items():
+            if value not in ("", None, []):
+                text = "\n".join(map(str, value)) if isinstance(value, list) else str(value)
+                table.add_row(f"[bold]{name}[/bold]", escape(text))
+        console.print(table)
+        console.print()
+    console.print(f"{len(shown)} rows shown" if shown else "no such rows")

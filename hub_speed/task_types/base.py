@@ -1,0 +1,175 @@
+"""What a task type is: prompts, weighted knobs, an answer model, a check and an example.
+
+A *knob* is a placeholder of the synthesis prompt whose value is drawn anew for every row. A *guideline* is one line of
+that prompt; some are included only in a share of the rows, and where the papers shuffle them, so do we.
+"""
+
+import random
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from string import Formatter
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+from hub_speed.languages import in_script_of
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+class Answer(BaseModel):
+    """What a model must answer: these keys, all of them, nothing else. Its JSON schema goes to the server."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Guideline:
+    """One line of a synthesis prompt, and the share of the rows that get it (1.0: every row)."""
+
+    text: str
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What was drawn for one row: the knobs' values and the guidelines' texts in order, placeholders still open."""
+
+    knobs: dict[str, str]
+    guidelines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TaskType:
+    """One of the six kinds of training example. One file in this folder defines one.
+
+    Attributes:
+        name: how recipes, columns and Hub configs call it.
+        paper_name: how E5 and SPEED call it.
+        brainstorm: the prompt that asks for tasks ({count}, {topic}, {examples}), or None when the task is fixed.
+        task_examples: sentences that fill {examples}, shuffled anew for every prompt when `examples_shuffled`.
+        fixed_task: the instruction of every row, when there is nothing to brainstorm.
+        opening, guidelines, closing: the synthesis prompt; placeholders are {task}, {topic}, {language},
+            {target_language} and the knobs.
+        knobs: name → {value: weight}; a recipe may replace the values of any knob.
+        answer: the pydantic model of one answer.
+        query, positive, negative: which fields of the answer become which column (negative None: none is asked for).
+        check: (answer, knobs) → a reason of `rows.REASONS`, or None when the answer is fit to use. The knobs it gets
+            also hold "language" and, where there is one, "target_language".
+        words_expected: knobs → about how many words an answer has, for estimates only.
+        example: one answer that parses and passes the check with `example_knobs`.
+    """
+
+    name: str
+    paper_name: str
+    opening: str
+    guidelines: tuple[Guideline, ...]
+    shuffled: bool
+    closing: str
+    knobs: Mapping[str, Mapping[str, float]]
+    answer: type[Answer]
+    query: str
+    positive: str
+    negative: str | None
+    check: Callable[[Any, Mapping[str, str]], str | None]
+    words_expected: Callable[[Mapping[str, str]], float]
+    example: Mapping[str, str]
+    example_knobs: Mapping[str, str]
+    brainstorm: str | None = None
+    task_examples: tuple[str, ...] = ()
+    examples_shuffled: bool = False
+    fixed_task: str | None = None
+    languages_per_row: int = 1
+
+    def draw(self, rng: random.Random, overrides: Mapping[str, Mapping[str, float]]) -> Draw:
+        """Draw every knob and the guidelines of one row; `overrides` replaces the values of some knobs."""
+        knobs = {}
+        for name, default in self.knobs.items():
+            weights = overrides.get(name, default)
+            knobs[name] = rng.choices(list(weights), list(weights.values()))[0]
+        lines = [g.text for g in self.guidelines if g.share >= 1 or rng.random() < g.share]
+        if self.shuffled:
+            rng.shuffle(lines)
+        return Draw(knobs, tuple(lines))
+
+    def prompt(self, draw: Draw, *, task: str, topic: str, language: str, target_language: str = "") -> str:
+        """The synthesis prompt of one row: one user message."""
+        template = "\n".join([self.opening, *(f"- {line}" for line in draw.guidelines), self.closing])
+        values = {"task": task, "topic": topic, "language": language, "target_language": target_language}
+        return fill(template, values | draw.knobs)
+
+    def columns(self, answer: Answer) -> dict[str, str | None]:
+        """The answer as the `query`, `positive` and `negative` of a training row."""
+        values = answer.model_dump()
+        return {
+            "query": values[self.query],
+            "positive": values[self.positive],
+            "negative": values[self.negative] if self.negative else None,
+        }
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """`template` with every placeholder replaced; braces in the values are left alone.
+
+    Raises:
+        KeyError: a placeholder has no value.
+    """
+    parts = []
+    for literal, name, _, _ in Formatter().parse(template):
+        parts.append(literal)
+        if name is not None:
+            parts.append(values[name])
+    return "".join(parts)
+
+
+# --- what the checks share ------------------------------------------------------------------------------------------
+
+_WORD = re.compile(r"\w+(?:['’-]\w+)*")
+_RANGE = re.compile(r"(?:(less than|at least) )?(\d+)(?: to (\d+))? words?")
+
+
+def words(text: str) -> list[str]:
+    """The words of `text`, lower-cased, punctuation dropped. One CJK, Thai, Lao, Khmer or Burmese run counts as one."""
+    return _WORD.findall(text.lower())
+
+
+def word_range(length: str) -> tuple[int, float]:
+    """A length knob as numbers: "less than 5 words" → (1, 4); "5 to 15 words" → (5, 15); "at least 10 words" → (10, ∞).
+
+    Raises:
+        ValueError: it is not written in one of those forms.
+    """
+    match = _RANGE.fullmatch(length)
+    if not match:
+        raise ValueError(f"{length!r} is not 'less than N words', 'N to M words' or 'at least N words'")
+    bound, first, last = match[1], int(match[2]), match[3]
+    if bound == "less than":
+        return 1, first - 1
+    return first, float(last) if last else (float("inf") if bound else first)
+
+
+MIN_LENGTH_SHARE = 0.8
+"""A text this share of the asked length is still accepted. Assumption: a model's own count of words is rough."""
+
+
+def too_short(text: str, min_words: int, language: str = "English") -> bool:
+    """Whether `text` clearly misses the least length asked for. Texts written without spaces are never called short."""
+    if language in ("Chinese", "Japanese", "Thai", "Lao", "Khmer", "Burmese"):
+        return False
+    return len(words(text)) < MIN_LENGTH_SHARE * min_words
+
+
+def same(a: str, b: str) -> bool:
+    """Whether two texts are the same but for case and punctuation."""
+    return words(a) == words(b) if words(a) else a.strip() == b.strip()
+
+
+def holds(text: str, part: str) -> bool:
+    """Whether `part` occurs in `text` as whole words, but for case and punctuation."""
+    return bool(words(part)) and f" {' '.join(words(part))} " in f" {' '.join(words(text))} "
+
+
+def wrong_script(language: str, *texts: str) -> bool:
+    """Whether one of the texts is mostly written in a script the language does not use."""
+    return not all(in_script_of(text, language) for text in texts)

@@ -1,0 +1,107 @@
+"""Classification, the papers' "long-short match": a text, its label, and a label that is tempting but less apt.
+
+query: `input_text` · positive: `label` · negative: `misleading_label`
+Source: keys, knobs and guidelines as in SPEED App. C.2 and its released prompts (weights are in the code only).
+Differs: the prompt is worded anew; that labels stay out of the text is also checked, not only asked for.
+"""
+
+from collections.abc import Mapping
+
+from hub_speed.task_types.base import (
+    Answer,
+    Guideline,
+    TaskType,
+    Text,
+    holds,
+    same,
+    too_short,
+    word_range,
+    words,
+    wrong_script,
+)
+
+
+class Classification(Answer):
+    """A text with its labels."""
+
+    input_text: Text
+    label: Text
+    misleading_label: Text
+
+
+def check(answer: Classification, knobs: Mapping[str, str]) -> str | None:
+    """Equal labels, a label inside the text, a text of the wrong length, another script."""
+    text, label, misleading = answer.input_text, answer.label, answer.misleading_label
+    if same(label, misleading):
+        return "positive_equals_negative"
+    if holds(text, label) or holds(text, misleading):
+        return "label_leak"
+    shortest, longest = word_range(knobs["text_length"])
+    if too_short(text, shortest, knobs["language"]):
+        return "too_short"
+    # Twice the asked length: a text that long is no longer of the asked kind. Assumption.
+    if len(words(text)) > 2 * longest:
+        return "too_long"
+    return "wrong_script" if wrong_script(knobs["language"], text) else None
+
+
+TASK_TYPE = TaskType(
+    name="classification",
+    paper_name="long-short match",
+    brainstorm="""Think of {count} useful text classification tasks for the topic: {topic}
+
+Some tasks of other topics, to show the form:
+{examples}
+
+- Spread them over different kinds of text and different uses.
+- Leave out the usual ones: sentiment, subject, field of study, genre, main topic, spam, urgency, language.
+- One sentence a task.
+Answer with one JSON object: {{"tasks": ["first task", "second task"]}}""",
+    task_examples=(
+        "Decide which room of a house a repair request is about.",
+        "Tell from a diary entry at which time of the day it was written.",
+        "Identify the kind of damage that an insurance report describes.",
+        "Classify a recipe by the skill it asks of the cook.",
+        "Tell whether a letter to the editor agrees with the article it answers.",
+        "Identify the trade of the person who wrote a work log.",
+        "Classify a product question by the part of the product it is about.",
+    ),
+    examples_shuffled=True,
+    opening="""Write one example for this text classification task: {task}
+It is a JSON object of three strings:
+"input_text": a text to classify,
+"label": its right label,
+"misleading_label": a label that is tempting, but less apt.""",
+    guidelines=(
+        Guideline("The text has {text_length} and an expression of its own."),
+        Guideline("The misleading label is a valid answer of the task, too."),
+        Guideline("Neither label stands in the text."),
+        Guideline("Everything is in {language}."),
+        Guideline("The text is {clarity} and takes {difficulty} education to understand.", share=0.5),
+    ),
+    shuffled=True,
+    closing="Answer with the JSON object only.",
+    knobs={
+        "text_length": {
+            "less than 10 words": 0.1,
+            "at least 10 words": 0.3,
+            "at least 50 words": 0.2,
+            "at least 100 words": 0.2,
+            "at least 200 words": 0.2,
+        },
+        "clarity": {"clear": 0.6, "understandable with some effort": 0.2, "ambiguous": 0.2},
+        "difficulty": {"high school": 1, "college": 1, "PhD": 1},
+    },
+    answer=Classification,
+    query="input_text",
+    positive="label",
+    negative="misleading_label",
+    check=check,
+    words_expected=lambda knobs: 10 + 1.3 * word_range(knobs["text_length"])[0],
+    example={
+        "input_text": "The tap drips all night, and the cupboard under the basin is wet again since Monday.",
+        "label": "plumbing",
+        "misleading_label": "carpentry",
+    },
+    example_knobs={"text_length": "at least 10 words", "language": "English"},
+)

@@ -1,0 +1,69 @@
+"""Long matching, the papers' "long-long match": two long documents that belong together.
+
+query: `input` · positive: `positive_document` · negative: none is asked for
+Source: SPEED App. C.2 and its released prompts (at least 300 words each); E5 Table 11 (no hard negative).
+Differs: the prompt is worded anew; the 300 words are a knob.
+"""
+
+from collections.abc import Mapping
+
+from hub_speed.task_types.base import Answer, Guideline, TaskType, Text, same, too_short, wrong_script
+
+
+class LongMatching(Answer):
+    """Two long documents."""
+
+    input: Text
+    positive_document: Text
+
+
+def check(answer: LongMatching, knobs: Mapping[str, str]) -> str | None:
+    """The documents are the same, under the asked length, or in another script."""
+    if same(answer.input, answer.positive_document):
+        return "positive_equals_query"
+    texts = (answer.input, answer.positive_document)
+    if any(too_short(text, int(knobs["min_words"]), knobs["language"]) for text in texts):
+        return "too_short"
+    return "wrong_script" if wrong_script(knobs["language"], *texts) else None
+
+
+TASK_TYPE = TaskType(
+    name="long_matching",
+    paper_name="long-long match",
+    brainstorm="""Think of {count} useful text matching tasks for the topic: {topic}
+The query of each is a long document, and so is what it is matched with.
+
+Some tasks of other topics, to show the form:
+{examples}
+
+- One sentence a task.
+Answer with one JSON object: {{"tasks": ["first task", "second task"]}}""",
+    task_examples=(
+        "Given a report on a court case, match it with a report on a similar case.",
+        "Given the plan of a lesson, match it with another lesson that builds on it.",
+    ),
+    opening="""Write one pair for this text matching task: {task}
+It is a JSON object of two strings:
+"input": a document,
+"positive_document": a document that belongs to it.""",
+    guidelines=(
+        Guideline("Both are long, at least {min_words} words."),
+        Guideline("They share as few words as they can."),
+        Guideline("Each can be read without the other."),
+        Guideline("Everything is in {language}."),
+    ),
+    shuffled=False,
+    closing="Answer with the JSON object only.",
+    knobs={"min_words": {"300": 1}},
+    answer=LongMatching,
+    query="input",
+    positive="positive_document",
+    negative=None,
+    check=check,
+    words_expected=lambda knobs: 2.2 * int(knobs["min_words"]),
+    example={
+        "input": "The miller of our village grinds the corn of four farms. He starts at dawn, when the stream is high.",
+        "positive_document": "Bread in the valley is baked once a week. Flour comes down on a cart and is stored dry.",
+    },
+    example_knobs={"min_words": "15", "language": "English"},
+)

@@ -1,0 +1,65 @@
+"""Semantic textual similarity (monolingual): three texts, the first two close in meaning, the third less so.
+
+query: `S1` · positive: `S2` · negative: `S3`
+Source: keys, knobs and the fixed instruction as in SPEED App. C.2 and Fig. 9, E5 Tables 12 and 16; no brainstorming.
+Differs: the prompt is worded anew.
+"""
+
+from collections.abc import Mapping
+
+from hub_speed.task_types.base import Answer, Guideline, TaskType, Text, same, wrong_script
+
+
+class Similarity(Answer):
+    """Three texts."""
+
+    S1: Text
+    S2: Text
+    S3: Text
+
+
+def check(answer: Similarity, knobs: Mapping[str, str]) -> str | None:
+    """Two of the texts are the same, or one is in another script."""
+    if same(answer.S1, answer.S2):
+        return "positive_equals_query"
+    if same(answer.S3, answer.S1) or same(answer.S3, answer.S2):
+        return "positive_equals_negative"
+    return "wrong_script" if wrong_script(knobs["language"], answer.S1, answer.S2, answer.S3) else None
+
+
+_WORDS_PER_UNIT = {"sentence": 14, "phrase": 5, "passage": 60}  # Assumption, for estimates only.
+
+TASK_TYPE = TaskType(
+    name="sts",
+    paper_name="monolingual STS",
+    fixed_task="Retrieve semantically similar text",
+    opening="""Write three texts, each a {unit}, on the topic: {topic}
+They are the strings "S1", "S2" and "S3" of a JSON object. On a scale of meaning from 1 to 5:""",
+    guidelines=(
+        Guideline("S1 and S2 have a similarity of {high_score}."),
+        Guideline("S1 and S3 have a similarity of {low_score}."),
+        Guideline("All three share some words."),
+        Guideline("Everything is in {language}."),
+        Guideline("They differ in subject and length, and take {difficulty} education to understand.", share=0.5),
+    ),
+    shuffled=False,
+    closing="Answer with the JSON object only.",
+    knobs={
+        "unit": {"sentence": 0.9, "phrase": 0.05, "passage": 0.05},
+        "high_score": {"4": 1, "4.5": 1, "5": 1},
+        "low_score": {"2.5": 1, "3": 1, "3.5": 1},
+        "difficulty": {"elementary school": 1, "high school": 1, "college": 1},
+    },
+    answer=Similarity,
+    query="S1",
+    positive="S2",
+    negative="S3",
+    check=check,
+    words_expected=lambda knobs: 3 * _WORDS_PER_UNIT.get(knobs["unit"], 14),
+    example={
+        "S1": "The ferry leaves the island every morning at six.",
+        "S2": "Each morning at six a ferry sails from the island.",
+        "S3": "The island has had no ferry in the morning since the storm.",
+    },
+    example_knobs={"unit": "sentence", "language": "English"},
+)

@@ -1,0 +1,79 @@
+"""What every training process does: read its settings, say how far it is, end when its parent has ended."""
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+Json = dict[str, Any]
+
+
+def say(**event: Any) -> None:
+    """Write one event for the parent."""
+    sys.stdout.write("@" + json.dumps(event) + "\n")
+    sys.stdout.flush()
+
+
+class Reporter(TrainerCallback):
+    """Reports steps and losses to the parent, and keeps the loss curve."""
+
+    def __init__(self) -> None:
+        self.curve: list[tuple[int, float]] = []
+        self.last: dict[str, float] = {}
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Say how many steps there will be."""
+        say(total=state.max_steps)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Say which step has just ended."""
+        say(step=state.global_step)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Json | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Keep and report the loss."""
+        logs = logs or {}
+        if "loss" in logs:
+            self.curve.append((state.global_step, float(logs["loss"])))
+            say(note=f"loss {float(logs['loss']):.3f}")
+        self.last |= {name: float(value) for name, value in logs.items() if isinstance(value, int | float)}
+
+
+def run(train: Callable[[Json], Json]) -> None:
+    """The main function of a training module: settings from argv[1], the result as the last event."""
+    settings = json.loads(Path(sys.argv[1]).read_text("utf-8"))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    result = train(settings)
+    say(result=result)
+
+
+def _end_with_parent() -> None:
+    """Standard input is a pipe that only the parent holds open."""
+    while os.read(0, 1):  # unbuffered: a buffered reader would hold a lock that the interpreter needs to end
+        pass
+    os._exit(1)
+
+
+def log_every(steps: float) -> int:
+    """Logging interval that gives about forty points of a loss curve."""
+    return max(1, round(steps / 40))
+
+
+def use_gpu() -> bool:
+    """Whether a GPU is there to train on."""
+    return torch.cuda.is_available()

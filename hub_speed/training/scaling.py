@@ -1,0 +1,32 @@
+"""Trains and scores one embedder per size and seed.
+
+Settings: those of `contrastive`, and sizes, rng_seeds, benchmarks.
+"""
+
+from pathlib import Path
+
+from hub_speed.rows import read_parquet
+from hub_speed.training import child, contrastive, score
+
+
+def run(settings: child.Json) -> child.Json:
+    """One row per size, seed and measure."""
+    score.quiet()
+    rows = sorted(read_parquet(Path(settings["data"])), key=lambda row: row["id"])
+    work = Path(settings["work"])
+    plan = [(size, seed) for size in settings["sizes"] for seed in settings["rng_seeds"]]
+    child.say(total=len(plan))
+    runs = []
+    for i, (size, seed) in enumerate(plan):
+        model = contrastive.fit(settings | {"rng_seed": seed}, rows[:size])
+        model.save_pretrained(str(work / "model"), safe_serialization=True)
+        asked = score.instructed(str(work / "model"), settings["max_length"])
+        for found in score.score(asked, "embedder", settings["benchmarks"], work / "predictions"):
+            kept = {name: found[name] for name in ("measure", "benchmark", "value")}
+            runs.append({"rows": size, "rng_seed": seed} | kept)
+        child.say(step=i + 1, note=f"{size} rows: {runs[-1]['value']:.3f}")
+    return {"runs": runs}
+
+
+if __name__ == "__main__":
+    child.run(run)

@@ -1,0 +1,175 @@
+"""The web view: what a person sees, and what a card cannot do to them."""
+
+import base64
+import html.parser
+import re
+from urllib.parse import urljoin, urlsplit
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hub_speed.localhub import markdown
+
+CARD = """---
+license: apache-2.0
+tags: [synthetic, "<b>odd</b>"]
+configs:
+- config_name: default
+  data_files: "*.parquet"
+---
+# Heading
+
+| config | rows |
+|---|---:|
+| default | 240 |
+
+![A figure](figures/rows.png) ![outside](https://example.com/x.png) [data](data/train.parquet)
+
+<p align="center"><img src="./figures/rows.png" width="300" onerror="alert(1)"></p>
+<script>alert(2)</script> <a href="javascript:alert(3)">x</a> [y](javascript:alert(4))
+<details><summary>More</summary>inner</details>
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def pages(web):
+    web("POST", "/api/repos/create", {"name": "pages", "organization": "org", "type": "dataset"})
+    web("POST", "/api/repos/create", {"name": "pages-model", "organization": "org"})
+    web("POST", "/api/repos/create", {"name": "pages-space", "organization": "org", "type": "space", "sdk": "gradio"})
+    files = {
+        "README.md": CARD.encode(),
+        "figures/rows.png": b"png",
+        "data/train.parquet": b"1234",
+        "odd %?#.txt": b"odd",
+    }
+    web.commit(
+        "org/pages",
+        [
+            {
+                "key": "file",
+                "value": {"path": path, "content": base64.b64encode(content).decode(), "encoding": "base64"},
+            }
+            for path, content in files.items()
+        ],
+    )
+    web("POST", "/api/datasets/org/pages/tag/main", {"tag": "v1.0"})
+    web("POST", "/api/datasets/org/pages/branch/feat%2Fa", {})
+    slug = web("POST", "/api/collections", {"title": "Pages", "namespace": "org"}).json["slug"]
+    web("POST", f"/api/collections/{slug}/items", {"item": {"type": "dataset", "id": "org/pages"}, "note": "a note"})
+
+
+class Links(html.parser.HTMLParser):
+    def __init__(self, page):
+        super().__init__()
+        self.links, self.images, self.tags, self.attributes = [], [], set(), set()
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        values = dict(attrs)
+        if tag == "a" and "href" in values:
+            self.links.append(values["href"])
+        if tag == "img":
+            self.images.append(values["src"])
+
+
+def get(web, path):
+    answer = web("GET", path, anonymous=True)
+    assert answer.headers["content-type"].startswith("text/html"), answer.body
+    assert "script" not in answer.headers["content-security-policy"]
+    return answer.status, answer.body.decode()
+
+
+def test_every_link_of_the_view_leads_somewhere(web):
+    seen, waiting = set(), ["/"]
+    while waiting:
+        path = waiting.pop()
+        if path in seen or len(seen) > 150:
+            continue
+        seen.add(path)
+        answer = web("GET", path, anonymous=True)
+        while answer.status == 307:
+            answer = web("GET", answer.headers["location"], anonymous=True)
+        assert answer.status == 200, path
+        if answer.headers["content-type"].startswith("text/html"):
+            page = Links(answer.body.decode())
+            urls = [urljoin(path, url) for url in [*page.links, *page.images]]
+            waiting += [url.partition("#")[0] for url in urls if not urlsplit(url).netloc]
+    assert "/datasets/org/pages/tree/v1.0" in seen and "/datasets/org/pages/tree/feat%2Fa" in seen
+    assert "/datasets/org/pages/resolve/main/odd%20%25%3F%23.txt" in seen
+    assert any(path.startswith("/collections/org/pages-") for path in seen)
+
+
+def test_repo_page(web):
+    status, page = get(web, "/datasets/org/pages")
+    sha = web("GET", "/api/datasets/org/pages").json["sha"]
+    parsed = Links(page)
+    assert status == 200 and "<h1>Heading</h1>" in page and "<td>default</td>" in page
+    assert parsed.images == [f"/datasets/org/pages/resolve/{sha}/figures/rows.png"] * 2 and 'width="300"' in page
+    assert f"/datasets/org/pages/resolve/{sha}/data/train.parquet" in parsed.links
+    assert "apache-2.0" in page and "v1.0" in page and "data_files" in page and "load_dataset(" in page
+    assert "&lt;b&gt;odd&lt;/b&gt;" in page.replace("&amp;", "&")
+    assert "script" not in parsed.tags and "onerror" not in parsed.attributes and "alert(2)" not in page
+    assert not [link for link in parsed.links if link.startswith("javascript")]
+    assert "<summary>More</summary>inner" in page
+    assert web("GET", "/datasets/org/pages/resolve/main/figures/rows.png").headers["content-type"] == "image/png"
+
+
+def test_tree_pages_and_redirects(web):
+    status, page = get(web, "/datasets/org/pages/tree/v1.0/figures")
+    assert status == 200 and "rows.png" in page and "3 B" in page and "test" in page
+    sha = web("GET", "/api/datasets/org/pages").json["sha"]
+    to_tree = web("GET", f"/datasets/org/pages/commit/{sha}")
+    assert to_tree.headers["location"] == f"/datasets/org/pages/tree/{sha}"
+    to_file = web("GET", "/datasets/org/pages/blob/feat%2Fa/README.md")
+    assert to_file.headers["location"] == "/datasets/org/pages/resolve/feat%2Fa/README.md"
+
+
+@pytest.mark.parametrize(
+    "path", ["/org/none", "/datasets/org/pages/tree/none", "/spaces/a/b", "/datasets/org/pages/tree/main/x"]
+)
+def test_what_is_missing_is_said_in_a_page(web, path):
+    status, page = get(web, path)
+    assert status == 404 and "not found" in page.lower()
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("![x](../../secret.png)", "<p>x</p>"),
+        ("[x](../up.md)", "<p><a>x</a></p>"),
+        ("[x](#part)", '<p><a href="#part" rel="noopener">x</a></p>'),
+        ("[x](/org/m)", '<p><a href="/org/m" rel="noopener">x</a></p>'),
+        ('![a"b](c d.png)', None),
+        ("<img src=x.png alt='\"><script>'>", '<img src="/base/x.png" alt="&quot;&gt;&lt;script&gt;">'),
+        ("<img src='data:text/html,x'>", None),
+        ("<style>body{}</style>text", "text"),
+        ("<div onclick=x>in</div>", "in"),
+    ],
+)
+def test_markdown(text, wanted):
+    rendered = markdown.render(text, "/base").strip()
+    assert wanted is None or rendered == wanted
+    assert not re.search(r"<(script|style|div|iframe)|onclick|onerror", rendered)
+
+
+MARKS = """<script>~</script>~<img src=~x onerror=y~>~<~`~[a](~javascript:~)~!~"~'~<svg/onload=x>~<a href=~data:~|~-"""
+MARKS += "~<!--~-->~&lt;~<b~<iframe>~//x.example~http:~![b]("
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.lists(
+        st.sampled_from([*MARKS.split("~"), "\n", " ", "\0"]),
+        max_size=15,
+    ).map("".join)
+)
+def test_no_card_gets_a_script_in(text):
+    parsed = Links(markdown.render(text, "/base"))
+    assert not parsed.tags & {"script", "svg", "iframe", "style", "object", "base", "form", "link", "meta"}
+    assert not [name for name in parsed.attributes if name.startswith("on") or name in ("style", "srcset")]
+    assert not [
+        url for url in [*parsed.links, *parsed.images] if url.lower().strip().startswith(("javascript", "data:text"))
+    ]

@@ -1,0 +1,344 @@
+"""Many rows at once against a failing server: each ends in one state; a second call goes on where the first stopped."""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fake_openai import DROP, Asked, FakeOpenAI, Reply, as_json, choices, error, text
+
+from hub_speed.errors import EndpointDown, EndpointRefused, HubSpeedError, NoSpace, Stopped
+from hub_speed.generate import Accepted, Job, Limits, Outcome, generate
+from hub_speed.journal import Journal
+from hub_speed.llm import endpoint
+from hub_speed.llm.dialects import Completion, Request, Sampling
+from hub_speed.llm.endpoint import Address
+from hub_speed.parse import Rejected, parse
+from hub_speed.task_types import TASK_TYPES
+
+KEY = "sk-0123456789abcdef"
+PAIR = TASK_TYPES["short_matching"].answer
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint, "FIRST_WAIT_S", 0.002)
+    monkeypatch.setattr(endpoint, "LONGEST_WAIT_S", 0.02)
+
+
+def good(asked: Asked) -> str:
+    return json.dumps({"input": asked.prompt, "positive_document": f"answer to {asked.prompt}"})
+
+
+@pytest.fixture
+def server() -> Iterator[FakeOpenAI]:
+    with FakeOpenAI(good) as running:
+        yield running
+
+
+def jobs(count: int, start: int = 0) -> Iterator[Job]:
+    for i in range(start, start + count):
+        yield Job(f"row-{i:04d}", "short_matching", Request(f"prompt {i}", Sampling(1.0, 1.0, 50)), source=i)
+
+
+def read(job: Job, completion: Completion) -> Outcome:
+    parsed = parse(completion.texts[0], PAIR, completion.finish_reasons[0])
+    if isinstance(parsed, Rejected):
+        return parsed
+    return Accepted({"id": job.id, "source": job.source, **parsed.answer.model_dump()}, parsed.repaired)
+
+
+def run(
+    url: str,
+    folder: Path,
+    todo: Iterator[Job],
+    *,
+    in_flight: int = 4,
+    retries: int = 2,
+    timeout_s: float = 10,
+    read: Callable[[Job, Completion], Outcome] = read,
+    on_rows: Callable[[int], None] = lambda n: None,
+    stop: threading.Event | None = None,
+) -> dict[str, dict]:
+    """Generate, whatever happens; then the ledger by row id. What generate raised goes through."""
+    address, limits = Address("teacher", "big-model", (url,), key=KEY), Limits(in_flight, timeout_s, retries)
+    with Journal(folder) as journal:
+        generate(todo, read, address, journal, limits, on_rows, stop or threading.Event())
+    return ledger(folder)
+
+
+def ledger(folder: Path) -> dict[str, dict]:
+    with Journal(folder) as journal:
+        return {entry["id"]: entry for entry in journal.entries()}
+
+
+def rows(folder: Path) -> list[dict]:
+    with Journal(folder) as journal:
+        return list(journal.rows())
+
+
+# --- what becomes of a row ------------------------------------------------------------------------------------------
+
+ANSWERS: dict[str, tuple[Callable[[Asked], Reply | str], str, str]] = {
+    "accepted": (good, "accepted", ""),
+    "in words": (lambda asked: f"Sure! {good(asked)}", "accepted", ""),
+    "repaired": (lambda asked: good(asked).replace("}", ",}"), "repaired", ""),
+    "braces": (lambda asked: json.dumps({"input": "a } b", "positive_document": "{c"}), "accepted", ""),
+    "empty": (lambda asked: "", "rejected", "empty_answer"),
+    "null": (lambda asked: as_json({"choices": [{"message": {"content": None}}]}), "rejected", "empty_answer"),
+    "words": (lambda asked: "I cannot do that.", "rejected", "bad_json"),
+    "wrong keys": (lambda asked: '{"question": "a"}', "rejected", "wrong_keys"),
+    "one key too many": (lambda asked: good(asked)[:-1] + ', "why": "so"}', "rejected", "wrong_keys"),
+    "at the limit": (lambda asked: text(asked, good(asked)[:20], "length"), "rejected", "truncated"),
+    "cut off": (lambda asked: good(asked)[:-3], "rejected", "bad_json"),
+    "huge": (lambda asked: json.dumps({"input": "x" * 10_000_000, "positive_document": "b"}), "rejected", "too_long"),
+    "refused": (lambda asked: error(500, "too deep"), "failed", "endpoint_error"),
+    "empty choices": (lambda asked: as_json(choices(asked, [])), "failed", "endpoint_error"),
+    # three rows that fail; four in a row would look like a server that is down
+    "dropped": (lambda asked: DROP, "failed", "endpoint_error"),
+}
+
+
+def test_every_row_ends_in_its_state_with_the_raw_text(server: FakeOpenAI, tmp_path: Path) -> None:
+    names = list(ANSWERS)
+    server.answer = lambda asked: ANSWERS[names[int(asked.prompt.split()[1])]][0](asked)
+    seen: list[int] = []
+    found = run(server.url, tmp_path, jobs(len(names)), in_flight=8, on_rows=seen.append)
+    assert sum(seen) == len(found) == len(names)
+    for i, name in enumerate(names):
+        _, state, reason = ANSWERS[name]
+        entry = found[f"row-{i:04d}"]
+        assert (entry["state"], entry["reason"]) == (state, reason), name
+        if state == "failed":
+            assert (entry["completions"], entry["attempts"], entry["prompt_tokens"]) == ([], 0, 0), name
+            assert entry["detail"]
+        else:
+            assert entry["attempts"] == 1
+            assert len(entry["completions"]) == len(entry["finish_reasons"]) == 1
+    assert found["row-0003"]["completions"] == ['{"input": "a } b", "positive_document": "{c"}']
+    assert found["row-0009"]["finish_reasons"] == ["length"]
+    assert (found["row-0000"]["prompt_tokens"], found["row-0000"]["completion_tokens"]) == (11, 7)
+    assert (found["row-0000"]["model"], found["row-0012"]["model"]) == ("fake-1", "big-model")
+    assert found["row-0012"]["detail"] == "500 too deep"
+    assert [row["id"] for row in rows(tmp_path)] == [f"row-{i:04d}" for i, n in enumerate(names) if not ANSWERS[n][2]]
+
+
+def test_all_texts_of_a_row_are_kept(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.answer = lambda asked: as_json(choices(asked, ["a", "", "c\n"]))
+    job = Job("root-1", "sts", Request("p", Sampling(1.0, 1.0, 50, n=3)))
+    found = run(server.url, tmp_path, iter([job]), read=lambda job, completion: Accepted({"texts": completion.texts}))
+    assert found["root-1"]["completions"] == ["a", "", "c\n"]
+    assert rows(tmp_path) == [{"texts": ["a", "", "c\n"]}]
+
+
+def test_order_and_number_in_flight_change_nothing(tmp_path: Path) -> None:
+    def slow_down(asked: Asked) -> Reply:
+        bad = int(asked.prompt.split()[1]) % 5 == 0
+        return Reply(text(asked, "no" if bad else good(asked)).body, wait_s=0.001 * (len(asked.prompt) * 7 % 5))
+
+    found = []
+    for in_flight, backwards in ((1, False), (16, True)):
+        folder = tmp_path / str(in_flight)
+        with FakeOpenAI(slow_down) as server:
+            todo = reversed(list(jobs(40))) if backwards else jobs(40)
+            entries = run(server.url, folder, iter(todo), in_flight=in_flight)
+        found.append(([{**e, "latency_s": 0} for e in entries.values()], rows(folder)))
+    assert found[0] == found[1]
+
+
+def test_jobs_are_drawn_no_earlier_than_they_are_asked(server: FakeOpenAI, tmp_path: Path) -> None:
+    drawn, ahead = 0, []
+
+    def counted() -> Iterator[Job]:
+        nonlocal drawn
+        for job in jobs(300):
+            drawn += 1
+            yield job
+
+    def answer(asked: Asked) -> str:
+        ahead.append(drawn - len(server.asked))
+        return good(asked)
+
+    server.answer = answer
+    run(server.url, tmp_path, counted(), in_flight=5)
+    assert drawn == 300
+    assert max(ahead) <= 5
+
+
+# --- going on -------------------------------------------------------------------------------------------------------
+
+
+def test_finished_rows_are_not_asked_again_and_nothing_is_asked_when_all_are(
+    server: FakeOpenAI, tmp_path: Path
+) -> None:
+    server.answer = lambda asked: "no" if asked.prompt == "prompt 3" else good(asked)
+    run(server.url, tmp_path, jobs(10))
+    run(server.url, tmp_path, jobs(14))
+    assert sorted(server.prompts()) == sorted(f"prompt {i}" for i in range(14))  # a rejected row is finished, too
+    found = run("http://127.0.0.1:9", tmp_path, jobs(14))  # nobody is there, and nobody is needed
+    assert len(found) == 14
+
+
+def test_a_poisoned_row_fails_alone_and_is_asked_again_by_the_next_run(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.answer = lambda asked: error(500, "boom") if asked.prompt == "prompt 7" else good(asked)
+    found = run(server.url, tmp_path, jobs(30))
+    assert [e["state"] for e in found.values()].count("accepted") == 29
+    assert (found["row-0007"]["state"], found["row-0007"]["detail"]) == ("failed", "500 boom")
+    before = len(server.asked)
+    server.answer = good
+    found = run(server.url, tmp_path, jobs(30))
+    assert server.prompts()[before:] == ["prompt 7"]
+    assert found["row-0007"]["state"] == "accepted"
+
+
+def test_many_poisoned_rows_among_good_ones_are_no_dead_server(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.answer = lambda asked: error(500) if int(asked.prompt.split()[1]) % 40 == 20 else good(asked)
+    states = [entry["state"] for entry in run(server.url, tmp_path, jobs(400)).values()]
+    assert (states.count("failed"), states.count("accepted")) == (10, 390)
+
+
+@pytest.mark.parametrize("fault", ["dropped", "refused", "empty choices"])
+def test_a_server_that_dies_stops_the_run_and_the_next_one_goes_on(
+    server: FakeOpenAI, tmp_path: Path, fault: str
+) -> None:
+    server.answer = lambda asked: good(asked) if len(server.asked) <= 20 else ANSWERS[fault][0](asked)
+    with pytest.raises(EndpointDown, match="keeps failing") as caught:
+        run(server.url, tmp_path, jobs(200))
+    assert "goes on where it stopped" in caught.value.fix
+    states = [entry["state"] for entry in ledger(tmp_path).values()]
+    assert states.count("accepted") == 20
+    assert len(states) < 30  # those given up on before it was clear
+    finished = {row["source"] for row in rows(tmp_path)}
+    before = len(server.asked)
+    server.answer = good
+    found = run(server.url, tmp_path, jobs(200))
+    assert {e["state"] for e in found.values()} == {"accepted"}
+    assert sorted(server.prompts()[before:]) == sorted(f"prompt {i}" for i in range(200) if i not in finished)
+
+
+def test_nobody_there(tmp_path: Path) -> None:
+    with FakeOpenAI() as gone:
+        url = gone.url
+    with pytest.raises(EndpointDown, match="nobody answers"):
+        run(url, tmp_path, jobs(5))
+    assert ledger(tmp_path) == {}
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 302])
+def test_a_final_no_stops_the_run_and_finished_rows_stay(server: FakeOpenAI, tmp_path: Path, status: int) -> None:
+    server.answer = lambda asked: error(status, "no more") if len(server.asked) > 10 else good(asked)
+    with pytest.raises(EndpointRefused, match="no more"):
+        run(server.url, tmp_path, jobs(500))
+    assert {e["state"] for e in ledger(tmp_path).values()} == {"accepted"}
+    assert 6 <= len(ledger(tmp_path)) <= 10  # what was in flight is dropped
+    assert len(server.asked) < 30
+    server.answer = good
+    assert len(run(server.url, tmp_path, jobs(40))) == 40
+
+
+def test_a_time_out_is_asked_again_and_then_fails_the_row(server: FakeOpenAI, tmp_path: Path) -> None:
+    slow = {"prompt 1": 1, "prompt 2": 99}  # how many times it is slow
+    server.answer = lambda asked: Reply(
+        text(asked, good(asked)).body, wait_s=2 if asked.nth <= slow.get(asked.prompt, 0) else 0
+    )
+    found = run(server.url, tmp_path, jobs(4), timeout_s=0.2, retries=1)
+    assert [(e["state"], e["attempts"]) for e in found.values()] == [
+        ("accepted", 1),
+        ("accepted", 2),
+        ("failed", 0),
+        ("accepted", 1),
+    ]
+    assert "Timeout" in found["row-0002"]["detail"]
+
+
+# --- stopping -------------------------------------------------------------------------------------------------------
+
+
+def test_stop_keeps_what_is_finished_and_the_next_run_goes_on(server: FakeOpenAI, tmp_path: Path) -> None:
+    stop, seen = threading.Event(), 0
+
+    def on_rows(n: int) -> None:
+        nonlocal seen
+        seen += n
+        if seen >= 20:
+            stop.set()
+
+    server.answer = lambda asked: Reply(text(asked, good(asked)).body, wait_s=0.005)
+    with pytest.raises(Stopped, match="finished rows are safe") as caught:
+        run(server.url, tmp_path, jobs(100_000), on_rows=on_rows, stop=stop)
+    assert caught.value.exit_code == 130
+    done = ledger(tmp_path)
+    assert len(done) == seen >= 20
+    count = seen + 10
+    assert len(run(server.url, tmp_path, jobs(count))) == count
+    prompts = server.prompts()
+    assert all(prompts.count(f"prompt {int(row_id[4:])}") == 1 for row_id in done)
+
+
+def test_a_stop_that_was_set_before_asks_for_nothing_much(server: FakeOpenAI, tmp_path: Path) -> None:
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(Stopped):
+        run(server.url, tmp_path, jobs(10_000), stop=stop)
+    assert len(server.asked) < 100
+
+
+def test_a_bug_in_reading_is_not_hidden(server: FakeOpenAI, tmp_path: Path) -> None:
+    def broken(job: Job, completion: Completion) -> Outcome:
+        raise ZeroDivisionError("a bug")
+
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        run(server.url, tmp_path, jobs(10), read=broken)
+
+
+def test_a_failing_source_of_jobs_is_not_hidden(server: FakeOpenAI, tmp_path: Path) -> None:
+    def broken() -> Iterator[Job]:
+        yield from jobs(5)
+        raise HubSpeedError("the input is gone")
+
+    with pytest.raises(HubSpeedError, match="the input is gone"):
+        run(server.url, tmp_path, broken())
+
+
+# --- the disk -------------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_is_in_the_ledger_before_its_worker_asks_again(server: FakeOpenAI, tmp_path: Path) -> None:
+    on_disk = []
+
+    def answer(asked: Asked) -> str:
+        with sqlite3.connect(f"file:{tmp_path / 'ledger.sqlite'}?mode=ro", uri=True) as reader:  # as after a kill
+            on_disk.append(reader.execute("SELECT count(*) FROM ledger").fetchone()[0])
+        return good(asked)
+
+    server.answer = answer
+    run(server.url, tmp_path, jobs(30), in_flight=1)
+    assert on_disk == list(range(30))
+    server.asked.clear()
+    on_disk.clear()
+    run(server.url, tmp_path, jobs(60, start=30), in_flight=3)
+    assert all(30 + i - 2 <= count <= 30 + i for i, count in enumerate(on_disk))
+
+
+def test_a_full_disk_stops_the_run_and_finished_rows_stay(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.answer = lambda asked: json.dumps({"input": asked.prompt, "positive_document": "x" * 20_000})
+    address, limits = Address("teacher", "m", (server.url,)), Limits(4, 10, 2)
+    with Journal(tmp_path) as journal:
+        journal._db.execute("PRAGMA max_page_count = 100")
+        with pytest.raises(NoSpace, match="the ledger cannot be written"):
+            generate(jobs(1000), read, address, journal, limits, lambda n: None, threading.Event())
+        finished = journal.finished()
+        assert 0 < len(finished) < 20
+        assert len(list(journal.rows())) == len(finished)
+    server.answer = good
+    assert {e["state"] for e in run(server.url, tmp_path, jobs(40)).values()} == {"accepted"}
+    assert all(server.prompts().count(f"prompt {int(row_id[4:])}") == 1 for row_id in finished)
+
+
+def test_the_key_is_nowhere_on_disk(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.answer = lambda asked: error(500, f"you sent {asked.headers['authorization']}")
+    run(server.url, tmp_path, jobs(3), in_flight=8)
+    assert "you sent Bearer" in ledger(tmp_path)["row-0000"]["detail"]
+    assert all(KEY.encode() not in path.read_bytes() for path in tmp_path.iterdir())

@@ -1,0 +1,176 @@
+"""Who may import whom: arrows run one way, and heavy packages are loaded by those alone who need them."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import hub_speed
+
+PACKAGE = Path(hub_speed.__file__).parent
+
+HEAVY = ["torch", "transformers", "datasets", "gradio", "matplotlib", "sentence_transformers", "trl", "peft", "mteb"]
+
+# From the ground up: a part imports what stands in lines above its own, and itself.
+FLOORS: list[set[str]] = [
+    {"errors", "languages", "instructions", "rows", "stats", "plots", "progress"},
+    {"task_types"},
+    {"topics", "recipe", "prompts", "parse", "dedup", "journal", "hub"},
+    {"mixture", "llm"},
+    {"generate", "addresses"},
+    {"examples", "stage"},
+    {"dataset", "training", "cards", "estimate"},
+    {"stages"},
+    {"pipeline"},
+    {"tables"},
+    {"cli"},
+]
+# They stand beside the house: the embedded Hub knows nothing of it, the quickstart uses it as any user could.
+BESIDE = {"localhub", "quickstart"}
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    """(name below the package, file) of every module that is part of it; the Space's app runs elsewhere."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").strip(".")
+        if not name.startswith("spaces"):
+            yield name, path
+
+
+def imported(name: str, path: Path) -> set[str]:
+    """Everything a module imports, anywhere in it; `from a import b` counts as a and as a.b."""
+    found: set[str] = set()
+    package = ["hub_speed", *name.split(".")] if path.name == "__init__.py" else ["hub_speed", *name.split(".")[:-1]]
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parts = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*filter(None, parts), *filter(None, [node.module])])
+            found |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+    return found
+
+
+IMPORTS = {name: imported(name, path) for name, path in modules()}
+OWN = {f"hub_speed.{name}" for name in IMPORTS if name}
+
+
+def own(name: str) -> set[str]:
+    """The modules of this package that a module imports, without the package's name."""
+    return {other.removeprefix("hub_speed.") for other in IMPORTS[name] & OWN}
+
+
+def test_every_part_has_its_floor() -> None:
+    parts = {name.split(".")[0] for name in IMPORTS if name}
+    placed = [part for floor in FLOORS for part in floor]
+    assert parts == {*placed, *BESIDE}
+    assert len(placed) == len(set(placed))
+
+
+@pytest.mark.parametrize("name", [name for name in IMPORTS if name and name.split(".")[0] not in BESIDE])
+def test_arrows_run_one_way(name: str) -> None:
+    floor_of = {part: i for i, floor in enumerate(FLOORS) for part in floor}
+    mine = name.split(".")[0]
+    upwards = {
+        other
+        for other in own(name)
+        if (part := other.split(".")[0]) != mine and part not in BESIDE and floor_of[part] >= floor_of[mine]
+    }
+    assert upwards == set()
+    if mine != "cli":
+        assert {other for other in own(name) if other.split(".")[0] in BESIDE} == set()
+
+
+def test_stages_know_neither_each_other_nor_the_hub() -> None:
+    stages = [name for name in IMPORTS if name.startswith("stages.")]
+    assert len(stages) == 13
+    for name in stages:
+        assert not {o for o in own(name) if o.startswith("stages") or o in ("hub", "pipeline", "cards")}, name
+
+
+def test_the_embedded_hub_knows_nothing_of_the_house_but_its_errors() -> None:
+    for name in IMPORTS:
+        if name.startswith("localhub"):
+            assert {other for other in own(name) if not other.startswith("localhub")} <= {"errors"}, name
+
+
+def test_task_types_know_nothing_but_texts() -> None:
+    for name in IMPORTS:
+        if name.startswith("task_types."):
+            assert own(name) <= {"task_types.base", "languages"}, name
+
+
+def users(*packages: str) -> set[str]:
+    """The modules that import one of these packages (or something inside)."""
+    return {
+        name
+        for name, found in IMPORTS.items()
+        if any(other == package or other.startswith(f"{package}.") for other in found for package in packages)
+    }
+
+
+def test_only_hub_py_calls_the_hub() -> None:
+    assert users("huggingface_hub") == {"hub"}
+    naming = {name for name, path in modules() if "HfApi" in path.read_text("utf-8")}
+    assert naming == {"hub"}
+
+
+def test_only_llm_opens_sockets_to_models() -> None:
+    assert users("aiohttp") == {"llm.endpoint", "llm.embedded", "quickstart.teacher"}
+    for server in ("llm.embedded", "quickstart.teacher"):  # these answer and never ask
+        assert {other for other in IMPORTS[server] if other.startswith("aiohttp")} == {"aiohttp", "aiohttp.web"}
+    assert users("openai", "requests", "httpx", "urllib3", "urllib.request", "http.client", "websockets") == set()
+    assert {name.split(".")[0] for name in users("socket")} <= {"localhub"}
+
+
+def test_only_training_and_the_embedded_server_load_torch() -> None:
+    heavy = users("torch", "transformers", "trl", "peft", "sentence_transformers", "datasets", "mteb", "accelerate")
+    assert {name for name in heavy if not name.startswith("training.")} == {"llm.embedded"}
+    assert "training.launch" not in heavy  # the one that stages import
+    assert users("matplotlib") == {"plots"}
+    assert users("gradio") == set()
+
+
+def test_nothing_is_evaluated_and_nothing_unsafe_is_loaded() -> None:
+    for name, path in modules():
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in ("eval", "exec"), name
+            if isinstance(node, ast.keyword) and node.arg == "shell":
+                raise AssertionError(f"{name} runs a shell")
+    assert users("pickle", "ast", "marshal", "shelve") == set()
+
+
+def loaded(code: str) -> set[str]:
+    """The top-level packages a fresh interpreter has after running some code."""
+    code += "\nimport sys\nprint('\\nLOADED', *{name.split('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.rpartition("LOADED")[2].split())
+
+
+def test_the_package_itself_loads_nothing() -> None:
+    assert loaded("import hub_speed") & {*HEAVY, "pydantic", "pyarrow", "numpy", "huggingface_hub"} == set()
+
+
+def test_the_command_line_and_its_help_load_nothing_heavy() -> None:
+    code = """
+import sys
+from hub_speed import cli
+sys.argv = ["hub-speed", "--help"]
+try:
+    cli.main()
+except SystemExit as end:
+    assert end.code == 0
+"""
+    assert loaded(code) & {*HEAVY, "pyarrow", "numpy", "scipy", "aiohttp", "huggingface_hub", "starlette"} == set()
+
+
+def test_the_data_side_loads_no_torch() -> None:
+    names = [name for name in IMPORTS if name.startswith("stages.")] + ["pipeline", "tables", "addresses", "estimate"]
+    found = loaded("\n".join(f"import hub_speed.{name}" for name in names))
+    assert found & set(HEAVY) == set()
+    assert "pyarrow" in found  # the test sees what is loaded

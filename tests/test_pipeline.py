@@ -1,0 +1,223 @@
+"""The shell around the stages: plan, run, cache, lineage, kills and faults. Data stages only, so no torch is needed."""
+
+import json
+import os
+import re
+import signal
+import sqlite3
+import time
+
+import pytest
+import yaml
+from conftest import Cli, kill, tiny
+
+
+def seed(cli: Cli, *args: str, **kwargs: object) -> str:
+    return cli("run", "quickstart", "--only", "seed", *tiny(**kwargs), *args)
+
+
+def test_a_run_publishes_commit_tag_card_and_record(cli: Cli) -> None:
+    out = seed(cli)
+    assert re.search(r"✓ seed +64 rows", out)
+    facts = json.loads(
+        cli.python(
+            """
+import json
+from huggingface_hub import HfApi, hf_hub_download
+from datasets import load_dataset
+api = HfApi()
+refs = api.list_repo_refs("speed-demo/speed-seed", repo_type="dataset")
+tag = refs.tags[0]
+commits = api.list_repo_commits("speed-demo/speed-seed", repo_type="dataset")
+record = json.load(open(hf_hub_download("speed-demo/speed-seed", "speed_run.json", repo_type="dataset", revision=tag.name)))
+everything = load_dataset("speed-demo/speed-seed", split="train", revision=tag.name)
+sts = load_dataset("speed-demo/speed-seed", "sts", split="train")
+ledger = load_dataset("speed-demo/speed-seed", "ledger", split="train")
+card = open(hf_hub_download("speed-demo/speed-seed", "README.md", repo_type="dataset")).read()
+print(json.dumps({"tag": tag.name, "target": tag.target_commit, "head": refs.branches[0].target_commit,
+  "titles": [c.title for c in commits], "record": record, "rows": everything.num_rows, "columns": everything.column_names,
+  "sts": sts.num_rows, "ledger": ledger.num_rows, "card": card}))
+"""
+        )
+    )
+    record = facts["record"]
+    assert facts["tag"] == f"run-{record['fingerprint']}" and facts["target"] == facts["head"]
+    assert len(facts["titles"]) == 2 and facts["titles"][0].endswith(facts["tag"])  # one commit on top of the first
+    assert facts["rows"] == record["accepted"] == 64 and facts["ledger"] == record["rows_in"] == 64
+    assert facts["sts"] == record["by_task_type"]["sts"] > 10
+    assert facts["columns"][:3] == ["id", "task_type", "task"] and "negative" in facts["columns"]
+    assert record["calls"] == {"teacher": 64} and record["inputs"]["brainstorm"]["repo"] == "speed-demo/speed-tasks"
+    assert facts["tag"] in facts["card"] and "| `query` |" in facts["card"] and "{{" not in facts["card"]
+    lock = yaml.safe_load((cli.cwd / "recipe.lock.yaml").read_text())
+    assert lock["stages"]["seed"]["commit"] == facts["target"]
+    assert lock["inputs"]["speed-demo/quickstart-topics"]
+
+
+def test_a_second_run_asks_nobody_and_a_changed_field_runs_only_what_depends_on_it(cli: Cli) -> None:
+    seed(cli)
+    before = cli.show("quickstart", *tiny())
+    out = seed(cli)
+    assert out.count("cached") == 2
+    assert cli.show("quickstart", *tiny()) == before
+    planned = cli("plan", "quickstart", "--only", "seed", *tiny(seed__rows=70))
+    assert re.search(r"brainstorm .* cached", planned)
+    assert re.search(r"seed .* will run +seed.rows 64 → 70", planned)
+    out = seed(cli, seed__rows=70)
+    assert re.search(r"brainstorm .* cached", out) and re.search(r"✓ seed +70 rows", out)
+    # Both versions are still there, each under its tag.
+    assert cli.show("quickstart", *tiny())["seed"] == before["seed"]
+
+
+def test_more_rows_keep_the_earlier_ones(cli: Cli) -> None:
+    seed(cli, seed__rows=30)
+    few = read(cli, "seed", seed__rows=30)
+    seed(cli, seed__rows=60)
+    many = read(cli, "seed", seed__rows=60)
+    assert len(few) == 30 and len(many) == 60
+    assert all(many[row_id]["prompt"] == row["prompt"] for row_id, row in few.items())
+
+
+def read(cli: Cli, stage: str, **changes: object) -> dict[str, dict]:
+    version = cli.show("quickstart", *tiny(**changes))[stage]
+    out = cli("rows", version["repo"], "--revision", version["commit"], "--json", "-n", "100000")
+    return {row["id"]: row for row in map(json.loads, out.splitlines())}
+
+
+def test_from_runs_a_stage_again_and_moves_its_tag(cli: Cli) -> None:
+    seed(cli)
+    before = cli.show("quickstart", *tiny())
+    out = seed(cli, "--from", "seed")
+    assert re.search(r"brainstorm .* cached", out) and not re.search(r"seed .* cached", out)
+    after = cli.show("quickstart", *tiny())
+    assert after["seed"]["commit"] != before["seed"]["commit"]
+    assert after["brainstorm"] == before["brainstorm"]
+
+
+@pytest.mark.parametrize("moment", [0.02, 0.1, 0.3, 0.6])
+def test_kill_9_while_asking_loses_and_doubles_nothing(cli: Cli, moment: float) -> None:
+    """The run is killed as soon as the ledger holds some share of the rows, again and again, until it ends."""
+    total = 600
+    args = ("run", "quickstart", "--only", "seed", *tiny(seed__rows=total), "--set", "runtime.in_flight=4")
+    for share in (moment, (moment + 1) / 2):
+        process = cli.start(*args)
+        while process.poll() is None and ledger_rows(cli, "seed") < share * total:
+            time.sleep(0.005)
+        kill(process)
+    known = ledger_rows(cli, "seed")
+    assert 0 < known <= total
+    out = cli(*args)
+    assert re.search(rf"✓ seed +{total} rows", out)
+    rows = read(cli, "seed", seed__rows=total)
+    assert sorted(rows) == [f"seed-{i:07d}" for i in range(total)]
+    # A fresh home gives the same rows: the kills left no trace.
+    fresh = Cli(cli.cwd.parent / "fresh")
+    fresh(*args)
+    assert {k: v["prompt"] for k, v in read(fresh, "seed", seed__rows=total).items()} == {
+        k: v["prompt"] for k, v in rows.items()
+    }
+
+
+def ledger_rows(cli: Cli, stage: str) -> int:
+    """How many rows the ledger of a stage at work holds."""
+    for path in cli.home.glob(f"work/*/{stage}-*/ledger.sqlite"):
+        try:
+            with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=0.1) as db:
+                return db.execute("SELECT count(*) FROM ledger").fetchone()[0]
+        except sqlite3.OperationalError:
+            return 0
+    return 0
+
+
+def test_kill_9_around_publishing_is_finished_by_the_next_run(cli: Cli) -> None:
+    """Killed once the stage is built: the next run publishes without asking anybody."""
+    args = ("run", "quickstart", "--only", "brainstorm", *tiny())
+    process = cli.start(*args)
+    while process.poll() is None and not list(cli.home.glob("work/*/brainstorm-*/built")):
+        time.sleep(0.001)
+    kill(process)
+    out = cli(*args, HUB_SPEED_TEACHER_URL="http://127.0.0.1:9")  # nobody is there to ask
+    assert re.search(r"✓ brainstorm +\d+ rows", out)
+    tags = json.loads(
+        cli.python(
+            "import json; from huggingface_hub import HfApi; r = HfApi().list_repo_refs('speed-demo/speed-tasks',"
+            " repo_type='dataset'); print(json.dumps([[t.name, t.target_commit] for t in r.tags]))"
+        )
+    )
+    assert len(tags) == 1
+
+
+def test_a_commit_that_lost_its_tag_is_tagged_not_made_again(cli: Cli) -> None:
+    seed(cli)
+    before = cli.show("quickstart", *tiny())["seed"]
+    cli.python(
+        "from huggingface_hub import HfApi; api = HfApi();"
+        "tag = api.list_repo_refs('speed-demo/speed-seed', repo_type='dataset').tags[0].name;"
+        "api.delete_tag('speed-demo/speed-seed', tag=tag, repo_type='dataset')"
+    )
+    out = seed(cli)
+    assert out.count("cached") == 2
+    assert cli.show("quickstart", *tiny())["seed"]["commit"] == before["commit"]
+
+
+def test_ctrl_c_stops_with_130_and_the_next_run_goes_on(cli: Cli) -> None:
+    args = ("run", "quickstart", "--only", "seed", *tiny(seed__rows=600), "--set", "runtime.in_flight=2")
+    process = cli.start(*args)
+    while process.poll() is None and ledger_rows(cli, "seed") < 50:
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130 and "run the same command to go on" in err
+    known = ledger_rows(cli, "seed")
+    assert known >= 50
+    assert re.search(r"✓ seed +600 rows", cli(*args))
+
+
+def test_two_processes_on_one_stage(cli: Cli) -> None:
+    args = ("run", "quickstart", "--only", "seed", *tiny(seed__rows=800), "--set", "runtime.in_flight=1")
+    first = cli.start(*args)
+    while first.poll() is None and ledger_rows(cli, "seed") < 10:
+        time.sleep(0.005)
+    out = cli(*args, code=6)
+    assert f"process {first.pid}" in out
+    kill(first)
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [
+        (["run", "quickstart", "--set", "senior.dpo_betta=0.1"], 2, ["dpo_betta", "did you mean dpo_beta?"]),
+        (["run", "quickstart", "--set", "seed.rows=many"], 2, ["seed.rows", "many"]),
+        (["run", "quickstart", "--set", "mixture={retreival: 1}"], 2, ["did you mean retrieval?"]),
+        (["run", "qickstart"], 2, ["did you mean quickstart?"]),
+        (["run", "nowhere.yaml"], 2, ["no such file"]),
+        (["run", "quickstart", "--endpoint", "techer=http://x"], 2, ["NAME one of teacher"]),
+        (["run", "quickstart", "--endpoint", "teacher=ftp://x"], 2, ["http://"]),
+        (["run", "quickstart", "--only", "sneior"], 2, ["sneior"]),
+        (["show", "quickstart"], 2, ["nothing of it", "hub-speed run quickstart"]),
+        (["rows", "speed-demo/speed-seed"], 4, ["not found"]),
+    ],
+)
+def test_bad_input_names_the_fix(cli: Cli, args: list[str], code: int, words: list[str]) -> None:
+    out = cli(*args, code=code)
+    assert out.startswith("error: ")
+    for word in words:
+        assert word in out, out
+
+
+def test_a_recipe_without_a_teacher_says_how_to_give_one(cli: Cli) -> None:
+    (cli.cwd / "topics.txt").write_text("Science/Physics\n")
+    (cli.cwd / "mine.yaml").write_text("seed: {rows: 3}\n")
+    out = cli("run", "mine.yaml", "--only", "brainstorm", code=2)
+    assert "--endpoint teacher=" in out and "HUB_SPEED_TEACHER_KEY" in out
+
+
+def test_endpoint_down(cli: Cli) -> None:
+    out = cli("run", "quickstart", "--only", "seed", *tiny(), "--endpoint", "teacher=http://127.0.0.1:9", code=3)
+    assert "nobody answers at http://127.0.0.1:9" in out
+
+
+def test_hub_down(cli: Cli) -> None:
+    out = cli("plan", "quickstart", "--hub", "http://127.0.0.1:9", HF_HUB_DISABLE_TELEMETRY="1")
+    assert "does not answer" in out  # a plan says so and goes on
+    out = cli("run", "quickstart", "--only", "seed", "--hub", "http://127.0.0.1:9", code=4)
+    assert "does not answer" in out

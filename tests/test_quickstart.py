@@ -1,0 +1,169 @@
+"""The whole loop, all thirteen stages for real, with tiny counts: once in peace, once killed in every stage."""
+
+import json
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Cli, kill, tiny
+
+pytest.importorskip("torch")
+
+STAGES = """brainstorm seed junior root preference senior revision revisor synthesize revise embedder evaluate
+scaling""".split()
+RUN = ("run", "quickstart", *tiny())
+
+READ = """
+import json
+from datasets import load_dataset
+from sentence_transformers import SentenceTransformer
+from transformers import AutoModelForCausalLM, AutoTokenizer
+rows = load_dataset("speed-demo/speed-synthetic", split="train")
+streamed = next(iter(load_dataset("speed-demo/speed-synthetic", split="train", streaming=True)))
+model = SentenceTransformer("speed-demo/speed-embedder", device="cpu")
+similar = model.similarity(model.encode_query([rows[0]["query"]]), model.encode_document([rows[0]["positive"]]))
+loaded = []
+for name in ("tiny-base", "speed-junior", "speed-senior", "speed-revisor"):
+    AutoTokenizer.from_pretrained(f"speed-demo/{name}")
+    loaded.append(AutoModelForCausalLM.from_pretrained(f"speed-demo/{name}").num_parameters())
+results = load_dataset("speed-demo/speed-results", split="train").to_list()
+print(json.dumps({"rows": rows.num_rows, "columns": rows.column_names, "first": rows[0]["id"], "streamed": streamed["id"],
+  "similar": similar.tolist(), "loaded": loaded, "results": results}))
+"""
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Cli, str]:
+    """A finished run and what it printed."""
+    cli = Cli(tmp_path_factory.mktemp("quickstart"))
+    return cli, cli(*RUN)
+
+
+def test_every_stage_ends_as_a_version_and_the_table_says_so(done: tuple[Cli, str]) -> None:
+    cli, out = done
+    shown = cli.show("quickstart", *tiny())
+    assert list(shown) == STAGES
+    for name in STAGES:
+        assert re.search(rf"✓ {name} ", out), name
+        assert f"{shown[name]['repo'].split('/')[1]}@{shown[name]['commit'][:7]}" in out
+    assert "teacher calls" in out and "nDCG@10" in out and "pass rate" in out and "scaling" in out
+    assert (
+        'load_dataset("speed-demo/speed-synthetic")' in out
+        and 'SentenceTransformer("speed-demo/speed-embedder")' in out
+    )
+
+
+def test_a_second_run_asks_nobody_and_trains_nothing(done: tuple[Cli, str]) -> None:
+    cli, _ = done
+    before = cli.show("quickstart", *tiny())
+    out = cli(*RUN, HUB_SPEED_TEACHER_URL="http://127.0.0.1:9")  # nobody there: a call would fail
+    assert out.count(" cached") == len(STAGES)
+    assert cli.show("quickstart", *tiny()) == before
+    assert not list((cli.home / "work" / "speed-demo").iterdir())
+
+
+def test_unmodified_clients_read_it_all_in_another_process(done: tuple[Cli, str]) -> None:
+    cli, _ = done
+    found = json.loads(cli.python(READ).splitlines()[-1])
+    record = cli.show("quickstart", *tiny())["revise"]["record"]
+    assert found["rows"] == record["accepted"] > 0 and found["streamed"] == found["first"]
+    assert {"instruction", "query", "positive", "negative", "task_type", "generator", "revised"} <= set(
+        found["columns"]
+    )
+    assert -1.001 <= found["similar"][0][0] <= 1.001 and len(found["loaded"]) == 4
+    subjects = {(row["subject"], row["measure"]) for row in found["results"]}
+    assert {
+        ("BM25", "nDCG@10"),
+        ("embedder", "nDCG@10"),
+        ("embedder", "Spearman"),
+        ("untrained base", "nDCG@10"),
+    } <= subjects
+    assert {("junior", "yield"), ("senior", "pass rate"), ("revised", "pass rate")} <= subjects
+
+
+def test_cards_are_complete(done: tuple[Cli, str]) -> None:
+    cli, _ = done
+    shown = cli.show("quickstart", *tiny())
+    code = f"""
+import json
+from huggingface_hub import hf_hub_download, HfApi
+found = {{}}
+for name, (repo, kind) in {{n: (s['repo'], 'model' if n in ('junior','senior','revisor','embedder') else 'dataset')
+        for n, s in {shown!r}.items()}}.items():
+    files = HfApi().list_repo_files(repo, repo_type=kind)
+    found[name] = [open(hf_hub_download(repo, "README.md", repo_type=kind)).read(), files]
+print(json.dumps(found))
+"""
+    for name, (card, files) in json.loads(cli.python(code)).items():
+        for image in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", card):
+            assert image in files, (name, image)
+        assert "figures/lineage.png" in files and "speed_run.json" in files
+        assert "{{" not in card and "{%" not in card and "None" not in card.split("## Examples")[0]
+        assert shown[name]["record"]["fingerprint"] in card or name in ("results", "scaling") or "run-" in card
+        assert "/home/" not in card and "hf_home" not in card
+
+
+def finished(cli: Cli) -> list[str]:
+    """The stages the embedded Hub has a tag for (looking into the store, no server needed)."""
+    nouns = {"brainstorm": "tasks", "synthesize": "drafts", "revise": "synthetic", "evaluate": "results"}
+    found = []
+    for name in STAGES:
+        for kind in ("models", "datasets"):
+            repo = cli.home / "hub" / "repos" / kind / "speed-demo" / f"speed-{nouns.get(name, name)}"
+            tags = repo / "refs" / "tags"
+            if (tags.is_dir() and any(tags.iterdir())) or "refs/tags/" in _packed(repo):
+                found.append(name)
+    return found
+
+
+def _packed(repo: Path) -> str:
+    path = repo / "packed-refs"
+    return path.read_text() if path.exists() else ""
+
+
+def test_kill_9_in_every_stage_then_the_same_command_ends_with_everything_once(cli: Cli, done: tuple[Cli, str]) -> None:
+    """Each stage is killed once it works; what was finished before stays as it is, and nothing is lost or doubled."""
+    killed = []
+    for name in STAGES:
+        process = cli.start(*RUN)
+        at_work = _watch(lambda name=name: bool(list(cli.home.glob(f"work/*/{name}-*/*"))), process.poll)
+        if at_work:
+            time.sleep(0.2)  # somewhere inside of it
+            before = finished(cli)
+            kill(process)
+            killed.append(name)
+            assert set(before) <= set(finished(cli))
+        else:
+            process.communicate()
+    assert len(killed) >= len(STAGES) - 2, killed  # a stage may be over before it was seen
+    out = cli(*RUN)
+    assert "error" not in out
+    shown, peace = cli.show("quickstart", *tiny()), done[0].show("quickstart", *tiny())
+    assert list(shown) == STAGES
+    for name in ("brainstorm", "seed", "root", "preference", "revision", "synthesize", "revise"):
+        record, quiet = shown[name]["record"], peace[name]["record"]
+        assert record["rows_in"] == quiet["rows_in"] or name in ("preference", "revision", "revise"), name
+        assert record["accepted"] + sum(record["rejected"].values()) == record["rows_in"], name
+        ids = [json.loads(line)["id"] for line in _ledger(cli, shown[name])]
+        assert len(ids) == len(set(ids)) == record["rows_in"], name
+    for name in ("brainstorm", "seed"):
+        assert shown[name]["record"]["identity"] | {"inputs": 0} == peace[name]["record"]["identity"] | {"inputs": 0}
+
+
+def _ledger(cli: Cli, version: dict) -> list[str]:
+    lines = []
+    for state in ("accepted", "repaired", "rejected"):
+        out = cli("rows", version["repo"], "--revision", version["commit"], "--state", state, "--json", "-n", "9999")
+        lines += [line for line in out.splitlines() if line.startswith("{")]
+    return lines
+
+
+def _watch(seen: Callable[[], bool], ended: Callable[[], int | None]) -> bool:
+    """Wait until something is seen (True) or the process has ended (False)."""
+    while ended() is None:
+        if seen():
+            return True
+        time.sleep(0.01)
+    return False
