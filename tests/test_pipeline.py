@@ -9,7 +9,7 @@ import time
 
 import pytest
 import yaml
-from conftest import Cli, kill, tiny
+from running import Cli, kill, tiny
 
 
 def seed(cli: Cli, *args: str, **kwargs: object) -> str:

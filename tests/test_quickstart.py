@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Cli, kill, tiny
+from running import Cli, kill, tiny
 
 pytest.importorskip("torch")
 

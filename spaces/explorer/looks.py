@@ -225,7 +225,9 @@ def row(found: Row) -> str:
     """One published row."""
     before = _draft_parts(found)
     changed = bool(found["revised"]) and before is not None
-    badge = '<span class="sx-tag sx-new">revised</span>' if found["revised"] else '<span class="sx-tag">as drafted</span>'
+    badge = (
+        '<span class="sx-tag sx-new">revised</span>' if found["revised"] else '<span class="sx-tag">as drafted</span>'
+    )
     parts = "".join(_part(found["task_type"], name, escape(found[name] or "")) for name in PARTS)
     diff = (
         f"<details><summary>What the revisor changed</summary>{parts_with_changes(before or {}, found)}</details>"

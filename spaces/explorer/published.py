@@ -323,7 +323,9 @@ def recipe_of(record: Row, where: str) -> Recipe:
         return Recipe.model_validate({"name": record["recipe"]} | fields)
     except ValidationError as error:
         raise HubError(
-            f"{where}: its recipe cannot be read", got=str(error.errors()[0]["loc"]), fix="run it again with this version"
+            f"{where}: its recipe cannot be read",
+            got=str(error.errors()[0]["loc"]),
+            fix="run it again with this version",
         ) from error
 
 

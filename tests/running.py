@@ -1,0 +1,122 @@
+"""The command line as a user runs it: in a process of its own, with a home of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+# Counts so small that all thirteen stages together take a minute or two.
+TINY = {
+    "brainstorm.topics": "quickstart-topics",
+    "seed.rows": 64,
+    "junior.epochs": 1,
+    "root.rows": 24,
+    "root.candidates": 2,
+    "senior.epochs": 1,
+    "revisor.epochs": 1,
+    "synthesize.rows": 48,
+    "embedder.epochs": 1,
+    "evaluate.audit_rows": 8,
+    "scaling.sizes": "[12, 24]",
+    "runtime.max_reject_rate": 1.0,
+}
+
+
+class Cli:
+    """`hub-speed` as a user runs it: a process, an environment, a home folder, a working folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home, self.cwd = folder / "home", folder / "cwd"
+        self.cwd.mkdir(parents=True)
+        self.env = {
+            name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUB_SPEED_", "OPENAI_"))
+        } | {"HUB_SPEED_HOME": str(self.home), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+
+    def start(self, *args: str, **env: str) -> "subprocess.Popen[str]":
+        """Start a command in a process group of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "hub_speed.cli", *args],
+            cwd=self.cwd,
+            env=self.env | env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def __call__(self, *args: str, code: int = 0, **env: str) -> str:
+        """Run a command to its end; returns what it printed and asserts its exit code."""
+        process = self.start(*args, **env)
+        out, err = process.communicate(timeout=280)
+        assert process.returncode == code, f"exit code {process.returncode}\n{out[-3000:]}\n{err[-3000:]}"
+        return out + err
+
+    def python(self, code: str) -> str:
+        """Run Python in a process that knows nothing but the embedded Hub's environment."""
+        hub = self.start("hub", "serve", "--port", str(self.port))
+        try:
+            lines = self("hub", "env", "--port", str(self.port)).splitlines()
+            env = dict(line.removeprefix("export ").split("=", 1) for line in lines)
+            wait_for(env["HF_ENDPOINT"])
+            done = subprocess.run(
+                [sys.executable, "-c", code],
+                cwd=self.cwd,
+                env=self.env | env,
+                capture_output=True,
+                text=True,
+                timeout=200,
+            )
+        finally:
+            kill(hub)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    @property
+    def port(self) -> int:
+        """A free port, the same for this home."""
+        if not hasattr(self, "_port"):
+            import socket
+
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                self._port = probe.getsockname()[1]
+        return self._port
+
+    def show(self, recipe: str = "quickstart", *args: str) -> dict:
+        """The finished stages of a recipe: name → {repo, commit, record}."""
+        out = self("show", recipe, "--json", *args)
+        return {stage["stage"]: stage for stage in json.loads(out)}
+
+
+def tiny(**changes: object) -> list[str]:
+    """`--set` flags that make the quickstart tiny; keywords like seed__rows=10 change some of them."""
+    values = TINY | {name.replace("__", "."): value for name, value in changes.items()}
+    return [part for name, value in values.items() for part in ("--set", f"{name}={value}")]
+
+
+def kill(process: "subprocess.Popen[str]") -> None:
+    """SIGKILL the process and all it has started."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.communicate()
+
+
+def wait_for(url: str) -> None:
+    """Wait until somebody answers at an address."""
+    import urllib.error
+    import urllib.request
+
+    for _ in range(200):
+        try:
+            urllib.request.urlopen(url, timeout=1)
+            return
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError(f"nobody answers at {url}")
