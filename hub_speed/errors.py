@@ -6,6 +6,7 @@ HubSpeedError            1
 │   ├── EndpointRefused      it answered: 400, 401, 403, 404 (asking again will not help)
 │   └── EndpointDown         it did not answer, or kept failing, after every retry
 ├── HubError             4   the Hub cannot be read or written
+│   ├── NotFound             there is no such repository or revision
 │   └── StaleParent          somebody else committed in between
 ├── StageError           5   a stage's result is not fit to publish
 ├── Busy                 6   another process works on the same stage
@@ -57,6 +58,10 @@ class HubError(HubSpeedError):
     """The Hub cannot be read or written."""
 
     exit_code = 4
+
+
+class NotFound(HubError):
+    """There is no such repository or revision, or the token may not see it."""
 
 
 class StaleParent(HubError):

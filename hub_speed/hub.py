@@ -23,7 +23,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from hub_speed.errors import HubError, StaleParent
+from hub_speed.errors import HubError, NotFound, StaleParent
 
 Kind = Literal["model", "dataset", "space"]
 
@@ -173,7 +173,7 @@ class Hub:
         try:
             yield
         except (RepositoryNotFoundError, RevisionNotFoundError) as error:
-            raise HubError(
+            raise NotFound(
                 f"{where}: not found on {self.endpoint}",
                 got=_first_line(error),
                 fix="check the name; a private or gated one needs a token that may read it (hf auth login)",

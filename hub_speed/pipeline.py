@@ -18,7 +18,7 @@ import yaml
 
 from hub_speed import prompts, stage, topics
 from hub_speed.cards import render, topics_card
-from hub_speed.errors import HubError, RecipeError, Stopped
+from hub_speed.errors import HubError, NotFound, RecipeError, Stopped
 from hub_speed.hub import RECORD, Hub, Ref
 from hub_speed.llm.endpoint import Address
 from hub_speed.recipe import Recipe
@@ -202,7 +202,8 @@ def plan(recipe: Recipe, session: Session, only: str | None = None) -> list[Step
         except HubError as error:
             # What a run brings along itself (the quickstart's parts, a topic file) may not be there yet.
             brings = recipe.offline or recipe.brainstorm.topics.endswith(".txt")
-            steps.append(Step(s, None, "new" if brings and s.name == "brainstorm" else error.where))
+            brought = brings and s.name == "brainstorm" and isinstance(error, NotFound)
+            steps.append(Step(s, None, "new" if brought else error.where))
             continue
         ref = session.hub.find(s.kind, s.repo(session.org), stage.tag(stage.fingerprint(identity)))
         if ref:

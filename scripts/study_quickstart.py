@@ -60,9 +60,9 @@ def report(found: dict[str, list[dict[str, float]]], folder: Path, rows: int, se
     lines = [
         "# Study: which rows make the better embedder?",
         "",
-        f"Embedders trained on {rows:,} rows each, {seeds} seeds, quickstart scale (`make study`): the offline teacher,",
-        "a small world of facts, a base model of two million parameters. Mean and 95% interval over seeds (t",
-        "distribution).",
+        f"Embedders trained on {rows:,} rows each, {seeds} seeds, quickstart scale (`make study`): the offline",
+        "teacher, a small world of facts, a base model of two million parameters. Mean and 95% interval over seeds",
+        "(t distribution).",
         "",
         "| rows written by | " + " | ".join(MEASURES) + " |",
         "|---|" + "---|" * len(MEASURES),

@@ -1,4 +1,4 @@
-"""The command line as a user runs it: in a process of its own, with a home of its own."""
+"""How tests run things: the command line as a user runs it, and Hub clients in a process of their own."""
 
 import json
 import os
@@ -6,7 +6,10 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 # Counts so small that all thirteen stages together take a minute or two.
 TINY = {
@@ -120,3 +123,16 @@ def wait_for(url: str) -> None:
         except OSError:
             time.sleep(0.05)
     raise AssertionError(f"nobody answers at {url}")
+
+
+def set_env(env: dict[str, str]) -> None:
+    """First thing in a client's process: Hugging Face libraries read their settings when they are imported."""
+    os.environ.update(env)
+
+
+def call(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[bool, Any]:
+    """(True, result), or (False, traceback): some exceptions of clients do not survive pickling."""
+    try:
+        return True, function(*args)
+    except BaseException:
+        return False, traceback.format_exc()

@@ -29,13 +29,15 @@ api = HfApi()
 refs = api.list_repo_refs("speed-demo/speed-seed", repo_type="dataset")
 tag = refs.tags[0]
 commits = api.list_repo_commits("speed-demo/speed-seed", repo_type="dataset")
-record = json.load(open(hf_hub_download("speed-demo/speed-seed", "speed_run.json", repo_type="dataset", revision=tag.name)))
+path = hf_hub_download("speed-demo/speed-seed", "speed_run.json", repo_type="dataset", revision=tag.name)
+record = json.load(open(path))
 everything = load_dataset("speed-demo/speed-seed", split="train", revision=tag.name)
 sts = load_dataset("speed-demo/speed-seed", "sts", split="train")
 ledger = load_dataset("speed-demo/speed-seed", "ledger", split="train")
 card = open(hf_hub_download("speed-demo/speed-seed", "README.md", repo_type="dataset")).read()
 print(json.dumps({"tag": tag.name, "target": tag.target_commit, "head": refs.branches[0].target_commit,
-  "titles": [c.title for c in commits], "record": record, "rows": everything.num_rows, "columns": everything.column_names,
+  "titles": [c.title for c in commits], "record": record, "rows": everything.num_rows,
+  "columns": everything.column_names,
   "sts": sts.num_rows, "ledger": ledger.num_rows, "card": card}))
 """
         )

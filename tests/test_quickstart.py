@@ -29,7 +29,8 @@ for name in ("tiny-base", "speed-junior", "speed-senior", "speed-revisor"):
     AutoTokenizer.from_pretrained(f"speed-demo/{name}")
     loaded.append(AutoModelForCausalLM.from_pretrained(f"speed-demo/{name}").num_parameters())
 results = load_dataset("speed-demo/speed-results", split="train").to_list()
-print(json.dumps({"rows": rows.num_rows, "columns": rows.column_names, "first": rows[0]["id"], "streamed": streamed["id"],
+print(json.dumps({"rows": rows.num_rows, "columns": rows.column_names,
+  "first": rows[0]["id"], "streamed": streamed["id"],
   "similar": similar.tolist(), "loaded": loaded, "results": results}))
 """
 

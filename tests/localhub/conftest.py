@@ -3,12 +3,10 @@
 import http.client
 import json
 import multiprocessing
-import os
 import socket
 import subprocess
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
+from running import call, set_env
 
 from hub_speed.localhub import LocalHub
 
@@ -86,17 +85,6 @@ def web(hub: LocalHub, http_to: Callable[[LocalHub], Http]) -> Http:
     return http_to(hub)
 
 
-def _set_env(env: dict[str, str]) -> None:
-    os.environ.update(env)
-
-
-def _call(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[bool, Any]:
-    try:
-        return True, function(*args)
-    except BaseException:
-        return False, traceback.format_exc()
-
-
 @pytest.fixture(scope="session")
 def client(hub: LocalHub) -> Iterator[Callable[..., Any]]:
     """`client(function, *args)` runs a module-level function where the clients are set up for the hub.
@@ -105,10 +93,10 @@ def client(hub: LocalHub) -> Iterator[Callable[..., Any]]:
     """
     env = {**hub.env(), "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
     env |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_set_env, initargs=(env,))
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=set_env, initargs=(env,))
 
     def run(function: Callable[..., Any], *args: Any) -> Any:
-        worked, result = pool.submit(_call, function, args).result(timeout=200)
+        worked, result = pool.submit(call, function, args).result(timeout=200)
         if not worked:
             pytest.fail(result, pytrace=False)
         return result
