@@ -1,0 +1,225 @@
+"""Faults of the teacher and the Hub, met by the command line: what it says, its exit code, and that a re-run goes on."""
+
+import http.client
+import http.server
+import json
+import random
+import re
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from fake_openai import DROP, Asked, FakeOpenAI, Reply, error, text
+from running import Cli, tiny
+
+from hub_speed.localhub import LocalHub
+from hub_speed.quickstart import teacher
+
+Answer = Callable[[Asked], Reply | str]
+
+
+def scripted(asked: Asked) -> str:
+    """What the offline teacher answers."""
+    return teacher.answer(asked.prompt, random.Random(asked.prompt))
+
+
+def run(cli: Cli, answer: Answer, *args: str, code: int = 0, only: str = "seed", **changes: object) -> str:
+    with FakeOpenAI(answer) as server:
+        flags = ["--endpoint", f"teacher={server.url}", "--set", "runtime.retries=2", *tiny(**changes)]
+        return cli("run", "quickstart", "--only", only, *flags, *args, code=code)
+
+
+def states(cli: Cli, state: str) -> list[dict[str, Any]]:
+    out = cli("rows", "speed-demo/speed-seed", "--state", state, "--json", "-n", "1000")
+    return [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [(401, ["401", "HUB_SPEED_TEACHER_KEY"]), (404, ["404", "no such model"]), (400, ["400"])]
+)
+def test_a_final_no_stops_and_the_next_run_goes_on(cli: Cli, status: int, words: list[str]) -> None:
+    out = run(cli, lambda asked: error(status, "no such model"), code=3)
+    for word in words:
+        assert word in out, out
+    assert re.search(r"✓ seed +64 rows", run(cli, scripted))
+
+
+def test_passing_trouble_is_waited_out(cli: Cli) -> None:
+    """429 with Retry-After, 500 and a dropped connection, each once for some requests: nothing is lost."""
+
+    def answer(asked: Asked) -> Reply | str:
+        trouble = [error(429, Retry_After="0.01"), error(500), DROP, None, None][sum(asked.prompt.encode()) % 5]
+        return trouble if trouble and asked.nth == 1 else scripted(asked)
+
+    assert re.search(r"✓ seed +64 rows", run(cli, answer))
+
+
+def spoilt(asked: Asked) -> Reply | str:
+    """Right tasks, but most examples are spoilt, each kind in its own way."""
+    good = scripted(asked)
+    if '"tasks"' in good:
+        return good
+    kind = sum(asked.prompt.encode()) % 6
+    fields = json.loads(good)
+    first = next(iter(fields))
+    return [
+        "I am sorry, I cannot do that.",
+        text(asked, good[: len(good) // 2], finish_reason="length"),
+        json.dumps({f"my_{name}": value for name, value in fields.items()}),
+        "",
+        json.dumps(fields | {first: ""}),
+        # A brace within a string must not end the object early; the rest is as good as it was.
+        json.dumps(fields | {first: f"{fields[first]} }} and {{"}),
+    ][kind]
+
+
+def test_bad_answers_are_rejected_rows_with_a_reason_and_their_raw_text(cli: Cli) -> None:
+    out = run(cli, spoilt)
+    rejected = states(cli, "rejected")
+    reasons = {row["reason"] for row in rejected}
+    assert {"bad_json", "truncated", "wrong_keys", "empty_answer", "empty_field"} <= reasons, reasons
+    raw = [row["completions"] for row in rejected]
+    assert all(raw) and any("I am sorry" in str(text) for text in raw)
+    done = int(re.search(r"✓ seed +(\d+) rows", out)[1])
+    assert done + len(rejected) == 64
+    braces = [row for row in states(cli, "accepted") + states(cli, "repaired") if "} and {" in str(row["completions"])]
+    assert braces  # read whole, brace and all
+
+
+def test_all_rows_rejected_publishes_nothing_and_says_why(cli: Cli) -> None:
+    out = run(cli, lambda asked: scripted(asked) if '"tasks"' in scripted(asked) else "no", code=5)
+    assert "64 of 64 rows were rejected" in out and "bad_json 64" in out and "hub-speed rows" in out
+    assert list(cli.show("quickstart", *tiny())) == ["brainstorm"]
+    folder = re.search(r"hub-speed rows (\S+?);", out)[1]
+    assert "no" in cli("rows", folder, "--state", "rejected")
+
+
+class _Proxy(http.server.BaseHTTPRequestHandler):
+    """Passes everything on to the Hub, but for what `meddle` does with a request first."""
+
+    protocol_version = "HTTP/1.1"
+    target = ("127.0.0.1", 0)
+    meddle: Callable[["_Proxy"], bool]
+
+    def _pass(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if "chunked" in (self.headers.get("Transfer-Encoding") or ""):
+            while size := int(self.rfile.readline().split(b";")[0], 16):
+                body += self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+        if type(self).meddle(self):
+            self.close_connection = True
+            return
+        there = http.client.HTTPConnection(*self.target, timeout=60)
+        own = {"transfer-encoding", "content-length", "connection"}
+        there.request(self.command, self.path, body, {k: v for k, v in self.headers.items() if k.lower() not in own})
+        answer = there.getresponse()
+        content = answer.read()
+        self.send_response(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in own:
+                self.send_header(name, value)
+        self.send_header("Content-Length", answer.headers.get("Content-Length") or str(len(content)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+        there.close()
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = _pass
+
+    def log_message(self, *_: object) -> None: ...
+
+
+class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None: ...
+
+
+@contextmanager
+def proxied(hub: LocalHub, meddle: Callable[[_Proxy], bool]) -> Iterator[str]:
+    """The address of a Hub with somebody in between; `meddle` returns True to drop the connection."""
+    host, port = str(hub.endpoint).removeprefix("http://").split(":")
+    handler = type("Handler", (_Proxy,), {"target": (host, int(port)), "meddle": staticmethod(meddle)})
+    server = _Server(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def remote(cli: Cli) -> Iterator[tuple[LocalHub, dict[str, str]]]:
+    """A Hub that is not the command's own, and the environment to write there."""
+    with LocalHub(cli.cwd.parent / "remote") as hub:
+        env = hub.env()
+        yield hub, {name: env[name] for name in env if name != "HF_ENDPOINT"}
+
+
+def test_the_hub_breaks_off_in_the_middle_of_a_push(cli: Cli, remote: tuple[LocalHub, dict[str, str]]) -> None:
+    hub, env = remote
+
+    def at_commit(request: _Proxy) -> bool:
+        return "/speed-tasks/commit/" in request.path
+
+    with proxied(hub, at_commit) as url:
+        args = ("run", "quickstart", "--only", "brainstorm", *tiny())
+        out = cli(*args, "--hub", url, code=4, **env)
+        assert "does not answer" in out and "what was built is kept" in out
+    # Nobody is there to ask now, so what is published must be what was built before.
+    out = cli(*args, "--hub", str(hub.endpoint), code=0, HUB_SPEED_TEACHER_URL="http://127.0.0.1:9", **env)
+    assert re.search(r"✓ brainstorm +\d+ rows", out)
+
+
+def test_the_hub_breaks_off_between_commit_and_tag(cli: Cli, remote: tuple[LocalHub, dict[str, str]]) -> None:
+    hub, env = remote
+    args = ("run", "quickstart", "--only", "brainstorm", *tiny())
+    with proxied(hub, lambda request: "/speed-tasks/tag/" in request.path) as url:
+        cli(*args, "--hub", url, code=4, **env)
+    out = cli(*args, "--hub", str(hub.endpoint), HUB_SPEED_TEACHER_URL="http://127.0.0.1:9", **env)
+    assert re.search(r"✓ brainstorm .* cached", out)  # the commit was found and tagged
+
+
+def test_somebody_else_commits_in_between(cli: Cli, remote: tuple[LocalHub, dict[str, str]]) -> None:
+    hub, env = remote
+    meddled = []
+
+    def commit_first(request: _Proxy) -> bool:
+        if "/speed-tasks/commit/" in request.path and not meddled:
+            meddled.append(True)
+            line = {"key": "file", "value": {"path": "other.txt", "content": "aGk=", "encoding": "base64"}}
+            lines = [{"key": "header", "value": {"summary": "somebody else"}}, line]
+            there = http.client.HTTPConnection(*request.target, timeout=60)
+            headers = {"Authorization": request.headers["Authorization"], "Content-Type": "application/x-ndjson"}
+            there.request("POST", request.path, "\n".join(map(json.dumps, lines)).encode(), headers)
+            assert there.getresponse().status == 200
+        return False
+
+    with proxied(hub, commit_first) as url:
+        args = ("run", "quickstart", "--only", "brainstorm", *tiny(), "--hub", url)
+        out = cli(*args, code=4, **env)
+        assert "somebody else committed in between" in out and "run the same command again" in out
+        out = cli(*args, HUB_SPEED_TEACHER_URL="http://127.0.0.1:9", **env)
+    assert meddled and re.search(r"✓ brainstorm +\d+ rows", out)
+
+
+def test_a_full_disk_stops_with_its_own_code_and_the_next_run_goes_on(cli: Cli) -> None:
+    """A limit on file sizes stands for a full disk: the ledger can grow no further."""
+    import resource
+
+    flags = ["run", "quickstart", "--only", "seed", *tiny(seed__rows=600)]
+    cli(*flags[:2], "--only", "brainstorm", *tiny())
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))  # children inherit it
+    try:
+        out = cli(*flags, code=7)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "free some space" in out
+    assert re.search(r"✓ seed +600 rows", cli(*flags))
