@@ -89,6 +89,8 @@ def run(
                 tables.print_result(result)
 
             results = pipeline.run(loaded, session, only=only, again_from=from_, on_result=on_result)
+        if not all(result.cached for result in results):
+            pipeline.collect(loaded, session, results)
         pipeline.write_lock(loaded, session, results, Path("recipe.lock.yaml"))
         tables.print_run(loaded, session, results, local=hub == "local")
 
@@ -147,6 +149,28 @@ def hub_env(port: Annotated[int | None, typer.Option(help="port of `hub serve`")
     hub.endpoint = f"http://127.0.0.1:{port or DEFAULT_PORT}"
     for name, value in hub.env().items():
         typer.echo(f"export {name}={shlex.quote(value)}")
+
+
+@space_app.command("run")
+def space_run(
+    org: OrgOpt = DEFAULT_ORG,
+    hub: HubOpt = "local",
+    port: Annotated[int | None, typer.Option(help="port on 127.0.0.1; the first free one from 7860")] = None,
+) -> None:
+    """Open the explorer on what was published, until Ctrl-C."""
+    with open_hub(hub) as opened:
+        from hub_speed import space
+
+        space.run(opened, org, port)
+
+
+@space_app.command("push")
+def space_push(org: OrgOpt = DEFAULT_ORG, hub: HubOpt = "local") -> None:
+    """Publish the explorer as the Space <org>/speed-explorer: one commit that holds all it needs."""
+    with open_hub(hub) as opened:
+        from hub_speed import space
+
+        typer.echo(f"published {space.push(opened, org)}")
 
 
 def home() -> Path:

@@ -14,6 +14,15 @@ HubSpeedError            1
 └── Stopped            130   Ctrl-C or SIGTERM: what was finished is safe
 """
 
+import difflib
+from collections.abc import Iterable
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The nearest known name as a question, or nothing when none is near."""
+    near = difflib.get_close_matches(name, list(known), 1)
+    return f"did you mean {near[0]}?" if near else ""
+
 
 class HubSpeedError(Exception):
     """Something a user can act on: where it happened, what was expected, what came, what to do.

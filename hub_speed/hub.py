@@ -159,13 +159,12 @@ class Hub:
         """The version with this content, or None."""
         return self.find(kind, repo, _content_tag(content))
 
-    def collect(self, org: str, title: str, refs: list[Ref], description: str) -> str:
-        """Put repositories into a collection of the organisation; returns its slug."""
+    def collect(self, org: str, title: str, refs: list[Ref], description: str) -> None:
+        """Put repositories into a collection of the organisation, which is made if there is none of that title."""
         with self._speaking(f"collection {title} of {org}"):
             collection = self._api.create_collection(title, namespace=org, description=description, exists_ok=True)
             for ref in refs:
                 self._api.add_collection_item(collection.slug, ref.repo, ref.kind, exists_ok=True)
-        return collection.slug
 
     @contextmanager
     def _speaking(self, where: str) -> Iterator[None]:

@@ -18,7 +18,7 @@ import yaml
 
 from hub_speed import prompts, stage, topics
 from hub_speed.cards import render, topics_card
-from hub_speed.errors import HubError, NotFound, RecipeError, Stopped
+from hub_speed.errors import HubError, NotFound, RecipeError, Stopped, did_you_mean
 from hub_speed.hub import RECORD, Hub, Ref
 from hub_speed.llm.endpoint import Address
 from hub_speed.recipe import Recipe
@@ -117,7 +117,11 @@ def wanted(recipe: Recipe, only: str | None = None) -> list[Stage]:
         RecipeError: there is no such stage.
     """
     if only is not None and only not in STAGES:
-        raise RecipeError(f"stage {only}: there is none", expected=f"one of {', '.join(STAGES)}")
+        raise RecipeError(
+            f"--only {only}: there is no such stage",
+            expected=f"one of {', '.join(STAGES)}",
+            fix=did_you_mean(only, STAGES),
+        )
     ends = [only] if only else ["evaluate", *(["scaling"] if recipe.scaling.sizes else [])]
     needed: set[str] = set()
 
@@ -201,9 +205,8 @@ def plan(recipe: Recipe, session: Session, only: str | None = None) -> list[Step
             identity = stage.identity(s, recipe, _pin(s, recipe, session, done), digest)
         except HubError as error:
             # What a run brings along itself (the quickstart's parts, a topic file) may not be there yet.
-            brings = recipe.offline or recipe.brainstorm.topics.endswith(".txt")
-            brought = brings and s.name == "brainstorm" and isinstance(error, NotFound)
-            steps.append(Step(s, None, "new" if brought else error.where))
+            brought = recipe.brainstorm.topics.endswith(".txt") or (recipe.offline and isinstance(error, NotFound))
+            steps.append(Step(s, None, "new" if s.name == "brainstorm" and brought else error.where))
             continue
         ref = session.hub.find(s.kind, s.repo(session.org), stage.tag(stage.fingerprint(identity)))
         if ref:
@@ -379,6 +382,12 @@ def finished(recipe: Recipe, session: Session) -> list[Result]:
     return found
 
 
+def collect(recipe: Recipe, session: Session, results: list[Result]) -> None:
+    """Put what a run has produced into one collection, so that it is found together."""
+    about = f"Made by hub_speed, recipe {recipe.name}: data, generators, embedder and scores."
+    session.hub.collect(session.org, f"SPEED {recipe.name}", [result.ref for result in results], about)
+
+
 def write_lock(recipe: Recipe, session: Session, results: list[Result], path: Path) -> None:
     """Record what a run has produced, and from which versions."""
     versions = {r.stage.name: {"repo": r.ref.repo, "commit": r.ref.commit, "tag": _tag_of(r)} for r in results}
@@ -403,7 +412,10 @@ def _after(name: str, order: list[Stage], recipe: Recipe) -> set[str]:
         RecipeError: the recipe has no such stage.
     """
     if name not in [s.name for s in order]:
-        raise RecipeError(f"--from {name}: no such stage here", expected=", ".join(s.name for s in order))
+        names = [s.name for s in order]
+        raise RecipeError(
+            f"--from {name}: no such stage here", expected=f"one of {', '.join(names)}", fix=did_you_mean(name, names)
+        )
     found = {name}
     for s in order:
         if any(isinstance(source, FromStage) and source.name in found for source in s.inputs(recipe).values()):

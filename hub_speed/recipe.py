@@ -4,7 +4,6 @@ Every default says where it comes from, or *Assumption* where the papers are sil
 part of a stage's fingerprint. Only `runtime` is not: it says how fast, never what.
 """
 
-import difflib
 import math
 from importlib import resources
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from hub_speed.errors import RecipeError
+from hub_speed.errors import RecipeError, did_you_mean
 from hub_speed.languages import SCRIPTS
 from hub_speed.task_types import TASK_TYPES, TaskType
 
@@ -291,10 +290,9 @@ def _try_values(task_type: TaskType, knob: str, values: list[str]) -> None:
 
 
 def _unknown(where: str, name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f"; did you mean {near[0]}?" if near else ""
+    near = did_you_mean(name, known)
     names = f"the {len(known)} known names" if near and len(known) > 20 else ", ".join(known)
-    return f"{where}: {name} is not one of {names}{hint}"
+    return f"{where}: {name} is not one of {names}{'; ' if near else ''}{near}"
 
 
 def builtin() -> list[str]:
@@ -319,11 +317,10 @@ def find(name_or_path: str) -> Path:
         raise RecipeError(f"recipe {name_or_path}: no such file")
     if (_shipped() / f"{name_or_path}.yaml").is_file():
         return _shipped() / f"{name_or_path}.yaml"
-    near = difflib.get_close_matches(name_or_path, builtin(), 1)
     raise RecipeError(
         f"recipe {name_or_path}: not a recipe of the package",
         expected=f"one of {', '.join(builtin())}, or the path of a .yaml file",
-        fix=f"did you mean {near[0]}?" if near else "",
+        fix=did_you_mean(name_or_path, builtin()),
     )
 
 
@@ -386,12 +383,11 @@ def _explain(error: ValidationError, name: str, tree: yaml.Node | None) -> Recip
     if problem["type"] == "extra_forbidden":
         section = _model_at(loc[:-1])
         known = [f for f in section.model_fields if f != "name"]
-        near = difflib.get_close_matches(loc[-1], known, 1)
         return RecipeError(
             f"recipe {name}: {where} is not a field of {'.'.join(loc[:-1]) or 'a recipe'}",
             expected="one of " + ", ".join(known),
             got=f"{loc[-1]}: {problem['input']}{at}",
-            fix=f"did you mean {near[0]}?" if near else "",
+            fix=did_you_mean(loc[-1], known),
         )
     message = problem["msg"].removeprefix("Value error, ")
     if not loc:  # something about several fields; the message names the first

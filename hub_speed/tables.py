@@ -44,7 +44,7 @@ def print_plan(recipe: Recipe, session: Session, steps: list[Step], estimates: l
             teacher[step.stage.name] = estimate.calls
         state = f"cached      {step.ref}" if step.ref else f"will run    {escape(step.why)}"
         calls = f"{estimate.calls:,}" if estimate.calls else ""
-        tokens = f"{estimate.tokens / 1e6:,.1f} M" if estimate.tokens else ""
+        tokens = _tokens(estimate.tokens) if estimate.tokens else ""
         table.add_row(step.stage.name, estimate.model or "–", calls, tokens, state)
     console.print(table)
     counted = sum(teacher[name] for name in ("seed", "preference", "revision"))
@@ -55,6 +55,10 @@ def print_plan(recipe: Recipe, session: Session, steps: list[Step], estimates: l
         f", + {teacher['evaluate']:,} to audit rows"
     )
     console.print(f"run it         hub-speed run {recipe.name} --org {session.org}")
+
+
+def _tokens(count: int) -> str:
+    return f"{count / 1e6:,.1f} M" if count >= 1e6 else f"{count / 1e3:,.0f} k"
 
 
 def print_result(result: Result) -> None:

@@ -194,7 +194,7 @@ def test_two_processes_on_one_stage(cli: Cli) -> None:
         (["run", "nowhere.yaml"], 2, ["no such file"]),
         (["run", "quickstart", "--endpoint", "techer=http://x"], 2, ["NAME one of teacher"]),
         (["run", "quickstart", "--endpoint", "teacher=ftp://x"], 2, ["http://"]),
-        (["run", "quickstart", "--only", "sneior"], 2, ["sneior"]),
+        (["run", "quickstart", "--only", "sneior"], 2, ["did you mean senior?"]),
         (["show", "quickstart"], 2, ["nothing of it", "hub-speed run quickstart"]),
         (["rows", "speed-demo/speed-seed"], 4, ["not found"]),
     ],

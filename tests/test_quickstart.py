@@ -56,6 +56,18 @@ def test_every_stage_ends_as_a_version_and_the_table_says_so(done: tuple[Cli, st
     )
 
 
+def test_everything_is_in_one_collection(done: tuple[Cli, str]) -> None:
+    cli, _ = done
+    found = json.loads(
+        cli.python(
+            "import json; from huggingface_hub import HfApi; api = HfApi();"
+            "slug = next(api.list_collections(owner='speed-demo')).slug;"
+            "print(json.dumps([item.item_id for item in api.get_collection(slug).items]))"
+        )
+    )
+    assert set(found) == {stage["repo"] for stage in cli.show("quickstart", *tiny()).values()}
+
+
 def test_a_second_run_asks_nobody_and_trains_nothing(done: tuple[Cli, str]) -> None:
     cli, _ = done
     before = cli.show("quickstart", *tiny())
