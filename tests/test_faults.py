@@ -1,4 +1,4 @@
-"""Faults of the teacher and the Hub, met by the command line: what it says, its exit code, and that a re-run goes on."""
+"""Faults of the teacher and the Hub as the command line meets them: words, exit code, and a re-run that goes on."""
 
 import http.client
 import http.server
