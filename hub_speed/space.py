@@ -86,7 +86,9 @@ def push(hub: Hub, org: str) -> Ref:
 
 def assemble(files: Path, uses: dict[str, list[str]]) -> None:
     """Fill a folder with what the repository holds; `uses` goes into the front matter of its README.md."""
-    shutil.copytree(folder(), files, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in folder().iterdir():
+        if path.suffix in (".py", ".html", ".css", ".txt", ".md"):
+            shutil.copy(path, files)
     _, header, text = (files / "README.md").read_text("utf-8").split("---\n", 2)
     header = yaml.safe_dump(yaml.safe_load(header) | uses, sort_keys=False, allow_unicode=True)
     (files / "README.md").write_text(f"---\n{header}---\n{text}", "utf-8")

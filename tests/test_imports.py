@@ -25,7 +25,7 @@ FLOORS: list[set[str]] = [
     {"dataset", "training", "cards", "estimate"},
     {"stages"},
     {"pipeline"},
-    {"tables"},
+    {"tables", "space"},
     {"cli"},
 ]
 # They stand beside the house: the embedded Hub knows nothing of it, the quickstart uses it as any user could.

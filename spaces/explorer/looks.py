@@ -1,0 +1,42 @@
+"""How things look: every template escapes what it is given, so a model's or a visitor's text never becomes HTML."""
+
+import difflib
+import re
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader
+
+from hub_speed.rows import REASONS
+from hub_speed.task_types import TASK_TYPES
+
+HERE = Path(__file__).parent
+CSS = (HERE / "style.css").read_text("utf-8")
+PARTS = ("query", "positive", "negative")
+_TOKEN = re.compile(r"\s+|\w+|[^\w\s]")
+
+
+def changes(before: str | None, after: str | None) -> list[tuple[str, str]]:
+    """Two texts as one, word by word: (went, came); both are the same where nothing changed."""
+    old, new = _TOKEN.findall(before or ""), _TOKEN.findall(after or "")
+    steps = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    return [("".join(old[a:b]), "".join(new[c:d])) for _, a, b, c, d in steps]
+
+
+def draft_of(row: dict[str, Any]) -> dict[str, Any]:
+    """The draft of a published row as its columns; the row itself where it cannot be read."""
+    kind = TASK_TYPES[row["task_type"]]
+    try:
+        return dict(kind.columns(kind.answer.model_validate_json(row["draft"])))
+    except ValueError:
+        return row
+
+
+_environment = Environment(loader=FileSystemLoader(HERE), autoescape=True)
+_environment.filters |= {"changes_to": changes, "draft": draft_of, "words": lambda name: name.replace("_", " ")}
+_environment.globals |= {"PARTS": PARTS, "REASONS": REASONS}
+
+
+def render(name: str, data: Any) -> str:
+    """The part of page.html with that name, as HTML."""
+    return str(getattr(_environment.get_template("page.html").module, name)(data))

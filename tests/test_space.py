@@ -1,0 +1,256 @@
+"""The explorer Space: opened on a tiny run and asked through its API; published and read by an unmodified client."""
+
+import json
+import random
+import re
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_openai import Asked, FakeOpenAI, Reply, as_json, choices, text
+from running import Cli, kill
+
+from hub_speed import space
+from hub_speed.quickstart import teacher
+
+HOSTILE = '<img src=x onerror="alert(1)">${7*7}'
+APP = space.folder()
+
+
+# --- what needs neither gradio nor torch ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
+    monkeypatch.syspath_prepend(str(APP))
+    import looks
+
+    yield looks
+    sys.modules.pop("looks")
+
+
+def test_every_text_is_escaped(looks) -> None:
+    told = {"verdict": "accepted", "text": HOSTILE, "tokens": 1, "seconds": 1.0, "why": HOSTILE, "changed": True}
+    told["row"] = dict.fromkeys(looks.PARTS, HOSTILE)
+    lost = told | {"verdict": "rejected", "reason": "bad_json", "means": "no", "detail": HOSTILE, "row": None}
+    flow = {"topic": HOSTILE, "task": HOSTILE, "knobs": {"k": HOSTILE}, "prompt": HOSTILE, "doing": HOSTILE}
+    row = {"id": HOSTILE, "task_type": "sts", "instruction": HOSTILE, "revised": True, "draft": "{", **told["row"]}
+    line = {"id": HOSTILE, "task_type": "sts", "reason": "bad_json", "detail": HOSTILE, "completions": [HOSTILE]}
+    page = {"from": [HOSTILE], "total": 1, "page": 1, "pages": 1}
+    version = {"version": f"o/{HOSTILE}", "url": HOSTILE}
+    shown = [
+        looks.render("flow", flow | {"draft": told, "revised": told | {"row": dict.fromkeys(looks.PARTS, "else")}}),
+        looks.render("flow", flow | {"draft": lost, "revised": None}),
+        looks.render("flow", flow | {"draft": None, "revised": None}),
+        looks.render("kept", [row]),
+        looks.render("rows", page | {"reasons": {}, "rows": [row]}),
+        looks.render("rows", page | {"reasons": {"bad_json": 1}, "rows": [line]}),
+        looks.render("ranking", {"found": [(0.5, HOSTILE)], "embedder": HOSTILE, "query": HOSTILE}),
+        looks.render("head", {"org": HOSTILE, "hub": HOSTILE, "versions": [version], "tiny": True}),
+        looks.render("problem", space.HubError(HOSTILE, expected=HOSTILE, got=HOSTILE, fix=HOSTILE)),
+    ]
+    for html in shown:
+        assert "&lt;img" in html and "<img" not in html
+        assert 'onerror="' not in html
+
+
+def test_changes_are_shown_word_by_word_and_lose_nothing(looks) -> None:
+    found = looks.changes("the old house, here", "the new house")
+    assert "".join(went for went, _ in found) == "the old house, here"
+    assert "".join(came for _, came in found) == "the new house"
+    assert ("old", "new") in found and ("the ", "the ") in found
+
+
+def test_what_the_app_loads_is_in_the_repository_or_required(tmp_path: Path) -> None:
+    space.assemble(tmp_path, {"models": [], "datasets": []})
+    code = "import looks, published, hub_speed, sys; print(hub_speed.__file__, *sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    file, *modules = done.stdout.split()
+    assert Path(file).is_relative_to(tmp_path)  # not the one that is installed here
+    packages = {name.split(".")[0] for name in modules} - set(sys.stdlib_module_names)
+    required = set(re.findall(r"^([\w-]+)>=", (tmp_path / "requirements.txt").read_text(), re.M))
+    there = with_requirements(required | {"gradio"})  # which the Space's sdk brings along
+    known = metadata.packages_distributions()
+    assert [name for name in packages - {"hub_speed"} if name in known and not there & set(known[name])] == []
+
+
+def with_requirements(names: set[str]) -> set[str]:
+    """These distributions and all they require, under the names they are installed by."""
+    found: set[str] = set()
+    todo = list(names)
+    while todo:
+        try:
+            distribution = metadata.distribution(todo.pop())
+        except metadata.PackageNotFoundError:
+            continue  # of another platform
+        if distribution.name not in found:
+            found.add(distribution.name)
+            todo += [
+                re.split(r"[^\w.-]", line, maxsplit=1)[0]
+                for line in distribution.requires or ()
+                if "extra ==" not in line
+            ]
+    return found
+
+
+def test_nothing_to_show_is_said_before_anything_is_published(cli: Cli) -> None:
+    out = cli("space", "push", code=4)
+    assert "speed-demo/speed-synthetic is not on" in out and "hub-speed run quickstart" in out
+    assert "Traceback" not in out
+
+
+# --- on a run -------------------------------------------------------------------------------------------------------
+
+
+def answer(asked: Asked) -> Reply:
+    """What good models would say; every fifth prompt for a draft gets no JSON."""
+    prompt = asked.prompt.removesuffix(" [/INST]")
+    if asked.n == 1 and "Check the data" not in prompt and sum(map(ord, prompt)) % 5 == 0:
+        return text(asked, f"I would rather not. {HOSTILE}")
+    return as_json(choices(asked, [teacher.answer(prompt, random.Random(f"{i} {prompt}")) for i in range(asked.n)]))
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cli, FakeOpenAI]]:
+    """The least that makes an embedder of revised rows; an endpoint answers in place of the models that are trained."""
+    pytest.importorskip("torch")
+    cli = Cli(tmp_path_factory.mktemp("space"))
+    values = {"seed.rows": 16, "junior.epochs": 1, "root.rows": 16, "root.candidates": 2, "revisor.epochs": 1}
+    values |= {"synthesize.rows": 48, "synthesize.generator": "junior", "embedder.epochs": 1}
+    with FakeOpenAI(answer) as models:
+        cli.env |= {"HUB_SPEED_JUNIOR_URL": models.url, "HUB_SPEED_REVISOR_URL": models.url}
+        cli("run", "quickstart", "--only", "embedder", *(f"--set={name}={value}" for name, value in values.items()))
+        del cli.env["HUB_SPEED_REVISOR_URL"]
+        yield cli, models
+
+
+@pytest.fixture(scope="module")
+def page(done: tuple[Cli, FakeOpenAI], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The Space, opened as a user opens it, and a client of its API; the revisor is the published one."""
+    pytest.importorskip("gradio")
+    from gradio_client import Client
+
+    cli, _ = done
+    port = Cli(tmp_path_factory.mktemp("page")).port
+    url = f"http://127.0.0.1:{port}"
+    process = cli.start("space", "run", "--port", str(port))
+    try:
+        for line in process.stdout or ():
+            if url in line:
+                break
+        else:
+            raise AssertionError(process.communicate()[1][-3000:])
+        yield Client(url, verbose=False, analytics_enabled=False)
+    finally:
+        kill(process)
+
+
+def ask(page: Any, endpoint: str, *values: object) -> dict:
+    return page.predict(*values, api_name=endpoint)
+
+
+def test_a_row_is_drafted_checked_and_revised(page: Any, done: tuple[Cli, FakeOpenAI]) -> None:
+    _, models = done
+    before, drafts = len(models.asked), {}
+    while len(drafts) < 2:  # one of each verdict; four of five are accepted
+        flow = ask(page, "/generate", "sts", "")
+        drafts[flow["draft"]["verdict"]] = flow
+        assert flow["task"] == "Retrieve semantically similar text" and flow["topic"] in flow["prompt"]
+        assert models.asked[-1].body["prompt"] == f"{flow['prompt']} [/INST]"
+        assert models.asked[-1].body["max_tokens"] == 200  # as the recipe has it
+    assert len(models.asked) > before
+    good, bad = drafts["accepted"], drafts["rejected"]
+    assert all(good["draft"]["row"][part] for part in ("query", "positive", "negative"))
+    assert good["revised"]["text"] is not None  # whatever a revisor of one step writes
+    assert good["revised"]["verdict"] in ("accepted", "repaired", "rejected")
+    assert bad["draft"]["reason"] == "bad_json" and HOSTILE in bad["draft"]["text"] and "revised" not in bad
+
+
+def test_texts_are_ranked_by_the_published_embedder(page: Any, done: tuple[Cli, FakeOpenAI]) -> None:
+    cli, _ = done
+    texts = ["Rakes smooth the soil.", "Helium is a gas.", "Helium is a gas.", " "]
+    found = ask(page, "/search", "what is helium", texts, "Find the fact")
+    assert sorted(text for _, text in found["found"]) == ["Helium is a gas.", "Rakes smooth the soil."]
+    scores = [score for score, _ in found["found"]]
+    assert scores == sorted(scores, reverse=True) and all(-1.001 <= score <= 1.001 for score in scores)
+    assert found["query"] == "Instruct: Find the fact\nQuery: what is helium"
+    code = f"""
+from sentence_transformers import SentenceTransformer
+model = SentenceTransformer("speed-demo/speed-embedder", device="cpu")
+query, text = model.encode([{found["query"]!r}, {found["found"][0][1]!r}], normalize_embeddings=True)
+print(float(query @ text))
+"""
+    again = float(cli.python(code).splitlines()[-1])
+    assert again == pytest.approx(scores[0], abs=1e-4)
+
+
+def test_rows_and_what_was_rejected_are_those_of_the_run(page: Any, done: tuple[Cli, FakeOpenAI]) -> None:
+    cli, _ = done
+    listed = cli("rows", "speed-demo/speed-synthetic", "--json", "-n", "999")
+    ids = [json.loads(line)["id"] for line in listed.splitlines() if line.startswith("{")]
+    seen: list[str] = []
+    first = ask(page, "/rows", "", False, 1)
+    for number in range(1, first["pages"] + 1):
+        seen += [row["id"] for row in ask(page, "/rows", "", False, number)["rows"]]
+    assert seen == ids and first["total"] == len(ids)
+    assert {row["task_type"] for row in ask(page, "/rows", "sts", False, 1)["rows"]} == {"sts"}
+    lost = ask(page, "/rows", "", True, 99)
+    assert lost["page"] == lost["pages"] and lost["reasons"]["bad_json"] > 0
+    assert HOSTILE in lost["rows"][0]["completions"][0]
+
+
+def test_mistakes_are_answered_with_a_sentence(page: Any) -> None:
+    mistakes = {
+        "A query and some texts are needed": ("/search", "", ["a"], ""),
+        "Too many texts": ("/search", "q", [str(i) for i in range(999)], ""),
+        "One of the texts is too long": ("/search", "q", ["x" * 9999], ""),
+        "There is no such task": ("/generate", "sts", HOSTILE),
+    }
+    for sentence, (endpoint, *values) in mistakes.items():
+        with pytest.raises(Exception, match=sentence) as problem:
+            ask(page, endpoint, *values)
+        assert "Traceback" not in str(problem.value)
+
+
+def test_the_page_names_nothing_outside_and_no_token(page: Any, done: tuple[Cli, FakeOpenAI]) -> None:
+    cli, _ = done
+    html = urllib.request.urlopen(page.src).read().decode()
+    loaded = re.findall(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=\"(https?://[^\"]+)\"", html)
+    assert [address for address in loaded if not address.startswith(page.src.rstrip("/"))] == []
+    assert "fonts.googleapis" not in html and "gstatic" not in html
+    token = (cli.home / "hf_home" / "token").read_text().strip()
+    assert token and token not in html
+
+
+def test_the_published_space_is_complete_and_one_commit(done: tuple[Cli, FakeOpenAI]) -> None:
+    cli, _ = done
+    out = cli("space", "push")
+    assert re.search(r"published speed-demo/speed-explorer@[0-9a-f]{7}", out)
+    assert cli("space", "push") == out  # there already
+    code = """
+import json
+from huggingface_hub import HfApi, hf_hub_download, SpaceCard
+api, repo = HfApi(), "speed-demo/speed-explorer"
+card = SpaceCard.load(repo)
+print(json.dumps({"files": api.list_repo_files(repo, repo_type="space"), "card": card.data.to_dict(),
+  "commits": [c.title for c in api.list_repo_commits(repo, repo_type="space")], "sdk": api.space_info(repo).sdk}))
+"""
+    found = json.loads(cli.python(code).splitlines()[-1])
+    files, card = set(found["files"]), found["card"]
+    assert {"app.py", "requirements.txt", "README.md", "page.html", "style.css", "hub_speed/hub.py"} <= files
+    assert not [name for name in files if "__pycache__" in name or name.startswith("hub_speed/localhub")]
+    assert (card["sdk"], card["app_file"], card["license"], found["sdk"]) == (
+        "gradio",
+        "app.py",
+        "apache-2.0",
+        "gradio",
+    )
+    assert card["models"] == ["speed-demo/speed-revisor", "speed-demo/speed-embedder"]
+    assert card["datasets"] == [f"speed-demo/speed-{noun}" for noun in ("tasks", "drafts", "synthetic")]
+    assert len([title for title in found["commits"] if title.startswith("Publish the explorer")]) == 1
