@@ -1,10 +1,12 @@
-"""Make the tiny base model that the package ships: tokenizer and weights, from the world's plain text.
+"""Make the tiny base model that the package ships: tokenizer and weights, from text about the world.
 
-    python scripts/pretrain_tiny_base.py [--minutes 60] [--out hub_speed/quickstart/tiny_base]
+    python scripts/pretrain_tiny_base.py [--minutes 60] [--start FOLDER] [--out hub_speed/quickstart/tiny_base]
 
-One process per core, gradients averaged; about an hour on two cores. The text holds facts, questions, records, copies
-and corrections, but no prompt, no task and no held-out phrasing. Only the tokenizer has seen the wording of the
-prompts, whose fixed parts are one token each. Weights are written as bf16 safetensors.
+One process per core, gradients averaged; about an hour on two cores. Half of the passages are plain text: facts,
+questions, records, copies and corrections. The others are JSON records about a named subject, of the kinds the tasks
+ask for, some of them after a flawed draft: a large model has seen such data, too. There is no prompt, no task, no
+guideline and no held-out phrasing in it. Only the tokenizer has seen the wording of the prompts, whose fixed parts are
+one token each. Weights are written as bf16 safetensors.
 """
 
 import argparse
@@ -12,9 +14,11 @@ import itertools
 import json
 import math
 import os
+import random
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from string import Formatter
 
@@ -24,32 +28,41 @@ import torch.multiprocessing as mp
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from hub_speed import prompts
-from hub_speed.quickstart import tasks
+from hub_speed import examples, prompts, recipe
+from hub_speed.quickstart import reviser, tasks, writer
 from hub_speed.quickstart import world as worlds
+from hub_speed.quickstart.requests import Synthesis
 from hub_speed.task_types import TASK_TYPES
+from hub_speed.topics import spoken
 
 PAD, BOS, EOS = "<pad>", "<s>", "</s>"
 VOCABULARY, CONTEXT = 2048, 1024
 SEQUENCE, BATCH = 512, 2  # tokens per sequence, sequences per step and process: many small steps learn fastest here
-PEAK, FLOOR, WARMUP_STEPS = 4e-3, 5e-5, 200
+FLOOR, WARMUP_STEPS = 5e-5, 200
+PLAIN, FLAWED = 0.5, 0.35  # share of passages that are plain text; share of records that begin with a flawed draft
 
 
-def fixed_text() -> list[str]:
-    """The parts of prompts and answers that never change; each becomes one token.
+def prompt_text() -> list[str]:
+    """The parts of prompts that never change; each becomes one token.
 
     A prompt is two thirds of a training row and nine tenths of it never change. Read word by word, they would take most
     of the quickstart's time.
     """
     templates = [prompts.REVISION]
-    answers = ['{"reason": "', '", "revision": ', '"}']
     for task_type in TASK_TYPES.values():
         templates += [task_type.opening, *(f"\n- {line.text}" for line in task_type.guidelines)]
         templates.append(f"\n{task_type.closing}")
-        first, *others = task_type.answer.model_fields
-        answers += [f'{{"{first}": "', *(f'", "{key}": "' for key in others)]
     literals = [literal for template in templates for literal, *_ in Formatter().parse(template)]
-    return list(dict.fromkeys([text for text in literals if len(text.split()) >= 3] + answers))
+    return list(dict.fromkeys(text for text in literals if len(text.split()) >= 3))
+
+
+def answer_text() -> list[str]:
+    """The parts of answers that never change; each becomes one token."""
+    parts = ['{"reason": "', '", "revision": ', '"}']
+    for task_type in TASK_TYPES.values():
+        first, *others = task_type.answer.model_fields
+        parts += [f'{{"{first}": "', *(f'", "{key}": "' for key in others)]
+    return list(dict.fromkeys(parts))
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
@@ -68,7 +81,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
     values += [*tasks.wordings(), "English 12 20 30 words [/INST] nothing is wrong"]
     bpe.train_from_iterator(itertools.chain(plain, [" ".join(values)] * 500), trainer)
     bpe.post_processor = processors.TemplateProcessing(single=f"{BOS} $A", special_tokens=[(BOS, bpe.token_to_id(BOS))])
-    bpe.add_tokens([AddedToken(text, normalized=False) for text in fixed_text()])
+    bpe.add_tokens([AddedToken(text, normalized=False) for text in prompt_text() + answer_text()])
     return PreTrainedTokenizerFast(
         tokenizer_object=bpe, pad_token=PAD, bos_token=BOS, eos_token=EOS, model_max_length=CONTEXT, padding_side="left"
     )
@@ -92,34 +105,76 @@ def model(tok: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     return LlamaForCausalLM(config)
 
 
+def records(seed: int) -> Iterator[str]:
+    """JSON records about a named subject, for ever; some correct a flawed draft."""
+    rng, loaded, world = random.Random(seed), recipe.load("quickstart"), worlds.load()
+    entities = min(len(domain.training_entities) for domain in world.domains)
+    topics = [spoken(topic) for topic in tasks.topics(0, entities)]
+
+    def ask(name: str) -> Synthesis:
+        topic, knobs = rng.choice(topics), TASK_TYPES[name].draw(rng, loaded.knobs(name)).knobs
+        target = tasks.read_topic(topic)
+        if TASK_TYPES[name].fixed_task or target is None:
+            return Synthesis(name, "", topic, knobs)
+        return Synthesis(name, tasks.word(name, target, 1, rng)[0], "", knobs)
+
+    while True:
+        name = rng.choice(list(loaded.mixture))
+        request = ask(name)
+        target = writer.target_of(request)
+        attribute = target.attribute and world.domain(target.domain).attributes[target.attribute].noun
+        subject = ", ".join(part for part in (target.entity or target.domain, attribute) if part)
+        found = writer.write(request, rng)
+        if rng.random() >= FLAWED:
+            yield f"On {subject}\n{examples.compact(found)}"
+            continue
+        field = rng.choice(list(found))
+        claims = world.read(found[field]).claims
+        if claims and rng.random() < 0.6:  # a wrong fact, else a text from elsewhere
+            claim = rng.choice(claims)
+            values = world.domain(claim.domain).attributes[claim.attribute].values
+            fact = world.domain(claim.domain).fact(claim.entity, claim.attribute)
+            wrong = world.statement(replace(fact, value=rng.choice(values)), rng)
+            flawed = found[field].replace(claim.sentence, wrong)
+        else:
+            flawed = writer.write(ask(name), rng)[field]
+        draft = examples.compact(found | {field: flawed})
+        reason, revision = reviser.revise(request, draft, rng)
+        answer = examples.compact({"reason": reason, "revision": revision})
+        yield f"On {subject}\n{draft}\n{answer}"
+
+
 def sequences(tok: PreTrainedTokenizerFast, seed: int) -> Iterator[torch.Tensor]:
     """Token sequences of full length: passages one after the other, each begun by BOS and closed by EOS."""
     waiting: list[int] = []
-    for passage in worlds.load().plain_text(seed=seed):
+    rng, plain, json_records = random.Random(seed), worlds.load().plain_text(seed=seed), records(seed)
+    while True:
+        passage = next(plain if rng.random() < PLAIN else json_records)
         waiting += [*tok(passage).input_ids, tok.eos_token_id]
         while len(waiting) >= SEQUENCE:
             yield torch.tensor(waiting[:SEQUENCE])
             waiting = waiting[SEQUENCE:]
 
 
-def rate(done: float, step: int) -> float:
+def rate(peak: float, done: float, step: int) -> float:
     """Learning rate: a short warm-up, then a cosine over the share of the time that is used up."""
-    return min(1.0, (step + 1) / WARMUP_STEPS) * (FLOOR + (PEAK - FLOOR) * 0.5 * (1 + math.cos(math.pi * done)))
+    return min(1.0, (step + 1) / WARMUP_STEPS) * (FLOOR + (peak - FLOOR) * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def train(rank: int, world: int, minutes: float, out: Path, meeting: str) -> None:
+def train(rank: int, world: int, args: argparse.Namespace, meeting: str) -> None:
     """One process of the training."""
     dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=world)
     torch.set_num_threads(1)
     torch.manual_seed(0)
     tok = tokenizer()
-    net = model(tok)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=PEAK, betas=(0.9, 0.95), weight_decay=0.05)
-    stream = sequences(tok, seed=1000 + rank)
+    net = LlamaForCausalLM.from_pretrained(args.start, dtype=torch.float32) if args.start else model(tok)
+    before = json.loads((args.start / "pretraining.json").read_text("utf-8"))["tokens"] if args.start else 0
+    optimizer = torch.optim.AdamW(net.parameters(), lr=args.peak, betas=(0.9, 0.95), weight_decay=0.05)
+    stream = sequences(tok, seed=1000 + rank + before)
     started, step, done = time.monotonic(), 0, 0.0
     while done < 1:
         for group in optimizer.param_groups:
-            group["lr"] = rate(done, step)
+            group["lr"] = rate(args.peak, done, step)
         batch = torch.stack(list(itertools.islice(stream, BATCH)))
         loss = net(input_ids=batch, labels=batch).loss
         loss.backward()
@@ -131,34 +186,34 @@ def train(rank: int, world: int, minutes: float, out: Path, meeting: str) -> Non
         optimizer.step()
         optimizer.zero_grad()
         step += 1
-        progress = torch.tensor([(time.monotonic() - started) / (60 * minutes), loss.item()])
+        progress = torch.tensor([(time.monotonic() - started) / (60 * args.minutes), loss.item()])
         dist.broadcast(progress, 0)  # all stop at the same step
         done = progress[0].item()
         if rank == 0 and (step % 200 == 0 or done >= 1):
             tokens = step * world * BATCH * SEQUENCE
             print(f"{done:6.1%}  step {step}  {tokens / 1e6:.2f}M tokens  loss {progress[1]:.3f}", flush=True)
     if rank == 0:
-        save(net, tok, out, step * world * BATCH * SEQUENCE, progress[1].item())
+        save(net, tok, args.out, before + step * world * BATCH * SEQUENCE, progress[1].item())
     dist.destroy_process_group()
 
 
 @torch.no_grad()
-def start_fixed_text(net: LlamaForCausalLM, tok: PreTrainedTokenizerFast) -> None:
-    """Give each token of fixed text, which pre-training never showed, the mean embedding of the words it stands for."""
+def start_prompt_text(net: LlamaForCausalLM, tok: PreTrainedTokenizerFast) -> None:
+    """Give each token of the prompts, which pre-training never showed, an embedding drawn like those of other tokens.
+
+    A mean of its words would be shorter and hardly differ from the next prompt's.
+    """
     weights = net.get_input_embeddings().weight
-    plain = Tokenizer.from_str(tok.backend_tokenizer.to_str())
-    without = json.loads(plain.to_str())
-    without["added_tokens"] = [token for token in without["added_tokens"] if token["special"]]
-    plain = Tokenizer.from_str(json.dumps(without))
-    for text in fixed_text():
-        parts = plain.encode(text, add_special_tokens=False).ids
-        weights[tok.convert_tokens_to_ids(text)] = weights[parts].mean(0)
+    never = [tok.convert_tokens_to_ids(text) for text in prompt_text()]
+    seen = torch.ones(len(weights), dtype=torch.bool)
+    seen[never] = False
+    weights[never] = weights[seen].mean(0) + weights[seen].std(0) * torch.randn(len(never), weights.shape[1])
 
 
 def save(net: LlamaForCausalLM, tok: PreTrainedTokenizerFast, out: Path, tokens: int, loss: float) -> None:
     """Write weights, tokenizer and how they were made."""
     out.mkdir(parents=True, exist_ok=True)
-    start_fixed_text(net, tok)
+    start_prompt_text(net, tok)
     net.generation_config = GenerationConfig(
         do_sample=True, eos_token_id=tok.eos_token_id, pad_token_id=tok.pad_token_id, bos_token_id=tok.bos_token_id
     )
@@ -173,11 +228,13 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--peak", type=float, default=4e-3, help="highest learning rate")
+    parser.add_argument("--start", type=Path, help="go on from this model instead of from random weights")
     parser.add_argument("--out", type=Path, default=Path("hub_speed/quickstart/tiny_base"))
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(train, (args.processes, args.minutes, args.out, f"{folder}/meeting"), nprocs=args.processes)
+        mp.spawn(train, (args.processes, args, f"{folder}/meeting"), nprocs=args.processes)
 
 
 if __name__ == "__main__":
