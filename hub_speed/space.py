@@ -61,7 +61,7 @@ def run(hub: Hub, org: str, port: int | None) -> None:
     except OSError as error:
         if "port" not in str(error):
             raise
-        raise HubSpeedError("space run: the port is taken", got=str(error).splitlines()[0], fix="--port N") from error
+        raise HubSpeedError("space run: the port is taken", fix="choose another one: --port N") from error
 
 
 def push(hub: Hub, org: str) -> Ref:

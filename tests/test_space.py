@@ -218,6 +218,12 @@ def test_mistakes_are_answered_with_a_sentence(page: Any) -> None:
         assert "Traceback" not in str(problem.value)
 
 
+def test_a_taken_port_is_said(page: Any, done: tuple[Cli, FakeOpenAI]) -> None:
+    cli, _ = done
+    out = cli("space", "run", "--port", page.src.rstrip("/").rpartition(":")[2], code=1)
+    assert "the port is taken" in out and "--port" in out and "Traceback" not in out
+
+
 def test_the_page_names_nothing_outside_and_no_token(page: Any, done: tuple[Cli, FakeOpenAI]) -> None:
     cli, _ = done
     html = urllib.request.urlopen(page.src).read().decode()

@@ -172,6 +172,8 @@ if __name__ == "__main__":
     build().queue(max_size=32).launch(
         theme=gr.themes.Default(primary_hue="blue", neutral_hue="slate", **fonts),
         css=CSS,
+        # Given as a number, it is this port or none; from the environment alone, gradio would take the next free one.
+        server_port=int(os.environ["GRADIO_SERVER_PORT"]) if "GRADIO_SERVER_PORT" in os.environ else None,
         footer_links=["api"],
         ssr_mode=False,
     )
