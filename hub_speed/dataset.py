@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from hub_speed.generate import Job, Outcome, generate
+from hub_speed.generate import Job, Jobs, Outcome, generate
 from hub_speed.journal import Journal
 from hub_speed.llm.dialects import Completion
 from hub_speed.rows import LedgerRow, write_parquet
@@ -21,7 +21,7 @@ Read = Callable[[Job, Completion], Outcome]
 
 def make(
     ctx: Context,
-    jobs: Iterable[Job],
+    jobs: Jobs,
     read: Read,
     *,
     total: int,
@@ -35,7 +35,7 @@ def make(
 
     Args:
         ctx: the stage at work.
-        jobs: what to ask for, lazily.
+        jobs: what to ask for, given a function that tells which rows are still to be asked for.
         read: turns an answer into an accepted row or the reason why not.
         total: how many jobs there are.
         model: the name of the model that is asked ("teacher", "junior", ...).
@@ -57,7 +57,7 @@ def make(
 def ask(
     ctx: Context,
     journal: Journal,
-    jobs: Iterable[Job],
+    jobs: Jobs,
     read: Read,
     *,
     total: int,
@@ -65,7 +65,7 @@ def ask(
     weights: Path | None = None,
 ) -> None:
     """Ask for every job the ledger does not hold yet."""
-    ctx.progress.start(total, "rows", done=len(journal.finished()))
+    ctx.progress.start(total, "rows", done=journal.count_finished())
     with ctx.address(model, weights) as address:
         generate(jobs, read, address, journal, ctx.limits, ctx.progress.advance, ctx.stop)
 

@@ -42,6 +42,10 @@ class Accepted:
 
 Outcome = Accepted | Rejected
 Progress = Callable[[int], None]
+Todo = Callable[[str], bool]
+"""Whether a row, by its id, is still to be asked for."""
+Jobs = Callable[[Todo], Iterable[Job]]
+"""What to ask for, lazily. Rows that are not to be asked for are left out, best before their prompts are written."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Limits:
 
 
 def generate(
-    jobs: Iterable[Job],
+    jobs: Jobs,
     read: Callable[[Job, Completion], Outcome],
     address: Address,
     journal: Journal,
@@ -65,7 +69,7 @@ def generate(
     """Ask for every job that the ledger does not hold yet.
 
     Args:
-        jobs: what to ask for; read lazily.
+        jobs: what to ask for, given a function that tells which rows are still to be asked for.
         read: turns a completion into an accepted row or the reason why not. Must not raise on bad answers.
         address: the model.
         journal: the open ledger.
@@ -85,7 +89,7 @@ def generate(
 
 
 async def _generate(
-    jobs: Iterable[Job],
+    jobs: Jobs,
     read: Callable[[Job, Completion], Outcome],
     address: Address,
     journal: Journal,
@@ -93,8 +97,7 @@ async def _generate(
     on_rows: Progress,
     stop: threading.Event,
 ) -> None:
-    finished = journal.finished()
-    unfinished = (job for job in jobs if job.id not in finished)
+    unfinished = iter(jobs(journal.todo()))
     first = next(unfinished, None)
     if first is None:
         return
@@ -148,7 +151,7 @@ def _entry(
     else:
         state, reason, detail = ("failed" if completion is None else "rejected"), outcome.reason, outcome.detail
     got = completion or Completion((), (), address.model, 0, 0, attempts=0)
-    entry = LedgerRow(
+    entry = LedgerRow.model_construct(  # made of our own values, so that there is nothing to validate
         id=job.id,
         task_type=job.task_type,
         state=state,

@@ -2,19 +2,21 @@
 
 One SQLite file in WAL mode, one writer process (held by a lock file). A row is written once, in the same tick of the
 event loop in which its answer was read; it survives the process, and after a power cut at most the last moments are
-asked again. `failed` rows are asked again by the next run; the other states are final.
+asked again. `failed` rows are asked again by the next run; the other states are final. Nothing here grows with the
+number of rows: questions about many of them are answered by two narrow indexes, a part at a time.
 """
 
 import fcntl
-import json
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+import orjson
 
 from hub_speed.errors import Busy, NoSpace
 from hub_speed.rows import LedgerRow
@@ -23,6 +25,7 @@ STATES = ("accepted", "repaired", "rejected", "failed")
 
 _COLUMNS = tuple(LedgerRow.model_fields)
 _LISTS = ("completions", "finish_reasons")
+_WINDOW = 1000  # names of finished rows that are read ahead
 
 
 class Journal:
@@ -59,7 +62,8 @@ class Journal:
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute("PRAGMA synchronous=NORMAL")
                 columns = ", ".join(f"{name} TEXT PRIMARY KEY" if name == "id" else name for name in _COLUMNS)
-                self._db.execute(f"CREATE TABLE IF NOT EXISTS ledger ({columns}, row) WITHOUT ROWID")
+                self._db.execute(f"CREATE TABLE IF NOT EXISTS ledger ({columns}, row)")
+                self._db.execute("CREATE INDEX IF NOT EXISTS failed ON ledger (id) WHERE state = 'failed'")
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -79,10 +83,10 @@ class Journal:
         """
         values = []
         for entry, row in entries:
-            fields = entry.model_dump()
+            fields = entry.__dict__.copy()
             for name in _LISTS:
-                fields[name] = json.dumps(fields[name], ensure_ascii=False)
-            values.append((*fields.values(), None if row is None else json.dumps(row, ensure_ascii=False)))
+                fields[name] = _json(fields[name])
+            values.append((*(fields[name] for name in _COLUMNS), None if row is None else _json(row)))
         marks = ", ".join("?" * (len(_COLUMNS) + 1))
         self._write(f"INSERT OR REPLACE INTO ledger VALUES ({marks})", values)
 
@@ -112,9 +116,36 @@ class Journal:
                 fix="free some space and run the same command again; finished rows are kept",
             ) from error
 
-    def finished(self) -> set[str]:
-        """Ids of the rows that need no more asking."""
-        return {id_ for (id_,) in self._db.execute("SELECT id FROM ledger WHERE state != 'failed'")}
+    def todo(self) -> Callable[[str], bool]:
+        """A function that says whether a row is still to be asked for; made for names that mostly come in order.
+
+        It knows the ledger as it is now, and reads the names in it a window at a time, as they are come to.
+        """
+        failed = {id_ for (id_,) in self._db.execute("SELECT id FROM ledger WHERE state = 'failed'")}
+        first, last, window = self._names_from("")
+
+        def is_todo(row_id: str) -> bool:
+            nonlocal first, last, window
+            if row_id in failed:
+                return True
+            if row_id < first:
+                return self._db.execute("SELECT 1 FROM ledger WHERE id = ?", (row_id,)).fetchone() is None
+            if last is not None and row_id > last:
+                first, last, window = self._names_from(row_id)
+            return row_id not in window
+
+        return is_todo
+
+    def _names_from(self, first: str) -> tuple[str, str | None, set[str]]:
+        """`first`, a later name (None: none is later), and all names of the ledger between the two."""
+        query = f"SELECT id FROM ledger WHERE id >= ? ORDER BY id LIMIT {_WINDOW}"
+        names = [name for (name,) in self._db.execute(query, (first,))]
+        return first, names[-1] if len(names) == _WINDOW else None, set(names)
+
+    def count_finished(self) -> int:
+        """How many rows need no more asking."""
+        count = "SELECT (SELECT count(*) FROM ledger) - (SELECT count(*) FROM ledger WHERE state = 'failed')"
+        return self._db.execute(count).fetchone()[0]
 
     def counts(self) -> Counter[str]:
         """Rows per state."""
@@ -141,12 +172,12 @@ class Journal:
         """The accepted rows, by id; of one task type, or all."""
         query = "SELECT row FROM ledger WHERE row IS NOT NULL AND (?1 IS NULL OR task_type = ?1) ORDER BY id"
         for (row,) in self._db.execute(query, (task_type,)):
-            yield json.loads(row)
+            yield orjson.loads(row)
 
     def accepted(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """(id, row) of every accepted row, by id."""
         for row_id, row in self._db.execute("SELECT id, row FROM ledger WHERE row IS NOT NULL ORDER BY id"):
-            yield row_id, json.loads(row)
+            yield row_id, orjson.loads(row)
 
     def reject(self, ids: Iterable[tuple[str, str]], reason: str) -> None:
         """Turn accepted rows into rejected ones; `ids` are (row id, detail).
@@ -164,5 +195,9 @@ class Journal:
         for values in self._db.execute(f"SELECT {', '.join(_COLUMNS)} FROM ledger ORDER BY id"):
             entry = dict(zip(_COLUMNS, values, strict=True))
             for name in _LISTS:
-                entry[name] = json.loads(entry[name])
+                entry[name] = orjson.loads(entry[name])
             yield entry
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()

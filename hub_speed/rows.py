@@ -4,8 +4,8 @@
 given to sentence-transformers as they are.
 """
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import compress, islice
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin
@@ -189,6 +189,8 @@ def _field(name: str, annotation: Any) -> pa.Field:
 
 ROWS_PER_FILE = 200_000
 """About 300 MB of retrieval rows a file. Assumption: the Hub's viewer likes files under 500 MB."""
+ROWS_AT_ONCE = 2_000
+"""Rows in memory while a file is written or read: some 20 MB of retrieval rows with their prompts and raw answers."""
 
 
 def write_parquet(rows: Iterable[dict[str, Any]], model: type[BaseModel], folder: Path) -> int:
@@ -199,7 +201,7 @@ def write_parquet(rows: Iterable[dict[str, Any]], model: type[BaseModel], folder
         path = folder / f"train-{total // ROWS_PER_FILE:05d}.parquet"
         written = 0
         with pq.ParquetWriter(path, file_schema, compression="zstd") as writer:
-            while written < ROWS_PER_FILE and (batch := list(islice(iterator, 10_000))):
+            while written < ROWS_PER_FILE and (batch := list(islice(iterator, ROWS_AT_ONCE))):
                 writer.write_table(pa.Table.from_pylist(batch, schema=file_schema))
                 written += len(batch)
         total += written
@@ -209,11 +211,25 @@ def write_parquet(rows: Iterable[dict[str, Any]], model: type[BaseModel], folder
             return total
 
 
-def read_parquet(folder: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
-    """All rows below `folder`, file by file in name order, a batch in memory at a time."""
+def read_parquet(
+    folder: Path, columns: list[str] | None = None, wanted: Callable[[str], bool] | None = None
+) -> Iterator[dict[str, Any]]:
+    """All rows below `folder`, or those whose id is wanted: file by file in name order, a batch in memory at a time."""
     for path in sorted(folder.rglob("*.parquet")):
-        for batch in pq.ParquetFile(path).iter_batches(columns=columns):
-            yield from batch.to_pylist()
+        file = pq.ParquetFile(path)
+        groups = range(file.num_row_groups)
+        if wanted is None:
+            yield from _batches(file, groups, columns)
+            continue
+        for group in groups:  # of a group of which no row is wanted, the ids alone are read
+            keep = [wanted(row["id"]) for row in _batches(file, [group], ["id"])]
+            if any(keep):
+                yield from compress(_batches(file, [group], columns), keep)
+
+
+def _batches(file: pq.ParquetFile, groups: Sequence[int], columns: list[str] | None) -> Iterator[dict[str, Any]]:
+    for batch in file.iter_batches(ROWS_AT_ONCE, groups, columns):
+        yield from batch.to_pylist()
 
 
 def count_parquet(folder: Path) -> int:

@@ -3,14 +3,14 @@
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 from fake_openai import DROP, Asked, FakeOpenAI, Reply, as_json, choices, error, text
 
 from hub_speed.errors import EndpointDown, EndpointRefused, HubSpeedError, NoSpace, Stopped
-from hub_speed.generate import Accepted, Job, Limits, Outcome, generate
+from hub_speed.generate import Accepted, Job, Jobs, Limits, Outcome, generate
 from hub_speed.journal import Journal
 from hub_speed.llm import endpoint
 from hub_speed.llm.dialects import Completion, Request, Sampling
@@ -43,6 +43,11 @@ def jobs(count: int, start: int = 0) -> Iterator[Job]:
         yield Job(f"row-{i:04d}", "short_matching", Request(f"prompt {i}", Sampling(1.0, 1.0, 50)), source=i)
 
 
+def unfinished(todo: Iterable[Job]) -> Jobs:
+    """Those of the jobs that the ledger does not hold."""
+    return lambda is_todo: (job for job in todo if is_todo(job.id))
+
+
 def read(job: Job, completion: Completion) -> Outcome:
     parsed = parse(completion.texts[0], PAIR, completion.finish_reasons[0])
     if isinstance(parsed, Rejected):
@@ -65,7 +70,7 @@ def run(
     """Generate, whatever happens; then the ledger by row id. What generate raised goes through."""
     address, limits = Address("teacher", "big-model", (url,), key=KEY), Limits(in_flight, timeout_s, retries)
     with Journal(folder) as journal:
-        generate(todo, read, address, journal, limits, on_rows, stop or threading.Event())
+        generate(unfinished(todo), read, address, journal, limits, on_rows, stop or threading.Event())
     return ledger(folder)
 
 
@@ -328,9 +333,10 @@ def test_a_full_disk_stops_the_run_and_finished_rows_stay(server: FakeOpenAI, tm
     with Journal(tmp_path) as journal:
         journal._db.execute("PRAGMA max_page_count = 100")
         with pytest.raises(NoSpace, match="the ledger cannot be written"):
-            generate(jobs(1000), read, address, journal, limits, lambda n: None, threading.Event())
-        finished = journal.finished()
+            generate(unfinished(jobs(1000)), read, address, journal, limits, lambda n: None, threading.Event())
+        finished = {entry["id"] for entry in journal.entries()}
         assert 0 < len(finished) < 20
+        assert journal.count_finished() == len(finished)
         assert len(list(journal.rows())) == len(finished)
     server.answer = good
     assert {e["state"] for e in run(server.url, tmp_path, jobs(40)).values()} == {"accepted"}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hub_speed import dataset, examples, prompts
-from hub_speed.generate import Accepted, Job, Outcome
+from hub_speed.generate import Accepted, Job, Outcome, Todo
 from hub_speed.journal import Journal
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.parse import Rejected
@@ -61,9 +61,11 @@ def _audit(ctx: Context, journal: Journal) -> list[dict[str, Any]]:
     sampling = Sampling(ctx.recipe.teacher.judge_temperature, 1.0, ctx.recipe.teacher.max_tokens)
     schema = prompts.Revision.model_json_schema()
 
-    def jobs() -> Iterator[Job]:
+    def jobs(todo: Todo) -> Iterator[Job]:
         for name, (_, rows) in sets.items():
             for row in rows.values():
+                if not todo(f"{name}/{row['id']}"):
+                    continue
                 request = Request(prompts.revision(row["prompt"], row["completion"]), sampling, schema, "revision")
                 yield Job(f"{name}/{row['id']}", row["task_type"], request, source=row)
 
@@ -77,7 +79,7 @@ def _audit(ctx: Context, journal: Journal) -> list[dict[str, Any]]:
 
     total = sum(len(rows) for _, rows in sets.values())
     if total:
-        dataset.ask(ctx, journal, jobs(), read, total=total, model="teacher")
+        dataset.ask(ctx, journal, jobs, read, total=total, model="teacher")
     unchanged = {row_id for row_id, row in journal.accepted() if row["unchanged"]}
     scores = []
     for name, (accepted, rows) in sets.items():
