@@ -109,7 +109,8 @@ async def _generate(
         await endpoint.probe()
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(_watch(stop))
-            workers = [group.create_task(_work(todo, endpoint, read, writer)) for _ in range(limits.in_flight)]
+            # Twice as many as there are places, so that a place is not left empty while a request waits to be retried.
+            workers = [group.create_task(_work(todo, endpoint, read, writer)) for _ in range(2 * limits.in_flight)]
             await asyncio.gather(*workers)
             watch.cancel()
 

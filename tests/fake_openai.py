@@ -86,6 +86,7 @@ class FakeOpenAI:
         answer: what a completion request gets: a text, or a whole Reply.
         models: what GET /v1/models gets.
         asked: the completion requests so far, in order of arrival.
+        now_open: the completion requests that are open now.
         most_open: the most completion requests that were open at once.
     """
 
@@ -94,7 +95,7 @@ class FakeOpenAI:
         self.models = as_json({"object": "list", "data": [{"id": "fake-1", "object": "model"}]})
         self.asked: list[Asked] = []
         self.probes: list[Asked] = []
-        self.most_open = self._open = 0
+        self.most_open = self.now_open = 0
         self._bodies: Counter[bytes] = Counter()
         self._connections: set[asyncio.Task[None]] = set()
 
@@ -154,14 +155,14 @@ class FakeOpenAI:
             self._bodies[body] += 1
             asked = Asked(method, path, headers, json.loads(body), self._bodies[body])
             self.asked.append(asked)
-            self._open += 1
-            self.most_open = max(self.most_open, self._open)
+            self.now_open += 1
+            self.most_open = max(self.most_open, self.now_open)
             found = self.answer(asked)
             reply = found if isinstance(found, Reply) else text(asked, found)
         try:
             await asyncio.sleep(reply.wait_s)
         finally:
-            self._open -= method != "GET"
+            self.now_open -= method != "GET"
         writer.write(reply.raw() if reply.cut is None else reply.raw()[: reply.cut])
         await writer.drain()
         return reply.cut is None

@@ -132,7 +132,7 @@ def test_a_request_that_waits_holds_no_place(
 
 def test_replicas_are_asked_in_turn_and_stand_in_for_each_other() -> None:
     with FakeOpenAI(lambda asked: "one") as one, FakeOpenAI(lambda asked: "two") as two:
-        found = ask(one.url, two.url, prompts=tuple("abcdef"))
+        found = ask(one.url, two.url, prompts=tuple("abcdef"), in_flight=6)
         assert sorted(f.texts[0] for f in found) == ["one"] * 3 + ["two"] * 3
         one.answer = lambda asked: error(503)
         assert [f.texts[0] for f in ask(one.url, two.url, prompts=tuple("abcdef"), in_flight=1)] == ["two"] * 6

@@ -169,7 +169,7 @@ def test_jobs_are_drawn_no_earlier_than_they_are_asked(server: FakeOpenAI, tmp_p
     server.answer = answer
     run(server.url, tmp_path, counted(), in_flight=5)
     assert drawn == 300
-    assert max(ahead) <= 5
+    assert max(ahead) <= 2 * 5  # a worker that waits for a place holds one
 
 
 # --- going on -------------------------------------------------------------------------------------------------------

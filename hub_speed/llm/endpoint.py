@@ -8,13 +8,13 @@ What is retried and what is not:
     dropped, timed out, not JSON   back off, ask again
     redirect                       stop: the key is not carried to another address
 
-A request that waits holds no place among those in flight. Keys are sent to the endpoint's own address and nowhere
+A request that waits holds no place among those in flight. How many are in flight, and at which replica, is decided in
+`pacing`. Keys are sent to the endpoint's own address and nowhere
 else, and are never part of a message.
 """
 
 import asyncio
 import email.utils
-import itertools
 import random
 import time
 from collections.abc import Mapping
@@ -28,7 +28,9 @@ import orjson
 from hub_speed.errors import EndpointDown, EndpointError, EndpointRefused
 from hub_speed.llm import dialects
 from hub_speed.llm.dialects import Completion, Dialect, Request
+from hub_speed.llm.pacing import Pace, Replica, Replicas
 
+TOO_MUCH_STATUS = {429, 503, 529}  # 529: "overloaded", as some servers say it
 RETRY_STATUS = {408, 409, 425, 429, *range(500, 600)}
 FIRST_WAIT_S, LONGEST_WAIT_S = (
     0.5,
@@ -57,24 +59,40 @@ class RowFailed(Exception):
     """The endpoint kept failing on one request, while it may well serve others."""
 
 
+@dataclass(frozen=True)
+class Trouble:
+    """An attempt that came to nothing, but may be made again.
+
+    Attributes:
+        problem: what happened, in words.
+        wait_s: how long the server asks to wait, None when it does not say.
+        too_much: whether fewer requests at once might have helped.
+        broken: whether the server itself failed, so that another replica might do better.
+    """
+
+    problem: str
+    wait_s: float | None = None
+    too_much: bool = False
+    broken: bool = False
+
+
 class Endpoint:
     """An open connection to a model; use as an async context manager.
 
     Args:
         address: the model's address.
-        in_flight: requests at once, over all replicas.
+        in_flight: most requests at once, over all replicas.
         timeout_s: seconds one answer may take.
         retries: how often a failing request is asked again.
     """
 
     def __init__(self, address: Address, *, in_flight: int, timeout_s: float, retries: int) -> None:
         self.address = address
-        self._slots = asyncio.Semaphore(in_flight)
+        self.pace = Pace(in_flight)
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(10.0, timeout_s))
         self._retries = retries
         self._in_flight = in_flight
-        self._roots = [url.rstrip("/").removesuffix("/v1") for url in address.urls]
-        self._turns = itertools.count()
+        self.replicas = Replicas([url.rstrip("/").removesuffix("/v1") for url in address.urls])
         self._failures_in_a_row = 0
         self._session: aiohttp.ClientSession | None = None
         self.model = address.model
@@ -105,7 +123,7 @@ class Endpoint:
             EndpointDown: nobody answers.
         """
         assert self._session is not None
-        for url in self._roots:
+        for url in (replica.root for replica in self.replicas.all):
             try:
                 async with self._session.get(f"{url}/v1/models", allow_redirects=False) as response:
                     body = await _read(response)
@@ -131,47 +149,66 @@ class Endpoint:
         """
         address = self.address
         data = orjson.dumps(dialects.body(address.dialect, request, self.model, address.prompt_format))
-        problem, turn = "", next(self._turns)
+        replica: Replica | None = None
         for attempt in range(1, self._retries + 2):
-            # Replicas take turns, and a request that failed at one goes to the next.
-            root = self._roots[(turn + attempt - 1) % len(self._roots)]
-            url = root + dialects.path(address.dialect)
-            async with self._slots:
-                started = time.monotonic()
-                completion, problem, wait_s = await self._ask(url, data, request.sampling.n)
-                latency_s = time.monotonic() - started
-            if completion is not None:
+            replica, found = await self._attempt(data, request.sampling.n, replica)
+            if isinstance(found, Completion):
                 self._failures_in_a_row = 0
-                return replace(completion, attempts=attempt, latency_s=round(latency_s, 4))
+                return replace(found, attempts=attempt)
             self._failures_in_a_row += 1
             if attempt <= self._retries:
                 back_off = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0)
-                await asyncio.sleep(back_off if wait_s is None else min(wait_s, LONGEST_WAIT_S))
+                await asyncio.sleep(back_off if found.wait_s is None else min(found.wait_s, LONGEST_WAIT_S))
+        assert replica is not None
+        assert isinstance(found, Trouble)
         # As many failures, and no answer between them, as four requests have to their last retry: it is the server.
         if self._failures_in_a_row >= (self._retries + 1) * min(self._in_flight, 4):
             raise EndpointDown(
-                f"endpoint {address.name}: {url} keeps failing",
-                got=problem,
+                f"endpoint {address.name}: {replica.root}{dialects.path(address.dialect)} keeps failing",
+                got=found.problem,
                 fix="start it or pass another --endpoint; the same command then goes on where it stopped",
             )
-        raise RowFailed(problem)
+        raise RowFailed(found.problem)
 
-    async def _ask(self, url: str, data: bytes, n: int) -> tuple[Completion | None, str, float | None]:
-        """One attempt: the completion, or what went wrong and how long the server asks to wait."""
+    async def _attempt(self, data: bytes, n: int, before: Replica | None) -> tuple[Replica, Completion | Trouble]:
+        """One attempt, when there is a place; a request that failed at one replica goes to another."""
+        entered = await self.pace.enter()
+        replica = self.replicas.pick(but=before)
+        found: Completion | Trouble = Trouble("cancelled")
+        try:
+            started = time.monotonic()
+            found = await self._ask(replica.root + dialects.path(self.address.dialect), data, n)
+            if isinstance(found, Completion):
+                found = replace(found, latency_s=round(time.monotonic() - started, 4))
+            return replica, found
+        finally:
+            trouble = found if isinstance(found, Trouble) else None
+            self.replicas.leave(replica, failed=trouble is not None and trouble.broken)
+            self.pace.leave(entered, refused=trouble is not None and trouble.too_much)
+
+    async def _ask(self, url: str, data: bytes, n: int) -> Completion | Trouble:
+        """Send a request to a URL and read what comes back."""
         assert self._session is not None
         try:
             async with self._session.post(url, data=data, allow_redirects=False) as response:
                 body = await _read(response)
                 if response.status != 200:
                     if response.status in RETRY_STATUS:
-                        return None, f"{response.status} {self._words(_message(body))}", _retry_after(response.headers)
+                        return Trouble(
+                            f"{response.status} {self._words(_message(body))}",
+                            _retry_after(response.headers),
+                            too_much=response.status in TOO_MUCH_STATUS,
+                            broken=response.status >= 500,
+                        )
                     raise self._refused(response.status, url, body)
             completion = dialects.read(self.address.dialect, orjson.loads(body))
             if len(completion.texts) != n:
-                return None, f"asked for {n} answers, got {len(completion.texts)}", None
-            return completion, "", None
+                return Trouble(f"asked for {n} answers, got {len(completion.texts)}")
+            return completion
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            return None, self._words(f"{type(error).__name__}: {error}"), None
+            words = self._words(f"{type(error).__name__}: {error}")
+            silent, unreadable = isinstance(error, TimeoutError), isinstance(error, ValueError)
+            return Trouble(words, too_much=silent, broken=not unreadable)
 
     def _refused(self, status: int, url: str, body: bytes) -> EndpointError:
         """What a final status means, in words that name the fix."""
