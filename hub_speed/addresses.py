@@ -2,6 +2,7 @@
 
     --endpoint teacher=https://api.openai.com      or HUB_SPEED_TEACHER_URL, with the key in HUB_SPEED_TEACHER_KEY
     --endpoint senior=http://gpu1:8000,http://gpu2:8000#my-senior      two replicas that call the model my-senior
+    --endpoint junior=tgi+http://gpu1:8080      asked in another dialect: chat, completion or tgi
 
 Keys come from the environment only. OPENAI_API_KEY is used for api.openai.com and for no other address.
 """
@@ -10,6 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast, get_args
 from urllib.parse import urlsplit
 
 from hub_speed.errors import RecipeError
@@ -38,10 +40,16 @@ class Addresses:
             if name not in MODELS or not url:
                 raise RecipeError(f"--endpoint {value}", expected=f"NAME=URL, NAME one of {', '.join(MODELS)}")
             self._given[name] = url
+        self._dialects: dict[str, Dialect] = {}
         for name, url in self._given.items():
-            for part in url.partition("#")[0].split(","):
+            dialect, plus, rest = url.partition("+")
+            if plus and dialect in get_args(Dialect):
+                self._dialects[name], self._given[name] = cast(Dialect, dialect), rest
+            for part in self._given[name].partition("#")[0].split(","):
                 if urlsplit(part).scheme not in ("http", "https") or not urlsplit(part).hostname:
-                    raise RecipeError(f"endpoint {name}: {part} is no address", expected="http://… or https://…")
+                    raise RecipeError(
+                        f"endpoint {name}: {part} is no address", expected="http://… or https://…, or DIALECT+http://…"
+                    )
 
     @contextmanager
     def open(self, recipe: Recipe, name: str, weights: Path | None, threads: int, log: Path) -> Iterator[Address]:
@@ -58,7 +66,7 @@ class Addresses:
             RecipeError: the teacher has no address.
         """
         teacher = name == "teacher"
-        dialect: Dialect = "chat" if teacher else "completion"
+        dialect = self._dialects.get(name, "chat" if teacher else "completion")
         prompt_format = "{prompt}" if teacher else recipe.generator.prompt_format
         known_as = recipe.teacher.model if teacher else f"speed-{name}"
         if name in self._given:

@@ -3,6 +3,7 @@
 Heavy packages are imported inside the commands, so that `hub-speed --help` answers at once.
 """
 
+import errno
 import os
 import signal
 import sys
@@ -241,9 +242,11 @@ def main() -> None:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_code)
     except OSError as error:
-        if error.errno != 28:  # ENOSPC
+        problems = {errno.ENOSPC: "the disk is full", errno.EACCES: "a folder cannot be written"}
+        problem = (problems | {errno.EROFS: problems[errno.EACCES]}).get(error.errno or 0)
+        if problem is None:
             raise
-        sys.stderr.write(f"error: the disk is full\n  got       {error}\n  do        free some space and run again\n")
+        sys.stderr.write(f"error: {problem}\n  got       {error}\n  do        free some space, or set HUB_SPEED_HOME\n")
         sys.exit(7)
 
 

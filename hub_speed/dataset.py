@@ -44,7 +44,7 @@ def make(
         sift: looks at all accepted rows together once they are there, and rejects some (duplicates).
         publish: (ledger, task type) → the rows to publish, where they are not simply the accepted ones.
     """
-    with Journal(ctx.work) as journal:
+    with Journal(ctx.work, ctx.record.identity) as journal:
         ask(ctx, journal, jobs, read, total=total, model=model, weights=weights)
         if sift:
             sift(journal)
@@ -67,7 +67,9 @@ def ask(
     """Ask for every job the ledger does not hold yet."""
     ctx.progress.start(total, "rows", done=journal.count_finished())
     with ctx.address(model, weights) as address:
-        generate(jobs, read, address, journal, ctx.limits, ctx.progress.advance, ctx.stop)
+        notes = generate(jobs, read, address, journal, ctx.limits, ctx.progress.advance, ctx.stop)
+    if notes:
+        ctx.record.measures["server"] = notes
 
 
 def tally(ctx: Context, journal: Journal, model: str) -> None:

@@ -10,7 +10,7 @@ HubSpeedError            1
 │   └── StaleParent          somebody else committed in between
 ├── StageError           5   a stage's result is not fit to publish
 ├── Busy                 6   another process works on the same stage
-├── NoSpace              7   the disk is full
+├── NoSpace              7   the disk is full, or a folder cannot be written
 └── Stopped            130   Ctrl-C or SIGTERM: what was finished is safe
 """
 
@@ -56,7 +56,13 @@ class EndpointError(HubSpeedError):
 
 
 class EndpointRefused(EndpointError):
-    """The endpoint answered that it will not serve this request; asking again would not help."""
+    """The endpoint answered that it will not serve this request; asking again would not help.
+
+    Attributes:
+        status: its HTTP status.
+    """
+
+    status = 0
 
 
 class EndpointDown(EndpointError):
@@ -90,7 +96,7 @@ class Busy(HubSpeedError):
 
 
 class NoSpace(HubSpeedError):
-    """The disk is full."""
+    """The disk is full, or a folder cannot be written."""
 
     exit_code = 7
 

@@ -65,7 +65,7 @@ def generate(
     limits: Limits,
     on_rows: Progress,
     stop: threading.Event,
-) -> None:
+) -> list[str]:
     """Ask for every job that the ledger does not hold yet.
 
     Args:
@@ -77,13 +77,16 @@ def generate(
         on_rows: called with the number of rows that have just ended.
         stop: set from another thread (or a signal) to stop asking; what is in flight is dropped.
 
+    Returns:
+        What the server does otherwise than it was asked, as seen in its answers; one sentence each.
+
     Raises:
         EndpointRefused, EndpointDown: the endpoint cannot be used; finished rows are kept.
         NoSpace: the ledger cannot be written.
         Stopped: `stop` was set.
     """
     try:
-        uvloop.run(_generate(jobs, read, address, journal, limits, on_rows, stop))
+        return uvloop.run(_generate(jobs, read, address, journal, limits, on_rows, stop))
     except BaseExceptionGroup as group:
         raise _first(group) from None
 
@@ -96,11 +99,11 @@ async def _generate(
     limits: Limits,
     on_rows: Progress,
     stop: threading.Event,
-) -> None:
+) -> list[str]:
     unfinished = iter(jobs(journal.todo()))
     first = next(unfinished, None)
     if first is None:
-        return
+        return []
     todo = itertools.chain([first], unfinished)
     writer = _Writer(journal, on_rows)
     async with Endpoint(
@@ -113,6 +116,7 @@ async def _generate(
             workers = [group.create_task(_work(todo, endpoint, read, writer)) for _ in range(2 * limits.in_flight)]
             await asyncio.gather(*workers)
             watch.cancel()
+    return endpoint.notes
 
 
 async def _watch(stop: threading.Event) -> None:
@@ -151,7 +155,7 @@ def _entry(
         state, row, detail = ("repaired" if outcome.repaired else "accepted"), outcome.row, outcome.note
     else:
         state, reason, detail = ("failed" if completion is None else "rejected"), outcome.reason, outcome.detail
-    got = completion or Completion((), (), address.model, 0, 0, attempts=0)
+    got = completion or Completion((), (), address.model, 0, 0, attempts=0, calls=0)
     entry = LedgerRow.model_construct(  # made of our own values, so that there is nothing to validate
         id=job.id,
         task_type=job.task_type,
@@ -160,10 +164,12 @@ def _entry(
         detail=detail,
         request=job.request.digest(address.model),
         completions=list(got.texts),
+        thoughts=list(got.thoughts) if any(got.thoughts) else [],
         finish_reasons=list(got.finish_reasons),
         model=got.model,
         prompt_tokens=got.prompt_tokens,
         completion_tokens=got.completion_tokens,
+        calls=got.calls,
         attempts=got.attempts,
         latency_s=got.latency_s,
     )

@@ -130,12 +130,14 @@ class LedgerRow(BaseModel):
     detail: str = Field(description="what exactly was seen")
     request: str = Field(description="sha256 of the request that was sent")
     completions: list[str] = Field(description="the raw texts that came back")
+    thoughts: list[str] = Field(description="what a reasoning model thought before each text")
     finish_reasons: list[str] = Field(description="why the server stopped, per text")
     model: str = Field(description="the model, as the server named it")
     prompt_tokens: int = Field(description="tokens read, as the server counted")
     completion_tokens: int = Field(description="tokens written, as the server counted")
-    attempts: int = Field(description="how often it was asked until it answered")
-    latency_s: float = Field(description="seconds of the last attempt")
+    calls: int = Field(description="how many requests were answered")
+    attempts: int = Field(description="how many requests were sent, with those that were not answered")
+    latency_s: float = Field(description="seconds the answers took, without the waits before retries")
 
 
 class ScoreRow(BaseModel):

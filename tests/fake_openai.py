@@ -24,7 +24,9 @@ class Asked:
     @property
     def prompt(self) -> str:
         """The user's message, in either dialect."""
-        return self.body["messages"][-1]["content"] if "messages" in self.body else self.body["prompt"]
+        if "messages" in self.body:
+            return self.body["messages"][-1]["content"]
+        return self.body["prompt"] if "prompt" in self.body else self.body["inputs"]
 
     @property
     def n(self) -> int:
@@ -73,6 +75,12 @@ def choices(asked: Asked, texts: list[str], finish_reason: str = "stop") -> dict
 def text(asked: Asked, answer: str, finish_reason: str = "stop") -> Reply:
     """`n` times the same text."""
     return as_json(choices(asked, [answer] * asked.n, finish_reason))
+
+
+def tgi(answer: str, finish_reason: str = "eos_token") -> Reply:
+    """An answer as TGI's /generate gives it."""
+    details = {"finish_reason": finish_reason, "generated_tokens": 7, "prefill": [], "seed": 1, "tokens": []}
+    return as_json({"generated_text": answer, "details": details})
 
 
 DROP = Reply(cut=0)

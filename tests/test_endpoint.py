@@ -166,7 +166,6 @@ BAD_ANSWERS = {
     "choices of another kind": lambda asked: as_json({"choices": {"a": 1}}),
     "a list": lambda asked: as_json([1, 2]),
     "null": lambda asked: as_json(None),
-    "too few": lambda asked: as_json(choices(asked, ["x"])),
     "too many": lambda asked: as_json(choices(asked, ["x", "y", "z"])),
     "text that is no text": lambda asked: as_json(choices(asked, [["x"], ["y"]])),  # type: ignore[list-item]
     "tokens that are no numbers": lambda asked: as_json(choices(asked, ["x", "y"]) | {"usage": {"prompt_tokens": "?"}}),

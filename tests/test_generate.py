@@ -138,6 +138,16 @@ def test_all_texts_of_a_row_are_kept(server: FakeOpenAI, tmp_path: Path) -> None
     assert rows(tmp_path) == [{"texts": ["a", "", "c\n"]}]
 
 
+def test_thinking_stands_beside_the_answer_in_the_ledger(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.answer = lambda asked: (
+        f'<think>{{"input": "no"}}</think>{good(asked)}' if "0" in asked.prompt else good(asked)
+    )
+    found = run(server.url, tmp_path, jobs(2))
+    assert [entry["state"] for entry in found.values()] == ["accepted"] * 2
+    assert [entry["thoughts"] for entry in found.values()] == [['{"input": "no"}'], []]
+    assert "<think>" not in json.dumps(rows(tmp_path))
+
+
 def test_order_and_number_in_flight_change_nothing(tmp_path: Path) -> None:
     def slow_down(asked: Asked) -> Reply:
         bad = int(asked.prompt.split()[1]) % 5 == 0

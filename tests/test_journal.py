@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hub_speed import journal as journal_module
-from hub_speed.errors import Busy, NoSpace
+from hub_speed.errors import Busy, NoSpace, StageError
 from hub_speed.journal import STATES, Journal
 from hub_speed.rows import LedgerRow, columns
 
@@ -31,10 +31,12 @@ def entry(row_id: str, state: str = "accepted", **values: object) -> LedgerRow:
         "detail": "",
         "request": "0" * 64,
         "completions": ['{"S1": "é\n"}', ""],
+        "thoughts": ["hm\n", ""],
         "finish_reasons": ["stop", "length"],
         "model": "m",
         "prompt_tokens": 3,
         "completion_tokens": 5,
+        "calls": 0 if state == "failed" else 1,
         "attempts": 1,
         "latency_s": 0.25,
     }
@@ -236,6 +238,50 @@ def test_a_disk_that_is_full_from_the_start(tmp_path: Path) -> None:
         """
     out, err = child(code, tmp_path).communicate(timeout=60)
     assert out.splitlines() == ["NoSpace", "opened, so the lock was given back"], err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o500)
+    with pytest.raises(NoSpace, match="cannot be written") as caught:
+        Journal(tmp_path / "closed" / "work").__enter__()
+    assert "make the folder writable" in caught.value.fix
+
+
+def test_a_ledger_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "ledger.sqlite").mkdir()  # stands for every reason for which the file cannot be opened
+    with pytest.raises(NoSpace, match="cannot be written"):
+        Journal(tmp_path).__enter__()
+
+
+# --- whose it is ----------------------------------------------------------------------------------------------------
+
+
+def test_a_ledger_of_another_recipe_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    mine = {"stage": "seed", "recipe": {"seed": {"rows": 5}, "mixture": {}}, "inputs": {"brainstorm": "o/t@1"}}
+    other = {
+        "stage": "seed",
+        "recipe": {"seed": {"rows": 6}, "mixture": {}},
+        "inputs": {"brainstorm": "o/t@1", "x": "y"},
+    }
+    with Journal(tmp_path, mine) as journal:
+        journal.add([(entry("a"), {"id": "a"})])
+    with pytest.raises(StageError, match="belongs to another recipe") as caught:
+        Journal(tmp_path, other).__enter__()
+    assert caught.value.expected == 'recipe.seed.rows=6, inputs.x="y"'
+    assert caught.value.got == "recipe.seed.rows=5, inputs.x=nothing"
+    for identity in (mine, None):  # one who only looks need not say which it is
+        with Journal(tmp_path, identity) as journal:
+            assert known(journal, "ab") == {"a"}
+
+
+def test_a_ledger_of_another_version_is_refused(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "ledger.sqlite") as db:
+        db.execute("CREATE TABLE ledger (id TEXT PRIMARY KEY, state, mood, row)")
+    with pytest.raises(StageError, match="another version of hub_speed wrote") as caught:
+        Journal(tmp_path).__enter__()
+    assert "mood" in caught.value.got
+    assert "reason" in caught.value.got
 
 
 # --- processes ------------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ def build(ctx: Context) -> None:
         {"name": "untrained base", "kind": "base", "folder": str(ctx.inputs["base"])},
         {"name": "BM25", "kind": "bm25"},
     ]
-    with Journal(ctx.work) as journal:
+    with Journal(ctx.work, ctx.record.identity) as journal:
         audited = _audit(ctx, journal)
         dataset.tally(ctx, journal, "teacher")
     scored = launch(
