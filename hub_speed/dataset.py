@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from hub_speed.generate import Job, Jobs, Outcome, generate
 from hub_speed.journal import Journal
 from hub_speed.llm.dialects import Completion
-from hub_speed.rows import LedgerRow, write_parquet
+from hub_speed.rows import ACCEPTED, LedgerRow, write_parquet
 from hub_speed.stage import Context
 
 Read = Callable[[Job, Completion], Outcome]
@@ -77,7 +77,7 @@ def tally(ctx: Context, journal: Journal, model: str) -> None:
     record, states = ctx.record, journal.counts()
     write_parquet(journal.entries(), LedgerRow, ctx.out / "ledger")
     record.rows_in = sum(states.values())
-    record.accepted = states["accepted"] + states["repaired"]
+    record.accepted = sum(states[state] for state in ACCEPTED)
     record.rejected = dict(journal.reasons().most_common())
-    record.measures["repaired"] = states["repaired"]
+    record.measures["repaired"], record.measures["reasked"] = states["repaired"], states["reasked"]
     record.calls[model], record.prompt_tokens[model], record.completion_tokens[model] = journal.usage()

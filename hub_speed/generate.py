@@ -18,7 +18,7 @@ from hub_speed.journal import Journal
 from hub_speed.llm.dialects import Completion, Request
 from hub_speed.llm.endpoint import Address, Endpoint, RowFailed
 from hub_speed.parse import Rejected
-from hub_speed.rows import LedgerRow
+from hub_speed.rows import REASONS, LedgerRow
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,18 @@ Jobs = Callable[[Todo], Iterable[Job]]
 
 @dataclass(frozen=True)
 class Limits:
-    """How hard an endpoint is worked."""
+    """How hard an endpoint is worked; `reask` whether a chat model is told once when its answer cannot be read."""
 
     in_flight: int
     timeout_s: float
     retries: int
+    reask: bool = True
+
+
+UNREADABLE = frozenset({"empty_answer", "bad_json", "wrong_keys", "wrong_type", "empty_field", "bad_index"})
+"""Reasons that are told to the model: its answer has not the form that was asked for. What an answer says is judged,
+but not bargained over; one that was truncated would be truncated again."""
+LONGEST_QUOTE = 8_000  # characters of an answer the model is reminded of. Assumption: the rest would not help it
 
 
 def generate(
@@ -113,7 +120,8 @@ async def _generate(
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(_watch(stop))
             # Twice as many as there are places, so that a place is not left empty while a request waits to be retried.
-            workers = [group.create_task(_work(todo, endpoint, read, writer)) for _ in range(2 * limits.in_flight)]
+            work = (_work(todo, endpoint, read, writer, limits.reask) for _ in range(2 * limits.in_flight))
+            workers = [group.create_task(each) for each in work]
             await asyncio.gather(*workers)
             watch.cancel()
     return endpoint.notes
@@ -126,16 +134,35 @@ async def _watch(stop: threading.Event) -> None:
 
 
 async def _work(
-    todo: Iterator[Job], endpoint: Endpoint, read: Callable[[Job, Completion], Outcome], writer: "_Writer"
+    todo: Iterator[Job],
+    endpoint: Endpoint,
+    read: Callable[[Job, Completion], Outcome],
+    writer: "_Writer",
+    reask: bool,
 ) -> None:
     """One worker: takes the next job once the answer to the last one is in the ledger."""
     for job in todo:
         try:
             completion = await endpoint.complete(job.request)
+            outcome = read(job, completion)
         except RowFailed as error:
             await writer.add(*_entry(job, endpoint.address, None, Rejected("endpoint_error", str(error))))
-        else:
-            await writer.add(*_entry(job, endpoint.address, completion, read(job, completion)))
+            continue
+        first = None
+        if reask and isinstance(outcome, Rejected) and outcome.reason in UNREADABLE:
+            second = await _ask_again(job, endpoint, completion, outcome)
+            if second:
+                first, completion, outcome = outcome, second.joined(completion), read(job, second)
+        await writer.add(*_entry(job, endpoint.address, completion, outcome, first))
+
+
+async def _ask_again(job: Job, endpoint: Endpoint, completion: Completion, first: Rejected) -> Completion | None:
+    """What the model answers when it is told what was wrong; None where it does not, and the first answer stands."""
+    problem = f"{REASONS[first.reason]} ({first.detail})" if first.detail else REASONS[first.reason]
+    try:
+        return await endpoint.complete_again(job.request, completion.texts[0][:LONGEST_QUOTE], problem)
+    except RowFailed:
+        return None
 
 
 def _first(group: BaseExceptionGroup) -> BaseException:
@@ -146,15 +173,21 @@ def _first(group: BaseExceptionGroup) -> BaseException:
 
 
 def _entry(
-    job: Job, address: Address, completion: Completion | None, outcome: Outcome
+    job: Job, address: Address, completion: Completion | None, outcome: Outcome, first: Rejected | None = None
 ) -> tuple[LedgerRow, dict[str, Any] | None]:
-    """The ledger's line for one job, with the accepted row if there is one."""
+    """The ledger's line for one job, with the accepted row if there is one.
+
+    `first` is why the first answer was no use, where a second one was asked for.
+    """
     reason = detail = ""
     row = None
     if isinstance(outcome, Accepted):
         state, row, detail = ("repaired" if outcome.repaired else "accepted"), outcome.row, outcome.note
+        state = "reasked" if first else state
     else:
         state, reason, detail = ("failed" if completion is None else "rejected"), outcome.reason, outcome.detail
+    if first:
+        detail = f"first {first.reason}: {first.detail}" + (f"; then {detail}" if detail else "")
     got = completion or Completion((), (), address.model, 0, 0, attempts=0, calls=0)
     entry = LedgerRow.model_construct(  # made of our own values, so that there is nothing to validate
         id=job.id,

@@ -21,8 +21,6 @@ import orjson
 from hub_speed.errors import Busy, NoSpace, StageError
 from hub_speed.rows import LedgerRow
 
-STATES = ("accepted", "repaired", "rejected", "failed")
-
 _COLUMNS = tuple(LedgerRow.model_fields)
 _LISTS = ("completions", "thoughts", "finish_reasons")
 _UNWRITABLE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)

@@ -179,6 +179,7 @@ class Runtime(Section):
     in_flight: int = Field(64, ge=1)  # requests at once, per endpoint
     timeout_s: float = Field(300, gt=0)
     retries: int = Field(8, ge=0)
+    reask: bool = True  # tell a chat model once that its answer cannot be read: a retry, which the ledger shows
     max_reject_rate: float = Field(0.5, gt=0, le=1)  # above it, a stage fails instead of publishing
     jobs: int = Field(1, ge=1)  # stages that do not need each other, side by side
     replicas: int = Field(1, ge=1)  # copies of an embedded model server

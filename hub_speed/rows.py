@@ -36,6 +36,17 @@ REASONS = {
 }
 """Why a row was not accepted."""
 
+STATES = {
+    "accepted": "the answer is used as it came",
+    "repaired": "used after json-repair",
+    "reasked": "used after the model was told once what was wrong with its first answer",
+    "rejected": "not used, for a reason",
+    "failed": "the endpoint kept failing on it; the next run asks again",
+}
+"""What becomes of a row: every row of a ledger is in exactly one of these states."""
+ACCEPTED = ("accepted", "repaired", "reasked")
+"""The states of the rows that are used."""
+
 
 class Row(BaseModel):
     """Columns every row has."""
@@ -125,11 +136,11 @@ class LedgerRow(BaseModel):
 
     id: str = Field(description="the row's name")
     task_type: str = Field(description="the row's task type")
-    state: str = Field(description="accepted, repaired (accepted after json-repair), rejected or failed")
+    state: str = Field(description="; ".join(f"{name}: {text}" for name, text in STATES.items()))
     reason: str = Field(description="why it was not accepted, else empty")
     detail: str = Field(description="what exactly was seen")
     request: str = Field(description="sha256 of the request that was sent")
-    completions: list[str] = Field(description="the raw texts that came back")
+    completions: list[str] = Field(description="the raw texts that came back; after asking again, the later ones first")
     thoughts: list[str] = Field(description="what a reasoning model thought before each text")
     finish_reasons: list[str] = Field(description="why the server stopped, per text")
     model: str = Field(description="the model, as the server named it")

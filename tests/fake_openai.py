@@ -23,10 +23,15 @@ class Asked:
 
     @property
     def prompt(self) -> str:
-        """The user's message, in either dialect."""
+        """The user's (first) message, in any dialect."""
         if "messages" in self.body:
-            return self.body["messages"][-1]["content"]
+            return self.body["messages"][1]["content"]
         return self.body["prompt"] if "prompt" in self.body else self.body["inputs"]
+
+    @property
+    def objection(self) -> str:
+        """What the user says about an earlier answer, empty at the first time of asking."""
+        return self.body["messages"][-1]["content"] if len(self.body.get("messages", ())) > 2 else ""
 
     @property
     def n(self) -> int:

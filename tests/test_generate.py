@@ -13,7 +13,7 @@ from hub_speed.errors import EndpointDown, EndpointRefused, HubSpeedError, NoSpa
 from hub_speed.generate import Accepted, Job, Jobs, Limits, Outcome, generate
 from hub_speed.journal import Journal
 from hub_speed.llm import endpoint
-from hub_speed.llm.dialects import Completion, Request, Sampling
+from hub_speed.llm.dialects import Completion, Dialect, Request, Sampling
 from hub_speed.llm.endpoint import Address
 from hub_speed.parse import Rejected, parse
 from hub_speed.task_types import TASK_TYPES
@@ -66,9 +66,12 @@ def run(
     read: Callable[[Job, Completion], Outcome] = read,
     on_rows: Callable[[int], None] = lambda n: None,
     stop: threading.Event | None = None,
+    reask: bool = False,
+    dialect: Dialect = "chat",
 ) -> dict[str, dict]:
     """Generate, whatever happens; then the ledger by row id. What generate raised goes through."""
-    address, limits = Address("teacher", "big-model", (url,), key=KEY), Limits(in_flight, timeout_s, retries)
+    address = Address("teacher", "big-model", (url,), dialect, key=KEY)
+    limits = Limits(in_flight, timeout_s, retries, reask)
     with Journal(folder) as journal:
         generate(unfinished(todo), read, address, journal, limits, on_rows, stop or threading.Event())
     return ledger(folder)
@@ -180,6 +183,74 @@ def test_jobs_are_drawn_no_earlier_than_they_are_asked(server: FakeOpenAI, tmp_p
     run(server.url, tmp_path, counted(), in_flight=5)
     assert drawn == 300
     assert max(ahead) <= 2 * 5  # a worker that waits for a place holds one
+
+
+# --- asked again ----------------------------------------------------------------------------------------------------
+
+
+def test_a_model_is_told_once_what_was_wrong(server: FakeOpenAI, tmp_path: Path) -> None:
+    first = {
+        0: "I cannot do that.",
+        1: '{"input": "a"}',
+        2: "",
+        3: '{"input": "", "positive_document": "b"}',
+        4: "again and again",
+    }
+
+    def answer(asked: Asked) -> str:
+        row = int(asked.prompt.split()[1])
+        return good(asked) if row not in first or (asked.objection and row != 4) else first[row]
+
+    server.answer = answer
+    found = run(server.url, tmp_path, jobs(6), reask=True, in_flight=1)
+    assert [(entry["state"], entry["reason"]) for entry in found.values()] == [
+        *[("reasked", "")] * 4,
+        ("rejected", "bad_json"),
+        ("accepted", ""),
+    ]
+    assert found["row-0001"]["detail"] == "first wrong_keys: missing: positive_document"
+    assert found["row-0001"]["completions"] == [good(server.asked[3]), '{"input": "a"}']  # the one that is used first
+    assert (found["row-0001"]["calls"], found["row-0001"]["prompt_tokens"]) == (2, 22)
+    assert found["row-0004"]["detail"] == "first bad_json: again and again; then again and again"
+    assert len(rows(tmp_path)) == 5
+    told = server.asked[3].body["messages"]
+    assert [message["role"] for message in told] == ["system", "user", "assistant", "user"]
+    assert told[2]["content"] == '{"input": "a"}'
+    assert "a key is missing" in told[3]["content"]
+    assert "(missing: positive_document)" in told[3]["content"]
+    assert len(server.asked) == 11
+    before = len(server.asked)
+    run(server.url, tmp_path, jobs(6), reask=True)
+    assert len(server.asked) == before
+
+
+def test_what_an_answer_says_and_where_it_ends_is_not_bargained_over(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.answer = lambda asked: text(asked, '{"input": "a', "length")
+    assert run(server.url, tmp_path / "a", jobs(1), reask=True)["row-0000"]["reason"] == "truncated"
+    server.answer = good
+    short = run(server.url, tmp_path / "b", jobs(1), reask=True, read=lambda job, completion: Rejected("too_short"))
+    assert short["row-0000"]["state"] == "rejected"
+    assert [asked.objection for asked in server.asked] == ["", ""]
+
+
+def test_a_raw_generator_is_not_talked_with(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.answer = lambda asked: "no"
+    assert run(server.url, tmp_path, jobs(2), reask=True, dialect="completion")["row-0000"]["reason"] == "bad_json"
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_where_asking_again_fails_the_first_answer_stands(server: FakeOpenAI, tmp_path: Path, status: int) -> None:
+    def answer(asked: Asked) -> Reply | str:
+        if asked.objection:
+            return error(status, "roles must alternate")
+        return "no" if int(asked.prompt.split()[1]) % 9 == 3 else good(asked)
+
+    server.answer = answer
+    found = run(server.url, tmp_path, jobs(20), reask=True)
+    assert [row for row, entry in found.items() if entry["state"] == "rejected"] == ["row-0003", "row-0012"]
+    assert found["row-0003"]["completions"] == ["no"]
+    assert [bool(asked.objection) for asked in server.asked].count(True) in ((1, 2) if status == 400 else (6,))
 
 
 # --- going on -------------------------------------------------------------------------------------------------------

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from hub_speed import journal as journal_module
 from hub_speed.errors import Busy, NoSpace, StageError
-from hub_speed.journal import STATES, Journal
-from hub_speed.rows import LedgerRow, columns
+from hub_speed.journal import Journal
+from hub_speed.rows import ACCEPTED, STATES, LedgerRow, columns
 
 
 def entry(row_id: str, state: str = "accepted", **values: object) -> LedgerRow:
@@ -27,7 +27,7 @@ def entry(row_id: str, state: str = "accepted", **values: object) -> LedgerRow:
         "id": row_id,
         "task_type": "sts",
         "state": state,
-        "reason": "" if state in ("accepted", "repaired") else "bad_json",
+        "reason": "" if state in ACCEPTED else "bad_json",
         "detail": "",
         "request": "0" * 64,
         "completions": ['{"S1": "é\n"}', ""],
@@ -79,7 +79,7 @@ def test_everything_comes_back_as_it_was(tmp_path: Path) -> None:
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
-@given(values=st.lists(st.tuples(st.text(max_size=8), st.sampled_from(STATES), st.text(max_size=8)), max_size=8))
+@given(values=st.lists(st.tuples(st.text(max_size=8), st.sampled_from(list(STATES)), st.text(max_size=8)), max_size=8))
 def test_any_entries_come_back(tmp_path: Path, values: list[tuple[str, str, str]]) -> None:
     (tmp_path / "ledger.sqlite").unlink(missing_ok=True)
     entries = {row_id: entry(row_id, state, detail=text, completions=[text]) for row_id, state, text in values}

@@ -33,12 +33,18 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Request:
-    """One prompt for one model; `schema` is the JSON schema the answer has to follow, if the server can enforce it."""
+    """One prompt for one model.
+
+    Attributes:
+        schema: the JSON schema the answer has to follow, if the server can enforce it.
+        earlier: when it is asked for the second time, the first answer and what was wrong with it.
+    """
 
     prompt: str
     sampling: Sampling
     schema: dict[str, Any] | None = None
     schema_name: str = "answer"
+    earlier: tuple[str, str] | None = None
 
     def digest(self, model: str) -> str:
         """sha256 of everything that decides the answer: the same online, in a batch file and offline."""
@@ -86,6 +92,9 @@ class Completion:
 SchemaForm = Literal["response_format", "structured_outputs", "grammar", "none"]
 """The field of a request that carries the JSON schema: OpenAI's, vLLM's own, TGI's, or no such field."""
 
+AGAIN = "This answer cannot be used: {problem}. Answer the request again, with the JSON object only."
+"""What a chat model is told when its answer cannot be read."""
+
 PATHS: dict[Dialect, str] = {"chat": "/v1/chat/completions", "completion": "/v1/completions", "tgi": "/generate"}
 """Where requests of a dialect go, below the server's base URL."""
 
@@ -118,6 +127,10 @@ def body(
     if dialect == "completion":
         return out | {"prompt": prompt}
     out["messages"] = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": request.prompt}]
+    if request.earlier:
+        answer, problem = request.earlier
+        out["messages"].append({"role": "assistant", "content": answer})
+        out["messages"].append({"role": "user", "content": AGAIN.replace("{problem}", problem)})
     if request.schema is not None and form == "response_format":
         schema = {"name": request.schema_name, "schema": request.schema, "strict": True}
         out["response_format"] = {"type": "json_schema", "json_schema": schema}

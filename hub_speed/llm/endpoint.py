@@ -107,6 +107,7 @@ class Endpoint:
         self._forms = SCHEMA_FORMS[address.dialect]  # only the one that works, once it is known
         self._to_check = ANSWERS_TO_CHECK
         self._one_at_a_time = address.dialect == "tgi"
+        self._takes_objections = address.dialect == "chat"
 
     async def __aenter__(self) -> Self:
         headers = {"Authorization": f"Bearer {self.address.key}"} if self.address.key else {}
@@ -167,6 +168,25 @@ class Endpoint:
         while len(found.texts) < n:
             found = found.joined(await self._with_schema(_one_of(request, len(found.texts))))
         return found
+
+    async def complete_again(self, request: Request, answer: str, problem: str) -> Completion | None:
+        """One more answer to a request, when the model is told what was wrong with the first.
+
+        None when there is none to be had: the model is not one to talk with, or the server refuses the conversation.
+
+        Raises:
+            EndpointDown, RowFailed: as `complete`.
+        """
+        if not self._takes_objections:
+            return None
+        try:
+            return await self.complete(replace(request, earlier=(answer, problem)))
+        except EndpointRefused as error:
+            if error.status not in (400, 422):
+                raise
+            self._takes_objections = False
+            self.notes.append(f"refuses to be asked again about an answer. It says: {error.got}")
+            return None
 
     async def _with_schema(self, request: Request) -> Completion:
         """An answer, with the schema in a form that the server takes."""

@@ -17,7 +17,7 @@ from hub_speed.generate import Accepted, Job, Outcome, Todo
 from hub_speed.journal import Journal
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.parse import Rejected
-from hub_speed.rows import ScoreRow, read_parquet, write_parquet
+from hub_speed.rows import ACCEPTED, ScoreRow, read_parquet, write_parquet
 from hub_speed.stage import Context
 from hub_speed.stats import wilson
 from hub_speed.training.launch import launch
@@ -118,7 +118,7 @@ def _first_candidates(folder: Path, limit: int) -> tuple[dict[str, bool], Rows]:
 def _drafts(folder: Path, limit: int) -> tuple[dict[str, bool], Rows]:
     """Of the first prompts of a drafts dataset: whether the answer was accepted, and the accepted ones."""
     entries = sorted(read_parquet(folder / "ledger", ["id", "state"]), key=lambda entry: entry["id"])[:limit]
-    accepted = {entry["id"]: entry["state"] in ("accepted", "repaired") for entry in entries}
+    accepted = {entry["id"]: entry["state"] in ACCEPTED for entry in entries}
     rows = {row["id"]: row for row in read_parquet(folder / "data") if row["id"] in accepted}
     return accepted, rows
 
