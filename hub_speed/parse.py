@@ -77,7 +77,7 @@ def load_object(text: str) -> tuple[dict[str, Any] | None, bool]:
         return None, False  # a number of thousands of digits, or braces in braces in braces
     try:
         value = repair_json(text[start:], return_objects=True)
-    except (ValueError, RecursionError):
+    except Exception:  # it trips over some texts in ways of its own (assertions, indexes): those cannot be repaired
         return None, False
     if not isinstance(value, dict) or not value or not all(_stands_in(text, leaf) for leaf in _texts(value)):
         return None, False
