@@ -208,8 +208,10 @@ def _session(
     stop = threading.Event()
     with open_hub(hub) as opened, _stopping(stop):
         from hub_speed import addresses, pipeline
+        from hub_speed.llm.budget import Budget
 
         session = pipeline.Session(opened, org, home(), addresses.Addresses(endpoints or []).open, stop=stop)
+        session.budget = Budget(loaded.budget)
         if publish and loaded.offline:
             from hub_speed.quickstart import assets
 

@@ -66,8 +66,9 @@ def ask(
 ) -> None:
     """Ask for every job the ledger does not hold yet."""
     ctx.progress.start(total, "rows", done=journal.count_finished())
+    budget = ctx.budget if model == "teacher" else None
     with ctx.address(model, weights) as address:
-        notes = generate(jobs, read, address, journal, ctx.limits, ctx.progress.advance, ctx.stop)
+        notes = generate(jobs, read, address, journal, ctx.limits, ctx.progress.advance, ctx.stop, budget)
     if notes:
         ctx.record.measures["server"] = notes
 

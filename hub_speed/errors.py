@@ -11,6 +11,7 @@ HubSpeedError            1
 ├── StageError           5   a stage's result is not fit to publish
 ├── Busy                 6   another process works on the same stage
 ├── NoSpace              7   the disk is full, or a folder cannot be written
+├── BudgetSpent          8   the run's budget does not allow another call
 └── Stopped            130   Ctrl-C or SIGTERM: what was finished is safe
 """
 
@@ -99,6 +100,12 @@ class NoSpace(HubSpeedError):
     """The disk is full, or a folder cannot be written."""
 
     exit_code = 7
+
+
+class BudgetSpent(HubSpeedError):
+    """The run's budget does not allow another call; what was finished is safe."""
+
+    exit_code = 8
 
 
 class Stopped(HubSpeedError):

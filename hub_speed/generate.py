@@ -13,8 +13,9 @@ from typing import Any
 
 import uvloop
 
-from hub_speed.errors import Stopped
+from hub_speed.errors import BudgetSpent, Stopped
 from hub_speed.journal import Journal
+from hub_speed.llm.budget import Budget
 from hub_speed.llm.dialects import Completion, Request
 from hub_speed.llm.endpoint import Address, Endpoint, RowFailed
 from hub_speed.parse import Rejected
@@ -72,6 +73,7 @@ def generate(
     limits: Limits,
     on_rows: Progress,
     stop: threading.Event,
+    budget: Budget | None = None,
 ) -> list[str]:
     """Ask for every job that the ledger does not hold yet.
 
@@ -83,6 +85,7 @@ def generate(
         limits: how hard to work the endpoint.
         on_rows: called with the number of rows that have just ended.
         stop: set from another thread (or a signal) to stop asking; what is in flight is dropped.
+        budget: what may be spent, None for a model that costs nothing.
 
     Returns:
         What the server does otherwise than it was asked, as seen in its answers; one sentence each.
@@ -90,10 +93,11 @@ def generate(
     Raises:
         EndpointRefused, EndpointDown: the endpoint cannot be used; finished rows are kept.
         NoSpace: the ledger cannot be written.
+        BudgetSpent: another call does not fit into the budget; all that was in flight has come back.
         Stopped: `stop` was set.
     """
     try:
-        return uvloop.run(_generate(jobs, read, address, journal, limits, on_rows, stop))
+        return uvloop.run(_generate(jobs, read, address, journal, limits, on_rows, stop, budget))
     except BaseExceptionGroup as group:
         raise _first(group) from None
 
@@ -106,6 +110,7 @@ async def _generate(
     limits: Limits,
     on_rows: Progress,
     stop: threading.Event,
+    budget: Budget | None,
 ) -> list[str]:
     unfinished = iter(jobs(journal.todo()))
     first = next(unfinished, None)
@@ -114,7 +119,7 @@ async def _generate(
     todo = itertools.chain([first], unfinished)
     writer = _Writer(journal, on_rows)
     async with Endpoint(
-        address, in_flight=limits.in_flight, timeout_s=limits.timeout_s, retries=limits.retries
+        address, in_flight=limits.in_flight, timeout_s=limits.timeout_s, retries=limits.retries, budget=budget
     ) as endpoint:
         await endpoint.probe()
         async with asyncio.TaskGroup() as group:
@@ -161,7 +166,7 @@ async def _ask_again(job: Job, endpoint: Endpoint, completion: Completion, first
     problem = f"{REASONS[first.reason]} ({first.detail})" if first.detail else REASONS[first.reason]
     try:
         return await endpoint.complete_again(job.request, completion.texts[0][:LONGEST_QUOTE], problem)
-    except RowFailed:
+    except (RowFailed, BudgetSpent):
         return None
 
 

@@ -24,6 +24,7 @@ import hub_speed
 from hub_speed.errors import StageError
 from hub_speed.generate import Limits
 from hub_speed.hub import RECORD, Hub, Kind, Ref
+from hub_speed.llm.budget import Budget
 from hub_speed.llm.endpoint import Address
 from hub_speed.recipe import Recipe
 
@@ -136,6 +137,7 @@ class Context:
         stop: set when the user wants to stop.
         threads: processor threads this stage may use.
         address: where a model is: ("teacher", None), or (stage name, folder of its files) which may start a server.
+        budget: what the run may spend on the teacher.
     """
 
     recipe: Recipe
@@ -149,6 +151,7 @@ class Context:
     stop: threading.Event
     threads: int
     address: Callable[[str, Path | None], AbstractContextManager[Address]]
+    budget: Budget = field(default_factory=Budget)
 
     def benchmarks(self) -> list[dict[str, str]]:
         """What to score on: Hub datasets among the inputs (with folder and commit), and benchmarks of mteb by name."""

@@ -119,4 +119,4 @@ def check(text: str, model: type[Answer], found: Parsed[Answer]) -> None:
 def plain(text: str) -> str:
     """A text without white space and without escapes, of whatever depth."""
     text = re.sub(r"\\+u([0-9a-fA-F]{4})", lambda match: chr(int(match[1], 16)), text)
-    return re.sub(r"\\+[nrtbf]|\\|\s", "", text)
+    return re.sub(r"\\+[nrtbf]|\\|[\s\x08]", "", text)

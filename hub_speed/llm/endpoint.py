@@ -30,6 +30,7 @@ import orjson
 
 from hub_speed.errors import EndpointDown, EndpointRefused
 from hub_speed.llm import dialects
+from hub_speed.llm.budget import Budget
 from hub_speed.llm.dialects import PATHS, SCHEMA_FORMS, Completion, Dialect, Request, SchemaForm
 from hub_speed.llm.pacing import Pace, Replica, Replicas
 
@@ -40,6 +41,7 @@ FIRST_WAIT_S, LONGEST_WAIT_S = (
     60.0,
 )  # Assumption: doubles from half a second; no server asks for more than a minute
 ANSWERS_TO_CHECK = 20  # Assumption: a server that ignores the schema shows it in one of them
+BUDGET_WAIT_S = 0.05  # until it is looked again whether a request fits into the budget
 MAX_ANSWER_BYTES = 20_000_000  # Assumption: a hundred times the longest answer a prompt here asks for
 
 
@@ -88,16 +90,19 @@ class Endpoint:
         in_flight: most requests at once, over all replicas.
         timeout_s: seconds one answer may take.
         retries: how often a failing request is asked again.
+        budget: what may be spent, None for a model that costs nothing.
 
     Attributes:
         notes: what the server does otherwise than it was asked, as seen in its answers.
     """
 
-    def __init__(self, address: Address, *, in_flight: int, timeout_s: float, retries: int) -> None:
+    def __init__(
+        self, address: Address, *, in_flight: int, timeout_s: float, retries: int, budget: Budget | None = None
+    ) -> None:
         self.address = address
         self.pace = Pace(in_flight)
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(10.0, timeout_s))
-        self._retries = retries
+        self._retries, self._budget = retries, budget
         self._in_flight = in_flight
         self.replicas = Replicas([url.rstrip("/").removesuffix("/v1") for url in address.urls])
         self._failures_in_a_row = 0
@@ -158,6 +163,7 @@ class Endpoint:
             EndpointRefused: the server will not serve this request or this model at all.
             EndpointDown: nothing was answered for a long time, by any request.
             RowFailed: this request failed again and again, while others were answered.
+            BudgetSpent: the budget does not allow it.
         """
         n = request.sampling.n
         first = request if not self._one_at_a_time else _one_of(request, 0)
@@ -175,7 +181,7 @@ class Endpoint:
         None when there is none to be had: the model is not one to talk with, or the server refuses the conversation.
 
         Raises:
-            EndpointDown, RowFailed: as `complete`.
+            EndpointDown, RowFailed, BudgetSpent: as `complete`.
         """
         if not self._takes_objections:
             return None
@@ -191,11 +197,11 @@ class Endpoint:
     async def _with_schema(self, request: Request) -> Completion:
         """An answer, with the schema in a form that the server takes."""
         if request.schema is None or len(self._forms) == 1:
-            return self._checked(request, await self._with_retries(request, self._forms[0]))
+            return self._checked(request, await self._afforded(request, self._forms[0]))
         refusal: EndpointRefused | None = None
         for form in self._forms:
             try:
-                found = await self._with_retries(request, form)
+                found = await self._afforded(request, form)
             except EndpointRefused as error:
                 if error.status not in (400, 422):
                     raise
@@ -218,7 +224,20 @@ class Endpoint:
                 self.notes.append(f"takes a JSON schema as {self._forms[0]}, but answers otherwise")
         return found
 
-    async def _with_retries(self, request: Request, form: SchemaForm) -> Completion:
+    async def _afforded(self, request: Request, form: SchemaForm) -> Completion:
+        """An answer within the budget."""
+        if self._budget is None:
+            return await self._retried(request, form)
+        while (aside := self._budget.set_aside(request)) is None:
+            await asyncio.sleep(BUDGET_WAIT_S)
+        found = None
+        try:
+            found = await self._retried(request, form)
+            return found
+        finally:
+            self._budget.settle(aside, found)
+
+    async def _retried(self, request: Request, form: SchemaForm) -> Completion:
         """An answer, at the latest after the last retry."""
         address = self.address
         data = orjson.dumps(dialects.body(address.dialect, request, self.model, address.prompt_format, form))
