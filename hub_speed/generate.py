@@ -51,12 +51,18 @@ Jobs = Callable[[Todo], Iterable[Job]]
 
 @dataclass(frozen=True)
 class Limits:
-    """How hard an endpoint is worked; `reask` whether a chat model is told once when its answer cannot be read."""
+    """How hard an endpoint is worked.
+
+    Attributes:
+        reask: whether a chat model is told once when its answer cannot be read.
+        reread: whether answers that the ledger holds as rejected are first read anew.
+    """
 
     in_flight: int
     timeout_s: float
     retries: int
     reask: bool = True
+    reread: bool = False
 
 
 UNREADABLE = frozenset({"empty_answer", "bad_json", "wrong_keys", "wrong_type", "empty_field", "bad_index"})
@@ -96,10 +102,28 @@ def generate(
         BudgetSpent: another call does not fit into the budget; all that was in flight has come back.
         Stopped: `stop` was set.
     """
+    if limits.reread:
+        read_again(jobs, read, journal)
     try:
         return uvloop.run(_generate(jobs, read, address, journal, limits, on_rows, stop, budget))
     except BaseExceptionGroup as group:
         raise _first(group) from None
+
+
+def read_again(jobs: Jobs, read: Callable[[Job, Completion], Outcome], journal: Journal) -> int:
+    """Read the rejected answers of a ledger anew, without asking anybody; returns how many are accepted now."""
+    rejected = journal.rejected()
+    mended: list[tuple[LedgerRow, dict[str, Any] | None]] = []
+    for job in jobs(rejected.__contains__):
+        before = journal.entry(job.id)
+        texts, reasons = tuple(before["completions"]), tuple(before["finish_reasons"])
+        outcome = read(job, Completion(texts, reasons, before["model"], 0, 0))
+        if isinstance(outcome, Accepted):
+            reasked = len(before["completions"]) > job.request.sampling.n
+            after = _verdict(outcome) | ({"state": "reasked"} if reasked else {})
+            mended.append((LedgerRow.model_construct(**before | after), outcome.row))
+    journal.add(mended)
+    return len(mended)
 
 
 async def _generate(
@@ -184,22 +208,20 @@ def _entry(
 
     `first` is why the first answer was no use, where a second one was asked for.
     """
-    reason = detail = ""
-    row = None
-    if isinstance(outcome, Accepted):
-        state, row, detail = ("repaired" if outcome.repaired else "accepted"), outcome.row, outcome.note
-        state = "reasked" if first else state
-    else:
-        state, reason, detail = ("failed" if completion is None else "rejected"), outcome.reason, outcome.detail
-    if first:
-        detail = f"first {first.reason}: {first.detail}" + (f"; then {detail}" if detail else "")
+    verdict = _verdict(outcome)
+    if completion is None:
+        verdict["state"] = "failed"
+    elif first:
+        detail = verdict["detail"]
+        verdict["detail"] = f"first {first.reason}: {first.detail}" + (f"; then {detail}" if detail else "")
+        verdict["state"] = "reasked" if isinstance(outcome, Accepted) else "rejected"
     got = completion or Completion((), (), address.model, 0, 0, attempts=0, calls=0)
     entry = LedgerRow.model_construct(  # made of our own values, so that there is nothing to validate
         id=job.id,
         task_type=job.task_type,
-        state=state,
-        reason=reason,
-        detail=detail,
+        state=verdict["state"],
+        reason=verdict["reason"],
+        detail=verdict["detail"],
         request=job.request.digest(address.model),
         completions=list(got.texts),
         thoughts=list(got.thoughts) if any(got.thoughts) else [],
@@ -211,7 +233,14 @@ def _entry(
         attempts=got.attempts,
         latency_s=got.latency_s,
     )
-    return entry, row
+    return entry, outcome.row if isinstance(outcome, Accepted) else None
+
+
+def _verdict(outcome: Outcome) -> dict[str, str]:
+    """What the ledger says of an answer that was asked for once."""
+    if isinstance(outcome, Accepted):
+        return {"state": "repaired" if outcome.repaired else "accepted", "reason": "", "detail": outcome.note}
+    return {"state": "rejected", "reason": outcome.reason, "detail": outcome.detail}
 
 
 class _Writer:

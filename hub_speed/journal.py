@@ -240,13 +240,24 @@ class Journal:
             [(reason, detail, id_) for id_, detail in ids],
         )
 
+    def rejected(self) -> set[str]:
+        """The names of the rejected rows."""
+        return {name for (name,) in self._db.execute("SELECT id FROM ledger WHERE state = 'rejected'")}
+
+    def entry(self, row_id: str) -> dict[str, Any]:
+        """One line of the ledger, as `rows.LedgerRow` columns."""
+        query = f"SELECT {', '.join(_COLUMNS)} FROM ledger WHERE id = ?"
+        return _entry(self._db.execute(query, (row_id,)).fetchone())
+
     def entries(self) -> Iterator[dict[str, Any]]:
         """The whole ledger, by id, as `rows.LedgerRow` columns."""
         for values in self._db.execute(f"SELECT {', '.join(_COLUMNS)} FROM ledger ORDER BY id"):
-            entry = dict(zip(_COLUMNS, values, strict=True))
-            for name in _LISTS:
-                entry[name] = orjson.loads(entry[name])
-            yield entry
+            yield _entry(values)
+
+
+def _entry(values: tuple[Any, ...]) -> dict[str, Any]:
+    entry = dict(zip(_COLUMNS, values, strict=True))
+    return entry | {name: orjson.loads(entry[name]) for name in _LISTS}
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:

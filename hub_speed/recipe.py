@@ -204,6 +204,9 @@ class Runtime(Section):
     timeout_s: float = Field(300, gt=0)
     retries: int = Field(8, ge=0)
     reask: bool = True  # tell a chat model once that its answer cannot be read: a retry, which the ledger shows
+    reread: bool = (
+        False  # read the rejected answers of a ledger anew before anything is asked, after a parser was mended
+    )
     max_reject_rate: float = Field(0.5, gt=0, le=1)  # above it, a stage fails instead of publishing
     jobs: int = Field(1, ge=1)  # stages that do not need each other, side by side
     replicas: int = Field(1, ge=1)  # copies of an embedded model server

@@ -166,7 +166,7 @@ class Context:
     def limits(self) -> Limits:
         """How hard an endpoint may be worked."""
         runtime = self.recipe.runtime
-        return Limits(runtime.in_flight, runtime.timeout_s, runtime.retries, runtime.reask)
+        return Limits(runtime.in_flight, runtime.timeout_s, runtime.retries, runtime.reask, runtime.reread)
 
 
 def identity(stage: Stage, recipe: Recipe, refs: dict[str, Ref], prompts_digest: str) -> dict[str, Any]:
@@ -241,7 +241,8 @@ def _check_rejects(stage: Stage, ctx: Context) -> None:
             f"{stage.name}: {rejected} of {record.rows_in} rows were rejected",
             expected=f"at most {limit:.0%} (runtime.max_reject_rate)",
             got=worst,
-            fix=f"look at them: hub-speed rows {ctx.work}; nothing was published, and the ledger is kept",
+            fix=f"look at them: hub-speed rows {ctx.work} --state rejected; nothing was published, and the ledger is"
+            " kept. Once the cause is mended, --set runtime.reread=true reads the answers anew without asking again",
         )
 
 

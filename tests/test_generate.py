@@ -67,11 +67,12 @@ def run(
     on_rows: Callable[[int], None] = lambda n: None,
     stop: threading.Event | None = None,
     reask: bool = False,
+    reread: bool = False,
     dialect: Dialect = "chat",
 ) -> dict[str, dict]:
     """Generate, whatever happens; then the ledger by row id. What generate raised goes through."""
     address = Address("teacher", "big-model", (url,), dialect, key=KEY)
-    limits = Limits(in_flight, timeout_s, retries, reask)
+    limits = Limits(in_flight, timeout_s, retries, reask, reread)
     with Journal(folder) as journal:
         generate(unfinished(todo), read, address, journal, limits, on_rows, stop or threading.Event())
     return ledger(folder)
@@ -251,6 +252,30 @@ def test_where_asking_again_fails_the_first_answer_stands(server: FakeOpenAI, tm
     assert [row for row, entry in found.items() if entry["state"] == "rejected"] == ["row-0003", "row-0012"]
     assert found["row-0003"]["completions"] == ["no"]
     assert [bool(asked.objection) for asked in server.asked].count(True) in ((1, 2) if status == 400 else (6,))
+
+
+# --- read again ------------------------------------------------------------------------------------------------------
+
+
+def test_rejected_answers_are_read_anew_without_asking(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.answer = lambda asked: (
+        error(500) if asked.prompt == "prompt 5" else "no" if asked.prompt == "prompt 3" else good(asked)
+    )
+
+    def strict(job: Job, completion: Completion) -> Outcome:
+        return read(job, completion) if job.source % 2 else Rejected("too_short", "a mistake in the check")
+
+    before = run(server.url, tmp_path, jobs(8), read=strict)
+    assert [entry["state"][0] for entry in before.values()] == list("rarrrfra")
+    server.answer = good
+    asked = len(server.asked)
+    after = run(server.url, tmp_path, jobs(8), reread=True)
+    assert server.prompts()[asked:] == ["prompt 5"]  # the one that had failed; the others cost nothing
+    assert [entry["state"] for entry in after.values()] == ["accepted"] * 3 + ["rejected"] + ["accepted"] * 4
+    for name in before.keys() - {"row-0005"}:
+        new = {"state": after[name]["state"], "reason": after[name]["reason"], "detail": after[name]["detail"]}
+        assert after[name] == before[name] | new
+    assert len(rows(tmp_path)) == 7
 
 
 # --- going on -------------------------------------------------------------------------------------------------------
