@@ -58,7 +58,7 @@ def read(job: Job, completion: Completion) -> Outcome:
 def run(
     url: str,
     folder: Path,
-    todo: Iterator[Job],
+    todo: Iterable[Job],
     *,
     in_flight: int = 4,
     retries: int = 2,
@@ -269,7 +269,7 @@ def test_rejected_answers_are_read_anew_without_asking(server: FakeOpenAI, tmp_p
     assert [entry["state"][0] for entry in before.values()] == list("rarrrfra")
     server.answer = good
     asked = len(server.asked)
-    after = run(server.url, tmp_path, jobs(8), reread=True)
+    after = run(server.url, tmp_path, list(jobs(8)), reread=True)
     assert server.prompts()[asked:] == ["prompt 5"]  # the one that had failed; the others cost nothing
     assert [entry["state"] for entry in after.values()] == ["accepted"] * 3 + ["rejected"] + ["accepted"] * 4
     for name in before.keys() - {"row-0005"}:
