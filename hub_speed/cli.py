@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hub_speed.errors import HubSpeedError
+from hub_speed.errors import HubSpeedError, RecipeError
 
 if TYPE_CHECKING:
     from hub_speed.pipeline import Session
@@ -76,24 +76,29 @@ def run(
     endpoint: EndpointOpt = None,
     only: Annotated[str | None, typer.Option(help="only this stage and what it needs")] = None,
     from_: Annotated[str | None, typer.Option("--from", help="run this stage and all after it again")] = None,
+    log_format: Annotated[
+        str, typer.Option(help="text, or json: one line of JSON per stage and every ten seconds")
+    ] = "text",
 ) -> None:
     """Run the stages that are not finished yet; each ends as one commit and its tag on the Hub."""
     with _session(recipe, org, hub, set_, endpoint, publish=True) as (session, loaded):
         from hub_speed import pipeline, tables
         from hub_speed.progress import Bars
 
-        with Bars(tables.console) as bars:
+        as_json = _is_json(log_format)
+        with Bars(tables.console, as_json=as_json) as bars:
             session.progress = bars.stage
 
             def on_result(result: pipeline.Result) -> None:
                 bars.finish(result.stage.name)
-                tables.print_result(result)
+                tables.print_result(result, as_json=as_json)
 
             results = pipeline.run(loaded, session, only=only, again_from=from_, on_result=on_result)
         if not all(result.cached for result in results):
             pipeline.collect(loaded, session, results)
         pipeline.write_lock(loaded, session, results, Path("recipe.lock.yaml"))
-        tables.print_run(loaded, session, results, local=hub == "local")
+        if not as_json:
+            tables.print_run(loaded, session, results, local=hub == "local")
 
 
 @app.command()
@@ -172,6 +177,12 @@ def space_push(org: OrgOpt = DEFAULT_ORG, hub: HubOpt = "local") -> None:
         from hub_speed import space
 
         typer.echo(f"published {space.push(opened, org)}")
+
+
+def _is_json(log_format: str) -> bool:
+    if log_format not in ("text", "json"):
+        raise RecipeError(f"--log-format {log_format}", expected="text or json")
+    return log_format == "json"
 
 
 def home() -> Path:

@@ -42,7 +42,8 @@ class Accepted:
 
 
 Outcome = Accepted | Rejected
-Progress = Callable[[int], None]
+OnRows = Callable[[list[LedgerRow], int], None]
+"""Told of the rows that have just ended, and of how many requests are in flight."""
 Todo = Callable[[str], bool]
 """Whether a row, by its id, is still to be asked for."""
 Jobs = Callable[[Todo], Iterable[Job]]
@@ -77,7 +78,7 @@ def generate(
     address: Address,
     journal: Journal,
     limits: Limits,
-    on_rows: Progress,
+    on_rows: OnRows,
     stop: threading.Event,
     budget: Budget | None = None,
 ) -> list[str]:
@@ -89,7 +90,7 @@ def generate(
         address: the model.
         journal: the open ledger.
         limits: how hard to work the endpoint.
-        on_rows: called with the number of rows that have just ended.
+        on_rows: called as soon as rows are in the ledger.
         stop: set from another thread (or a signal) to stop asking; what is in flight is dropped.
         budget: what may be spent, None for a model that costs nothing.
 
@@ -132,7 +133,7 @@ async def _generate(
     address: Address,
     journal: Journal,
     limits: Limits,
-    on_rows: Progress,
+    on_rows: OnRows,
     stop: threading.Event,
     budget: Budget | None,
 ) -> list[str]:
@@ -141,11 +142,11 @@ async def _generate(
     if first is None:
         return []
     todo = itertools.chain([first], unfinished)
-    writer = _Writer(journal, on_rows)
     async with Endpoint(
         address, in_flight=limits.in_flight, timeout_s=limits.timeout_s, retries=limits.retries, budget=budget
     ) as endpoint:
         await endpoint.probe()
+        writer = _Writer(journal, lambda entries: on_rows(entries, endpoint.pace.open))
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(_watch(stop))
             # Twice as many as there are places, so that a place is not left empty while a request waits to be retried.
@@ -246,8 +247,8 @@ def _verdict(outcome: Outcome) -> dict[str, str]:
 class _Writer:
     """Gathers what ends within one tick of the event loop and writes it in one transaction."""
 
-    def __init__(self, journal: Journal, on_rows: Progress) -> None:
-        self._journal, self._on_rows = journal, on_rows
+    def __init__(self, journal: Journal, on_written: Callable[[list[LedgerRow]], None]) -> None:
+        self._journal, self._on_written = journal, on_written
         self._waiting: list[tuple[LedgerRow, dict[str, Any] | None]] = []
         self._written: asyncio.Future[None]
 
@@ -268,4 +269,4 @@ class _Writer:
             self._written.set_exception(error)
         else:
             self._written.set_result(None)
-            self._on_rows(len(entries))
+            self._on_written([entry for entry, _ in entries])

@@ -147,6 +147,8 @@ class _Silent:
 
     def note(self, text: str) -> None: ...
 
+    def measure(self, numbers: dict[str, Any]) -> None: ...
+
 
 @dataclass
 class Session:

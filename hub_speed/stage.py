@@ -92,6 +92,9 @@ class Progress(Protocol):
     def note(self, text: str) -> None:
         """A short word on how it goes (a loss, a rate)."""
 
+    def measure(self, numbers: dict[str, Any]) -> None:
+        """Numbers on how the asking goes (`dataset.Meter`)."""
+
 
 @dataclass
 class RunRecord:

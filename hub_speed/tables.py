@@ -71,9 +71,16 @@ def _tokens(count: int) -> str:
     return f"{count / 1e6:,.1f} M" if count >= 1e6 else f"{count / 1e3:,.0f} k"
 
 
-def print_result(result: Result) -> None:
+def print_result(result: Result, *, as_json: bool = False) -> None:
     """One line when a stage is done."""
     record = result.record
+    if as_json:
+        names = ("accepted", "rejected", "calls", "prompt_tokens", "completion_tokens", "seconds")
+        done = {"stage": result.stage.name, "repo": result.ref.repo, "commit": result.ref.commit}
+        line = done | {"cached": result.cached} | {name: record[name] for name in names}
+        sys.stdout.write(json.dumps(line) + "\n")
+        sys.stdout.flush()
+        return
     what = "cached" if result.cached else f"{record['seconds']:.0f} s"
     rejected = sum(record["rejected"].values())
     counts = f"{record['accepted']:,} rows" + (f", {rejected:,} rejected" if rejected else "")

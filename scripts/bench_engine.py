@@ -71,7 +71,15 @@ def ask_with_engine(url: str, rows: int, in_flight: int, folder: Path) -> None:
 
     limits = Limits(in_flight, timeout_s=60, retries=8)
     with Journal(folder) as journal:
-        generate(jobs, read, Address("teacher", "fake", (url,)), journal, limits, lambda n: None, threading.Event())
+        generate(
+            jobs,
+            read,
+            Address("teacher", "fake", (url,)),
+            journal,
+            limits,
+            lambda rows, in_flight: None,
+            threading.Event(),
+        )
         write_parquet(journal.rows(), SeedRow, folder / "data")
         write_parquet(journal.entries(), LedgerRow, folder / "ledger")
 

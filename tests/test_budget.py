@@ -112,7 +112,7 @@ def run(url: str, folder: Path, budget: Budget, count: int = 100) -> list[str]:
 
     address, limits = Address("teacher", "m", (url,)), Limits(8, 10, 2)
     with Journal(folder) as journal:
-        generate(jobs, read, address, journal, limits, lambda n: None, threading.Event(), budget)
+        generate(jobs, read, address, journal, limits, lambda rows, in_flight: None, threading.Event(), budget)
     return ledger(folder)
 
 

@@ -64,7 +64,7 @@ def run(
     retries: int = 2,
     timeout_s: float = 10,
     read: Callable[[Job, Completion], Outcome] = read,
-    on_rows: Callable[[int], None] = lambda n: None,
+    on_rows: Callable[[list, int], None] = lambda rows, in_flight: None,
     stop: threading.Event | None = None,
     reask: bool = False,
     reread: bool = False,
@@ -114,7 +114,13 @@ def test_every_row_ends_in_its_state_with_the_raw_text(server: FakeOpenAI, tmp_p
     names = list(ANSWERS)
     server.answer = lambda asked: ANSWERS[names[int(asked.prompt.split()[1])]][0](asked)
     seen: list[int] = []
-    found = run(server.url, tmp_path, jobs(len(names)), in_flight=8, on_rows=seen.append)
+    found = run(
+        server.url,
+        tmp_path,
+        jobs(len(names)),
+        in_flight=8,
+        on_rows=lambda entries, in_flight: seen.append(len(entries)),
+    )
     assert sum(seen) == len(found) == len(names)
     for i, name in enumerate(names):
         _, state, reason = ANSWERS[name]
@@ -370,9 +376,9 @@ def test_a_time_out_is_asked_again_and_then_fails_the_row(server: FakeOpenAI, tm
 def test_stop_keeps_what_is_finished_and_the_next_run_goes_on(server: FakeOpenAI, tmp_path: Path) -> None:
     stop, seen = threading.Event(), 0
 
-    def on_rows(n: int) -> None:
+    def on_rows(entries: list, in_flight: int) -> None:
         nonlocal seen
-        seen += n
+        seen += len(entries)
         if seen >= 20:
             stop.set()
 
@@ -439,7 +445,9 @@ def test_a_full_disk_stops_the_run_and_finished_rows_stay(server: FakeOpenAI, tm
     with Journal(tmp_path) as journal:
         journal._db.execute("PRAGMA max_page_count = 100")
         with pytest.raises(NoSpace, match="the ledger cannot be written"):
-            generate(unfinished(jobs(1000)), read, address, journal, limits, lambda n: None, threading.Event())
+            generate(
+                unfinished(jobs(1000)), read, address, journal, limits, lambda rows, in_flight: None, threading.Event()
+            )
         finished = {entry["id"] for entry in journal.entries()}
         assert 0 < len(finished) < 20
         assert journal.count_finished() == len(finished)

@@ -49,6 +49,8 @@ class Silent:
 
     def note(self, text: str) -> None: ...
 
+    def measure(self, numbers: dict[str, Any]) -> None: ...
+
 
 class Run:
     """One stage under a recipe: give it inputs, build it, look at what it made."""
