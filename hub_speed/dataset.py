@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from hub_speed.batch import generate_in_batches
 from hub_speed.generate import Job, Jobs, Outcome, generate
 from hub_speed.journal import Journal
 from hub_speed.llm.budget import Budget
@@ -73,6 +74,10 @@ def ask(
     meter = Meter(ctx.progress, ctx.budget if model == "teacher" else None)
     budget = ctx.budget if model == "teacher" else None
     with ctx.address(model, weights) as address:
+        if model == "teacher" and ctx.recipe.runtime.mode == "batch":
+            name, rounds = f"{ctx.record.stage}-{ctx.record.fingerprint}", ctx.limits.retries
+            generate_in_batches(jobs, read, address, journal, name, rounds, meter.rows, ctx.stop, budget)
+            return
         notes = generate(jobs, read, address, journal, ctx.limits, meter.rows, ctx.stop, budget)
     if notes:
         ctx.record.measures["server"] = notes
@@ -109,7 +114,7 @@ class Meter:
         numbers = {
             "rows_per_s": round((rows_now - rows) / (now - start), 1),
             "tokens_per_s": round((tokens_now - tokens) / (now - start)),
-            "used": round(used / self._rows, 3),
+            "used": round(used / max(1, self._rows), 3),
             "rejected": dict(self._reasons.most_common(3)),
             "in_flight": in_flight,
             "retries": self._retries,

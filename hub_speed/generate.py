@@ -176,14 +176,14 @@ async def _work(
             completion = await endpoint.complete(job.request)
             outcome = read(job, completion)
         except RowFailed as error:
-            await writer.add(*_entry(job, endpoint.address, None, Rejected("endpoint_error", str(error))))
+            await writer.add(*ledger_entry(job, endpoint.address, None, Rejected("endpoint_error", str(error))))
             continue
         first = None
         if reask and isinstance(outcome, Rejected) and outcome.reason in UNREADABLE:
             second = await _ask_again(job, endpoint, completion, outcome)
             if second:
                 first, completion, outcome = outcome, second.joined(completion), read(job, second)
-        await writer.add(*_entry(job, endpoint.address, completion, outcome, first))
+        await writer.add(*ledger_entry(job, endpoint.address, completion, outcome, first))
 
 
 async def _ask_again(job: Job, endpoint: Endpoint, completion: Completion, first: Rejected) -> Completion | None:
@@ -202,7 +202,7 @@ def _first(group: BaseExceptionGroup) -> BaseException:
     raise AssertionError("an exception group is never empty")
 
 
-def _entry(
+def ledger_entry(
     job: Job, address: Address, completion: Completion | None, outcome: Outcome, first: Rejected | None = None
 ) -> tuple[LedgerRow, dict[str, Any] | None]:
     """The ledger's line for one job, with the accepted row if there is one.

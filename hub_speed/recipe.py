@@ -200,6 +200,7 @@ class Budget(Section):
 class Runtime(Section):
     """How a run is carried out. Never part of an identity."""
 
+    mode: Literal["online", "batch"] = "online"  # batch: the teacher is asked through its provider's Batch API
     in_flight: int = Field(64, ge=1)  # requests at once, per endpoint
     timeout_s: float = Field(300, gt=0)
     retries: int = Field(8, ge=0)
