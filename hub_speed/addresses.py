@@ -8,7 +8,7 @@ Keys come from the environment only. OPENAI_API_KEY is used for api.openai.com a
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast, get_args
@@ -28,12 +28,14 @@ class Addresses:
 
     Args:
         given: values of --endpoint.
+        stop: whether the user wants to stop; asked while a server starts.
 
     Raises:
         RecipeError: one of them is not NAME=URL.
     """
 
-    def __init__(self, given: list[str]) -> None:
+    def __init__(self, given: list[str], stop: Callable[[], bool] = lambda: False) -> None:
+        self._stop = stop
         self._given = {name: os.environ[f"HUB_SPEED_{name.upper()}_URL"] for name in MODELS if _in_environment(name)}
         for value in given:
             name, _, url = value.partition("=")
@@ -73,6 +75,20 @@ class Addresses:
             urls, _, model = self._given[name].partition("#")
             model = model or (known_as if teacher else "")
             yield Address(name, model, tuple(urls.split(",")), dialect, prompt_format, _key(name, urls))
+        elif weights is not None and recipe.runtime.server != "embedded":
+            runtime = recipe.runtime
+            # `transformers serve` takes the folder for the model's name.
+            model = str(weights) if runtime.server == "transformers" else known_as
+            with serve.program(
+                runtime.server,
+                weights,
+                known_as,
+                flags=runtime.server_flags,
+                start_s=runtime.server_start_s,
+                log=log,
+                stop=self._stop,
+            ) as url:
+                yield Address(name, model, (url,), dialect, prompt_format)
         elif weights is not None:
             replicas = min(recipe.runtime.replicas, threads)
             with serve.embedded(weights, known_as, replicas=replicas, threads=threads, log=log) as found:

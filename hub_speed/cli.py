@@ -221,7 +221,9 @@ def _session(
         from hub_speed import addresses, pipeline
         from hub_speed.llm.budget import Budget
 
-        session = pipeline.Session(opened, org, home(), addresses.Addresses(endpoints or []).open, stop=stop)
+        session = pipeline.Session(
+            opened, org, home(), addresses.Addresses(endpoints or [], stop.is_set).open, stop=stop
+        )
         session.budget = Budget(loaded.budget)
         if publish and loaded.offline:
             from hub_speed.quickstart import assets
