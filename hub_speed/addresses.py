@@ -2,14 +2,16 @@
 
     --endpoint teacher=https://api.openai.com      or HUB_SPEED_TEACHER_URL, with the key in HUB_SPEED_TEACHER_KEY
     --endpoint senior=http://gpu1:8000,http://gpu2:8000#my-senior      two replicas that call the model my-senior
+    --endpoint junior=tgi+http://gpu1:8080      asked in another dialect: chat, completion or tgi
 
 Keys come from the environment only. OPENAI_API_KEY is used for api.openai.com and for no other address.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast, get_args
 from urllib.parse import urlsplit
 
 from hub_speed.errors import RecipeError
@@ -26,22 +28,30 @@ class Addresses:
 
     Args:
         given: values of --endpoint.
+        stop: whether the user wants to stop; asked while a server starts.
 
     Raises:
         RecipeError: one of them is not NAME=URL.
     """
 
-    def __init__(self, given: list[str]) -> None:
+    def __init__(self, given: list[str], stop: Callable[[], bool] = lambda: False) -> None:
+        self._stop = stop
         self._given = {name: os.environ[f"HUB_SPEED_{name.upper()}_URL"] for name in MODELS if _in_environment(name)}
         for value in given:
             name, _, url = value.partition("=")
             if name not in MODELS or not url:
                 raise RecipeError(f"--endpoint {value}", expected=f"NAME=URL, NAME one of {', '.join(MODELS)}")
             self._given[name] = url
+        self._dialects: dict[str, Dialect] = {}
         for name, url in self._given.items():
-            for part in url.partition("#")[0].split(","):
+            dialect, plus, rest = url.partition("+")
+            if plus and dialect in get_args(Dialect):
+                self._dialects[name], self._given[name] = cast(Dialect, dialect), rest
+            for part in self._given[name].partition("#")[0].split(","):
                 if urlsplit(part).scheme not in ("http", "https") or not urlsplit(part).hostname:
-                    raise RecipeError(f"endpoint {name}: {part} is no address", expected="http://… or https://…")
+                    raise RecipeError(
+                        f"endpoint {name}: {part} is no address", expected="http://… or https://…, or DIALECT+http://…"
+                    )
 
     @contextmanager
     def open(self, recipe: Recipe, name: str, weights: Path | None, threads: int, log: Path) -> Iterator[Address]:
@@ -58,13 +68,27 @@ class Addresses:
             RecipeError: the teacher has no address.
         """
         teacher = name == "teacher"
-        dialect: Dialect = "chat" if teacher else "completion"
+        dialect = self._dialects.get(name, "chat" if teacher else "completion")
         prompt_format = "{prompt}" if teacher else recipe.generator.prompt_format
         known_as = recipe.teacher.model if teacher else f"speed-{name}"
         if name in self._given:
             urls, _, model = self._given[name].partition("#")
             model = model or (known_as if teacher else "")
             yield Address(name, model, tuple(urls.split(",")), dialect, prompt_format, _key(name, urls))
+        elif weights is not None and recipe.runtime.server != "embedded":
+            runtime = recipe.runtime
+            # `transformers serve` takes the folder for the model's name.
+            model = str(weights) if runtime.server == "transformers" else known_as
+            with serve.program(
+                runtime.server,
+                weights,
+                known_as,
+                flags=runtime.server_flags,
+                start_s=runtime.server_start_s,
+                log=log,
+                stop=self._stop,
+            ) as url:
+                yield Address(name, model, (url,), dialect, prompt_format)
         elif weights is not None:
             replicas = min(recipe.runtime.replicas, threads)
             with serve.embedded(weights, known_as, replicas=replicas, threads=threads, log=log) as found:

@@ -3,6 +3,7 @@
 Heavy packages are imported inside the commands, so that `hub-speed --help` answers at once.
 """
 
+import errno
 import os
 import signal
 import sys
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hub_speed.errors import HubSpeedError
+from hub_speed.errors import HubSpeedError, RecipeError
 
 if TYPE_CHECKING:
     from hub_speed.pipeline import Session
@@ -75,24 +76,29 @@ def run(
     endpoint: EndpointOpt = None,
     only: Annotated[str | None, typer.Option(help="only this stage and what it needs")] = None,
     from_: Annotated[str | None, typer.Option("--from", help="run this stage and all after it again")] = None,
+    log_format: Annotated[
+        str, typer.Option(help="text, or json: one line of JSON per stage and every ten seconds")
+    ] = "text",
 ) -> None:
     """Run the stages that are not finished yet; each ends as one commit and its tag on the Hub."""
     with _session(recipe, org, hub, set_, endpoint, publish=True) as (session, loaded):
         from hub_speed import pipeline, tables
         from hub_speed.progress import Bars
 
-        with Bars(tables.console) as bars:
+        as_json = _is_json(log_format)
+        with Bars(tables.console, as_json=as_json) as bars:
             session.progress = bars.stage
 
             def on_result(result: pipeline.Result) -> None:
                 bars.finish(result.stage.name)
-                tables.print_result(result)
+                tables.print_result(result, as_json=as_json)
 
             results = pipeline.run(loaded, session, only=only, again_from=from_, on_result=on_result)
         if not all(result.cached for result in results):
             pipeline.collect(loaded, session, results)
         pipeline.write_lock(loaded, session, results, Path("recipe.lock.yaml"))
-        tables.print_run(loaded, session, results, local=hub == "local")
+        if not as_json:
+            tables.print_run(loaded, session, results, local=hub == "local")
 
 
 @app.command()
@@ -173,6 +179,12 @@ def space_push(org: OrgOpt = DEFAULT_ORG, hub: HubOpt = "local") -> None:
         typer.echo(f"published {space.push(opened, org)}")
 
 
+def _is_json(log_format: str) -> bool:
+    if log_format not in ("text", "json"):
+        raise RecipeError(f"--log-format {log_format}", expected="text or json")
+    return log_format == "json"
+
+
 def home() -> Path:
     """The folder of everything this program keeps on this machine."""
     return Path(os.environ.get("HUB_SPEED_HOME", "~/.hub_speed")).expanduser()
@@ -207,8 +219,12 @@ def _session(
     stop = threading.Event()
     with open_hub(hub) as opened, _stopping(stop):
         from hub_speed import addresses, pipeline
+        from hub_speed.llm.budget import Budget
 
-        session = pipeline.Session(opened, org, home(), addresses.Addresses(endpoints or []).open, stop=stop)
+        session = pipeline.Session(
+            opened, org, home(), addresses.Addresses(endpoints or [], stop.is_set).open, stop=stop
+        )
+        session.budget = Budget(loaded.budget)
         if publish and loaded.offline:
             from hub_speed.quickstart import assets
 
@@ -241,9 +257,11 @@ def main() -> None:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_code)
     except OSError as error:
-        if error.errno != 28:  # ENOSPC
+        problems = {errno.ENOSPC: "the disk is full", errno.EACCES: "a folder cannot be written"}
+        problem = (problems | {errno.EROFS: problems[errno.EACCES]}).get(error.errno or 0)
+        if problem is None:
             raise
-        sys.stderr.write(f"error: the disk is full\n  got       {error}\n  do        free some space and run again\n")
+        sys.stderr.write(f"error: {problem}\n  got       {error}\n  do        free some space, or set HUB_SPEED_HOME\n")
         sys.exit(7)
 
 

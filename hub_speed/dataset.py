@@ -4,24 +4,29 @@ data/<task type>/train-00000.parquet   the accepted rows; all of them together a
 ledger/train-00000.parquet             every request with its state, reason and raw text
 """
 
+import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from hub_speed.generate import Job, Outcome, generate
+from hub_speed.batch import generate_in_batches
+from hub_speed.generate import Job, Jobs, Outcome, generate
 from hub_speed.journal import Journal
+from hub_speed.llm.budget import Budget
 from hub_speed.llm.dialects import Completion
-from hub_speed.rows import LedgerRow, write_parquet
-from hub_speed.stage import Context
+from hub_speed.rows import ACCEPTED, LedgerRow, write_parquet
+from hub_speed.stage import Context, Progress
 
+MARKS = 31  # rates are means over the last half minute
 Read = Callable[[Job, Completion], Outcome]
 
 
 def make(
     ctx: Context,
-    jobs: Iterable[Job],
+    jobs: Jobs,
     read: Read,
     *,
     total: int,
@@ -35,7 +40,7 @@ def make(
 
     Args:
         ctx: the stage at work.
-        jobs: what to ask for, lazily.
+        jobs: what to ask for, given a function that tells which rows are still to be asked for.
         read: turns an answer into an accepted row or the reason why not.
         total: how many jobs there are.
         model: the name of the model that is asked ("teacher", "junior", ...).
@@ -44,7 +49,7 @@ def make(
         sift: looks at all accepted rows together once they are there, and rejects some (duplicates).
         publish: (ledger, task type) → the rows to publish, where they are not simply the accepted ones.
     """
-    with Journal(ctx.work) as journal:
+    with Journal(ctx.work, ctx.record.identity) as journal:
         ask(ctx, journal, jobs, read, total=total, model=model, weights=weights)
         if sift:
             sift(journal)
@@ -57,7 +62,7 @@ def make(
 def ask(
     ctx: Context,
     journal: Journal,
-    jobs: Iterable[Job],
+    jobs: Jobs,
     read: Read,
     *,
     total: int,
@@ -65,9 +70,57 @@ def ask(
     weights: Path | None = None,
 ) -> None:
     """Ask for every job the ledger does not hold yet."""
-    ctx.progress.start(total, "rows", done=len(journal.finished()))
+    ctx.progress.start(total, "rows", done=journal.count_finished())
+    meter = Meter(ctx.progress, ctx.budget if model == "teacher" else None)
+    budget = ctx.budget if model == "teacher" else None
     with ctx.address(model, weights) as address:
-        generate(jobs, read, address, journal, ctx.limits, ctx.progress.advance, ctx.stop)
+        if model == "teacher" and ctx.recipe.runtime.mode == "batch":
+            name, rounds = f"{ctx.record.stage}-{ctx.record.fingerprint}", ctx.limits.retries
+            generate_in_batches(jobs, read, address, journal, name, rounds, meter.rows, ctx.stop, budget)
+            return
+        notes = generate(jobs, read, address, journal, ctx.limits, meter.rows, ctx.stop, budget)
+    if notes:
+        ctx.record.measures["server"] = notes
+
+
+class Meter:
+    """Numbers on how the asking goes, from the rows that end; tells them about once a second."""
+
+    def __init__(self, progress: Progress, budget: Budget | None) -> None:
+        self._progress, self._budget = progress, budget
+        self._states: Counter[str] = Counter()
+        self._reasons: Counter[str] = Counter()
+        self._retries = self._written = self._rows = 0
+        self._marks = deque([(time.monotonic(), 0, 0)], maxlen=MARKS)  # when; rows and tokens written until then
+
+    def rows(self, entries: list[LedgerRow], in_flight: int) -> None:
+        """These rows have ended."""
+        self._progress.advance(len(entries))
+        for entry in entries:
+            self._states[entry.state] += 1
+            if entry.reason:
+                self._reasons[entry.reason] += 1
+            self._retries += entry.attempts - entry.calls
+            self._written += entry.completion_tokens
+        self._rows += len(entries)
+        now = time.monotonic()
+        if now - self._marks[-1][0] >= 1.0:
+            self._marks.append((now, self._rows, self._written))
+            self._progress.measure(self._numbers(in_flight))
+
+    def _numbers(self, in_flight: int) -> dict[str, Any]:
+        (start, rows, tokens), (now, rows_now, tokens_now) = self._marks[0], self._marks[-1]
+        used = sum(self._states[state] for state in ACCEPTED)
+        numbers = {
+            "rows_per_s": round((rows_now - rows) / (now - start), 1),
+            "tokens_per_s": round((tokens_now - tokens) / (now - start)),
+            "used": round(used / max(1, self._rows), 3),
+            "rejected": dict(self._reasons.most_common(3)),
+            "in_flight": in_flight,
+            "retries": self._retries,
+        }
+        cost = self._budget.cost_usd() if self._budget else None
+        return numbers if cost is None else numbers | {"cost_usd": round(cost, 2)}
 
 
 def tally(ctx: Context, journal: Journal, model: str) -> None:
@@ -75,7 +128,7 @@ def tally(ctx: Context, journal: Journal, model: str) -> None:
     record, states = ctx.record, journal.counts()
     write_parquet(journal.entries(), LedgerRow, ctx.out / "ledger")
     record.rows_in = sum(states.values())
-    record.accepted = states["accepted"] + states["repaired"]
+    record.accepted = sum(states[state] for state in ACCEPTED)
     record.rejected = dict(journal.reasons().most_common())
-    record.measures["repaired"] = states["repaired"]
+    record.measures["repaired"], record.measures["reasked"] = states["repaired"], states["reasked"]
     record.calls[model], record.prompt_tokens[model], record.completion_tokens[model] = journal.usage()

@@ -10,7 +10,8 @@ HubSpeedError            1
 │   └── StaleParent          somebody else committed in between
 ├── StageError           5   a stage's result is not fit to publish
 ├── Busy                 6   another process works on the same stage
-├── NoSpace              7   the disk is full
+├── NoSpace              7   the disk is full, or a folder cannot be written
+├── BudgetSpent          8   the run's budget does not allow another call
 └── Stopped            130   Ctrl-C or SIGTERM: what was finished is safe
 """
 
@@ -56,7 +57,13 @@ class EndpointError(HubSpeedError):
 
 
 class EndpointRefused(EndpointError):
-    """The endpoint answered that it will not serve this request; asking again would not help."""
+    """The endpoint answered that it will not serve this request; asking again would not help.
+
+    Attributes:
+        status: its HTTP status.
+    """
+
+    status = 0
 
 
 class EndpointDown(EndpointError):
@@ -90,9 +97,15 @@ class Busy(HubSpeedError):
 
 
 class NoSpace(HubSpeedError):
-    """The disk is full."""
+    """The disk is full, or a folder cannot be written."""
 
     exit_code = 7
+
+
+class BudgetSpent(HubSpeedError):
+    """The run's budget does not allow another call; what was finished is safe."""
+
+    exit_code = 8
 
 
 class Stopped(HubSpeedError):

@@ -1,7 +1,8 @@
-"""What a stage will take, before it runs: model calls and tokens, estimated from prompts rendered for the recipe."""
+"""What a stage will take, before it runs: calls, tokens, cost, time; estimated from prompts rendered for the recipe."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from statistics import mean
 
 from hub_speed import prompts
@@ -13,23 +14,40 @@ from hub_speed.task_types import TASK_TYPES
 TOKENS_PER_WORD = 4 / 3  # Assumption: the usual rule of thumb for English
 SAMPLE = 230  # rows that are rendered: ten rounds of the paper's mixture
 A_TASK = "Given a question about the topic at hand, find passages that answer it."  # a task of usual length
+TOKENS_PER_S = 50  # that a server writes for one request. Assumption: a model of some ten billion weights on one GPU
 REASON_WORDS = 40  # Assumption: an explanation in a sentence or three
 TASK_WORDS = 15  # Assumption: a task is one sentence
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a stage will take; `model` is None where none is asked, `tokens` reads and writes together."""
+    """What a stage will take.
+
+    Attributes:
+        model: the model that is asked, None where none is.
+        read, written: tokens.
+        cost_usd: what the teacher's provider will charge; None where the recipe has no prices, or nobody charges.
+        seconds: until all is answered, if the server keeps up with `runtime.in_flight` requests at once.
+    """
 
     model: str | None
     rows: int
     calls: int
-    tokens: int
+    read: int
+    written: int
+    cost_usd: float | None = None
+    seconds: float = 0.0
+
+    @property
+    def tokens(self) -> int:
+        """Read and written together."""
+        return self.read + self.written
 
 
 def stage(s: Stage, recipe: Recipe, topics: int) -> Estimate:
     """An estimate for one stage; `topics` is the number of topics to brainstorm for."""
-    sample = _sample(recipe)
+    sample, asks = _sample(recipe), partial(_asks, recipe)
+    candidates, tasks = recipe.root.candidates * sample.answer, TASK_WORDS * recipe.brainstorm.tasks_per_prompt
     drafts = recipe.synthesize.rows
     preferences = min(recipe.preference.rows or recipe.root.rows, recipe.root.rows)
     revisions = min(recipe.revision.rows or recipe.root.rows, recipe.root.rows)
@@ -37,27 +55,28 @@ def stage(s: Stage, recipe: Recipe, topics: int) -> Estimate:
     audits = sets * recipe.evaluate.audit_rows
     kinds = sum(TASK_TYPES[name].brainstorm is not None for name in recipe.mixture)
     estimates: dict[str, Callable[[], Estimate]] = {
-        "brainstorm": lambda: _asks("teacher", topics * kinds, _brainstorm_words(recipe)),
-        "seed": lambda: _asks("teacher", recipe.seed.rows, sample.prompt + sample.answer),
-        "root": lambda: _asks("junior", recipe.root.rows, sample.prompt + recipe.root.candidates * sample.answer),
-        "preference": lambda: _asks(
-            "teacher", preferences, sample.prompt + sample.judge + recipe.root.candidates * sample.answer + REASON_WORDS
-        ),
-        "revision": lambda: _asks("teacher", revisions, sample.revise + REASON_WORDS),
-        "synthesize": lambda: _asks(recipe.synthesize.generator, drafts, sample.prompt + sample.answer),
-        "revise": lambda: _asks("revisor", drafts, sample.revise + REASON_WORDS),
-        "evaluate": lambda: _asks("teacher", audits, sample.revise + REASON_WORDS),
+        "brainstorm": lambda: asks("teacher", topics * kinds, _brainstorm_words(recipe), tasks),
+        "seed": lambda: asks("teacher", recipe.seed.rows, sample.prompt, sample.answer),
+        "root": lambda: asks("junior", recipe.root.rows, sample.prompt, candidates),
+        "preference": lambda: asks("teacher", preferences, sample.prompt + sample.judge + candidates, REASON_WORDS),
+        "revision": lambda: asks("teacher", revisions, sample.revise, sample.answer + REASON_WORDS),
+        "synthesize": lambda: asks(recipe.synthesize.generator, drafts, sample.prompt, sample.answer),
+        "revise": lambda: asks("revisor", drafts, sample.revise, sample.answer + REASON_WORDS),
+        "evaluate": lambda: asks("teacher", audits, sample.revise, sample.answer + REASON_WORDS),
     }
-    return estimates[s.name]() if s.name in estimates else Estimate(None, 0, 0, 0)
+    return estimates[s.name]() if s.name in estimates else Estimate(None, 0, 0, 0, 0)
 
 
-def _asks(model: str, calls: int, words: float) -> Estimate:
-    return Estimate(model, calls, calls, round(calls * words * TOKENS_PER_WORD))
+def _asks(recipe: Recipe, model: str, calls: int, words_read: float, words_written: float) -> Estimate:
+    """`calls` requests of so many words each."""
+    read, written = (round(calls * words * TOKENS_PER_WORD) for words in (words_read, words_written))
+    cost = recipe.budget.cost_usd(read, written) if model == "teacher" else None
+    return Estimate(model, calls, calls, read, written, cost, written / TOKENS_PER_S / recipe.runtime.in_flight)
 
 
 @dataclass(frozen=True)
 class _Sample:
-    """Mean words of a synthesis prompt, of an answer, of the judge's own words, and of a whole revision."""
+    """Mean words of a synthesis prompt, of an answer, of the judge's own words, and of a whole revision prompt."""
 
     prompt: float
     answer: float
@@ -71,10 +90,9 @@ def _sample(recipe: Recipe) -> _Sample:
     prompt = mean(len(row.prompt.split()) for row in rows)
     answer = mean(TASK_TYPES[row.task_type].words_expected(row.knobs) for row in rows)
     judge, revision = len(prompts.JUDGE.split()), len(prompts.REVISION.split())
-    return _Sample(prompt, answer, judge, revision + prompt + 2 * answer)
+    return _Sample(prompt, answer, judge, revision + prompt + answer)
 
 
 def _brainstorm_words(recipe: Recipe) -> float:
     kinds = [TASK_TYPES[name] for name in recipe.mixture if TASK_TYPES[name].brainstorm]
-    asked = mean(len(f"{kind.brainstorm} {' '.join(kind.task_examples)}".split()) for kind in kinds)
-    return asked + TASK_WORDS * recipe.brainstorm.tasks_per_prompt
+    return mean(len(f"{kind.brainstorm} {' '.join(kind.task_examples)}".split()) for kind in kinds)

@@ -3,6 +3,7 @@
 import json
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,12 @@ def task_pool(folder: Path) -> Pool:
 
 def request(row: PlannedRow, sampling: Sampling) -> Request:
     """The request that asks for one example."""
-    return Request(row.prompt, sampling, TASK_TYPES[row.task_type].answer.model_json_schema(), row.task_type)
+    return Request(row.prompt, sampling, _schema(row.task_type), row.task_type)
+
+
+@cache  # pydantic makes it anew each time, which takes longer than sending the request
+def _schema(task_type: str) -> dict[str, Any]:
+    return TASK_TYPES[task_type].answer.model_json_schema()
 
 
 def root_rows(folder: Path, limit: int | None) -> list[dict[str, Any]]:

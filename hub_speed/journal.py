@@ -2,43 +2,53 @@
 
 One SQLite file in WAL mode, one writer process (held by a lock file). A row is written once, in the same tick of the
 event loop in which its answer was read; it survives the process, and after a power cut at most the last moments are
-asked again. `failed` rows are asked again by the next run; the other states are final.
+asked again. `failed` rows are asked again by the next run; the other states are final. Nothing here grows with the
+number of rows: questions about many of them are answered by two narrow indexes, a part at a time.
 """
 
 import fcntl
-import json
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from hub_speed.errors import Busy, NoSpace
+import orjson
+
+from hub_speed.errors import Busy, NoSpace, StageError
 from hub_speed.rows import LedgerRow
 
-STATES = ("accepted", "repaired", "rejected", "failed")
-
 _COLUMNS = tuple(LedgerRow.model_fields)
-_LISTS = ("completions", "finish_reasons")
+_LISTS = ("completions", "thoughts", "finish_reasons")
+_UNWRITABLE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+_WINDOW = 1000  # names of finished rows that are read ahead
 
 
 class Journal:
     """The ledger in `folder`; use as a context manager, which holds the lock.
 
+    Args:
+        folder: made when it is not there.
+        identity: what decides the rows (`stage.identity`), where only a ledger of the same will do.
+
     Raises:
         Busy: another process has it open.
-        NoSpace: the disk is full.
+        NoSpace: the disk is full, or the folder cannot be written.
+        StageError: it belongs to another identity, or another version of this program wrote it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, identity: dict[str, Any] | None = None) -> None:
+        self._folder, self._identity = folder, identity
 
     def __enter__(self) -> Self:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._lock = open(self._folder / "lock", "a+", encoding="utf-8")  # held until __exit__
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._lock = open(self._folder / "lock", "a+", encoding="utf-8")  # held until __exit__
+        except OSError as error:
+            raise self._no_space(error) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -53,23 +63,64 @@ class Journal:
         self._lock.truncate(0)
         self._lock.write(str(os.getpid()))
         self._lock.flush()
-        self._db = sqlite3.connect(self._folder / "ledger.sqlite", isolation_level=None, check_same_thread=False)
+        try:
+            self._open()
+        except BaseException:
+            self._lock.close()
+            raise
+        return self
+
+    def _open(self) -> None:
+        with self._full_disk():
+            self._db = sqlite3.connect(self._folder / "ledger.sqlite", isolation_level=None, check_same_thread=False)
         try:
             with self._full_disk():
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute("PRAGMA synchronous=NORMAL")
                 columns = ", ".join(f"{name} TEXT PRIMARY KEY" if name == "id" else name for name in _COLUMNS)
-                self._db.execute(f"CREATE TABLE IF NOT EXISTS ledger ({columns}, row) WITHOUT ROWID")
+                self._db.execute(f"CREATE TABLE IF NOT EXISTS ledger ({columns}, row)")
+                self._db.execute("CREATE INDEX IF NOT EXISTS failed ON ledger (id) WHERE state = 'failed'")
+                self._db.execute("CREATE TABLE IF NOT EXISTS identity (name TEXT PRIMARY KEY, value)")
+                self._check_version()
+                self._check_identity()
         except BaseException:
-            self.__exit__(None, None, None)
+            self._db.close()
             raise
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._db.close()
         self._lock.close()
+
+    def _check_version(self) -> None:
+        """Whether the ledger has the columns that are written here."""
+        found = tuple(row[1] for row in self._db.execute("PRAGMA table_info(ledger)"))
+        if found != (*_COLUMNS, "row"):
+            differ = sorted({*found} ^ {*_COLUMNS, "row"})
+            raise StageError(
+                f"{self._folder}: another version of hub_speed wrote this ledger",
+                expected=f"the columns {', '.join(_COLUMNS)}",
+                got=f"other columns: {', '.join(differ)}",
+                fix="go on with that version, or move the folder away to ask for every row anew",
+            )
+
+    def _check_identity(self) -> None:
+        """Whether the ledger's rows were asked for as they would be now; a new ledger takes the identity on."""
+        if self._identity is None:
+            return
+        now = {name: _json(value) for name, value in _flat(self._identity)}
+        before = dict(self._db.execute("SELECT name, value FROM identity").fetchall())
+        if not before and not self.count_finished():
+            self._write("INSERT INTO identity VALUES (?, ?)", list(now.items()))
+        elif before != now:
+            differ = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+            raise StageError(
+                f"{self._folder}: the ledger belongs to another recipe",
+                expected=", ".join(f"{name}={now.get(name, 'nothing')}" for name in differ)[:400],
+                got=", ".join(f"{name}={before.get(name, 'nothing')}" for name in differ)[:400],
+                fix="run the recipe that began it, or move the folder away to ask for every row anew",
+            )
 
     def add(self, entries: Iterable[tuple[LedgerRow, dict[str, Any] | None]]) -> None:
         """Write ledger entries, each with its accepted row (or None), in one transaction.
@@ -79,10 +130,10 @@ class Journal:
         """
         values = []
         for entry, row in entries:
-            fields = entry.model_dump()
+            fields = entry.__dict__.copy()
             for name in _LISTS:
-                fields[name] = json.dumps(fields[name], ensure_ascii=False)
-            values.append((*fields.values(), None if row is None else json.dumps(row, ensure_ascii=False)))
+                fields[name] = _json(fields[name])
+            values.append((*(fields[name] for name in _COLUMNS), None if row is None else _json(row)))
         marks = ", ".join("?" * (len(_COLUMNS) + 1))
         self._write(f"INSERT OR REPLACE INTO ledger VALUES ({marks})", values)
 
@@ -104,17 +155,47 @@ class Journal:
         try:
             yield
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+            if error.sqlite_errorcode & 0xFF not in _UNWRITABLE:
                 raise
-            raise NoSpace(
-                f"{self._folder}: the ledger cannot be written",
-                got=str(error),
-                fix="free some space and run the same command again; finished rows are kept",
-            ) from error
+            raise self._no_space(error) from error
 
-    def finished(self) -> set[str]:
-        """Ids of the rows that need no more asking."""
-        return {id_ for (id_,) in self._db.execute("SELECT id FROM ledger WHERE state != 'failed'")}
+    def _no_space(self, error: Exception) -> NoSpace:
+        return NoSpace(
+            f"{self._folder}: the ledger cannot be written",
+            got=str(error),
+            fix="make the folder writable, or free some space, and run the same command again; finished rows are kept",
+        )
+
+    def todo(self) -> Callable[[str], bool]:
+        """A function that says whether a row is still to be asked for; made for names that mostly come in order.
+
+        It knows the ledger as it is now, and reads the names in it a window at a time, as they are come to.
+        """
+        failed = {id_ for (id_,) in self._db.execute("SELECT id FROM ledger WHERE state = 'failed'")}
+        first, last, window = self._names_from("")
+
+        def is_todo(row_id: str) -> bool:
+            nonlocal first, last, window
+            if row_id in failed:
+                return True
+            if row_id < first:
+                return self._db.execute("SELECT 1 FROM ledger WHERE id = ?", (row_id,)).fetchone() is None
+            if last is not None and row_id > last:
+                first, last, window = self._names_from(row_id)
+            return row_id not in window
+
+        return is_todo
+
+    def _names_from(self, first: str) -> tuple[str, str | None, set[str]]:
+        """`first`, a later name (None: none is later), and all names of the ledger between the two."""
+        query = f"SELECT id FROM ledger WHERE id >= ? ORDER BY id LIMIT {_WINDOW}"
+        names = [name for (name,) in self._db.execute(query, (first,))]
+        return first, names[-1] if len(names) == _WINDOW else None, set(names)
+
+    def count_finished(self) -> int:
+        """How many rows need no more asking."""
+        count = "SELECT (SELECT count(*) FROM ledger) - (SELECT count(*) FROM ledger WHERE state = 'failed')"
+        return self._db.execute(count).fetchone()[0]
 
     def counts(self) -> Counter[str]:
         """Rows per state."""
@@ -126,10 +207,10 @@ class Journal:
         return Counter(dict(self._db.execute(query).fetchall()))
 
     def usage(self) -> tuple[int, int, int]:
-        """Calls (rows that were answered), tokens read and tokens written."""
-        query = "SELECT count(*), sum(prompt_tokens), sum(completion_tokens) FROM ledger WHERE state != 'failed'"
+        """Calls that were answered, tokens read and tokens written."""
+        query = "SELECT sum(calls), sum(prompt_tokens), sum(completion_tokens) FROM ledger"
         calls, read, written = self._db.execute(query).fetchone()
-        return calls, read or 0, written or 0
+        return calls or 0, read or 0, written or 0
 
     def task_types(self) -> list[str]:
         """The task types that have an accepted row."""
@@ -141,12 +222,12 @@ class Journal:
         """The accepted rows, by id; of one task type, or all."""
         query = "SELECT row FROM ledger WHERE row IS NOT NULL AND (?1 IS NULL OR task_type = ?1) ORDER BY id"
         for (row,) in self._db.execute(query, (task_type,)):
-            yield json.loads(row)
+            yield orjson.loads(row)
 
     def accepted(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """(id, row) of every accepted row, by id."""
         for row_id, row in self._db.execute("SELECT id, row FROM ledger WHERE row IS NOT NULL ORDER BY id"):
-            yield row_id, json.loads(row)
+            yield row_id, orjson.loads(row)
 
     def reject(self, ids: Iterable[tuple[str, str]], reason: str) -> None:
         """Turn accepted rows into rejected ones; `ids` are (row id, detail).
@@ -159,10 +240,34 @@ class Journal:
             [(reason, detail, id_) for id_, detail in ids],
         )
 
+    def rejected(self) -> set[str]:
+        """The names of the rejected rows."""
+        return {name for (name,) in self._db.execute("SELECT id FROM ledger WHERE state = 'rejected'")}
+
+    def entry(self, row_id: str) -> dict[str, Any]:
+        """One line of the ledger, as `rows.LedgerRow` columns."""
+        query = f"SELECT {', '.join(_COLUMNS)} FROM ledger WHERE id = ?"
+        return _entry(self._db.execute(query, (row_id,)).fetchone())
+
     def entries(self) -> Iterator[dict[str, Any]]:
         """The whole ledger, by id, as `rows.LedgerRow` columns."""
         for values in self._db.execute(f"SELECT {', '.join(_COLUMNS)} FROM ledger ORDER BY id"):
-            entry = dict(zip(_COLUMNS, values, strict=True))
-            for name in _LISTS:
-                entry[name] = json.loads(entry[name])
-            yield entry
+            yield _entry(values)
+
+
+def _entry(values: tuple[Any, ...]) -> dict[str, Any]:
+    entry = dict(zip(_COLUMNS, values, strict=True))
+    return entry | {name: orjson.loads(entry[name]) for name in _LISTS}
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Every leaf of a tree of mappings, named by the way to it."""
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _flat(inner, f"{name}.{key}" if name else key)
+    else:
+        yield name, value
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()

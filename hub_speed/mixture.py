@@ -7,7 +7,7 @@ the rows holds the mix: nested subsets (the scaling study) are simply prefixes.
 
 import json
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,9 +51,20 @@ class PlannedRow:
 
 
 def plan_rows(
-    recipe: Recipe, stage: str, count: int, pool: Mapping[str, Sequence[tuple[str, str]]]
+    recipe: Recipe,
+    stage: str,
+    count: int,
+    pool: Mapping[str, Sequence[tuple[str, str]]],
+    todo: Callable[[str], bool] = lambda row_id: True,
 ) -> Iterator[PlannedRow]:
-    """The prompts of `count` rows of a stage; `pool` maps a task type to its (task, topic) pairs.
+    """The prompts of `count` rows of a stage.
+
+    Args:
+        recipe: what decides them.
+        stage: its name.
+        count: how many rows the stage has.
+        pool: task type → its (task, topic) pairs.
+        todo: which of the rows are wanted, by id.
 
     Raises:
         StageError: the recipe asks for a task type for which there is no task.
@@ -63,6 +74,8 @@ def plan_rows(
         raise StageError(f"{stage}: no task of type {missing[0]} in the pool", fix="check the brainstorm stage's rows")
     for i, name in enumerate(deal(recipe.mixture, count)):
         row_id = f"{stage}-{i:07d}"
+        if not todo(row_id):
+            continue
         rng = row_rng(recipe.rng_seed, stage, row_id)
         task_type = TASK_TYPES[name]
         task, topic = rng.choice(pool[name])

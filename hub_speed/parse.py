@@ -1,13 +1,17 @@
 """From the text a model wrote to a validated answer, or to the reason why there is none.
 
 Strict JSON first; then the first object inside the text; then json-repair, which is noted. A truncated answer is never
-repaired: its end is missing, and a closing brace would hide that. Nothing is ever evaluated.
+repaired: its end is missing, and a closing brace would hide that. A repair may mend what stands around the texts, not
+the texts: each must be in the answer as it is, between quotes. Nothing is ever evaluated.
 """
 
 import json
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+import orjson
 from json_repair import repair_json
 from pydantic import ValidationError
 
@@ -47,6 +51,10 @@ def parse(text: str, model: type[A], finish_reason: str = "stop") -> "Parsed[A] 
     if value is None:
         return Rejected("bad_json", text[:80])
     try:
+        orjson.dumps(value)
+    except TypeError as error:  # half a character, say: JSON can name it with an escape, but no file can hold it
+        return Rejected("wrong_type", str(error))
+    try:
         return Parsed(model.model_validate(value), repaired)
     except ValidationError as error:
         return _reason(error)
@@ -69,9 +77,28 @@ def load_object(text: str) -> tuple[dict[str, Any] | None, bool]:
         return None, False  # a number of thousands of digits, or braces in braces in braces
     try:
         value = repair_json(text[start:], return_objects=True)
-    except (ValueError, RecursionError):
+    except Exception:  # it trips over some texts in ways of its own (assertions, indexes): those cannot be repaired
         return None, False
-    return (value, True) if isinstance(value, dict) and value else (None, False)
+    if not isinstance(value, dict) or not value or not all(_stands_in(text, leaf) for leaf in _texts(value)):
+        return None, False
+    return value, True
+
+
+_QUOTE = "[\"'`“”„‘’«»]"
+
+
+def _stands_in(text: str, leaf: str) -> bool:
+    """Whether `leaf` is one of the quoted pieces of `text`, with or without its escapes."""
+    forms = (leaf, json.dumps(leaf)[1:-1], json.dumps(leaf, ensure_ascii=False)[1:-1])
+    return any(re.search(rf"{_QUOTE}\s*{re.escape(form)}\s*{_QUOTE}", text) for form in forms)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text among the values of an object."""
+    if isinstance(value, str):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _texts(inner)
 
 
 def _reason(error: ValidationError) -> Rejected:

@@ -20,6 +20,7 @@ from hub_speed import prompts, stage, topics
 from hub_speed.cards import render, topics_card
 from hub_speed.errors import HubError, NotFound, RecipeError, Stopped, did_you_mean
 from hub_speed.hub import RECORD, Hub, Ref
+from hub_speed.llm.budget import Budget
 from hub_speed.llm.endpoint import Address
 from hub_speed.recipe import Recipe
 from hub_speed.rows import TopicRow, count_parquet, write_parquet
@@ -146,6 +147,8 @@ class _Silent:
 
     def note(self, text: str) -> None: ...
 
+    def measure(self, numbers: dict[str, Any]) -> None: ...
+
 
 @dataclass
 class Session:
@@ -157,6 +160,7 @@ class Session:
         home: folder of the work in progress.
         address: opens the way to a model: (context-free) recipe, name, weights, threads, log → a context manager.
         progress: stage name → where it says how far it is.
+        budget: what the run may spend on the teacher, over all its stages.
         branch: the branch results are published on; studies use one of their own.
     """
 
@@ -167,6 +171,7 @@ class Session:
     progress: Callable[[str], Progress] = lambda name: _Silent()
     stop: threading.Event = field(default_factory=threading.Event)
     branch: str = "main"
+    budget: Budget = field(default_factory=Budget)
 
     def full_name(self, name: str) -> str:
         """A repository's name with its organisation: a name without one is the run's own."""
@@ -473,6 +478,7 @@ class _Worker:
             progress=session.progress(s.name),
             stop=session.stop,
             threads=threads,
+            budget=session.budget,
             address=lambda name, weights: session.address(recipe, name, weights, threads, log),
         )
 

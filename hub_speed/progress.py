@@ -1,9 +1,11 @@
-"""How a run says how far it is: live bars in a terminal, plain lines every ten seconds elsewhere."""
+"""How a run says how far it is: live bars in a terminal, lines every ten seconds elsewhere, as words or as JSON."""
 
+import json
+import sys
 import threading
 import time
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -22,8 +24,9 @@ SECONDS_BETWEEN_LINES = 10.0
 class Bars:
     """Bars for stages that may run side by side; use as a context manager."""
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    def __init__(self, console: Console, *, as_json: bool = False) -> None:
+        self.console, self._as_json = console, as_json
+        self._live = console.is_terminal and not as_json
         self._rich = Progress(
             TextColumn("{task.description:<11}"),
             BarColumn(24),
@@ -36,19 +39,19 @@ class Bars:
         )
 
     def __enter__(self) -> Self:
-        if self.console.is_terminal:
+        if self._live:
             self._rich.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.console.is_terminal:
+        if self._live:
             self._rich.stop()
 
     def stage(self, name: str) -> "Bar":
         """The bar of one stage."""
-        return Bar(name, self._rich, self.console)
+        return Bar(name, self._rich, self.console, live=self._live, as_json=self._as_json)
 
     def finish(self, name: str) -> None:
         """Take a stage's bar away."""
@@ -60,8 +63,10 @@ class Bars:
 class Bar:
     """How far one stage is."""
 
-    def __init__(self, name: str, rich: Progress, console: Console) -> None:
+    def __init__(self, name: str, rich: Progress, console: Console, *, live: bool, as_json: bool) -> None:
         self._name, self._rich, self._console = name, rich, console
+        self._live, self._as_json = live, as_json
+        self._numbers: dict[str, Any] = {}
         self._task: TaskID | None = None
         self._total = self._done = 0
         self._unit = self._note = ""
@@ -89,9 +94,40 @@ class Bar:
         if self._task is not None:
             self._rich.update(self._task, note=text)
 
+    def measure(self, numbers: dict[str, Any]) -> None:
+        """Numbers on how the asking goes: rates, the share that is used, what is in flight, the cost."""
+        self._numbers = numbers
+        if numbers["rows_per_s"]:
+            numbers["seconds_left"] = round((self._total - self._done) / numbers["rows_per_s"])
+        self.note(in_words(numbers))
+
     def _speak(self) -> None:
         now = time.monotonic()
-        if self._console.is_terminal or now - self._spoke < SECONDS_BETWEEN_LINES:
+        if self._live or now - self._spoke < SECONDS_BETWEEN_LINES:
             return
         self._spoke = now
+        if self._as_json:
+            line = {"time": round(time.time(), 1), "stage": self._name, "done": self._done, "total": self._total}
+            words = {} if self._numbers or not self._note else {"note": self._note}
+            sys.stdout.write(json.dumps(line | {"unit": self._unit} | self._numbers | words) + "\n")
+            sys.stdout.flush()
+            return
         self._console.print(f"  {self._name}: {self._done:,}/{self._total:,} {self._unit} {self._note}".rstrip())
+
+
+def in_words(numbers: dict[str, Any]) -> str:
+    """The numbers of `measure` as one short line."""
+    worst = ", ".join(f"{reason} {count}" for reason, count in numbers["rejected"].items())
+    parts = [
+        f"{numbers['rows_per_s']:,.0f} rows/s",
+        f"{numbers['tokens_per_s']:,} tokens/s",
+        f"{numbers['used']:.0%} used" + (f" ({worst})" if worst else ""),
+        f"{numbers['in_flight']} in flight",
+    ]
+    if numbers["retries"]:
+        parts.append(f"{numbers['retries']:,} retries")
+    if "cost_usd" in numbers:
+        parts.append(f"${numbers['cost_usd']:,.2f}")
+    if "seconds_left" in numbers:
+        parts.append(f"{numbers['seconds_left']:,} s left")
+    return " · ".join(parts)

@@ -1,7 +1,8 @@
 """Recipes: YAML that lists where a run differs from the defaults below. Strict, frozen, two levels.
 
 Every default says where it comes from, or *Assumption* where the papers are silent. Values here are identity: they are
-part of a stage's fingerprint. Only `runtime` is not: it says how fast, never what.
+part of a stage's fingerprint. Only `runtime` and `budget` are not: they say
+how fast and at what cost, never what.
 """
 
 import math
@@ -173,15 +174,46 @@ class Scaling(Section):
     rng_seeds: tuple[int, ...] = (0, 1)  # Assumption: neither paper repeats a run
 
 
+class Budget(Section):
+    """What the teacher costs, and the most that one `hub-speed run` may spend on it. Never part of an identity."""
+
+    usd_per_million_read: float | None = Field(None, ge=0)  # the provider's price list; None: costs are not shown
+    usd_per_million_written: float | None = Field(None, ge=0)  # as above
+    max_calls: int | None = Field(None, ge=1)  # None: no cap
+    max_tokens: int | None = Field(None, ge=1)  # read and written together
+    max_usd: float | None = Field(None, gt=0)  # None: no cap
+
+    @model_validator(mode="after")
+    def _has_prices(self) -> "Budget":
+        prices = (self.usd_per_million_read, self.usd_per_million_written)
+        if prices.count(None) == 1 or (self.max_usd is not None and None in prices):
+            raise ValueError("give both usd_per_million_read and usd_per_million_written")
+        return self
+
+    def cost_usd(self, read: int, written: int) -> float | None:
+        """Dollars for so many tokens; None where no prices are given."""
+        if self.usd_per_million_read is None or self.usd_per_million_written is None:
+            return None
+        return (read * self.usd_per_million_read + written * self.usd_per_million_written) / 1e6
+
+
 class Runtime(Section):
     """How a run is carried out. Never part of an identity."""
 
+    mode: Literal["online", "batch"] = "online"  # batch: the teacher is asked through its provider's Batch API
     in_flight: int = Field(64, ge=1)  # requests at once, per endpoint
     timeout_s: float = Field(300, gt=0)
     retries: int = Field(8, ge=0)
+    reask: bool = True  # tell a chat model once that its answer cannot be read: a retry, which the ledger shows
+    reread: bool = (
+        False  # read the rejected answers of a ledger anew before anything is asked, after a parser was mended
+    )
     max_reject_rate: float = Field(0.5, gt=0, le=1)  # above it, a stage fails instead of publishing
     jobs: int = Field(1, ge=1)  # stages that do not need each other, side by side
     replicas: int = Field(1, ge=1)  # copies of an embedded model server
+    server: Literal["embedded", "vllm", "transformers"] = "embedded"  # what is started for a model without an address
+    server_flags: tuple[str, ...] = ()  # for `vllm serve` or `transformers serve`: ["--tensor-parallel-size", "2"]
+    server_start_s: float = Field(1800, gt=0)  # until it must be ready. Assumption: half an hour to load 8B weights
 
 
 Knobs = dict[str, dict[str, float]]
@@ -224,6 +256,7 @@ class Recipe(Section):
     long_matching: Knobs = {}
     bitext: Knobs = {}
     runtime: Runtime = Runtime()
+    budget: Budget = Budget()
 
     def knobs(self, task_type: str) -> Knobs:
         """The knob values this recipe sets for a task type."""

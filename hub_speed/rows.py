@@ -4,8 +4,8 @@
 given to sentence-transformers as they are.
 """
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import compress, islice
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin
@@ -35,6 +35,17 @@ REASONS = {
     "endpoint_error": "the endpoint kept failing on this request",
 }
 """Why a row was not accepted."""
+
+STATES = {
+    "accepted": "the answer is used as it came",
+    "repaired": "used after json-repair",
+    "reasked": "used after the model was told once what was wrong with its first answer",
+    "rejected": "not used, for a reason",
+    "failed": "the endpoint kept failing on it; the next run asks again",
+}
+"""What becomes of a row: every row of a ledger is in exactly one of these states."""
+ACCEPTED = ("accepted", "repaired", "reasked")
+"""The states of the rows that are used."""
 
 
 class Row(BaseModel):
@@ -125,17 +136,19 @@ class LedgerRow(BaseModel):
 
     id: str = Field(description="the row's name")
     task_type: str = Field(description="the row's task type")
-    state: str = Field(description="accepted, repaired (accepted after json-repair), rejected or failed")
+    state: str = Field(description="; ".join(f"{name}: {text}" for name, text in STATES.items()))
     reason: str = Field(description="why it was not accepted, else empty")
     detail: str = Field(description="what exactly was seen")
     request: str = Field(description="sha256 of the request that was sent")
-    completions: list[str] = Field(description="the raw texts that came back")
+    completions: list[str] = Field(description="the raw texts that came back; after asking again, the later ones first")
+    thoughts: list[str] = Field(description="what a reasoning model thought before each text")
     finish_reasons: list[str] = Field(description="why the server stopped, per text")
     model: str = Field(description="the model, as the server named it")
     prompt_tokens: int = Field(description="tokens read, as the server counted")
     completion_tokens: int = Field(description="tokens written, as the server counted")
-    attempts: int = Field(description="how often it was asked until it answered")
-    latency_s: float = Field(description="seconds of the last attempt")
+    calls: int = Field(description="how many requests were answered")
+    attempts: int = Field(description="how many requests were sent, with those that were not answered")
+    latency_s: float = Field(description="seconds the answers took, without the waits before retries")
 
 
 class ScoreRow(BaseModel):
@@ -189,6 +202,8 @@ def _field(name: str, annotation: Any) -> pa.Field:
 
 ROWS_PER_FILE = 200_000
 """About 300 MB of retrieval rows a file. Assumption: the Hub's viewer likes files under 500 MB."""
+ROWS_AT_ONCE = 2_000
+"""Rows in memory while a file is written or read: some 20 MB of retrieval rows with their prompts and raw answers."""
 
 
 def write_parquet(rows: Iterable[dict[str, Any]], model: type[BaseModel], folder: Path) -> int:
@@ -199,7 +214,7 @@ def write_parquet(rows: Iterable[dict[str, Any]], model: type[BaseModel], folder
         path = folder / f"train-{total // ROWS_PER_FILE:05d}.parquet"
         written = 0
         with pq.ParquetWriter(path, file_schema, compression="zstd") as writer:
-            while written < ROWS_PER_FILE and (batch := list(islice(iterator, 10_000))):
+            while written < ROWS_PER_FILE and (batch := list(islice(iterator, ROWS_AT_ONCE))):
                 writer.write_table(pa.Table.from_pylist(batch, schema=file_schema))
                 written += len(batch)
         total += written
@@ -209,11 +224,25 @@ def write_parquet(rows: Iterable[dict[str, Any]], model: type[BaseModel], folder
             return total
 
 
-def read_parquet(folder: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
-    """All rows below `folder`, file by file in name order, a batch in memory at a time."""
+def read_parquet(
+    folder: Path, columns: list[str] | None = None, wanted: Callable[[str], bool] | None = None
+) -> Iterator[dict[str, Any]]:
+    """All rows below `folder`, or those whose id is wanted: file by file in name order, a batch in memory at a time."""
     for path in sorted(folder.rglob("*.parquet")):
-        for batch in pq.ParquetFile(path).iter_batches(columns=columns):
-            yield from batch.to_pylist()
+        file = pq.ParquetFile(path)
+        groups = range(file.num_row_groups)
+        if wanted is None:
+            yield from _batches(file, groups, columns)
+            continue
+        for group in groups:  # of a group of which no row is wanted, the ids alone are read
+            keep = [wanted(row["id"]) for row in _batches(file, [group], ["id"])]
+            if any(keep):
+                yield from compress(_batches(file, [group], columns), keep)
+
+
+def _batches(file: pq.ParquetFile, groups: Sequence[int], columns: list[str] | None) -> Iterator[dict[str, Any]]:
+    for batch in file.iter_batches(ROWS_AT_ONCE, groups, columns):
+        yield from batch.to_pylist()
 
 
 def count_parquet(folder: Path) -> int:

@@ -24,6 +24,7 @@ import hub_speed
 from hub_speed.errors import StageError
 from hub_speed.generate import Limits
 from hub_speed.hub import RECORD, Hub, Kind, Ref
+from hub_speed.llm.budget import Budget
 from hub_speed.llm.endpoint import Address
 from hub_speed.recipe import Recipe
 
@@ -91,6 +92,9 @@ class Progress(Protocol):
     def note(self, text: str) -> None:
         """A short word on how it goes (a loss, a rate)."""
 
+    def measure(self, numbers: dict[str, Any]) -> None:
+        """Numbers on how the asking goes (`dataset.Meter`)."""
+
 
 @dataclass
 class RunRecord:
@@ -136,6 +140,7 @@ class Context:
         stop: set when the user wants to stop.
         threads: processor threads this stage may use.
         address: where a model is: ("teacher", None), or (stage name, folder of its files) which may start a server.
+        budget: what the run may spend on the teacher.
     """
 
     recipe: Recipe
@@ -149,6 +154,7 @@ class Context:
     stop: threading.Event
     threads: int
     address: Callable[[str, Path | None], AbstractContextManager[Address]]
+    budget: Budget = field(default_factory=Budget)
 
     def benchmarks(self) -> list[dict[str, str]]:
         """What to score on: Hub datasets among the inputs (with folder and commit), and benchmarks of mteb by name."""
@@ -163,7 +169,7 @@ class Context:
     def limits(self) -> Limits:
         """How hard an endpoint may be worked."""
         runtime = self.recipe.runtime
-        return Limits(runtime.in_flight, runtime.timeout_s, runtime.retries)
+        return Limits(runtime.in_flight, runtime.timeout_s, runtime.retries, runtime.reask, runtime.reread)
 
 
 def identity(stage: Stage, recipe: Recipe, refs: dict[str, Ref], prompts_digest: str) -> dict[str, Any]:
@@ -238,7 +244,8 @@ def _check_rejects(stage: Stage, ctx: Context) -> None:
             f"{stage.name}: {rejected} of {record.rows_in} rows were rejected",
             expected=f"at most {limit:.0%} (runtime.max_reject_rate)",
             got=worst,
-            fix=f"look at them: hub-speed rows {ctx.work}; nothing was published, and the ledger is kept",
+            fix=f"look at them: hub-speed rows {ctx.work}; nothing was published, and the ledger is"
+            " kept. Once the cause is mended, --set runtime.reread=true reads the answers anew without asking again",
         )
 
 

@@ -37,7 +37,8 @@ def print_plan(recipe: Recipe, session: Session, steps: list[Step], estimates: l
         f"    teacher {recipe.teacher.model} · generator {recipe.generator.base_model}"
         f" · embedder {recipe.embedder.base_model}\n"
     )
-    table = _table("stage", "asks", "calls", "tokens", "state", right=("calls", "tokens"))
+    right = ("calls", "tokens", "cost", "time")
+    table = _table("stage", "asks", *right, "state", right=right)
     teacher: Counter[str] = Counter()
     for step, estimate in zip(steps, estimates, strict=True):
         if estimate.model == "teacher":
@@ -45,8 +46,13 @@ def print_plan(recipe: Recipe, session: Session, steps: list[Step], estimates: l
         state = f"cached      {step.ref}" if step.ref else f"will run    {escape(step.why)}"
         calls = f"{estimate.calls:,}" if estimate.calls else ""
         tokens = _tokens(estimate.tokens) if estimate.tokens else ""
-        table.add_row(step.stage.name, estimate.model or "–", calls, tokens, state)
+        cost = "" if estimate.cost_usd is None else f"${estimate.cost_usd:,.2f}"
+        time = _time(estimate.seconds) if estimate.seconds else ""
+        table.add_row(step.stage.name, estimate.model or "–", calls, tokens, cost, time, state)
     console.print(table)
+    costs = [estimate.cost_usd for estimate in estimates if estimate.cost_usd is not None]
+    if costs:
+        console.print(f"\nteacher        about ${sum(costs):,.2f}; a run stops before budget.max_usd, if there is one")
     counted = sum(teacher[name] for name in ("seed", "preference", "revision"))
     console.print(
         f"\nteacher calls  [bold]{counted:,}[/bold] as SPEED counts them (seed, preference, revision;"
@@ -57,13 +63,24 @@ def print_plan(recipe: Recipe, session: Session, steps: list[Step], estimates: l
     console.print(f"run it         hub-speed run {recipe.name} --org {session.org}")
 
 
+def _time(seconds: float) -> str:
+    return f"{seconds / 3600:,.1f} h" if seconds >= 3600 else f"{seconds / 60:,.0f} min" if seconds >= 60 else "< 1 min"
+
+
 def _tokens(count: int) -> str:
     return f"{count / 1e6:,.1f} M" if count >= 1e6 else f"{count / 1e3:,.0f} k"
 
 
-def print_result(result: Result) -> None:
+def print_result(result: Result, *, as_json: bool = False) -> None:
     """One line when a stage is done."""
     record = result.record
+    if as_json:
+        names = ("accepted", "rejected", "calls", "prompt_tokens", "completion_tokens", "seconds")
+        done = {"stage": result.stage.name, "repo": result.ref.repo, "commit": result.ref.commit}
+        line = done | {"cached": result.cached} | {name: record[name] for name in names}
+        sys.stdout.write(json.dumps(line) + "\n")
+        sys.stdout.flush()
+        return
     what = "cached" if result.cached else f"{record['seconds']:.0f} s"
     rejected = sum(record["rejected"].values())
     counts = f"{record['accepted']:,} rows" + (f", {rejected:,} rejected" if rejected else "")

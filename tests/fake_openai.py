@@ -23,8 +23,15 @@ class Asked:
 
     @property
     def prompt(self) -> str:
-        """The user's message, in either dialect."""
-        return self.body["messages"][-1]["content"] if "messages" in self.body else self.body["prompt"]
+        """The user's (first) message, in any dialect."""
+        if "messages" in self.body:
+            return self.body["messages"][1]["content"]
+        return self.body["prompt"] if "prompt" in self.body else self.body["inputs"]
+
+    @property
+    def objection(self) -> str:
+        """What the user says about an earlier answer, empty at the first time of asking."""
+        return self.body["messages"][-1]["content"] if len(self.body.get("messages", ())) > 2 else ""
 
     @property
     def n(self) -> int:
@@ -75,6 +82,12 @@ def text(asked: Asked, answer: str, finish_reason: str = "stop") -> Reply:
     return as_json(choices(asked, [answer] * asked.n, finish_reason))
 
 
+def tgi(answer: str, finish_reason: str = "eos_token") -> Reply:
+    """An answer as TGI's /generate gives it."""
+    details = {"finish_reason": finish_reason, "generated_tokens": 7, "prefill": [], "seed": 1, "tokens": []}
+    return as_json({"generated_text": answer, "details": details})
+
+
 DROP = Reply(cut=0)
 """The connection ends before a byte of the answer."""
 
@@ -86,6 +99,7 @@ class FakeOpenAI:
         answer: what a completion request gets: a text, or a whole Reply.
         models: what GET /v1/models gets.
         asked: the completion requests so far, in order of arrival.
+        now_open: the completion requests that are open now.
         most_open: the most completion requests that were open at once.
     """
 
@@ -94,7 +108,7 @@ class FakeOpenAI:
         self.models = as_json({"object": "list", "data": [{"id": "fake-1", "object": "model"}]})
         self.asked: list[Asked] = []
         self.probes: list[Asked] = []
-        self.most_open = self._open = 0
+        self.most_open = self.now_open = 0
         self._bodies: Counter[bytes] = Counter()
         self._connections: set[asyncio.Task[None]] = set()
 
@@ -154,14 +168,14 @@ class FakeOpenAI:
             self._bodies[body] += 1
             asked = Asked(method, path, headers, json.loads(body), self._bodies[body])
             self.asked.append(asked)
-            self._open += 1
-            self.most_open = max(self.most_open, self._open)
+            self.now_open += 1
+            self.most_open = max(self.most_open, self.now_open)
             found = self.answer(asked)
             reply = found if isinstance(found, Reply) else text(asked, found)
         try:
             await asyncio.sleep(reply.wait_s)
         finally:
-            self._open -= method != "GET"
+            self.now_open -= method != "GET"
         writer.write(reply.raw() if reply.cut is None else reply.raw()[: reply.cut])
         await writer.drain()
         return reply.cut is None

@@ -3,17 +3,17 @@
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 from fake_openai import DROP, Asked, FakeOpenAI, Reply, as_json, choices, error, text
 
 from hub_speed.errors import EndpointDown, EndpointRefused, HubSpeedError, NoSpace, Stopped
-from hub_speed.generate import Accepted, Job, Limits, Outcome, generate
+from hub_speed.generate import Accepted, Job, Jobs, Limits, Outcome, generate
 from hub_speed.journal import Journal
 from hub_speed.llm import endpoint
-from hub_speed.llm.dialects import Completion, Request, Sampling
+from hub_speed.llm.dialects import Completion, Dialect, Request, Sampling
 from hub_speed.llm.endpoint import Address
 from hub_speed.parse import Rejected, parse
 from hub_speed.task_types import TASK_TYPES
@@ -43,6 +43,11 @@ def jobs(count: int, start: int = 0) -> Iterator[Job]:
         yield Job(f"row-{i:04d}", "short_matching", Request(f"prompt {i}", Sampling(1.0, 1.0, 50)), source=i)
 
 
+def unfinished(todo: Iterable[Job]) -> Jobs:
+    """Those of the jobs that the ledger does not hold."""
+    return lambda is_todo: (job for job in todo if is_todo(job.id))
+
+
 def read(job: Job, completion: Completion) -> Outcome:
     parsed = parse(completion.texts[0], PAIR, completion.finish_reasons[0])
     if isinstance(parsed, Rejected):
@@ -53,19 +58,23 @@ def read(job: Job, completion: Completion) -> Outcome:
 def run(
     url: str,
     folder: Path,
-    todo: Iterator[Job],
+    todo: Iterable[Job],
     *,
     in_flight: int = 4,
     retries: int = 2,
     timeout_s: float = 10,
     read: Callable[[Job, Completion], Outcome] = read,
-    on_rows: Callable[[int], None] = lambda n: None,
+    on_rows: Callable[[list, int], None] = lambda rows, in_flight: None,
     stop: threading.Event | None = None,
+    reask: bool = False,
+    reread: bool = False,
+    dialect: Dialect = "chat",
 ) -> dict[str, dict]:
     """Generate, whatever happens; then the ledger by row id. What generate raised goes through."""
-    address, limits = Address("teacher", "big-model", (url,), key=KEY), Limits(in_flight, timeout_s, retries)
+    address = Address("teacher", "big-model", (url,), dialect, key=KEY)
+    limits = Limits(in_flight, timeout_s, retries, reask, reread)
     with Journal(folder) as journal:
-        generate(todo, read, address, journal, limits, on_rows, stop or threading.Event())
+        generate(unfinished(todo), read, address, journal, limits, on_rows, stop or threading.Event())
     return ledger(folder)
 
 
@@ -105,7 +114,13 @@ def test_every_row_ends_in_its_state_with_the_raw_text(server: FakeOpenAI, tmp_p
     names = list(ANSWERS)
     server.answer = lambda asked: ANSWERS[names[int(asked.prompt.split()[1])]][0](asked)
     seen: list[int] = []
-    found = run(server.url, tmp_path, jobs(len(names)), in_flight=8, on_rows=seen.append)
+    found = run(
+        server.url,
+        tmp_path,
+        jobs(len(names)),
+        in_flight=8,
+        on_rows=lambda entries, in_flight: seen.append(len(entries)),
+    )
     assert sum(seen) == len(found) == len(names)
     for i, name in enumerate(names):
         _, state, reason = ANSWERS[name]
@@ -131,6 +146,16 @@ def test_all_texts_of_a_row_are_kept(server: FakeOpenAI, tmp_path: Path) -> None
     found = run(server.url, tmp_path, iter([job]), read=lambda job, completion: Accepted({"texts": completion.texts}))
     assert found["root-1"]["completions"] == ["a", "", "c\n"]
     assert rows(tmp_path) == [{"texts": ["a", "", "c\n"]}]
+
+
+def test_thinking_stands_beside_the_answer_in_the_ledger(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.answer = lambda asked: (
+        f'<think>{{"input": "no"}}</think>{good(asked)}' if "0" in asked.prompt else good(asked)
+    )
+    found = run(server.url, tmp_path, jobs(2))
+    assert [entry["state"] for entry in found.values()] == ["accepted"] * 2
+    assert [entry["thoughts"] for entry in found.values()] == [['{"input": "no"}'], []]
+    assert "<think>" not in json.dumps(rows(tmp_path))
 
 
 def test_order_and_number_in_flight_change_nothing(tmp_path: Path) -> None:
@@ -164,7 +189,99 @@ def test_jobs_are_drawn_no_earlier_than_they_are_asked(server: FakeOpenAI, tmp_p
     server.answer = answer
     run(server.url, tmp_path, counted(), in_flight=5)
     assert drawn == 300
-    assert max(ahead) <= 5
+    assert max(ahead) <= 2 * 5  # a worker that waits for a place holds one
+
+
+# --- asked again ----------------------------------------------------------------------------------------------------
+
+
+def test_a_model_is_told_once_what_was_wrong(server: FakeOpenAI, tmp_path: Path) -> None:
+    first = {
+        0: "I cannot do that.",
+        1: '{"input": "a"}',
+        2: "",
+        3: '{"input": "", "positive_document": "b"}',
+        4: "again and again",
+    }
+
+    def answer(asked: Asked) -> str:
+        row = int(asked.prompt.split()[1])
+        return good(asked) if row not in first or (asked.objection and row != 4) else first[row]
+
+    server.answer = answer
+    found = run(server.url, tmp_path, jobs(6), reask=True, in_flight=1)
+    assert [(entry["state"], entry["reason"]) for entry in found.values()] == [
+        *[("reasked", "")] * 4,
+        ("rejected", "bad_json"),
+        ("accepted", ""),
+    ]
+    assert found["row-0001"]["detail"] == "first wrong_keys: missing: positive_document"
+    assert found["row-0001"]["completions"] == [good(server.asked[3]), '{"input": "a"}']  # the one that is used first
+    assert (found["row-0001"]["calls"], found["row-0001"]["prompt_tokens"]) == (2, 22)
+    assert found["row-0004"]["detail"] == "first bad_json: again and again; then again and again"
+    assert len(rows(tmp_path)) == 5
+    told = server.asked[3].body["messages"]
+    assert [message["role"] for message in told] == ["system", "user", "assistant", "user"]
+    assert told[2]["content"] == '{"input": "a"}'
+    assert "a key is missing" in told[3]["content"]
+    assert "(missing: positive_document)" in told[3]["content"]
+    assert len(server.asked) == 11
+    before = len(server.asked)
+    run(server.url, tmp_path, jobs(6), reask=True)
+    assert len(server.asked) == before
+
+
+def test_what_an_answer_says_and_where_it_ends_is_not_bargained_over(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.answer = lambda asked: text(asked, '{"input": "a', "length")
+    assert run(server.url, tmp_path / "a", jobs(1), reask=True)["row-0000"]["reason"] == "truncated"
+    server.answer = good
+    short = run(server.url, tmp_path / "b", jobs(1), reask=True, read=lambda job, completion: Rejected("too_short"))
+    assert short["row-0000"]["state"] == "rejected"
+    assert [asked.objection for asked in server.asked] == ["", ""]
+
+
+def test_a_raw_generator_is_not_talked_with(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.answer = lambda asked: "no"
+    assert run(server.url, tmp_path, jobs(2), reask=True, dialect="completion")["row-0000"]["reason"] == "bad_json"
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_where_asking_again_fails_the_first_answer_stands(server: FakeOpenAI, tmp_path: Path, status: int) -> None:
+    def answer(asked: Asked) -> Reply | str:
+        if asked.objection:
+            return error(status, "roles must alternate")
+        return "no" if int(asked.prompt.split()[1]) % 9 == 3 else good(asked)
+
+    server.answer = answer
+    found = run(server.url, tmp_path, jobs(20), reask=True)
+    assert [row for row, entry in found.items() if entry["state"] == "rejected"] == ["row-0003", "row-0012"]
+    assert found["row-0003"]["completions"] == ["no"]
+    assert [bool(asked.objection) for asked in server.asked].count(True) in ((1, 2) if status == 400 else (6,))
+
+
+# --- read again ------------------------------------------------------------------------------------------------------
+
+
+def test_rejected_answers_are_read_anew_without_asking(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.answer = lambda asked: (
+        error(500) if asked.prompt == "prompt 5" else "no" if asked.prompt == "prompt 3" else good(asked)
+    )
+
+    def strict(job: Job, completion: Completion) -> Outcome:
+        return read(job, completion) if job.source % 2 else Rejected("too_short", "a mistake in the check")
+
+    before = run(server.url, tmp_path, jobs(8), read=strict)
+    assert [entry["state"][0] for entry in before.values()] == list("rarrrfra")
+    server.answer = good
+    asked = len(server.asked)
+    after = run(server.url, tmp_path, list(jobs(8)), reread=True)
+    assert server.prompts()[asked:] == ["prompt 5"]  # the one that had failed; the others cost nothing
+    assert [entry["state"] for entry in after.values()] == ["accepted"] * 3 + ["rejected"] + ["accepted"] * 4
+    for name in before.keys() - {"row-0005"}:
+        new = {"state": after[name]["state"], "reason": after[name]["reason"], "detail": after[name]["detail"]}
+        assert after[name] == before[name] | new
+    assert len(rows(tmp_path)) == 7
 
 
 # --- going on -------------------------------------------------------------------------------------------------------
@@ -259,9 +376,9 @@ def test_a_time_out_is_asked_again_and_then_fails_the_row(server: FakeOpenAI, tm
 def test_stop_keeps_what_is_finished_and_the_next_run_goes_on(server: FakeOpenAI, tmp_path: Path) -> None:
     stop, seen = threading.Event(), 0
 
-    def on_rows(n: int) -> None:
+    def on_rows(entries: list, in_flight: int) -> None:
         nonlocal seen
-        seen += n
+        seen += len(entries)
         if seen >= 20:
             stop.set()
 
@@ -328,9 +445,12 @@ def test_a_full_disk_stops_the_run_and_finished_rows_stay(server: FakeOpenAI, tm
     with Journal(tmp_path) as journal:
         journal._db.execute("PRAGMA max_page_count = 100")
         with pytest.raises(NoSpace, match="the ledger cannot be written"):
-            generate(jobs(1000), read, address, journal, limits, lambda n: None, threading.Event())
-        finished = journal.finished()
+            generate(
+                unfinished(jobs(1000)), read, address, journal, limits, lambda rows, in_flight: None, threading.Event()
+            )
+        finished = {entry["id"] for entry in journal.entries()}
         assert 0 < len(finished) < 20
+        assert journal.count_finished() == len(finished)
         assert len(list(journal.rows())) == len(finished)
     server.answer = good
     assert {e["state"] for e in run(server.url, tmp_path, jobs(40)).values()} == {"accepted"}

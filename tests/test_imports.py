@@ -21,7 +21,7 @@ FLOORS: list[set[str]] = [
     {"topics", "recipe", "prompts", "parse", "dedup", "journal", "hub"},
     {"mixture", "llm"},
     {"generate", "addresses"},
-    {"examples", "stage"},
+    {"examples", "stage", "batch"},
     {"dataset", "training", "cards", "estimate"},
     {"stages"},
     {"pipeline"},
@@ -119,11 +119,12 @@ def test_only_hub_py_calls_the_hub() -> None:
 
 
 def test_only_llm_opens_sockets_to_models() -> None:
-    assert users("aiohttp") == {"llm.endpoint", "llm.embedded", "quickstart.teacher"}
+    assert users("aiohttp") == {"llm.endpoint", "llm.batches", "llm.embedded", "quickstart.teacher"}
     for server in ("llm.embedded", "quickstart.teacher"):  # these answer and never ask
         assert {other for other in IMPORTS[server] if other.startswith("aiohttp")} == {"aiohttp", "aiohttp.web"}
-    assert users("openai", "requests", "httpx", "urllib3", "urllib.request", "http.client", "websockets") == set()
-    assert {name.split(".")[0] for name in users("socket")} <= {"localhub"}
+    assert users("urllib.request") == {"llm.serve"}  # asks whether a server it has started is ready
+    assert users("openai", "requests", "httpx", "urllib3", "http.client", "websockets") == set()
+    assert {name.split(".")[0] for name in users("socket")} <= {"localhub", "llm"}
 
 
 def test_only_training_and_the_embedded_server_load_torch() -> None:

@@ -2,21 +2,24 @@
 
 import json
 import os
+import random
 import signal
 import sqlite3
 import subprocess
 import sys
 import textwrap
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hub_speed.errors import Busy, NoSpace
-from hub_speed.journal import STATES, Journal
-from hub_speed.rows import LedgerRow, columns
+from hub_speed import journal as journal_module
+from hub_speed.errors import Busy, NoSpace, StageError
+from hub_speed.journal import Journal
+from hub_speed.rows import ACCEPTED, STATES, LedgerRow, columns
 
 
 def entry(row_id: str, state: str = "accepted", **values: object) -> LedgerRow:
@@ -24,18 +27,26 @@ def entry(row_id: str, state: str = "accepted", **values: object) -> LedgerRow:
         "id": row_id,
         "task_type": "sts",
         "state": state,
-        "reason": "" if state in ("accepted", "repaired") else "bad_json",
+        "reason": "" if state in ACCEPTED else "bad_json",
         "detail": "",
         "request": "0" * 64,
         "completions": ['{"S1": "é\n"}', ""],
+        "thoughts": ["hm\n", ""],
         "finish_reasons": ["stop", "length"],
         "model": "m",
         "prompt_tokens": 3,
         "completion_tokens": 5,
+        "calls": 0 if state == "failed" else 1,
         "attempts": 1,
         "latency_s": 0.25,
     }
     return LedgerRow.model_validate(fields | values)
+
+
+def known(journal: Journal, names: Iterable[str]) -> set[str]:
+    """Those of the names that need no more asking."""
+    todo = journal.todo()
+    return {name for name in names if not todo(name)}
 
 
 def child(code: str, folder: Path) -> "subprocess.Popen[str]":
@@ -68,7 +79,7 @@ def test_everything_comes_back_as_it_was(tmp_path: Path) -> None:
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
-@given(values=st.lists(st.tuples(st.text(max_size=8), st.sampled_from(STATES), st.text(max_size=8)), max_size=8))
+@given(values=st.lists(st.tuples(st.text(max_size=8), st.sampled_from(list(STATES)), st.text(max_size=8)), max_size=8))
 def test_any_entries_come_back(tmp_path: Path, values: list[tuple[str, str, str]]) -> None:
     (tmp_path / "ledger.sqlite").unlink(missing_ok=True)
     entries = {row_id: entry(row_id, state, detail=text, completions=[text]) for row_id, state, text in values}
@@ -76,7 +87,8 @@ def test_any_entries_come_back(tmp_path: Path, values: list[tuple[str, str, str]
         journal.add((e, {"text": e.detail} if e.state == "accepted" else None) for e in entries.values())
         assert {e["id"]: LedgerRow.model_validate(e) for e in journal.entries()} == entries
         assert [e["id"] for e in journal.entries()] == sorted(entries, key=str.encode)
-        assert journal.finished() == {e.id for e in entries.values() if e.state != "failed"}
+        finished = {e.id for e in entries.values() if e.state != "failed"}
+        assert (known(journal, [*entries, "x", ""]), journal.count_finished()) == (finished, len(finished))
         assert journal.counts() == Counter(e.state for e in entries.values())
         assert [row["text"] for _, row in journal.accepted()] == [
             e.detail for _, e in sorted(entries.items(), key=lambda x: x[0].encode()) if e.state == "accepted"
@@ -85,7 +97,12 @@ def test_any_entries_come_back(tmp_path: Path, values: list[tuple[str, str, str]
 
 def test_counts_reasons_usage_and_task_types(tmp_path: Path) -> None:
     with Journal(tmp_path) as journal:
-        assert (journal.finished(), journal.counts(), journal.reasons(), journal.usage()) == (set(), {}, {}, (0, 0, 0))
+        assert (journal.count_finished(), journal.counts(), journal.reasons(), journal.usage()) == (
+            0,
+            {},
+            {},
+            (0, 0, 0),
+        )
         assert journal.task_types() == []
         journal.add(
             [
@@ -107,9 +124,30 @@ def test_counts_reasons_usage_and_task_types(tmp_path: Path) -> None:
 def test_a_failed_row_is_not_finished_and_is_written_over(tmp_path: Path) -> None:
     with Journal(tmp_path) as journal:
         journal.add([(entry("a", "failed", reason="endpoint_error"), None)])
-        assert journal.finished() == set()
+        assert (known(journal, "ab"), journal.count_finished()) == (set(), 0)
         journal.add([(entry("a"), {"id": "a"})])
-        assert (journal.finished(), journal.counts(), journal.reasons()) == ({"a"}, {"accepted": 1}, {})
+        assert (known(journal, "ab"), journal.counts(), journal.reasons()) == ({"a"}, {"accepted": 1}, {})
+
+
+@pytest.mark.parametrize("order", ["in order", "backwards", "shuffled"])
+@pytest.mark.parametrize("window", [1, 7, 1000])
+def test_what_is_still_to_be_asked_is_known_in_any_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window: int, order: str
+) -> None:
+    monkeypatch.setattr(journal_module, "_WINDOW", window)
+    names = [f"row-{i:03d}" for i in range(120)]
+    finished = {name for i, name in enumerate(names) if i % 7 in (0, 1, 2, 5) and not 40 <= i < 60}
+    failed = {name for i, name in enumerate(names) if i % 7 == 3}
+    asked = {"in order": names, "backwards": names[::-1], "shuffled": random.Random(0).sample(names, len(names))}
+    with Journal(tmp_path) as journal:
+        journal.add((entry(name, "failed" if name in failed else "rejected"), None) for name in finished | failed)
+        assert known(journal, asked[order]) == finished
+        todo = journal.todo()
+        for name in asked[order]:  # rows end while others are looked for
+            if todo(name):
+                journal.add([(entry(name), {"id": name})])
+        assert known(journal, asked[order]) == set(names)
+        assert journal.count_finished() == len(names)
 
 
 def test_rejecting_afterwards_keeps_the_texts(tmp_path: Path) -> None:
@@ -138,7 +176,7 @@ def test_a_batch_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) ->
         journal.add([(entry("a"), {"id": "a"})])
         with pytest.raises(TypeError):
             journal.add([(entry("b"), {"id": "b"}), (entry("c"), {"id": object()})])
-        with pytest.raises(UnicodeEncodeError):
+        with pytest.raises(TypeError, match="surrogates"):
             journal.add([(entry("b"), {"id": "b"}), (entry("c"), {"id": "\ud800"})])
 
         def broken() -> object:
@@ -182,7 +220,7 @@ def test_a_disk_that_fills_up_under_a_running_process(tmp_path: Path) -> None:
     assert "hub_speed.errors.NoSpace" in err
     assert len(out.split()) > 10
     with Journal(tmp_path) as journal:
-        assert journal.finished() == set(out.split())
+        assert {entry["id"] for entry in journal.entries()} == set(out.split())
         journal.add([(entry("99999"), {"id": "y"})])
 
 
@@ -200,6 +238,50 @@ def test_a_disk_that_is_full_from_the_start(tmp_path: Path) -> None:
         """
     out, err = child(code, tmp_path).communicate(timeout=60)
     assert out.splitlines() == ["NoSpace", "opened, so the lock was given back"], err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o500)
+    with pytest.raises(NoSpace, match="cannot be written") as caught:
+        Journal(tmp_path / "closed" / "work").__enter__()
+    assert "make the folder writable" in caught.value.fix
+
+
+def test_a_ledger_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "ledger.sqlite").mkdir()  # stands for every reason for which the file cannot be opened
+    with pytest.raises(NoSpace, match="cannot be written"):
+        Journal(tmp_path).__enter__()
+
+
+# --- whose it is ----------------------------------------------------------------------------------------------------
+
+
+def test_a_ledger_of_another_recipe_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    mine = {"stage": "seed", "recipe": {"seed": {"rows": 5}, "mixture": {}}, "inputs": {"brainstorm": "o/t@1"}}
+    other = {
+        "stage": "seed",
+        "recipe": {"seed": {"rows": 6}, "mixture": {}},
+        "inputs": {"brainstorm": "o/t@1", "x": "y"},
+    }
+    with Journal(tmp_path, mine) as journal:
+        journal.add([(entry("a"), {"id": "a"})])
+    with pytest.raises(StageError, match="belongs to another recipe") as caught:
+        Journal(tmp_path, other).__enter__()
+    assert caught.value.expected == 'recipe.seed.rows=6, inputs.x="y"'
+    assert caught.value.got == "recipe.seed.rows=5, inputs.x=nothing"
+    for identity in (mine, None):  # one who only looks need not say which it is
+        with Journal(tmp_path, identity) as journal:
+            assert known(journal, "ab") == {"a"}
+
+
+def test_a_ledger_of_another_version_is_refused(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "ledger.sqlite") as db:
+        db.execute("CREATE TABLE ledger (id TEXT PRIMARY KEY, state, mood, row)")
+    with pytest.raises(StageError, match="another version of hub_speed wrote") as caught:
+        Journal(tmp_path).__enter__()
+    assert "mood" in caught.value.got
+    assert "reason" in caught.value.got
 
 
 # --- processes ------------------------------------------------------------------------------------------------------
@@ -230,13 +312,13 @@ def test_a_second_process_is_told_who_holds_the_ledger_until_it_is_killed(tmp_pa
             Journal(tmp_path).__enter__()
         assert caught.value.got == f"process {os.getpid()}"
     with Journal(tmp_path) as journal:
-        assert journal.finished() == {"a"}
+        assert known(journal, "ab") == {"a"}
 
 
 def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     code = """
         with Journal(folder) as journal:
-            for i in range(len(journal.finished()), 10_000_000, 3):
+            for i in range(journal.count_finished(), 10_000_000, 3):
                 journal.add([(entry(f"{n:08d}"), {"id": n, "text": "x" * 300}) for n in range(i, i + 3)])
                 print(i + 2, flush=True)
         """
@@ -250,7 +332,7 @@ def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
         told = max([told, *map(int, process.stdout.read().split())])
         process.communicate()
         with Journal(tmp_path) as journal:
-            count = len(journal.finished())
+            count = journal.count_finished()
             assert count % 3 == 0  # whole batches
             assert told < count <= told + 1 + 3
             assert [row["id"] for row in journal.rows()] == list(range(count))

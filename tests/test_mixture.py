@@ -172,3 +172,14 @@ def test_an_estimate_follows_the_recipe() -> None:
     assert estimate.stage(STAGES["revision"], r, 10).calls == 10_000  # no more than root holds
     assert estimate.stage(STAGES["evaluate"], r, 10).calls == 0
     assert estimate.stage(STAGES["synthesize"], r, 10).model == "junior"
+
+
+def test_an_estimate_has_a_cost_where_there_are_prices_and_a_time() -> None:
+    prices = ["budget.usd_per_million_read=5", "budget.usd_per_million_written=15", "runtime.in_flight=100"]
+    seed = estimate.stage(STAGES["seed"], load("speed", prices), 10)
+    assert seed.cost_usd == pytest.approx((5 * seed.read + 15 * seed.written) / 1e6)
+    assert seed.seconds == pytest.approx(seed.written / estimate.TOKENS_PER_S / 100)
+    root = estimate.stage(STAGES["root"], load("speed", prices), 10)
+    assert root.cost_usd is None  # one's own model
+    assert root.seconds > 0
+    assert estimate.stage(STAGES["seed"], load("quickstart"), 10).cost_usd is None

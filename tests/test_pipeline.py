@@ -175,7 +175,7 @@ def test_ctrl_c_stops_with_130_and_the_next_run_goes_on(cli: Cli) -> None:
 
 
 def test_two_processes_on_one_stage(cli: Cli) -> None:
-    args = ("run", "quickstart", "--only", "seed", *tiny(seed__rows=800), "--set", "runtime.in_flight=1")
+    args = ("run", "quickstart", "--only", "seed", *tiny(seed__rows=8000), "--set", "runtime.in_flight=1")
     first = cli.start(*args)
     while first.poll() is None and ledger_rows(cli, "seed") < 10:
         time.sleep(0.005)

@@ -49,6 +49,8 @@ class Silent:
 
     def note(self, text: str) -> None: ...
 
+    def measure(self, numbers: dict[str, Any]) -> None: ...
+
 
 class Run:
     """One stage under a recipe: give it inputs, build it, look at what it made."""
@@ -180,7 +182,7 @@ def test_seed_rows_hold_prompt_answer_and_columns(server: FakeOpenAI, tmp_path: 
 def test_what_is_not_accepted_is_counted_and_kept_in_the_ledger(server: FakeOpenAI, tmp_path: Path) -> None:
     answers = ["no", triple("a", "a", "b"), triple("a", "b", "B!"), '{"S1": "a"}', triple("a", "b", "c") + ",}"]
     server.answer = lambda asked: error(500) if len(server.asked) > 5 else answers[len(server.asked) - 1]
-    run = Run("seed", tmp_path, server, seed={"rows": 6}, runtime={"in_flight": 2, "retries": 1})
+    run = Run("seed", tmp_path, server, seed={"rows": 6}, runtime={"in_flight": 2, "retries": 1, "reask": False})
     assert len(run.give("brainstorm", rows.TaskRow, *TASKS).build()) == 1
     assert run.record.rejected == dict.fromkeys(
         ["bad_json", "positive_equals_query", "positive_equals_negative", "wrong_keys", "endpoint_error"], 1
@@ -270,7 +272,7 @@ def test_preference_takes_the_candidates_the_teacher_names(server: FakeOpenAI, t
         "reason": "r",
     }
     assert run.record.rejected == {"bad_index": 2, "tie": 1, "bad_json": 1}
-    assert run.ledger()["root-0000001"]["detail"] == "best=2, worst=0 of 2 candidates"
+    assert run.ledger()["root-0000001"]["detail"].endswith("; then best=2, worst=0 of 2 candidates")
     assert {asked.body["temperature"] for asked in server.asked} == {0.0}
     assert all("[1] <<<\ny\n>>>" in prompt and "[2]" not in prompt for prompt in server.prompts())
 

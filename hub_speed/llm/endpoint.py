@@ -7,14 +7,17 @@ What is retried and what is not:
     408 409 425 429 5xx            wait (Retry-After if given, else back off), ask again
     dropped, timed out, not JSON   back off, ask again
     redirect                       stop: the key is not carried to another address
+    400 422 on a JSON schema       send it in another form, at last without: see `dialects.SCHEMA_FORMS`
+    fewer texts than `n`           ask for the missing ones alone, and for one at a time from then on
 
-A request that waits holds no place among those in flight. Keys are sent to the endpoint's own address and nowhere
+A request that waits holds no place among those in flight. How many are in flight, and at which replica, is decided in
+`pacing`. Keys are sent to the endpoint's own address and nowhere
 else, and are never part of a message.
 """
 
 import asyncio
 import email.utils
-import itertools
+import json
 import random
 import time
 from collections.abc import Mapping
@@ -25,15 +28,20 @@ from typing import Self
 import aiohttp
 import orjson
 
-from hub_speed.errors import EndpointDown, EndpointError, EndpointRefused
+from hub_speed.errors import EndpointDown, EndpointRefused
 from hub_speed.llm import dialects
-from hub_speed.llm.dialects import Completion, Dialect, Request
+from hub_speed.llm.budget import Budget
+from hub_speed.llm.dialects import PATHS, SCHEMA_FORMS, Completion, Dialect, Request, SchemaForm
+from hub_speed.llm.pacing import Pace, Replica, Replicas
 
+TOO_MUCH_STATUS = {429, 503, 529}  # 529: "overloaded", as some servers say it
 RETRY_STATUS = {408, 409, 425, 429, *range(500, 600)}
 FIRST_WAIT_S, LONGEST_WAIT_S = (
     0.5,
     60.0,
 )  # Assumption: doubles from half a second; no server asks for more than a minute
+ANSWERS_TO_CHECK = 20  # Assumption: a server that ignores the schema shows it in one of them
+BUDGET_WAIT_S = 0.05  # until it is looked again whether a request fits into the budget
 MAX_ANSWER_BYTES = 20_000_000  # Assumption: a hundred times the longest answer a prompt here asks for
 
 
@@ -57,27 +65,54 @@ class RowFailed(Exception):
     """The endpoint kept failing on one request, while it may well serve others."""
 
 
+@dataclass(frozen=True)
+class Trouble:
+    """An attempt that came to nothing, but may be made again.
+
+    Attributes:
+        problem: what happened, in words.
+        wait_s: how long the server asks to wait, None when it does not say.
+        too_much: whether fewer requests at once might have helped.
+        broken: whether the server itself failed, so that another replica might do better.
+    """
+
+    problem: str
+    wait_s: float | None = None
+    too_much: bool = False
+    broken: bool = False
+
+
 class Endpoint:
     """An open connection to a model; use as an async context manager.
 
     Args:
         address: the model's address.
-        in_flight: requests at once, over all replicas.
+        in_flight: most requests at once, over all replicas.
         timeout_s: seconds one answer may take.
         retries: how often a failing request is asked again.
+        budget: what may be spent, None for a model that costs nothing.
+
+    Attributes:
+        notes: what the server does otherwise than it was asked, as seen in its answers.
     """
 
-    def __init__(self, address: Address, *, in_flight: int, timeout_s: float, retries: int) -> None:
+    def __init__(
+        self, address: Address, *, in_flight: int, timeout_s: float, retries: int, budget: Budget | None = None
+    ) -> None:
         self.address = address
-        self._slots = asyncio.Semaphore(in_flight)
+        self.pace = Pace(in_flight)
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(10.0, timeout_s))
-        self._retries = retries
+        self._retries, self._budget = retries, budget
         self._in_flight = in_flight
-        self._roots = [url.rstrip("/").removesuffix("/v1") for url in address.urls]
-        self._turns = itertools.count()
+        self.replicas = Replicas([url.rstrip("/").removesuffix("/v1") for url in address.urls])
         self._failures_in_a_row = 0
         self._session: aiohttp.ClientSession | None = None
         self.model = address.model
+        self.notes: list[str] = []
+        self._forms = SCHEMA_FORMS[address.dialect]  # only the one that works, once it is known
+        self._to_check = ANSWERS_TO_CHECK
+        self._one_at_a_time = address.dialect == "tgi"
+        self._takes_objections = address.dialect == "chat"
 
     async def __aenter__(self) -> Self:
         headers = {"Authorization": f"Bearer {self.address.key}"} if self.address.key else {}
@@ -105,7 +140,7 @@ class Endpoint:
             EndpointDown: nobody answers.
         """
         assert self._session is not None
-        for url in self._roots:
+        for url in (replica.root for replica in self.replicas.all):
             try:
                 async with self._session.get(f"{url}/v1/models", allow_redirects=False) as response:
                     body = await _read(response)
@@ -128,52 +163,146 @@ class Endpoint:
             EndpointRefused: the server will not serve this request or this model at all.
             EndpointDown: nothing was answered for a long time, by any request.
             RowFailed: this request failed again and again, while others were answered.
+            BudgetSpent: the budget does not allow it.
         """
+        n = request.sampling.n
+        first = request if not self._one_at_a_time else _one_of(request, 0)
+        found = await self._with_schema(first)
+        if len(found.texts) < first.sampling.n and not self._one_at_a_time:
+            self._one_at_a_time = True
+            self.notes.append(f"asked for {n} answers at once, it gives {len(found.texts)}: asked for one at a time")
+        while len(found.texts) < n:
+            found = found.joined(await self._with_schema(_one_of(request, len(found.texts))))
+        return found
+
+    async def complete_again(self, request: Request, answer: str, problem: str) -> Completion | None:
+        """One more answer to a request, when the model is told what was wrong with the first.
+
+        None when there is none to be had: the model is not one to talk with, or the server refuses the conversation.
+
+        Raises:
+            EndpointDown, RowFailed, BudgetSpent: as `complete`.
+        """
+        if not self._takes_objections:
+            return None
+        try:
+            return await self.complete(replace(request, earlier=(answer, problem)))
+        except EndpointRefused as error:
+            if error.status not in (400, 422):
+                raise
+            self._takes_objections = False
+            self.notes.append(f"refuses to be asked again about an answer. It says: {error.got}")
+            return None
+
+    async def _with_schema(self, request: Request) -> Completion:
+        """An answer, with the schema in a form that the server takes."""
+        if request.schema is None or len(self._forms) == 1:
+            return self._checked(request, await self._afforded(request, self._forms[0]))
+        refusal: EndpointRefused | None = None
+        for form in self._forms:
+            try:
+                found = await self._afforded(request, form)
+            except EndpointRefused as error:
+                if error.status not in (400, 422):
+                    raise
+                refusal = refusal or error
+                continue
+            if refusal and len(self._forms) > 1:
+                self.notes.append(f"refuses a JSON schema as {self._forms[0]}: sent as {form}. It says: {refusal.got}")
+            self._forms = (form,)
+            return self._checked(request, found)
+        assert refusal is not None
+        raise refusal
+
+    def _checked(self, request: Request, found: Completion) -> Completion:
+        """Notes when an answer is no JSON object though the server was given a schema; looks at the first ones only."""
+        if request.schema is not None and self._forms != ("none",) and self._to_check:
+            self._to_check -= 1
+            ended = [t for t, why in zip(found.texts, found.finish_reasons, strict=True) if why != "length"]
+            if not all(_is_object(text) for text in ended):
+                self._to_check = 0
+                self.notes.append(f"takes a JSON schema as {self._forms[0]}, but answers otherwise")
+        return found
+
+    async def _afforded(self, request: Request, form: SchemaForm) -> Completion:
+        """An answer within the budget."""
+        if self._budget is None:
+            return await self._retried(request, form)
+        while (aside := self._budget.set_aside(request)) is None:
+            await asyncio.sleep(BUDGET_WAIT_S)
+        found = None
+        try:
+            found = await self._retried(request, form)
+            return found
+        finally:
+            self._budget.settle(aside, found)
+
+    async def _retried(self, request: Request, form: SchemaForm) -> Completion:
+        """An answer, at the latest after the last retry."""
         address = self.address
-        data = orjson.dumps(dialects.body(address.dialect, request, self.model, address.prompt_format))
-        problem, turn = "", next(self._turns)
+        data = orjson.dumps(dialects.body(address.dialect, request, self.model, address.prompt_format, form))
+        replica: Replica | None = None
         for attempt in range(1, self._retries + 2):
-            # Replicas take turns, and a request that failed at one goes to the next.
-            root = self._roots[(turn + attempt - 1) % len(self._roots)]
-            url = root + dialects.path(address.dialect)
-            async with self._slots:
-                started = time.monotonic()
-                completion, problem, wait_s = await self._ask(url, data, request.sampling.n)
-                latency_s = time.monotonic() - started
-            if completion is not None:
+            replica, found = await self._attempt(data, request.sampling.n, replica)
+            if isinstance(found, Completion):
                 self._failures_in_a_row = 0
-                return replace(completion, attempts=attempt, latency_s=round(latency_s, 4))
+                return replace(found, attempts=attempt, model=found.model or self.model)
             self._failures_in_a_row += 1
             if attempt <= self._retries:
                 back_off = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0)
-                await asyncio.sleep(back_off if wait_s is None else min(wait_s, LONGEST_WAIT_S))
+                await asyncio.sleep(back_off if found.wait_s is None else min(found.wait_s, LONGEST_WAIT_S))
+        assert replica is not None
+        assert isinstance(found, Trouble)
         # As many failures, and no answer between them, as four requests have to their last retry: it is the server.
         if self._failures_in_a_row >= (self._retries + 1) * min(self._in_flight, 4):
             raise EndpointDown(
-                f"endpoint {address.name}: {url} keeps failing",
-                got=problem,
+                f"endpoint {address.name}: {replica.root}{PATHS[address.dialect]} keeps failing",
+                got=found.problem,
                 fix="start it or pass another --endpoint; the same command then goes on where it stopped",
             )
-        raise RowFailed(problem)
+        raise RowFailed(found.problem)
 
-    async def _ask(self, url: str, data: bytes, n: int) -> tuple[Completion | None, str, float | None]:
-        """One attempt: the completion, or what went wrong and how long the server asks to wait."""
+    async def _attempt(self, data: bytes, n: int, before: Replica | None) -> tuple[Replica, Completion | Trouble]:
+        """One attempt, when there is a place; a request that failed at one replica goes to another."""
+        entered = await self.pace.enter()
+        replica = self.replicas.pick(but=before)
+        found: Completion | Trouble = Trouble("cancelled")
+        try:
+            started = time.monotonic()
+            found = await self._ask(replica.root + PATHS[self.address.dialect], data, n)
+            if isinstance(found, Completion):
+                found = replace(found, latency_s=round(time.monotonic() - started, 4))
+            return replica, found
+        finally:
+            trouble = found if isinstance(found, Trouble) else None
+            self.replicas.leave(replica, failed=trouble is not None and trouble.broken)
+            self.pace.leave(entered, refused=trouble is not None and trouble.too_much)
+
+    async def _ask(self, url: str, data: bytes, n: int) -> Completion | Trouble:
+        """Send a request to a URL and read what comes back."""
         assert self._session is not None
         try:
             async with self._session.post(url, data=data, allow_redirects=False) as response:
                 body = await _read(response)
                 if response.status != 200:
                     if response.status in RETRY_STATUS:
-                        return None, f"{response.status} {self._words(_message(body))}", _retry_after(response.headers)
+                        return Trouble(
+                            f"{response.status} {self._words(_message(body))}",
+                            _retry_after(response.headers),
+                            too_much=response.status in TOO_MUCH_STATUS,
+                            broken=response.status >= 500,
+                        )
                     raise self._refused(response.status, url, body)
             completion = dialects.read(self.address.dialect, orjson.loads(body))
-            if len(completion.texts) != n:
-                return None, f"asked for {n} answers, got {len(completion.texts)}", None
-            return completion, "", None
+            if len(completion.texts) > n:
+                return Trouble(f"asked for {n} answers, got {len(completion.texts)}")
+            return completion
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            return None, self._words(f"{type(error).__name__}: {error}"), None
+            words = self._words(f"{type(error).__name__}: {error}")
+            silent, unreadable = isinstance(error, TimeoutError), isinstance(error, ValueError)
+            return Trouble(words, too_much=silent, broken=not unreadable)
 
-    def _refused(self, status: int, url: str, body: bytes) -> EndpointError:
+    def _refused(self, status: int, url: str, body: bytes) -> EndpointRefused:
         """What a final status means, in words that name the fix."""
         name, model = self.address.name, self.address.model
         variable = f"HUB_SPEED_{name.upper()}_KEY"
@@ -184,11 +313,27 @@ class Endpoint:
         }.get(status, "")
         if 300 <= status < 400:
             fix = "pass the address it redirects to: a key is not carried elsewhere"
-        return EndpointRefused(f"endpoint {name}: {url} answers {status}", got=self._words(_message(body)), fix=fix)
+        refused = EndpointRefused(f"endpoint {name}: {url} answers {status}", got=self._words(_message(body)), fix=fix)
+        refused.status = status
+        return refused
 
     def _words(self, text: str) -> str:
         """What a server says, for a message: without the key, which it may repeat, and shortened."""
         return (text.replace(self.address.key, "<key>") if self.address.key else text)[:300]
+
+
+def _one_of(request: Request, i: int) -> Request:
+    """The request for the i-th answer alone, with a seed of its own where seeds are given."""
+    s = request.sampling
+    return replace(request, sampling=replace(s, n=1, seed=None if s.seed is None else s.seed + i))
+
+
+def _is_object(text: str) -> bool:
+    """Whether a text is one JSON object. A schema does not keep raw line breaks out of strings."""
+    try:
+        return isinstance(json.loads(text, strict=False), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

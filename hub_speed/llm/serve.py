@@ -1,13 +1,20 @@
 """Starts a model server for the time it is needed, and ends it however that time ends."""
 
+import ctypes
 import os
+import shlex
+import shutil
+import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from hub_speed.errors import EndpointDown
+from hub_speed.errors import EndpointDown, Stopped
 
 
 @contextmanager
@@ -31,6 +38,110 @@ def embedded(folder: Path, name: str, *, replicas: int, threads: int, log: Path)
     with ExitStack() as stack:
         servers = [stack.enter_context(_process(arguments, environment, log)) for _ in range(replicas)]
         yield tuple(_wait_until_ready(server, name, log) for server in servers)
+
+
+COMMANDS = {
+    "vllm": ["vllm", "serve", "{folder}", "--served-model-name", "{name}", "--host", "127.0.0.1", "--port", "{port}"],
+    "transformers": ["transformers", "serve", "{folder}", "--host", "127.0.0.1", "--port", "{port}"],
+}
+"""How each program is started. `transformers serve` knows a model by its folder and by nothing else."""
+SECONDS_TO_STOP = 30.0  # Assumption: enough for a server to free its GPUs; it is killed afterwards
+SECONDS_BETWEEN_LOOKS = 0.5
+
+
+@contextmanager
+def program(
+    which: str, folder: Path, name: str, *, flags: tuple[str, ...], start_s: float, log: Path, stop: Callable[[], bool]
+) -> Iterator[str]:
+    """Serve a model folder with an installed program until the block ends, however it ends; yields the URL.
+
+    The program gets a process group of its own, which is stopped as a whole: it may have started others, one for each
+    GPU. Should this process be killed, the program is told to stop by the system (on Linux).
+
+    Args:
+        which: "vllm" or "transformers".
+        folder: the model's files.
+        name: the name the server knows it by, where it takes one.
+        flags: what is added to its command line.
+        start_s: seconds until it must answer.
+        log: where its messages go.
+        stop: whether the user wants to stop.
+
+    Raises:
+        EndpointDown: it is not installed, ended, or did not answer in time; its last words are in the message.
+        Stopped: `stop` while it was starting.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [part.format(folder=folder, name=name, port=port) for part in COMMANDS[which]] + list(flags)
+    if shutil.which(command[0]) is None:
+        raise EndpointDown(
+            f"endpoint {name}: {command[0]} is not installed here",
+            expected=f"`{command[0]}` on the PATH (runtime.server: {which})",
+            fix=f"install it, or serve the model yourself and pass --endpoint {name.removeprefix('speed-')}=URL",
+        )
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as messages:
+        messages.write(f"$ {shlex.join(command)}\n".encode())
+        messages.flush()
+        process = subprocess.Popen(
+            command,
+            env=os.environ | {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=messages,
+            stderr=messages,
+            start_new_session=True,
+            preexec_fn=_end_with_parent() if sys.platform == "linux" else None,
+        )
+    try:
+        _wait_until_healthy(process, f"http://127.0.0.1:{port}", name, start_s, log, stop)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        _end(process)
+
+
+def _end_with_parent() -> Callable[[], None]:
+    """What a new process calls to be ended by the system when the thread that started it is gone."""
+    libc = ctypes.CDLL(None)  # loaded here: between fork and exec as little as possible is done
+    return lambda: libc.prctl(1, signal.SIGTERM)  # 1: PR_SET_PDEATHSIG
+
+
+def _wait_until_healthy(
+    process: "subprocess.Popen[bytes]", url: str, name: str, start_s: float, log: Path, stop: Callable[[], bool]
+) -> None:
+    until = time.monotonic() + start_s
+    while not _answers(f"{url}/health"):
+        if stop():
+            raise Stopped("stopped", fix="finished rows are safe; run the same command to go on")
+        problem = ""
+        if process.poll() is not None:
+            problem = f"it ended with exit code {process.returncode}"
+        elif time.monotonic() > until:
+            problem = f"no answer after {start_s:.0f} s (runtime.server_start_s)"
+        if problem:
+            last_words = " | ".join(log.read_text("utf-8", "replace").strip().splitlines()[-3:])[-300:]
+            raise EndpointDown(
+                f"endpoint {name}: the model server did not start: {problem}", got=last_words, fix=f"read {log}"
+            )
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return answer.status == 200
+    except OSError:  # HTTP errors among them
+        return False
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End a process group: asked first, then killed."""
+    for number, seconds in ((signal.SIGTERM, SECONDS_TO_STOP), (signal.SIGKILL, None)):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from hub_speed import dataset, prompts
-from hub_speed.generate import Accepted, Job, Outcome
+from hub_speed.generate import Accepted, Job, Outcome, Todo
 from hub_speed.journal import Journal
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.mixture import row_rng
@@ -30,10 +30,12 @@ def build(ctx: Context) -> None:
     sampling = Sampling(teacher.sampling_temperature, teacher.top_p, teacher.max_tokens)
     schema = prompts.Tasks.model_json_schema()
 
-    def jobs() -> Iterator[Job]:
+    def jobs(todo: Todo) -> Iterator[Job]:
         for i, topic in enumerate(topics):
             for name in to_ask:
                 job_id = f"brainstorm-{i:07d}-{name}"
+                if not todo(job_id):
+                    continue
                 rng = row_rng(recipe.rng_seed, "brainstorm", job_id)
                 prompt = prompts.brainstorm(TASK_TYPES[name], spoken(topic), settings.tasks_per_prompt, rng)
                 yield Job(job_id, name, Request(prompt, sampling, schema, "tasks"), source=topic)
@@ -56,4 +58,4 @@ def build(ctx: Context) -> None:
         for i, (task, topic) in enumerate(pairs):
             yield {"id": f"task-{task_type}-{i:07d}", "task_type": task_type, "task": task, "topic": topic}
 
-    dataset.make(ctx, jobs(), read, total=len(topics) * len(to_ask), model="teacher", row=TaskRow, publish=publish)
+    dataset.make(ctx, jobs, read, total=len(topics) * len(to_ask), model="teacher", row=TaskRow, publish=publish)

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from hub_speed import dataset, examples, prompts
-from hub_speed.generate import Accepted, Job, Outcome
+from hub_speed.generate import Accepted, Job, Outcome, Todo
 from hub_speed.journal import Journal
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.parse import Rejected
-from hub_speed.rows import ScoreRow, read_parquet, write_parquet
+from hub_speed.rows import ACCEPTED, ScoreRow, read_parquet, write_parquet
 from hub_speed.stage import Context
 from hub_speed.stats import wilson
 from hub_speed.training.launch import launch
@@ -32,7 +32,7 @@ def build(ctx: Context) -> None:
         {"name": "untrained base", "kind": "base", "folder": str(ctx.inputs["base"])},
         {"name": "BM25", "kind": "bm25"},
     ]
-    with Journal(ctx.work) as journal:
+    with Journal(ctx.work, ctx.record.identity) as journal:
         audited = _audit(ctx, journal)
         dataset.tally(ctx, journal, "teacher")
     scored = launch(
@@ -61,9 +61,11 @@ def _audit(ctx: Context, journal: Journal) -> list[dict[str, Any]]:
     sampling = Sampling(ctx.recipe.teacher.judge_temperature, 1.0, ctx.recipe.teacher.max_tokens)
     schema = prompts.Revision.model_json_schema()
 
-    def jobs() -> Iterator[Job]:
+    def jobs(todo: Todo) -> Iterator[Job]:
         for name, (_, rows) in sets.items():
             for row in rows.values():
+                if not todo(f"{name}/{row['id']}"):
+                    continue
                 request = Request(prompts.revision(row["prompt"], row["completion"]), sampling, schema, "revision")
                 yield Job(f"{name}/{row['id']}", row["task_type"], request, source=row)
 
@@ -77,7 +79,7 @@ def _audit(ctx: Context, journal: Journal) -> list[dict[str, Any]]:
 
     total = sum(len(rows) for _, rows in sets.values())
     if total:
-        dataset.ask(ctx, journal, jobs(), read, total=total, model="teacher")
+        dataset.ask(ctx, journal, jobs, read, total=total, model="teacher")
     unchanged = {row_id for row_id, row in journal.accepted() if row["unchanged"]}
     scores = []
     for name, (accepted, rows) in sets.items():
@@ -116,7 +118,7 @@ def _first_candidates(folder: Path, limit: int) -> tuple[dict[str, bool], Rows]:
 def _drafts(folder: Path, limit: int) -> tuple[dict[str, bool], Rows]:
     """Of the first prompts of a drafts dataset: whether the answer was accepted, and the accepted ones."""
     entries = sorted(read_parquet(folder / "ledger", ["id", "state"]), key=lambda entry: entry["id"])[:limit]
-    accepted = {entry["id"]: entry["state"] in ("accepted", "repaired") for entry in entries}
+    accepted = {entry["id"]: entry["state"] in ACCEPTED for entry in entries}
     rows = {row["id"]: row for row in read_parquet(folder / "data") if row["id"] in accepted}
     return accepted, rows
 

@@ -8,7 +8,7 @@ Differs: candidates that repeat another are shown once; an index that does not e
 from collections.abc import Iterator
 
 from hub_speed import dataset, examples, prompts
-from hub_speed.generate import Accepted, Job, Outcome
+from hub_speed.generate import Accepted, Job, Outcome, Todo
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.parse import Rejected, parse
 from hub_speed.rows import PreferenceRow
@@ -22,8 +22,10 @@ def build(ctx: Context) -> None:
     schema = prompts.Verdict.model_json_schema()
     rows = examples.root_rows(ctx.inputs["root"], ctx.recipe.preference.rows)
 
-    def jobs() -> Iterator[Job]:
+    def jobs(todo: Todo) -> Iterator[Job]:
         for row in rows:
+            if not todo(row["id"]):
+                continue
             candidates = list(dict.fromkeys(row["candidates"]))
             prompt = prompts.judge(row["prompt"], candidates)
             yield Job(row["id"], row["task_type"], Request(prompt, sampling, schema, "verdict"), (row, candidates))
@@ -41,4 +43,4 @@ def build(ctx: Context) -> None:
         pair = {"chosen": candidates[best], "rejected": candidates[worst], "reason": parsed.answer.reason}
         return Accepted({name: row[name] for name in ("id", "task_type", "prompt")} | pair, parsed.repaired)
 
-    dataset.make(ctx, jobs(), read, total=len(rows), model="teacher", row=PreferenceRow)
+    dataset.make(ctx, jobs, read, total=len(rows), model="teacher", row=PreferenceRow)

@@ -11,7 +11,7 @@ from typing import Any
 
 from hub_speed import dataset, examples, prompts
 from hub_speed.dedup import near_duplicates
-from hub_speed.generate import Accepted, Job, Outcome
+from hub_speed.generate import Accepted, Job, Outcome, Todo
 from hub_speed.journal import Journal
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.parse import Rejected
@@ -26,8 +26,8 @@ def build(ctx: Context) -> None:
     schema = prompts.Revision.model_json_schema()
     drafts = ctx.inputs["synthesize"] / "data"
 
-    def jobs() -> Iterator[Job]:
-        for row in read_parquet(drafts):
+    def jobs(todo: Todo) -> Iterator[Job]:
+        for row in read_parquet(drafts, wanted=todo):
             prompt = prompts.revision(row["prompt"], row["completion"])
             yield Job(row["id"], row["task_type"], Request(prompt, sampling, schema, "revision"), source=row)
 
@@ -49,7 +49,7 @@ def build(ctx: Context) -> None:
 
     dataset.make(
         ctx,
-        jobs(),
+        jobs,
         read,
         total=count_parquet(drafts),
         model="revisor",

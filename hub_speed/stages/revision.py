@@ -9,7 +9,7 @@ check of its task type is not kept.
 from collections.abc import Iterator
 
 from hub_speed import dataset, examples, prompts
-from hub_speed.generate import Accepted, Job, Outcome
+from hub_speed.generate import Accepted, Job, Outcome, Todo
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.mixture import row_rng
 from hub_speed.parse import Rejected
@@ -24,8 +24,10 @@ def build(ctx: Context) -> None:
     schema = prompts.Revision.model_json_schema()
     rows = examples.root_rows(ctx.inputs["root"], recipe.revision.rows)
 
-    def jobs() -> Iterator[Job]:
+    def jobs(todo: Todo) -> Iterator[Job]:
         for row in rows:
+            if not todo(row["id"]):
+                continue
             draft = row_rng(recipe.rng_seed, "revision", row["id"]).choice(row["candidates"])
             prompt = prompts.revision(row["prompt"], draft)
             yield Job(row["id"], row["task_type"], Request(prompt, sampling, schema, "revision"), (row, prompt, draft))
@@ -39,4 +41,4 @@ def build(ctx: Context) -> None:
         columns = {"prompt": prompt, "completion": answer, "changed": examples.compact(revised.answer) != draft}
         return Accepted({"id": row["id"], "task_type": row["task_type"]} | columns, revised.repaired)
 
-    dataset.make(ctx, jobs(), read, total=len(rows), model="teacher", row=RevisionRow)
+    dataset.make(ctx, jobs, read, total=len(rows), model="teacher", row=RevisionRow)

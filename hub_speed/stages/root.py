@@ -5,8 +5,10 @@ Source: SPEED §3.2.4: a list of samples per prompt; the same root data serves p
 Differs: answers that the check rejects stay in the list, because a judge has to see them to call them worst.
 """
 
+from collections.abc import Iterator
+
 from hub_speed import dataset, examples
-from hub_speed.generate import Accepted, Job, Outcome
+from hub_speed.generate import Accepted, Job, Outcome, Todo
 from hub_speed.llm.dialects import Completion, Sampling
 from hub_speed.mixture import PlannedRow, plan_rows
 from hub_speed.parse import Rejected
@@ -18,8 +20,11 @@ def build(ctx: Context) -> None:
     """Fill `ctx.out` with root rows."""
     recipe, generator, count = ctx.recipe, ctx.recipe.generator, ctx.recipe.root.rows
     sampling = Sampling(generator.sampling_temperature, generator.top_p, generator.max_tokens, recipe.root.candidates)
-    planned = plan_rows(recipe, "root", count, examples.task_pool(ctx.inputs["brainstorm"]))
-    jobs = (Job(row.id, row.task_type, examples.request(row, sampling), source=row) for row in planned)
+    pool = examples.task_pool(ctx.inputs["brainstorm"])
+
+    def jobs(todo: Todo) -> Iterator[Job]:
+        for row in plan_rows(recipe, "root", count, pool, todo):
+            yield Job(row.id, row.task_type, examples.request(row, sampling), source=row)
 
     def read(job: Job, completion: Completion) -> Outcome:
         row: PlannedRow = job.source

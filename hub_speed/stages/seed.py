@@ -4,9 +4,11 @@ In: speed-tasks. Out: speed-seed, with `prompt`/`completion` for the junior and 
 Source: SPEED §3.2.2 (25K, GPT-4o). E5 §3.1 trains an embedder on such rows directly (500K) and drops exact duplicates.
 """
 
+from collections.abc import Iterator
+
 from hub_speed import dataset, examples
 from hub_speed.dedup import exact_duplicates
-from hub_speed.generate import Job, Outcome
+from hub_speed.generate import Job, Outcome, Todo
 from hub_speed.journal import Journal
 from hub_speed.llm.dialects import Completion, Sampling
 from hub_speed.mixture import plan_rows
@@ -18,8 +20,11 @@ def build(ctx: Context) -> None:
     """Fill `ctx.out` with seed rows."""
     recipe, teacher, count = ctx.recipe, ctx.recipe.teacher, ctx.recipe.seed.rows
     sampling = Sampling(teacher.sampling_temperature, teacher.top_p, teacher.max_tokens)
-    planned = plan_rows(recipe, "seed", count, examples.task_pool(ctx.inputs["brainstorm"]))
-    jobs = (Job(row.id, row.task_type, examples.request(row, sampling), source=row) for row in planned)
+    pool = examples.task_pool(ctx.inputs["brainstorm"])
+
+    def jobs(todo: Todo) -> Iterator[Job]:
+        for row in plan_rows(recipe, "seed", count, pool, todo):
+            yield Job(row.id, row.task_type, examples.request(row, sampling), source=row)
 
     def read(job: Job, completion: Completion) -> Outcome:
         return examples.read_example(job.source, completion, teacher.model)

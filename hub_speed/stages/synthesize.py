@@ -4,8 +4,10 @@ In: speed-tasks, speed-senior (or speed-junior). Out: speed-drafts.
 Source: SPEED §3.3 and App. A (1.15M raw rows, temperature 1).
 """
 
+from collections.abc import Iterator
+
 from hub_speed import dataset, examples
-from hub_speed.generate import Job, Outcome
+from hub_speed.generate import Job, Outcome, Todo
 from hub_speed.llm.dialects import Completion, Sampling
 from hub_speed.mixture import plan_rows
 from hub_speed.rows import DraftRow
@@ -16,8 +18,11 @@ def build(ctx: Context) -> None:
     """Fill `ctx.out` with drafts."""
     recipe, generator, settings = ctx.recipe, ctx.recipe.generator, ctx.recipe.synthesize
     sampling = Sampling(generator.sampling_temperature, generator.top_p, generator.max_tokens)
-    planned = plan_rows(recipe, "synthesize", settings.rows, examples.task_pool(ctx.inputs["brainstorm"]))
-    jobs = (Job(row.id, row.task_type, examples.request(row, sampling), source=row) for row in planned)
+    pool = examples.task_pool(ctx.inputs["brainstorm"])
+
+    def jobs(todo: Todo) -> Iterator[Job]:
+        for row in plan_rows(recipe, "synthesize", settings.rows, pool, todo):
+            yield Job(row.id, row.task_type, examples.request(row, sampling), source=row)
 
     def read(job: Job, completion: Completion) -> Outcome:
         return examples.read_example(job.source, completion, settings.generator)

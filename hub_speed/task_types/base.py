@@ -8,6 +8,7 @@ import random
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from string import Formatter
 from typing import Annotated, Any
 
@@ -129,9 +130,10 @@ _WORD = re.compile(r"\w+(?:['’-]\w+)*")
 _RANGE = re.compile(r"(?:(less than|at least) )?(\d+)(?: to (\d+))? words?")
 
 
-def words(text: str) -> list[str]:
+@lru_cache(64)  # the checks of one row ask for the words of the same few texts again and again
+def words(text: str) -> tuple[str, ...]:
     """The words of `text`, lower-cased, punctuation dropped. One CJK, Thai, Lao, Khmer or Burmese run counts as one."""
-    return _WORD.findall(text.lower())
+    return tuple(_WORD.findall(text.lower()))
 
 
 def word_range(length: str) -> tuple[int, float]:

@@ -1,0 +1,95 @@
+"""What one run may spend on the teacher: calls, tokens, dollars, over all its stages. A cap is never passed.
+
+Before a request is sent, the most it can take is set aside: a token for every byte of the prompt, and all the tokens
+it may write. It is let through when that still fits; near the cap, fewer requests are therefore open at once, and the
+run ends when not even one fits. What an answer did not take goes back. Requests that get no answer are taken as free.
+"""
+
+import threading
+from dataclasses import dataclass
+
+from hub_speed.errors import BudgetSpent
+from hub_speed.llm.dialects import Completion, Request
+from hub_speed.recipe import Budget as Caps
+
+TOKENS_AROUND = 100  # Assumption: what a chat template adds to a prompt, with the system message
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Calls, tokens read and tokens written."""
+
+    calls: int = 0
+    read: int = 0
+    written: int = 0
+
+    def __add__(self, other: "Spent") -> "Spent":
+        return Spent(self.calls + other.calls, self.read + other.read, self.written + other.written)
+
+    def __sub__(self, other: "Spent") -> "Spent":
+        return Spent(self.calls - other.calls, self.read - other.read, self.written - other.written)
+
+
+class Budget:
+    """The purse of one run. Threads of several stages may use it at once.
+
+    Attributes:
+        spent: what was answered so far.
+    """
+
+    def __init__(self, caps: Caps | None = None) -> None:
+        self.spent = Spent()
+        self._caps = caps or Caps()
+        self._aside = Spent()
+        self._lock = threading.Lock()
+
+    def set_aside(self, request: Request) -> Spent | None:
+        """The most a request can take; None when that does not fit until what is in flight has come back.
+
+        Raises:
+            BudgetSpent: it does not fit though nothing is in flight.
+        """
+        sampling = request.sampling
+        earlier = sum(len(text.encode()) for text in request.earlier or ())
+        read = len(request.prompt.encode()) + earlier + TOKENS_AROUND
+        most = Spent(1, read, sampling.n * sampling.max_tokens)
+        with self._lock:
+            problem = self._over(self.spent + self._aside + most)
+            if not problem:
+                self._aside += most
+                return most
+            if self._aside.calls:
+                return None
+        raise BudgetSpent(
+            f"budget: another call of the teacher could pass {problem}",
+            got=f"so far {self._words(self.spent)} in this run",
+            fix="raise it, or leave it: the same command goes on where this one stopped, with a new budget",
+        )
+
+    def settle(self, aside: Spent, completion: Completion | None) -> None:
+        """A request has ended: what it took is spent, the rest is there again."""
+        with self._lock:
+            self._aside -= aside
+            if completion:
+                self.spent += Spent(1, completion.prompt_tokens, completion.completion_tokens)
+
+    def cost_usd(self) -> float | None:
+        """What was spent so far, in dollars; None where the recipe names no prices."""
+        return self._caps.cost_usd(self.spent.read, self.spent.written)
+
+    def _over(self, spent: Spent) -> str:
+        """The first cap that would be passed, in words; empty when none would."""
+        caps = self._caps
+        if caps.max_calls is not None and spent.calls > caps.max_calls:
+            return f"budget.max_calls = {caps.max_calls:,}"
+        if caps.max_tokens is not None and spent.read + spent.written > caps.max_tokens:
+            return f"budget.max_tokens = {caps.max_tokens:,}"
+        cost = caps.cost_usd(spent.read, spent.written)
+        if caps.max_usd is not None and cost is not None and cost > caps.max_usd:
+            return f"budget.max_usd = {caps.max_usd:,.2f}"
+        return ""
+
+    def _words(self, spent: Spent) -> str:
+        cost = self._caps.cost_usd(spent.read, spent.written)
+        dollars = "" if cost is None else f", ${cost:,.2f}"
+        return f"{spent.calls:,} calls, {spent.read + spent.written:,} tokens{dollars}"

@@ -1,0 +1,125 @@
+"""How many requests are open at once, and which replica gets the next one.
+
+The number in flight follows the endpoint as TCP follows a network: a step up while it answers, half of it when it says
+that it is too much. Replicas are asked least loaded first; one that keeps failing is set aside for a while, then tried
+again with a single request.
+"""
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass
+
+TOLERATED = 0.05
+"""Share of a round's requests that may be refused without slowing down. Assumption: a stray 429 is no overload."""
+STEPS = 20
+"""Rounds without trouble from one request in flight to all of them. Assumption."""
+FAILURES_TO_SET_ASIDE = 3
+"""Failures of a replica, with no answer between them. Assumption: fewer happen to a healthy one."""
+SET_ASIDE_S, LONGEST_SET_ASIDE_S = 1.0, 60.0  # Assumption: doubles, as the waits between retries do
+
+
+class Pace:
+    """Places for requests in flight, at most `most` of them.
+
+    A round is as many answers as there were places. Requests that were sent before the last slowing down are not
+    counted: they say nothing about the new pace.
+
+    Attributes:
+        places: how many requests may be open now; the whole part counts.
+        open: how many are.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.places = float(most)
+        self.open = 0
+        self._most = most
+        self._slowed = self._answers = self._refusals = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def enter(self) -> int:
+        """Wait for a place; what is returned belongs to `leave`."""
+        if self._waiting or self.open >= int(self.places):
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if not turn.cancelled():  # the place was given in the same moment
+                    self._free()
+                raise
+        else:
+            self.open += 1
+        return self._slowed
+
+    def leave(self, entered: int, *, refused: bool) -> None:
+        """Give a place back; `refused` when the endpoint said, or showed by its silence, that it was too much."""
+        if entered == self._slowed:
+            self._answers += 1
+            self._refusals += refused
+            if self._refusals > max(1.0, TOLERATED * self.places):
+                self._slowed += 1
+                self._next_round(max(1.0, self.places / 2))
+            elif self._answers >= self.places:
+                calm = self._refusals <= TOLERATED * self.places
+                self._next_round(min(self._most, self.places + calm * self._most / STEPS))
+        self._free()
+
+    def _next_round(self, places: float) -> None:
+        self.places, self._answers, self._refusals = places, 0, 0
+
+    def _free(self) -> None:
+        self.open -= 1
+        while self._waiting and self.open < int(self.places):
+            turn = self._waiting.popleft()
+            if not turn.cancelled():
+                self.open += 1
+                turn.set_result(None)
+
+
+@dataclass(eq=False)
+class Replica:
+    """One server of a model: its requests in flight, its failures since its last answer, when it may be asked again."""
+
+    root: str
+    open: int = 0
+    failures: int = 0
+    back_at: float = 0.0
+    last_asked: int = 0
+
+
+class Replicas:
+    """The servers behind one name, by their base URLs."""
+
+    def __init__(self, roots: list[str]) -> None:
+        self.all = [Replica(root) for root in roots]
+        self._asked = 0
+
+    def pick(self, but: Replica | None = None) -> Replica:
+        """The least loaded one, another than `but` where there is one; when all are set aside, the first to be back."""
+        now = time.monotonic()
+        others = [replica for replica in self.all if replica is not but] or self.all
+        here = [replica for replica in others if replica.back_at <= now]
+        if here:
+            chosen = min(here, key=lambda replica: (replica.open, replica.last_asked))
+        else:
+            chosen = min(self.all, key=lambda replica: replica.back_at)
+        if chosen.failures >= FAILURES_TO_SET_ASIDE:
+            self._set_aside(chosen, now)  # until the one request that tries it has come back
+        self._asked += 1
+        chosen.open, chosen.last_asked = chosen.open + 1, self._asked
+        return chosen
+
+    def leave(self, replica: Replica, *, failed: bool) -> None:
+        """A request has come back."""
+        replica.open -= 1
+        if not failed:
+            replica.failures, replica.back_at = 0, 0.0
+            return
+        replica.failures += 1
+        if replica.failures >= FAILURES_TO_SET_ASIDE:
+            self._set_aside(replica, time.monotonic())
+
+    def _set_aside(self, replica: Replica, now: float) -> None:
+        doublings = min(replica.failures - FAILURES_TO_SET_ASIDE, 10)
+        replica.back_at = now + min(LONGEST_SET_ASIDE_S, SET_ASIDE_S * 2**doublings)

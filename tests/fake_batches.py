@@ -1,0 +1,124 @@
+"""A small Batch API on a real socket: files and batches in memory; a test says what becomes of each request."""
+
+import asyncio
+import itertools
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+
+def answered(custom_id: str, text: str) -> dict[str, Any]:
+    """A line of an output file."""
+    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
+    usage = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
+    body = {"id": "x", "model": "fake-1", "choices": [choice], "usage": usage}
+    return {"custom_id": custom_id, "response": {"status_code": 200, "body": body}, "error": None}
+
+
+def refused(custom_id: str, status: int, message: str) -> dict[str, Any]:
+    """A line of an error file."""
+    body = {"error": {"message": message}}
+    return {"custom_id": custom_id, "response": {"status_code": status, "body": body}, "error": None}
+
+
+def expired(custom_id: str) -> dict[str, Any]:
+    """A line of an error file: not answered in time."""
+    return {"custom_id": custom_id, "response": None, "error": {"code": "batch_expired", "message": "too late"}}
+
+
+class FakeBatches:
+    """Use as a context manager.
+
+    Attributes:
+        work: (batch, its requests) → the answers, once it is looked at for the `looks`-th time.
+        looks: how often a batch is listed as under way.
+        state: what a batch ends as.
+        fail: answers a call with this status, when it is not 0; set back to 0 by the call.
+        submitted: the requests of every batch, in order.
+    """
+
+    def __init__(self, work: Callable[[int, list[dict[str, Any]]], list[dict[str, Any]]]) -> None:
+        self.work, self.looks, self.state, self.fail = work, 1, "completed", 0
+        self.files: dict[str, bytes] = {}
+        self.batches: list[dict[str, Any]] = []
+        self.submitted: list[list[dict[str, Any]]] = []
+        self.keys: set[str] = set()
+        self._names = itertools.count()
+
+    def __enter__(self) -> "FakeBatches":
+        ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(ready)), daemon=True)
+        self._thread.start()
+        assert ready.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._end.set)
+        self._thread.join(10)
+
+    async def _serve(self, ready: threading.Event) -> None:
+        self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
+        app = web.Application(middlewares=[self._meddle], client_max_size=1 << 26)
+        app.router.add_post("/v1/files", self._upload)
+        app.router.add_get("/v1/files/{name}/content", self._content)
+        app.router.add_post("/v1/batches", self._create)
+        app.router.add_get("/v1/batches", self._list)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        ready.set()
+        await self._end.wait()
+        await runner.cleanup()
+
+    @web.middleware
+    async def _meddle(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        self.keys.add(request.headers.get("Authorization", ""))
+        if self.fail:
+            status, self.fail = self.fail, 0
+            return web.json_response(
+                {"error": {"message": f"no, {request.headers.get('Authorization')}"}}, status=status
+            )
+        return await handler(request)
+
+    def _keep(self, content: bytes) -> str:
+        name = f"file-{next(self._names)}"
+        self.files[name] = content
+        return name
+
+    async def _upload(self, request: web.Request) -> web.Response:
+        form = await request.post()
+        assert form["purpose"] == "batch"
+        return web.json_response({"id": self._keep(form["file"].file.read())})  # type: ignore[union-attr]
+
+    async def _content(self, request: web.Request) -> web.Response:
+        return web.Response(body=self.files[request.match_info["name"]])
+
+    async def _create(self, request: web.Request) -> web.Response:
+        asked = await request.json()
+        self.submitted.append([json.loads(line) for line in self.files[asked["input_file_id"]].splitlines()])
+        batch = {"id": f"batch-{len(self.batches)}", "status": "validating", "looks": 0, **asked}
+        self.batches.append(batch)
+        return web.json_response(batch)
+
+    async def _list(self, request: web.Request) -> web.Response:
+        for i, batch in enumerate(self.batches):
+            batch["looks"] += 1
+            if batch["looks"] > self.looks and batch["status"] == "validating":
+                lines = self.work(i, self.submitted[i])
+                good = [line for line in lines if line["response"] and line["response"]["status_code"] == 200]
+                bad = [line for line in lines if line not in good]
+                batch["status"] = self.state
+                for name, found in (("output_file_id", good), ("error_file_id", bad)):
+                    if found:
+                        batch[name] = self._keep("\n".join(map(json.dumps, reversed(found))).encode())
+                if self.state == "failed":
+                    batch["errors"] = {"data": [{"message": "too many tokens enqueued"}]}
+        found = self.batches[::-1]
+        after = request.query.get("after")
+        start = next((i + 1 for i, batch in enumerate(found) if batch["id"] == after), 0)
+        return web.json_response({"data": found[start : start + 2], "has_more": start + 2 < len(found)})
