@@ -84,7 +84,7 @@ STAGES = {s.name: s for s in (
     Stage("synthesize", 1, "dataset", "drafts", (*ROWS, *SAMPLING, "synthesize"),
           lambda r: _from("brainstorm")(r) | {"generator": FromStage(r.synthesize.generator)},
           "The generator writes drafts at scale.", asks="generator", renders_prompts=True),
-    Stage("revise", 1, "dataset", "synthetic", ("mixture", *SAMPLING, "revise"), _from("synthesize", "revisor"),
+    Stage("revise", 1, "dataset", "synthetic", ("mixture", *FORMAT, "generator.max_tokens", "revise"), _from("synthesize", "revisor"),
           "The revisor goes over every draft; near-duplicates are dropped.", asks="revisor", renders_prompts=True),
     Stage("embedder", 1, "model", "embedder", ("embedder",),
           lambda r: {"data": FromStage(r.embedder.data)} | _embedder_base(r),

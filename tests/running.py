@@ -15,15 +15,15 @@ from typing import Any
 TINY = {
     "brainstorm.topics": "quickstart-topics",
     "seed.rows": 64,
-    "junior.epochs": 1,
+    "junior.epochs": 2,
     "root.rows": 24,
-    "root.candidates": 2,
+    "root.candidates": 4,
     "senior.epochs": 1,
     "revisor.epochs": 1,
-    "synthesize.rows": 48,
+    "synthesize.rows": 96,
     "embedder.epochs": 1,
     "evaluate.audit_rows": 8,
-    "scaling.sizes": "[12, 24]",
+    "scaling.sizes": "[6, 12]",
     "runtime.max_reject_rate": 1.0,
 }
 

@@ -21,8 +21,8 @@ from hub_speed.stage import Context
 
 def build(ctx: Context) -> None:
     """Fill `ctx.out` with synthetic rows."""
-    generator, settings = ctx.recipe.generator, ctx.recipe.revise
-    sampling = Sampling(generator.sampling_temperature, generator.top_p, generator.max_tokens)
+    settings = ctx.recipe.revise
+    sampling = Sampling(settings.sampling_temperature, settings.top_p, ctx.recipe.generator.max_tokens)
     schema = prompts.Revision.model_json_schema()
     drafts = ctx.inputs["synthesize"] / "data"
 

@@ -29,7 +29,7 @@ from hub_speed.llm.endpoint import Address, Endpoint, RowFailed
 from hub_speed.mixture import PlannedRow, plan_rows
 from hub_speed.parse import Rejected
 from hub_speed.pipeline import STAGES
-from hub_speed.recipe import Recipe
+from hub_speed.recipe import Generator, Recipe, Revise
 from hub_speed.rows import REASONS, read_parquet
 from hub_speed.topics import spoken
 
@@ -114,11 +114,12 @@ class Published:
         return {"org": self.org, "hub": self.hub.endpoint, "versions": found, "tiny": tiny}
 
     def recipe(self) -> Recipe:
-        """The settings the drafts were written with: mixture, knobs, languages, how a generator is asked."""
+        """The settings the rows were written with: mixture, knobs, languages, how generator and revisor are asked."""
 
         def read() -> Recipe:
             fields: Json = {"name": "explorer"}
-            for name, value in self._record(self.ref("synthesize"))["identity"]["recipe"].items():
+            parts = [self._record(self.ref(name))["identity"]["recipe"] for name in ("synthesize", "revise")]
+            for name, value in (parts[0] | parts[1]).items():
                 section, _, field = name.partition(".")
                 if field:
                     fields.setdefault(section, {})[field] = value
@@ -159,14 +160,15 @@ class Published:
             "doing": f"The {generator} writes a draft …",
         }
         yield flow
-        completion = self._ask(generator, row.prompt)
+        completion = self._ask(generator, row.prompt, self.recipe().generator)
         draft = examples.read_example(row, completion, generator)
         flow |= {"draft": _told(completion, draft), "doing": ""}
         if isinstance(draft, Rejected):
             yield flow
             return
         yield flow | {"doing": "The revisor goes over it …"}
-        completion = self._ask("revisor", prompts.revision(row.prompt, draft.row["completion"]))
+        prompt = prompts.revision(row.prompt, draft.row["completion"])
+        completion = self._ask("revisor", prompt, self.recipe().revise)
         revised = examples.read_revision(completion.texts[0], completion.finish_reasons[0], draft.row)
         flow["revised"] = _told(completion, revised)
         if isinstance(revised, Revised):
@@ -185,9 +187,8 @@ class Published:
         changes = {"mixture": {task_type: 1.0}, "rng_seed": secrets.randbits(48)}
         return next(plan_rows(self.recipe().model_copy(update=changes), "explorer", 1, {task_type: tasks}))
 
-    def _ask(self, name: str, prompt: str) -> Completion:
-        settings = self.recipe().generator
-        sampling = Sampling(settings.sampling_temperature, settings.top_p, settings.max_tokens)
+    def _ask(self, name: str, prompt: str, how: Generator | Revise) -> Completion:
+        sampling = Sampling(how.sampling_temperature, how.top_p, self.recipe().generator.max_tokens)
         address = self._keep(f"address {name}", lambda: self._serve(name))
 
         async def ask() -> Completion:
