@@ -137,7 +137,7 @@ class Synthesize(Section):
 class Revise(Section):
     """Drafts → revised rows, near-duplicates removed."""
 
-    sampling_temperature: float = Field(1.0, ge=0, le=2)  # the released scripts, for generator and revisor alike
+    sampling_temperature: float = Field(1.0, ge=0)  # the released scripts, for generator and revisor alike
     top_p: float = Field(1.0, gt=0, le=1)  # the same
     dedup_threshold: float = Field(0.9, gt=0, le=1)  # Assumption: SPEED says MinHash, not which threshold
     dedup_permutations: int = Field(128, ge=16, multiple_of=4)  # Assumption: not stated; four to a band
