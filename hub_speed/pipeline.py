@@ -90,7 +90,7 @@ STAGES = {s.name: s for s in (
     Stage("embedder", 1, "model", "embedder", ("embedder",),
           lambda r: {"data": FromStage(r.embedder.data)} | _embedder_base(r),
           "An embedder is trained on the rows."),
-    Stage("evaluate", 1, "dataset", "results", ("teacher", "evaluate"),
+    Stage("evaluate", 2, "dataset", "results", ("teacher", "evaluate"),
           lambda r: _from("embedder")(r) | _embedder_base(r) | _benchmarks(r) | _audited(r),
           "The embedder is scored beside its baselines, and rows of each generator are audited.",
           asks="teacher", renders_prompts=True),

@@ -10,13 +10,16 @@ scripted teacher and a model of two million parameters.
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats as sps
 
-from hub_speed import addresses, cli, pipeline, recipe
+from hub_speed import addresses, cli, recipe
 from hub_speed.plots import BLUE, GREY, plt
-from hub_speed.tables import console
+
+if TYPE_CHECKING:
+    from hub_speed.pipeline import Session
 
 VARIANTS = {
     "teacher": {"embedder": {"data": "seed"}},
@@ -37,14 +40,16 @@ def overrides(variant: str, rows: int, seed: int) -> list[str]:
     return [*fields, f"embedder.rows={rows}", f"embedder.rng_seed={seed}", "evaluate.audit_rows=0", "scaling.sizes=[]"]
 
 
-def measure(session: pipeline.Session, variant: str, rows: int, seed: int) -> dict[str, float]:
+def measure(session: "Session", variant: str, rows: int, seed: int) -> dict[str, float]:
     """Train and score one embedder."""
+    from hub_speed import pipeline
+
     loaded = recipe.load("quickstart", overrides(variant, rows, seed))
     results = {result.stage.name: result for result in pipeline.run(loaded, session)}
     used = results["embedder"].record["accepted"]
     scores = results["evaluate"].record["measures"]["scores"]
     found = {s["measure"]: s["value"] for s in scores if s["subject"] == "embedder"}
-    console.print(f"{variant:8} seed {seed}: {used} rows  " + "  ".join(f"{m} {found[m]:.3f}" for m in MEASURES))
+    print(f"{variant:8} seed {seed}: {used} rows  " + "  ".join(f"{m} {found[m]:.3f}" for m in MEASURES), flush=True)
     return found | {"rows": used}
 
 
@@ -123,6 +128,8 @@ def main() -> None:
     parser.add_argument("--org", default=cli.DEFAULT_ORG)
     args = parser.parse_args()
     with cli.open_hub("local") as hub:
+        from hub_speed import pipeline  # not before: Hub clients read the environment when they are imported
+
         session = pipeline.Session(hub, args.org, cli.home(), addresses.Addresses([]).open, branch="study")
         seeds = range(args.seeds)
         found = {variant: [measure(session, variant, args.rows, seed) for seed in seeds] for variant in VARIANTS}

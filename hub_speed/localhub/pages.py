@@ -159,9 +159,10 @@ def _snippet(repo: Repo, metadata: dict[str, Any]) -> str:
     if repo.kind == "spaces":
         return f'snapshot_download("{repo.id}",\n                  repo_type="space")'
     library = str(metadata.get("library_name", ""))
+    writes = metadata.get("pipeline_tag") == "text-generation"
     loaders = {
         "sentence-transformers": "SentenceTransformer",
-        "transformers": "AutoModel.from_pretrained",
+        "transformers": f"AutoModel{'ForCausalLM' if writes else ''}.from_pretrained",
     }
     return f'{loaders.get(library, "snapshot_download")}("{repo.id}")'
 

@@ -57,7 +57,7 @@ def _audit(ctx: Context, journal: Journal) -> list[dict[str, Any]]:
     if "synthesize" in ctx.inputs:
         sets[ctx.recipe.synthesize.generator] = drafts = _drafts(ctx.inputs["synthesize"], limit)
         if "revise" in ctx.inputs:
-            sets["revised"] = _revised(ctx.inputs["revise"], drafts[0])
+            sets["revised"] = _revised(ctx.inputs["revise"], *drafts)
     sampling = Sampling(ctx.recipe.teacher.judge_temperature, 1.0, ctx.recipe.teacher.max_tokens)
     schema = prompts.Revision.model_json_schema()
 
@@ -123,12 +123,15 @@ def _drafts(folder: Path, limit: int) -> tuple[dict[str, bool], Rows]:
     return accepted, rows
 
 
-def _revised(folder: Path, drafts: dict[str, bool]) -> tuple[dict[str, bool], Rows]:
-    """Of the same prompts: what was accepted after revision; near-duplicates are left out of the count."""
+def _revised(folder: Path, drafted: dict[str, bool], drafts: Rows) -> tuple[dict[str, bool], Rows]:
+    """The same prompts after revision; near-duplicates, which are not published, are read from the ledger."""
     rows = {row["id"]: row for row in read_parquet(folder / "data") if row["id"] in drafts}
-    dropped = {
-        entry["id"]
-        for entry in read_parquet(folder / "ledger", ["id", "reason"])
-        if entry["reason"] == "near_duplicate"
-    }
-    return {row_id: row_id in rows for row_id in drafts if row_id not in dropped}, rows
+    for entry in read_parquet(folder / "ledger", ["id", "reason", "completions", "finish_reasons"]):
+        if entry["reason"] == "near_duplicate" and entry["id"] in drafts:
+            draft = drafts[entry["id"]]
+            revised = examples.read_revision(entry["completions"][0], entry["finish_reasons"][0], draft)
+            if isinstance(revised, Rejected):
+                rows[entry["id"]] = draft
+            else:
+                rows[entry["id"]] = draft | {"completion": examples.compact(revised.answer)}
+    return {row_id: row_id in rows for row_id in drafted}, rows
