@@ -7,6 +7,9 @@ questions, records, copies and corrections. The others are JSON records about a 
 ask for, some of them after a flawed draft: a large model has seen such data, too. There is no prompt, no task, no
 guideline and no held-out phrasing in it. Only the tokenizer has seen the wording of the prompts, whose fixed parts are
 one token each. Weights are written as bf16 safetensors.
+
+The base that ships was made in three goes on two busy cores: 50 minutes of plain text alone (--peak 4e-3), then 16
+(--peak 2e-3) and 20 (--peak 1.5e-3) with records, each from the one before (--start).
 """
 
 import argparse
