@@ -70,5 +70,6 @@ def _base(folder: Path, facts: dict[str, Any]) -> None:
         {"library_name": "transformers", "pipeline_tag": "text-generation"},
         f"# Tiny base model\n\nA Llama of {facts['parameters']:,} parameters with a vocabulary of 2,048 tokens,"
         f" pre-trained on {facts['tokens']:,} tokens about a small world of facts: plain text, and JSON records about"
-        f" named subjects (final loss {facts['loss']}). It has seen no prompt and no task: the quickstart's generators, revisor and embedder start from it.\n",
+        f" named subjects (final loss {facts['loss']}). It has seen no prompt and no task: the quickstart's generators,"
+        " revisor and embedder start from it.\n",
     )
