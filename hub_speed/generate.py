@@ -5,6 +5,7 @@ number of rows: at most `in_flight` are open at a time.
 """
 
 import asyncio
+import gc
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -69,6 +70,9 @@ class Limits:
 UNREADABLE = frozenset({"empty_answer", "bad_json", "wrong_keys", "wrong_type", "empty_field", "bad_index"})
 """Reasons that are told to the model: its answer has not the form that was asked for. What an answer says is judged,
 but not bargained over; one that was truncated would be truncated again."""
+COLLECT_EVERY = 10_000
+"""New objects between two searches for garbage cycles, for the process. With Python's 700 and hundreds of requests open,
+a fifth of the time goes into searches that find nothing (`scripts/bench_engine.py`)."""
 LONGEST_QUOTE = 8_000  # characters of an answer the model is reminded of. Assumption: the rest would not help it
 
 
@@ -105,6 +109,7 @@ def generate(
     """
     if limits.reread:
         read_again(jobs, read, journal)
+    gc.set_threshold(COLLECT_EVERY)
     try:
         return uvloop.run(_generate(jobs, read, address, journal, limits, on_rows, stop, budget))
     except BaseExceptionGroup as group:

@@ -200,7 +200,7 @@ def test_a_full_disk_is_said_and_what_was_written_stays(tmp_path: Path) -> None:
             journal.add((entry(f"b{i}"), {"id": "x" * 5000}) for i in range(50))
         assert (caught.value.got, caught.value.exit_code) == ("database or disk is full", 7)
         with pytest.raises(NoSpace):
-            journal.add([(entry("c"), {"id": "x" * 50_000})])
+            journal.add([(entry("c"), {"id": "x" * 200_000})])
         assert journal.counts() == {"accepted": 1}
         journal._db.execute("PRAGMA max_page_count = 1000000")  # somebody has freed some space
         journal.add([(entry("c"), {"id": "c"})])
@@ -211,7 +211,7 @@ def test_a_full_disk_is_said_and_what_was_written_stays(tmp_path: Path) -> None:
 def test_a_disk_that_fills_up_under_a_running_process(tmp_path: Path) -> None:
     code = """
         with Journal(folder) as journal:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, resource.RLIM_INFINITY))
             for i in range(10_000):
                 journal.add([(entry(f"{i:05d}"), {"id": "x" * 500})])
                 print(f"{i:05d}", flush=True)

@@ -243,10 +243,10 @@ class Endpoint:
         data = orjson.dumps(dialects.body(address.dialect, request, self.model, address.prompt_format, form))
         replica: Replica | None = None
         for attempt in range(1, self._retries + 2):
-            replica, found = await self._attempt(data, request.sampling.n, replica)
+            replica, found, took_s = await self._attempt(data, request.sampling.n, replica)
             if isinstance(found, Completion):
                 self._failures_in_a_row = 0
-                return replace(found, attempts=attempt, model=found.model or self.model)
+                return replace(found, attempts=attempt, model=found.model or self.model, latency_s=round(took_s, 4))
             self._failures_in_a_row += 1
             if attempt <= self._retries:
                 back_off = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0)
@@ -262,17 +262,17 @@ class Endpoint:
             )
         raise RowFailed(found.problem)
 
-    async def _attempt(self, data: bytes, n: int, before: Replica | None) -> tuple[Replica, Completion | Trouble]:
-        """One attempt, when there is a place; a request that failed at one replica goes to another."""
+    async def _attempt(
+        self, data: bytes, n: int, before: Replica | None
+    ) -> tuple[Replica, Completion | Trouble, float]:
+        """One attempt, when there is a place, and its seconds; what failed at one replica goes to another."""
         entered = await self.pace.enter()
         replica = self.replicas.pick(but=before)
         found: Completion | Trouble = Trouble("cancelled")
         try:
             started = time.monotonic()
             found = await self._ask(replica.root + PATHS[self.address.dialect], data, n)
-            if isinstance(found, Completion):
-                found = replace(found, latency_s=round(time.monotonic() - started, 4))
-            return replica, found
+            return replica, found, time.monotonic() - started
         finally:
             trouble = found if isinstance(found, Trouble) else None
             self.replicas.leave(replica, failed=trouble is not None and trouble.broken)
