@@ -2,12 +2,14 @@
 
 Nothing has to be remembered between runs: batches carry the stage's fingerprint and are found again by it, from any
 machine. A round collects what is answered, submits what is neither in the ledger nor under way, and waits. What came
-back expired or failed is in neither, so the next round submits it again. Nobody is told what was wrong with an answer.
+back expired or failed is in neither, so the next round submits it again; a request that keeps
+failing is given up for this run. Nobody is told what was wrong with an answer.
 """
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 import orjson
@@ -19,7 +21,8 @@ from hub_speed.llm import batches
 from hub_speed.llm.batches import WORKING, Answer, Batch, Batches
 from hub_speed.llm.budget import Budget, Spent
 from hub_speed.llm.dialects import Completion
-from hub_speed.llm.endpoint import Address
+from hub_speed.llm.endpoint import OF_ONE_REQUEST, RETRY_STATUS, Address
+from hub_speed.parse import Rejected
 
 REQUESTS_PER_BATCH = 10_000  # Assumption: of the 50,000 that are allowed, some 30 MB; smaller ones come back sooner
 SECONDS_BETWEEN_LOOKS = 20.0  # Assumption: a batch takes minutes to hours
@@ -44,7 +47,7 @@ def generate_in_batches(
         address: the model; of several URLs the first is used.
         journal: the open ledger.
         purpose: the name by which the batches are found again: the stage and its fingerprint.
-        rounds: how many batches in a row may come back without one answer.
+        rounds: how many batches in a row may come back without one answer, and how often one request may fail.
         on_rows: called as soon as rows are in the ledger, and with none when it was looked after the batches.
         stop: set to stop looking after them.
         budget: what may be spent; batches are cheaper than the prices it counts with.
@@ -54,7 +57,7 @@ def generate_in_batches(
         BudgetSpent: not one more request fits into the budget.
         Stopped: `stop` was set; what is under way goes on, and the next run collects it.
     """
-    asyncio.run(_Rounds(jobs, read, address, journal, on_rows, stop, budget).run(purpose, rounds))
+    asyncio.run(_Rounds(jobs, read, address, journal, rounds, on_rows, stop, budget).run(purpose))
 
 
 class _Rounds:
@@ -66,17 +69,20 @@ class _Rounds:
         read: Callable[[Job, Completion], Outcome],
         address: Address,
         journal: Journal,
+        rounds: int,
         on_rows: OnRows,
         stop: threading.Event,
         budget: Budget | None,
     ) -> None:
         self._jobs, self._read, self._address, self._journal = jobs, read, address, journal
-        self._on_rows, self._stop, self._budget = on_rows, stop, budget
+        self._most, self._on_rows, self._stop, self._budget = rounds, on_rows, stop, budget
         self._aside: dict[str, Spent] = {}
         self._collected: set[str] = set()
         self._submitted: dict[str, set[str]] = {}  # by this process: batch → rows
+        self._failures: Counter[str] = Counter()  # of a request, at the provider
+        self._given_up: set[str] = set()
 
-    async def run(self, purpose: str, rounds: int) -> None:
+    async def run(self, purpose: str) -> None:
         async with Batches(self._address, purpose) as provider:
             fruitless = 0
             while True:
@@ -89,8 +95,11 @@ class _Rounds:
                         underway |= await _rows_of(provider, batch)
                     elif batch.id not in self._collected:
                         self._collected.add(batch.id)
-                        fruitless = 0 if await self._collect(provider, batch) else fruitless + 1
-                        if fruitless > rounds:
+                        if await self._collect(provider, batch):
+                            fruitless = 0
+                        elif batch.id in self._submitted:
+                            fruitless += 1
+                        if fruitless > self._most:
                             raise EndpointDown(
                                 f"endpoint {self._address.name}: {fruitless} batches in a row without one answer",
                                 got=f"the last: {batch.state} {batch.problem}".strip(),
@@ -101,7 +110,7 @@ class _Rounds:
                 await self._wait()
 
     async def _collect(self, provider: Batches, batch: Batch) -> int:
-        """Write the answers of a batch into the ledger; returns how many there were.
+        """Write what became of the requests of a batch into the ledger; returns for how many that is decided.
 
         What an earlier run was refused is asked for again: its cause may have gone.
         """
@@ -119,11 +128,10 @@ class _Rounds:
         for job in self._jobs(lambda row_id: row_id in answers and todo(row_id)):
             answer = answers[job.id]
             self._settle(job.id, answer.completion)
-            if own and 400 <= answer.status < 500 and answer.status not in (408, 429):
-                raise EndpointRefused(
-                    f"endpoint {self._address.name}: a request of batch {batch.id} was refused with {answer.status}",
-                    got=answer.problem,
-                )
+            if reason := self._failure(batch, answer, answers.values()) if own else "":
+                self._given_up.add(job.id)
+                rejected = Rejected(reason, f"{answer.status} {answer.problem}")
+                entries.append(ledger_entry(job, self._address, None, rejected))
             if answer.completion is not None and answer.custom_id == _custom_id(job, self._address):
                 outcome = self._read(job, answer.completion)
                 entries.append(ledger_entry(job, self._address, answer.completion, outcome))
@@ -131,10 +139,20 @@ class _Rounds:
         self._on_rows([entry for entry, _ in entries], 0)
         return len(entries)
 
+    def _failure(self, batch: Batch, answer: Answer, others: Iterable[Answer]) -> str:
+        """Why a request of ours is given up; empty when it is not, or not yet."""
+        if 400 <= answer.status < 500 and answer.status not in RETRY_STATUS:
+            if answer.status in OF_ONE_REQUEST and any(other.completion for other in others):
+                return "refused"
+            where = f"endpoint {self._address.name}: a request of batch {batch.id} was refused"
+            raise EndpointRefused(where, got=f"{answer.status} {answer.problem}")
+        self._failures[answer.custom_id] += answer.status >= 500
+        return "endpoint_error" if self._failures[answer.custom_id] > self._most else ""
+
     async def _submit(self, provider: Batches, underway: set[str]) -> int:
         """Submit one more batch of what nobody has been asked for; returns how many requests it holds."""
         todo = self._journal.todo()
-        jobs = self._jobs(lambda row_id: row_id not in underway and todo(row_id))
+        jobs = self._jobs(lambda row_id: row_id not in underway and row_id not in self._given_up and todo(row_id))
         lines = list(islice(self._affordable(iter(jobs)), REQUESTS_PER_BATCH))
         if lines:
             batch = await provider.submit(lines)

@@ -18,7 +18,7 @@ from hub_speed.errors import BudgetSpent, Stopped
 from hub_speed.journal import Journal
 from hub_speed.llm.budget import Budget
 from hub_speed.llm.dialects import Completion, Request
-from hub_speed.llm.endpoint import Address, Endpoint, RowFailed
+from hub_speed.llm.endpoint import Address, Endpoint, RowFailed, RowRefused
 from hub_speed.parse import Rejected
 from hub_speed.rows import REASONS, LedgerRow
 
@@ -71,8 +71,8 @@ UNREADABLE = frozenset({"empty_answer", "bad_json", "wrong_keys", "wrong_type", 
 """Reasons that are told to the model: its answer has not the form that was asked for. What an answer says is judged,
 but not bargained over; one that was truncated would be truncated again."""
 COLLECT_EVERY = 10_000
-"""New objects between two searches for garbage cycles, for the process. With Python's 700 and hundreds of requests open,
-a fifth of the time goes into searches that find nothing (`scripts/bench_engine.py`)."""
+"""New objects between two searches for garbage cycles, for the process. With Python's 700 and hundreds of requests
+open, a fifth of the time goes into searches that find nothing (`scripts/bench_engine.py`)."""
 LONGEST_QUOTE = 8_000  # characters of an answer the model is reminded of. Assumption: the rest would not help it
 
 
@@ -180,8 +180,9 @@ async def _work(
         try:
             completion = await endpoint.complete(job.request)
             outcome = read(job, completion)
-        except RowFailed as error:
-            await writer.add(*ledger_entry(job, endpoint.address, None, Rejected("endpoint_error", str(error))))
+        except (RowFailed, RowRefused) as error:
+            reason = "refused" if isinstance(error, RowRefused) else "endpoint_error"
+            await writer.add(*ledger_entry(job, endpoint.address, None, Rejected(reason, str(error))))
             continue
         first = None
         if reask and isinstance(outcome, Rejected) and outcome.reason in UNREADABLE:

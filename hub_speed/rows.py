@@ -32,6 +32,7 @@ REASONS = {
     "tie": "the judge named the same candidate best and worst",
     "same_candidates": "fewer than two different candidates to choose from",
     "near_duplicate": "another accepted row says almost the same",
+    "refused": "the endpoint refuses this request, while it answers others (its prompt is too long, say)",
     "endpoint_error": "the endpoint kept failing on this request",
 }
 """Why a row was not accepted."""
@@ -41,7 +42,7 @@ STATES = {
     "repaired": "used after json-repair",
     "reasked": "used after the model was told once what was wrong with its first answer",
     "rejected": "not used, for a reason",
-    "failed": "the endpoint kept failing on it; the next run asks again",
+    "failed": "the endpoint kept failing on it, or refused it; the next run asks again",
 }
 """What becomes of a row: every row of a ledger is in exactly one of these states."""
 ACCEPTED = ("accepted", "repaired", "reasked")

@@ -4,8 +4,8 @@
 
 One endpoint that costs little (`scripts/fake_endpoint.py`) runs in a process of its own, and every client in one of
 its own, one after the other, all in this one run. The engine does all it does in a stage: prompts, requests, parsing,
-checks, ledger, parquet; its time ends when the parquet files are written. The others send the same requests and read the
-answers as JSON, no more.
+checks, ledger, parquet; its time ends when the parquet files are written. The others send the same requests and read
+the answers as JSON, no more.
 
 - 200 ms on average (lognormal, sigma 0.5), 256 in flight: an endpoint of 1,280 rows/s;
 - 50 ms on average, 512 in flight: as many rows as one core can take;

@@ -162,7 +162,27 @@ def test_an_answer_to_another_request_is_not_taken(provider: FakeBatches, tmp_pa
     assert asked(provider)[1] == ["row-000", "row-001", "row-002"]
 
 
-@pytest.mark.parametrize("status", [400, 401, 404])
+def test_a_request_that_is_refused_or_keeps_failing_fails_its_row(provider: FakeBatches, tmp_path: Path) -> None:
+    def work(_: int, requests: Lines) -> Lines:
+        status = {"row-005": 400, "row-006": 500}
+        return [
+            refused(request["custom_id"], status[row], "no")
+            if (row := request["custom_id"].partition(".")[0]) in status
+            else all_good(0, [request])[0]
+            for request in requests
+        ]
+
+    provider.work = work
+    found = run(provider.url, tmp_path)
+    assert {row: (entry["state"], entry["reason"]) for row, entry in found.items() if entry["state"] == "failed"} == {
+        "row-005": ("failed", "refused"),
+        "row-006": ("failed", "endpoint_error"),
+    }
+    provider.work = all_good
+    assert {entry["state"] for entry in run(provider.url, tmp_path).values()} == {"accepted", "rejected"}
+
+
+@pytest.mark.parametrize("status", [401, 404])
 def test_a_request_that_is_refused_stops_the_run_and_the_rest_is_kept(
     provider: FakeBatches, tmp_path: Path, status: int
 ) -> None:
@@ -170,9 +190,9 @@ def test_a_request_that_is_refused_stops_the_run_and_the_rest_is_kept(
         *all_good(nth, requests[:-1]),
         refused(requests[-1]["custom_id"], status, "no such model"),
     ]
-    with pytest.raises(EndpointRefused, match=f"refused with {status}") as caught:
+    with pytest.raises(EndpointRefused, match="was refused") as caught:
         run(provider.url, tmp_path)
-    assert caught.value.got == "no such model"
+    assert caught.value.got == f"{status} no such model"
     provider.work = all_good
     assert len(run(provider.url, tmp_path)) == 20  # the refusal of an earlier run does not stand for ever
     assert asked(provider)[1] == ["row-019"]

@@ -14,7 +14,7 @@ from hub_speed.addresses import Addresses
 from hub_speed.errors import EndpointRefused
 from hub_speed.llm import dialects, endpoint
 from hub_speed.llm.dialects import Completion, Dialect, Request, Sampling
-from hub_speed.llm.endpoint import Address, Endpoint
+from hub_speed.llm.endpoint import Address, Endpoint, RowRefused
 from hub_speed.recipe import Recipe
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
@@ -89,7 +89,7 @@ def test_a_refusal_that_is_not_about_the_schema_is_told_in_the_servers_first_wor
 
 def test_once_a_form_works_a_refusal_is_final(server: FakeOpenAI) -> None:
     server.answer = lambda asked: GOOD if asked.prompt == "a" else error(400, "too long")
-    with pytest.raises(EndpointRefused, match="too long"):
+    with pytest.raises(RowRefused, match="too long"):
         ask(server.url, "a", "b")
     assert len(server.asked) == 2
 

@@ -343,7 +343,37 @@ def test_nobody_there(tmp_path: Path) -> None:
     assert ledger(tmp_path) == {}
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 302])
+def test_a_refused_request_fails_its_row_and_not_the_others(server: FakeOpenAI, tmp_path: Path) -> None:
+    too_long = {f"prompt {i}" for i in (0, 1, 5, 30)}  # the first ones are refused before anything is answered
+    server.answer = lambda asked: (
+        error(400, "prompt too long") if asked.prompt in too_long else Reply(text(asked, good(asked)).body, wait_s=0.1)
+    )
+    found = run(server.url, tmp_path, jobs(40))
+    failed = {entry["id"]: (entry["state"], entry["reason"], entry["detail"]) for entry in found.values()}
+    assert len(found) == 40
+    assert {row for row, (state, _, _) in failed.items() if state == "failed"} == {
+        job.id for job in jobs(40) if job.request.prompt in too_long
+    }
+    assert {why for why in failed.values() if why[0] == "failed"} == {("failed", "refused", "400 prompt too long")}
+    before = len(server.asked)
+    server.answer = good
+    assert {entry["state"] for entry in run(server.url, tmp_path, jobs(40)).values()} == {"accepted"}
+    assert len(server.asked) == before + 4
+
+
+def test_an_endpoint_that_refuses_every_request_stops_the_run(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.answer = lambda asked: error(400, "no such parameter")
+    with pytest.raises(EndpointRefused, match="no such parameter"):
+        run(server.url, tmp_path, jobs(500))
+    assert ledger(tmp_path) == {}
+    assert len(server.asked) < 100
+    server.answer = lambda asked: error(400, "no money") if len(server.asked) > 120 else good(asked)
+    with pytest.raises(EndpointRefused, match="no money"):
+        run(server.url, tmp_path, jobs(500))
+    assert sum(entry["state"] == "failed" for entry in ledger(tmp_path).values()) <= endpoint.REFUSED_IN_A_ROW
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 302])
 def test_a_final_no_stops_the_run_and_finished_rows_stay(server: FakeOpenAI, tmp_path: Path, status: int) -> None:
     server.answer = lambda asked: error(status, "no more") if len(server.asked) > 10 else good(asked)
     with pytest.raises(EndpointRefused, match="no more"):
@@ -449,7 +479,7 @@ def test_a_full_disk_stops_the_run_and_finished_rows_stay(server: FakeOpenAI, tm
                 unfinished(jobs(1000)), read, address, journal, limits, lambda rows, in_flight: None, threading.Event()
             )
         finished = {entry["id"] for entry in journal.entries()}
-        assert 0 < len(finished) < 20
+        assert 0 < len(finished) < 80
         assert journal.count_finished() == len(finished)
         assert len(list(journal.rows())) == len(finished)
     server.answer = good

@@ -3,7 +3,8 @@
 What is retried and what is not:
 
     answer                         what happens
-    400 401 403 404 405 422        stop at once with the server's message: asking again would not help
+    401 403 404 405                stop at once with the server's message: asking again would not help
+    400 413 422                    the row fails if others are answered; stop if none is, or none any more
     408 409 425 429 5xx            wait (Retry-After if given, else back off), ask again
     dropped, timed out, not JSON   back off, ask again
     redirect                       stop: the key is not carried to another address
@@ -41,7 +42,9 @@ FIRST_WAIT_S, LONGEST_WAIT_S = (
     60.0,
 )  # Assumption: doubles from half a second; no server asks for more than a minute
 ANSWERS_TO_CHECK = 20  # Assumption: a server that ignores the schema shows it in one of them
-BUDGET_WAIT_S = 0.05  # until it is looked again whether a request fits into the budget
+OF_ONE_REQUEST = {400, 413, 422}  # what a server says to one request it cannot take, or to a way of asking
+REFUSED_IN_A_ROW = 20  # Assumption: so many, and no answer between them, and it is not the rows
+LOOK_AGAIN_S = 0.05  # until it is looked again whether the budget has room, or another request was answered
 MAX_ANSWER_BYTES = 20_000_000  # Assumption: a hundred times the longest answer a prompt here asks for
 
 
@@ -63,6 +66,10 @@ class TooLong(ValueError):
 
 class RowFailed(Exception):
     """The endpoint kept failing on one request, while it may well serve others."""
+
+
+class RowRefused(Exception):
+    """The endpoint refuses one request, while it answers others."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,9 @@ class Endpoint:
         self._in_flight = in_flight
         self.replicas = Replicas([url.rstrip("/").removesuffix("/v1") for url in address.urls])
         self._failures_in_a_row = 0
+        self._undecided = 0  # requests that may yet be answered
+        self._answered = False
+        self._refused_in_a_row = 0
         self._session: aiohttp.ClientSession | None = None
         self.model = address.model
         self.notes: list[str] = []
@@ -160,11 +170,30 @@ class Endpoint:
         """The model's answer.
 
         Raises:
-            EndpointRefused: the server will not serve this request or this model at all.
+            EndpointRefused: the server will not serve this model, or no request at all.
             EndpointDown: nothing was answered for a long time, by any request.
             RowFailed: this request failed again and again, while others were answered.
+            RowRefused: this request was refused, while others were answered.
             BudgetSpent: the budget does not allow it.
         """
+        self._undecided += 1
+        try:
+            return await self._complete(request)
+        except EndpointRefused as error:
+            if error.status not in OF_ONE_REQUEST:
+                raise
+            refused = error
+        finally:
+            self._undecided -= 1
+        while not self._answered and self._undecided:
+            await asyncio.sleep(LOOK_AGAIN_S)
+        self._refused_in_a_row += 1
+        if not self._answered or self._refused_in_a_row > REFUSED_IN_A_ROW:
+            raise refused
+        raise RowRefused(f"{refused.status} {refused.got}")
+
+    async def _complete(self, request: Request) -> Completion:
+        """All the texts of an answer."""
         n = request.sampling.n
         first = request if not self._one_at_a_time else _one_of(request, 0)
         found = await self._with_schema(first)
@@ -186,9 +215,9 @@ class Endpoint:
         if not self._takes_objections:
             return None
         try:
-            return await self.complete(replace(request, earlier=(answer, problem)))
+            return await self._complete(replace(request, earlier=(answer, problem)))
         except EndpointRefused as error:
-            if error.status not in (400, 422):
+            if error.status not in OF_ONE_REQUEST:
                 raise
             self._takes_objections = False
             self.notes.append(f"refuses to be asked again about an answer. It says: {error.got}")
@@ -203,7 +232,7 @@ class Endpoint:
             try:
                 found = await self._afforded(request, form)
             except EndpointRefused as error:
-                if error.status not in (400, 422):
+                if error.status not in OF_ONE_REQUEST:
                     raise
                 refusal = refusal or error
                 continue
@@ -229,7 +258,7 @@ class Endpoint:
         if self._budget is None:
             return await self._retried(request, form)
         while (aside := self._budget.set_aside(request)) is None:
-            await asyncio.sleep(BUDGET_WAIT_S)
+            await asyncio.sleep(LOOK_AGAIN_S)
         found = None
         try:
             found = await self._retried(request, form)
@@ -245,7 +274,7 @@ class Endpoint:
         for attempt in range(1, self._retries + 2):
             replica, found, took_s = await self._attempt(data, request.sampling.n, replica)
             if isinstance(found, Completion):
-                self._failures_in_a_row = 0
+                self._answered, self._failures_in_a_row, self._refused_in_a_row = True, 0, 0
                 return replace(found, attempts=attempt, model=found.model or self.model, latency_s=round(took_s, 4))
             self._failures_in_a_row += 1
             if attempt <= self._retries:
