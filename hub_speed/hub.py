@@ -116,7 +116,7 @@ class Hub:
             StaleParent: somebody else committed in between; nothing was published.
             HubError: the Hub does not answer or refuses.
         """
-        with self._speaking(f"{kind} {repo}"):
+        with self._speaking(f"{kind} {repo}", kept="what was built is kept: "):
             sdk = "gradio" if kind == "space" else None
             self._api.create_repo(repo, repo_type=kind, exist_ok=True, private=self._private, space_sdk=sdk)
             if branch != "main":
@@ -167,8 +167,8 @@ class Hub:
                 self._api.add_collection_item(collection.slug, ref.repo, ref.kind, exists_ok=True)
 
     @contextmanager
-    def _speaking(self, where: str) -> Iterator[None]:
-        """Turns what the client raises into an error that says what to do."""
+    def _speaking(self, where: str, kept: str = "") -> Iterator[None]:
+        """Turns what the client raises into an error that says what to do, and that what was built is `kept`."""
         try:
             yield
         except (RepositoryNotFoundError, RevisionNotFoundError) as error:
@@ -185,19 +185,19 @@ class Hub:
                 raise StaleParent(
                     f"{where}: somebody else committed in between",
                     got=_first_line(error),
-                    fix="nothing was published and what was built is kept: run the same command again",
+                    fix=f"{kept}run the same command again",
                 ) from error
             fix = {401: "log in: hf auth login", 403: "the token may not write here", 507: "free some space"}
             raise HubError(
                 f"{where}: {self.endpoint} answers {status}",
                 got=_first_line(error),
-                fix=fix.get(status, "what was built is kept: run the same command again"),
+                fix=fix.get(status, f"{kept}run the same command again"),
             ) from error
         except (HTTPError, ConnectionError, TimeoutError) as error:  # HTTPError: of the HTTP library the client uses
             raise HubError(
                 f"{where}: {self.endpoint} does not answer",
                 got=f"{type(error).__name__}: {_first_line(error)}",
-                fix="what was built is kept: run the same command again when the Hub is back",
+                fix=f"{kept}run the same command again when the Hub is back",
             ) from error
 
 

@@ -3,6 +3,8 @@
 import json
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from hub_speed.cards import PAPER
 from hub_speed.errors import RecipeError
 from hub_speed.estimate import Estimate
 from hub_speed.hub import Hub
+from hub_speed.journal import Journal
 from hub_speed.pipeline import Result, Session, Step
 from hub_speed.recipe import Recipe
 from hub_speed.rows import read_parquet
@@ -185,26 +188,15 @@ def print_rows(
     as_json: bool,
 ) -> None:
     """Rows of a dataset repository (or of the work folder of a stage), or lines of its ledger."""
-    folder = Path(repo) if Path(repo).is_dir() else hub.fetch(hub.pin("dataset", f"{repo}@{revision}"))
-    ledger = bool(state or reason)
-    if Path(repo).is_dir() and (folder / "ledger.sqlite").exists():
-        from hub_speed.journal import Journal
-
-        with Journal(folder) as journal:
-            found = list(journal.entries())
-    else:
-        part = folder / ("ledger" if ledger else "data")
-        if not part.is_dir():
-            raise RecipeError(f"{repo}: there is no {part.name}", expected="a repository that hub-speed has published")
-        found = list(read_parquet(part))
-    rows = (
-        row
-        for row in sorted(found, key=lambda row: row.get("id", ""))
-        if (task_type is None or row.get("task_type") == task_type)
-        and (state is None or row["state"] == state)
-        and (reason is None or row["reason"] == reason)
-    )
-    shown = list(islice(rows, limit))
+    with _open_rows(hub, repo, revision, ledger=bool(state or reason)) as found:
+        rows = (
+            row
+            for row in found
+            if (task_type is None or row.get("task_type") == task_type)
+            and (state is None or row["state"] == state)
+            and (reason is None or row["reason"] == reason)
+        )
+        shown = list(islice(rows, limit))
     if as_json:
         for row in shown:
             sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
@@ -220,3 +212,18 @@ def print_rows(
         console.print(table)
         console.print()
     console.print(f"{len(shown)} rows shown" if shown else "no such rows")
+
+
+@contextmanager
+def _open_rows(hub: Hub, repo: str, revision: str, *, ledger: bool) -> Iterator[Iterator[dict[str, Any]]]:
+    """The rows or the ledger of a repository, or the ledger of a work folder, as they are read."""
+    work = Path(repo)
+    if (work / "ledger.sqlite").exists():
+        with Journal(work) as journal:
+            yield journal.entries()
+        return
+    folder = work if work.is_dir() else hub.fetch(hub.pin("dataset", f"{repo}@{revision}"))
+    part = folder / ("ledger" if ledger else "data")
+    if not part.is_dir():
+        raise RecipeError(f"{repo}: there is no {part.name}", expected="a repository that hub-speed has published")
+    yield read_parquet(part)

@@ -1,17 +1,21 @@
 """The endpoint client against a real socket that fails in every way a server can."""
 
 import asyncio
+import contextlib
 import email.utils
 import itertools
 import json
 import math
+import re
 import socket
+import ssl
 import time
 import types
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trustme
 from fake_openai import DROP, Asked, FakeOpenAI, Reply, as_json, choices, error, text
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,7 +46,9 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         wanted.append(seconds)
         await asyncio.sleep(0)
 
-    monkeypatch.setattr(endpoint, "asyncio", types.SimpleNamespace(sleep=sleep, Semaphore=asyncio.Semaphore))
+    monkeypatch.setattr(
+        endpoint, "asyncio", types.SimpleNamespace(sleep=sleep, get_running_loop=asyncio.get_running_loop)
+    )
     return wanted
 
 
@@ -236,6 +242,31 @@ def test_a_long_answer_is_read_and_one_without_end_is_not(server: FakeOpenAI) ->
         ask_one(server.url, prompts=("once",), retries=1)
 
 
+def test_an_answer_that_never_ends_times_out() -> None:
+    """Chunk after chunk, each soon after the last."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(int(re.search(rb"(?i)content-length: *(\d+)", head)[1]))
+                writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+                while True:
+                    writer.write(b"1\r\nx\r\n")
+                    await writer.drain()
+                    await asyncio.sleep(0.01)
+
+    async def run() -> BaseException:
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
+            at = Address("teacher", "m", (f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}",))
+            async with Endpoint(at, in_flight=4, timeout_s=0.3, retries=1) as opened:
+                with pytest.raises(RowFailed) as caught:
+                    await opened.complete(request())
+        return caught.value
+
+    assert "Timeout" in str(asyncio.run(run()))
+
+
 # --- not asked again ------------------------------------------------------------------------------------------------
 
 
@@ -261,6 +292,31 @@ def test_a_final_no_stops_at_once_with_the_servers_words(
     assert f"endpoint teacher: {server.url}/v1/chat/completions answers {status}" == caught.value.where
     assert caught.value.got == "the model `big-model` does not exist"
     assert fix in caught.value.fix
+
+
+def test_an_untrusted_certificate_stops_before_anything_is_sent() -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    heads: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        await writer.drain()
+
+    async def probe() -> None:
+        async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as listening:
+            url = f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+            async with Endpoint(
+                Address("teacher", "m", (url,), key=KEY), in_flight=4, timeout_s=5, retries=1
+            ) as opened:
+                await opened.probe()
+
+    with pytest.raises(EndpointDown, match="the certificate of https://127.0.0.1:.* is not trusted") as caught:
+        asyncio.run(probe())
+    assert "SSL_CERT_FILE" in caught.value.fix
+    assert heads == []
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])

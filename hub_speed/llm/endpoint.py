@@ -160,11 +160,12 @@ class Endpoint:
             except TooLong:
                 continue  # no list of models, but somebody is there
             except (aiohttp.ClientError, TimeoutError) as error:
-                raise EndpointDown(
-                    f"endpoint {self.address.name}: nobody answers at {url}",
-                    got=f"{type(error).__name__}: {error}",
-                    fix=f"start the server, or pass --endpoint {self.address.name}=URL",
-                ) from error
+                where, fix = f"nobody answers at {url}", f"start the server, or pass --endpoint {self.address.name}=URL"
+                if isinstance(error, aiohttp.ClientConnectorCertificateError):
+                    where = f"the certificate of {url} is not trusted"
+                    fix = "if the server is your own, name the file with its authority's certificate in SSL_CERT_FILE"
+                got = f"{type(error).__name__}: {error}"
+                raise EndpointDown(f"endpoint {self.address.name}: {where}", got=got, fix=fix) from error
 
     async def complete(self, request: Request) -> Completion:
         """The model's answer.
@@ -305,7 +306,10 @@ class Endpoint:
         finally:
             trouble = found if isinstance(found, Trouble) else None
             self.replicas.leave(replica, failed=trouble is not None and trouble.broken)
-            self.pace.leave(entered, refused=trouble is not None and trouble.too_much)
+            refused = trouble is not None and trouble.too_much
+            # One turn of the loop later: the answer is then in the ledger before the next request goes out, and a kill
+            # never costs more requests than there are places.
+            asyncio.get_running_loop().call_soon(lambda: self.pace.leave(entered, refused=refused))
 
     async def _ask(self, url: str, data: bytes, n: int) -> Completion | Trouble:
         """Send a request to a URL and read what comes back."""
