@@ -313,7 +313,7 @@ def test_an_untrusted_certificate_stops_before_anything_is_sent() -> None:
             ) as opened:
                 await opened.probe()
 
-    with pytest.raises(EndpointDown, match="the certificate of https://127.0.0.1:.* is not trusted") as caught:
+    with pytest.raises(EndpointDown, match=r"the certificate of https://127.0.0.1:.* is not trusted") as caught:
         asyncio.run(probe())
     assert "SSL_CERT_FILE" in caught.value.fix
     assert heads == []
