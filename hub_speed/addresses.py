@@ -88,6 +88,7 @@ class Addresses:
                 log=log,
                 stop=self._stop,
             ) as url:
+                dialect = "tgi" if runtime.server == "tgi" else dialect
                 yield Address(name, model, (url,), dialect, prompt_format)
         elif weights is not None:
             replicas = min(recipe.runtime.replicas, threads)

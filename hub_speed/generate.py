@@ -150,7 +150,7 @@ async def _generate(
     async with Endpoint(
         address, in_flight=limits.in_flight, timeout_s=limits.timeout_s, retries=limits.retries, budget=budget
     ) as endpoint:
-        await endpoint.probe()
+        await endpoint.probe(first.request.sampling.max_tokens)
         writer = _Writer(journal, lambda entries: on_rows(entries, endpoint.pace.open))
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(_watch(stop))

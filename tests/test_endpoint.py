@@ -267,6 +267,35 @@ def test_an_answer_that_never_ends_times_out() -> None:
     assert "Timeout" in str(asyncio.run(run()))
 
 
+def test_a_model_too_short_for_its_answers_is_told_before_anything_is_asked(server: FakeOpenAI) -> None:
+    server.models = as_json({"data": [{"id": "small", "max_model_len": 512}, {"id": "big-model"}]})
+
+    async def probe(model: str, max_tokens: int) -> str:
+        at = Address("teacher", model, (server.url,))
+        async with Endpoint(at, in_flight=4, timeout_s=5, retries=1) as opened:
+            await opened.probe(max_tokens)
+            return opened.model
+
+    assert asyncio.run(probe("", 511)) == "small"
+    assert asyncio.run(probe("big-model", 100_000)) == "big-model"
+    with pytest.raises(EndpointRefused, match="takes 512 tokens") as caught:
+        asyncio.run(probe("small", 512))
+    assert "max_tokens" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("listed", "hint"), [(["big-model-2", "x"], "did you mean big-model-2?"), (["a", "b"], "it serves a, b"), ([], "")]
+)
+def test_an_unknown_model_is_answered_with_those_that_are_there(
+    server: FakeOpenAI, listed: list[str], hint: str
+) -> None:
+    server.models = as_json({"data": [{"id": name} for name in listed]})
+    server.answer = lambda asked: error(404, "no such model")
+    with pytest.raises(EndpointRefused) as caught:
+        ask_one(server.url, probe=True)
+    assert caught.value.fix == "check the URL and the model's name: big-model" + (f"; {hint}" if hint else "")
+
+
 # --- not asked again ------------------------------------------------------------------------------------------------
 
 

@@ -164,5 +164,10 @@ def test_the_recipe_says_what_is_started(tmp_path: Path, no_addresses: None) -> 
     with Addresses([]).open(recipe, "senior", tmp_path / "model", 1, tmp_path / "log") as address:
         assert (address.model, address.dialect, len(address.urls)) == ("speed-senior", "completion", 1)
         assert started(tmp_path)["argv"][-2:] == ["--max-model-len", "4096"]
+    tgi = Recipe.model_validate({"name": "r", "runtime": {"server": "tgi"}})
+    os.link(tmp_path / "bin" / "vllm", tmp_path / "bin" / "text-generation-launcher")
+    with Addresses([]).open(tgi, "senior", tmp_path / "model", 1, tmp_path / "log") as address:
+        assert address.dialect == "tgi"
+        assert started(tmp_path)["argv"][:2] == ["--model-id", str(tmp_path / "model")]
     with Addresses(["senior=http://a:1"]).open(recipe, "senior", tmp_path, 1, tmp_path / "log") as address:
         assert address.urls == ("http://a:1",)  # one that is given comes first

@@ -29,7 +29,7 @@ from typing import Self
 import aiohttp
 import orjson
 
-from hub_speed.errors import EndpointDown, EndpointRefused
+from hub_speed.errors import EndpointDown, EndpointRefused, did_you_mean
 from hub_speed.llm import dialects
 from hub_speed.llm.budget import Budget
 from hub_speed.llm.dialects import PATHS, SCHEMA_FORMS, Completion, Dialect, Request, SchemaForm
@@ -115,6 +115,7 @@ class Endpoint:
         self._failures_in_a_row = 0
         self._undecided = 0  # requests that may yet be answered
         self._answered = False
+        self._listed: dict[str, int | None] = {}
         self._refused_in_a_row = 0
         self._session: aiohttp.ClientSession | None = None
         self.model = address.model
@@ -140,13 +141,16 @@ class Endpoint:
         assert self._session is not None
         await self._session.close()
 
-    async def probe(self) -> None:
+    async def probe(self, max_tokens: int = 0) -> None:
         """Make sure somebody answers at every URL and takes the key, before any row is asked for.
 
         Where no model was named, the server's own is taken.
 
+        Args:
+            max_tokens: how long an answer may be.
+
         Raises:
-            EndpointRefused: the key is not taken.
+            EndpointRefused: the key is not taken, or no answer of that length fits into the model.
             EndpointDown: nobody answers.
         """
         assert self._session is not None
@@ -156,7 +160,15 @@ class Endpoint:
                     body = await _read(response)
                     if response.status in (401, 403):
                         raise self._refused(response.status, url, body)
-                    self.model = self.model or _only_model(body)
+                    self._listed = _models(body)
+                    self.model = self.model or next(iter(self._listed), "")
+                    longest = self._listed.get(self.model)
+                    if longest is not None and longest <= max_tokens:
+                        raise EndpointRefused(
+                            f"endpoint {self.address.name}: {self.model} at {url} takes {longest} tokens, prompt and answer",
+                            got=f"answers of up to {max_tokens} tokens are to be asked for",
+                            fix="set max_tokens of the recipe's teacher or generator lower, or serve it with a longer context",
+                        )
             except TooLong:
                 continue  # no list of models, but somebody is there
             except (aiohttp.ClientError, TimeoutError) as error:
@@ -342,13 +354,20 @@ class Endpoint:
         fix = {
             401: f"set {variable} to a valid key",
             403: f"the key in {variable} may not use {model}",
-            404: f"check the URL and the model's name: {model}",
+            404: f"check the URL and the model's name: {model}" + self._other_models(),
         }.get(status, "")
         if 300 <= status < 400:
             fix = "pass the address it redirects to: a key is not carried elsewhere"
         refused = EndpointRefused(f"endpoint {name}: {url} answers {status}", got=self._words(_message(body)), fix=fix)
         refused.status = status
         return refused
+
+    def _other_models(self) -> str:
+        """What the server lists instead of the model that was named, for a message."""
+        if not self._listed or self.model in self._listed:
+            return ""
+        near = did_you_mean(self.model, self._listed)
+        return f"; {near}" if near else f"; it serves {', '.join(list(self._listed)[:5])}"
 
     def _words(self, text: str) -> str:
         """What a server says, for a message: without the key, which it may repeat, and shortened."""
@@ -392,12 +411,14 @@ def _message(body: bytes) -> str:
     return " ".join(str(text).split())
 
 
-def _only_model(listing: bytes) -> str:
-    """The first model of a /v1/models answer, or an empty name."""
+def _models(listing: bytes) -> dict[str, int | None]:
+    """The models of a /v1/models answer, each with the tokens it takes where the server says so (vLLM does)."""
     try:
-        return str(orjson.loads(listing)["data"][0]["id"])
-    except (ValueError, LookupError, TypeError):
-        return ""
+        return {
+            str(model["id"]): int(model.get("max_model_len") or 0) or None for model in orjson.loads(listing)["data"]
+        }
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return {}
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

@@ -42,6 +42,7 @@ def embedded(folder: Path, name: str, *, replicas: int, threads: int, log: Path)
 
 COMMANDS = {
     "vllm": ["vllm", "serve", "{folder}", "--served-model-name", "{name}", "--host", "127.0.0.1", "--port", "{port}"],
+    "tgi": ["text-generation-launcher", "--model-id", "{folder}", "--hostname", "127.0.0.1", "--port", "{port}"],
     "transformers": ["transformers", "serve", "{folder}", "--host", "127.0.0.1", "--port", "{port}"],
 }
 """How each program is started. `transformers serve` knows a model by its folder and by nothing else."""
@@ -59,7 +60,7 @@ def program(
     GPU. Should this process be killed, the program is told to stop by the system (on Linux).
 
     Args:
-        which: "vllm" or "transformers".
+        which: a key of `COMMANDS`.
         folder: the model's files.
         name: the name the server knows it by, where it takes one.
         flags: what is added to its command line.
