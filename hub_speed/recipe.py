@@ -213,10 +213,8 @@ class Runtime(Section):
     max_reject_rate: float = Field(0.5, gt=0, le=1)  # above it, a stage fails instead of publishing
     jobs: int = Field(1, ge=1)  # stages that do not need each other, side by side
     replicas: int = Field(1, ge=1)  # copies of an embedded model server
-    server: Literal["embedded", "vllm", "tgi", "transformers"] = (
-        "embedded"  # what is started for a model without an address
-    )
-    server_flags: tuple[str, ...] = ()  # for `vllm serve` or `transformers serve`: ["--tensor-parallel-size", "2"]
+    server: Literal["embedded", "vllm", "tgi", "transformers"] = "embedded"  # started for a model that has no address
+    server_flags: tuple[str, ...] = ()  # for that program: ["--tensor-parallel-size", "2"]
     server_start_s: float = Field(1800, gt=0)  # until it must be ready. Assumption: half an hour to load 8B weights
 
 

@@ -165,9 +165,9 @@ class Endpoint:
                     longest = self._listed.get(self.model)
                     if longest is not None and longest <= max_tokens:
                         raise EndpointRefused(
-                            f"endpoint {self.address.name}: {self.model} at {url} takes {longest} tokens, prompt and answer",
+                            f"endpoint {self.address.name}: {self.model} at {url} takes {longest} tokens in all",
                             got=f"answers of up to {max_tokens} tokens are to be asked for",
-                            fix="set max_tokens of the recipe's teacher or generator lower, or serve it with a longer context",
+                            fix="lower max_tokens of the recipe's teacher or generator, or serve it with a longer context",
                         )
             except TooLong:
                 continue  # no list of models, but somebody is there
