@@ -1,11 +1,13 @@
 """Measure the generation engine: rows a second against what the endpoint offers, processor time a row, memory, resume.
 
     python scripts/bench_engine.py [--seconds 60] [--ledger 0] [--kills 0] [--json PATH]
+        [--peer datatrove=VENV/bin/python] [--peer distilabel=VENV/bin/python]
 
 One endpoint that costs little (`scripts/fake_endpoint.py`) runs in a process of its own, and every client in one of
 its own, one after the other, all in this one run. The engine does all it does in a stage: prompts, requests, parsing,
 checks, ledger, parquet; its time ends when the parquet files are written. The others send the same requests and read
-the answers as JSON, no more.
+the answers as JSON, no more. Peers that do not install beside us are run by an interpreter that has them (`--peer`):
+see `scripts/bench_peers.py`.
 
 - 200 ms on average (lognormal, sigma 0.5), 256 in flight: an endpoint of 1,280 rows/s;
 - 50 ms on average, 512 in flight: as many rows as one core can take;
@@ -31,6 +33,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -182,15 +185,31 @@ def client(name: str, url: str, rows: int, in_flight: int, folder: Path) -> "sub
     )
 
 
-def measure(name: str, url: str, mean_ms: float, in_flight: int, seconds: float, folder: Path) -> dict[str, Any]:
-    """One client at one setting, for about `seconds`."""
+def peer(name: str, python: str, url: str, rows: int, in_flight: int, folder: Path) -> "subprocess.Popen[str]":
+    """Start a peer's client, with our requests in a file."""
+    folder.mkdir(parents=True)
+    with open(folder / "requests.jsonl", "w", encoding="utf-8") as file:
+        for i, request in enumerate(bodies(rows)):
+            file.write(json.dumps({"id": str(i), "text": json.dumps(request)}) + "\n")
+    script = Path(__file__).with_name("bench_peers.py")
+    arguments = [name, url, str(in_flight), str(folder)]
+    return subprocess.Popen(
+        [python, script, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder
+    )
+
+
+def measure(
+    name: str, url: str, mean_ms: float, in_flight: int, seconds: float, folder: Path, python: str = ""
+) -> dict[str, Any]:
+    """One client at one setting, for about `seconds`; a peer, when there is an interpreter for it."""
     offered = in_flight / (mean_ms / 1000)
-    rows = int(seconds * min(offered, 3000))
+    rows = int(seconds * min(offered, 3000 if not python else 300))
     http(f"{url}/settings", {"mean_ms": mean_ms})
-    process = client(name, url, rows, in_flight, folder / f"{name}-{in_flight}")
+    start, place = partial(peer, name, python) if python else partial(client, name), folder / f"{name}-{in_flight}"
+    process = start(url, rows, in_flight, place)
     out, err = process.communicate()
     if process.returncode:
-        return {"client": name, "failed": err.strip().splitlines()[-1]}
+        return {"client": name, "failed": (err or out).strip().splitlines()[-1][:300]}
     took, stats = json.loads(out.splitlines()[-1]), http(f"{url}/stats")
     rate = rows / (took["ended"] - stats["first"])
     return {
@@ -288,13 +307,16 @@ def main() -> None:
     parser.add_argument("--ledger", type=int, default=0, help="rows of the stage that is resumed")
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--clients", default=",".join(CLIENTS))
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON", help="see bench_peers.py")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     found: dict[str, Any] = {"python": platform.python_version(), "cores": os.cpu_count(), "clients": []}
     with tempfile.TemporaryDirectory() as name, endpoint(Path(name)) as url:
         for mean_ms, in_flight in ((200.0, 256), (50.0, 512)):
-            for who in args.clients.split(",") if args.seconds else ():
-                found["clients"].append(measure(who, url, mean_ms, in_flight, args.seconds, Path(name)))
+            for who in [*args.clients.split(","), *args.peer] if args.seconds else ():
+                title, _, python = who.partition("=")
+                measured = measure(title, url, mean_ms, in_flight, args.seconds, Path(name), python)
+                found["clients"].append(measured)
                 print(json.dumps(found["clients"][-1]), flush=True)
         if args.ledger:
             found["resume"] = resume(url, args.ledger, Path(name) / "resumed")

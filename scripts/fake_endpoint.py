@@ -22,6 +22,7 @@ from typing import cast
 
 import uvloop
 
+CLOSE = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 COUNT = re.compile(rb'"n": ?(\d+)')
 
@@ -124,7 +125,7 @@ class Connection(asyncio.Protocol):
     transport: asyncio.Transport
 
     def __init__(self, server: Server) -> None:
-        self.server, self.buffer = server, b""
+        self.server, self.buffer, self.last = server, b"", False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Somebody has connected."""
@@ -138,6 +139,7 @@ class Connection(asyncio.Protocol):
             size = end + 4 + (int(found[1]) if found else 0)
             if len(self.buffer) < size:
                 return
+            self.last = CLOSE.search(self.buffer, 0, end) is not None
             head, body, self.buffer = self.buffer[:end], self.buffer[end + 4 : size], self.buffer[size:]
             self.answer(head.split(b" ", 2)[1].decode(), body)
 
@@ -159,6 +161,8 @@ class Connection(asyncio.Protocol):
         if not self.transport.is_closing():
             head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
             self.transport.write(head.encode() + body)
+            if self.last:
+                self.transport.close()
 
 
 async def serve(answer: str, settings: Settings, port: int) -> None:

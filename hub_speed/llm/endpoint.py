@@ -167,7 +167,7 @@ class Endpoint:
                         raise EndpointRefused(
                             f"endpoint {self.address.name}: {self.model} at {url} takes {longest} tokens in all",
                             got=f"answers of up to {max_tokens} tokens are to be asked for",
-                            fix="lower max_tokens of the recipe's teacher or generator, or serve it with a longer context",
+                            fix="lower max_tokens of the recipe's teacher or generator, or serve a longer context",
                         )
             except TooLong:
                 continue  # no list of models, but somebody is there
