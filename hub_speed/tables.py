@@ -16,6 +16,7 @@ from hub_speed.errors import RecipeError
 from hub_speed.estimate import Estimate
 from hub_speed.hub import Hub
 from hub_speed.pipeline import Result, Session, Step
+from hub_speed.quality import MEASURES, Report, overall, shown
 from hub_speed.recipe import Recipe
 from hub_speed.rows import read_parquet
 
@@ -173,6 +174,46 @@ def print_json(results: list[Result]) -> None:
     sys.stdout.write(json.dumps(found, indent=1) + "\n")
 
 
+def folder_of(hub: Hub, name: str) -> Path:
+    """The files of a dataset: `folder@anything`, or `org/name@revision` on the Hub."""
+    folder = Path(name.rpartition("@")[0])
+    return folder if folder.is_dir() else hub.fetch(hub.pin("dataset", name))
+
+
+def print_quality(names: list[str], reports: list[Report], *, as_json: bool) -> None:
+    """What sets of rows are like: one set by task type, several side by side."""
+    found = {
+        name: report.numbers() | {"overall": overall(report.numbers())}
+        for name, report in zip(names, reports, strict=True)
+    }
+    if as_json:
+        for name, report in zip(names, reports, strict=True):
+            found[name] |= {"coverage": report.coverage, "examples": report.examples}
+        sys.stdout.write(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+        return
+    for name, report in zip(names, reports, strict=True):
+        tasks = (
+            f", {report.tasks:,} tasks as varied as {report.effective_tasks or 0:,.0f} used evenly"
+            if report.tasks
+            else ""
+        )
+        console.print(f"{name}: {report.rows:,} rows, {report.sampled:,} looked at{tasks}")
+    console.print(f"texts are compared by {reports[0].embedding}\n")
+    columns = found[names[0]]["by_task_type"] | {"mean": found[names[0]]["overall"]}
+    if len(names) > 1:
+        columns = {name: numbers["overall"] for name, numbers in found.items()}
+    table = _table("measure", *columns, right=tuple(columns))
+    for name, measure in MEASURES.items():
+        table.add_row(measure.label, *(shown(name, numbers[name]) for numbers in columns.values()))
+    console.print(table)
+    console.print()
+    for measure in MEASURES.values():
+        console.print(f"[bold]{measure.label}[/bold]: {measure.meaning}")
+    for name, report in zip(names, reports, strict=True):
+        for finding, ids in report.examples.items():
+            console.print(f"look at    {MEASURES[finding].label} in {name}: {', '.join(ids)}")
+
+
 def print_rows(
     hub: Hub,
     repo: str,
@@ -185,7 +226,7 @@ def print_rows(
     as_json: bool,
 ) -> None:
     """Rows of a dataset repository (or of the work folder of a stage), or lines of its ledger."""
-    folder = Path(repo) if Path(repo).is_dir() else hub.fetch(hub.pin("dataset", f"{repo}@{revision}"))
+    folder = folder_of(hub, f"{repo}@{revision}")
     ledger = bool(state or reason)
     if Path(repo).is_dir() and (folder / "ledger.sqlite").exists():
         from hub_speed.journal import Journal
