@@ -102,12 +102,14 @@ def _quality(ctx: Context, report: quality.Report) -> dict[str, Any]:
     """The report as the card shows it, beside the teacher's own rows of this run where there are any before it."""
     nodes = ctx.record.lineage.values()
     seed = next((node["quality"] for node in nodes if node["stage"] == "seed" and "quality" in node), None)
-    mine = quality.overall(report.numbers(), seed)
-    theirs = quality.overall(seed, report.numbers()) if seed else {}
+    numbers = report.numbers()
+    mine = quality.overall(numbers, seed) if seed else quality.overall(numbers)
+    theirs = quality.overall(seed, numbers) if seed else {}
+    tasks = ctx.inputs.get("brainstorm")
     return {
         "report": report,
         "limits": {"a type": quality.SAMPLE, "enough": quality.ENOUGH},
-        "pool": next((node["accepted"] for node in nodes if node["stage"] == "brainstorm"), None),
+        "pool": rows.count_parquet(tasks / "data") if tasks else None,
         "reference": bool(seed),
         "lines": [
             {

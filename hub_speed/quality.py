@@ -60,48 +60,53 @@ class Measure:
         label: its name for people.
         meaning: what exactly is counted.
         better: "more" or "less"; empty where neither is better as such.
-        share: whether it is a share of rows or texts, shown in per cent.
+        noise: differences up to this one are called alike: points for a share, else a part of the larger number.
+            Rounded up from what random halves of a quickstart's seed differed by, five times (`docs/quality.md`).
+        share: whether it is a share of rows, texts or words, shown in per cent.
     """
 
     label: str
     meaning: str
-    better: str = ""
+    better: str
+    noise: float
     share: bool = False
 
 
 # fmt: off
 MEASURES = {
-    "in_range": Measure("length as asked", "texts that have as many words as was asked for", "more", True),
-    "distinct_1": Measure("different words", "different words per word, in runs of 1,000 words", "more"),
+    "in_range": Measure("length as asked", "texts that have as many words as was asked for", "more", 0.01, True),
+    "distinct_1": Measure("different words", "different words per word, in runs of 1,000 words", "more", 0.02),
     "distinct_2": Measure("different word pairs", "different pairs of neighbouring words per pair, in the same runs",
-                          "more"),
-    "compression": Measure("compression ratio", "size of such a run by its deflated size: 1 is incompressible", "less"),
-    "query_similarity": Measure("similarity of queries", "mean cosine of two queries", "less"),
+                          "more", 0.02),
+    "compression": Measure("compression ratio", "size of such a run by its deflated size: 1 is incompressible", "less",
+                           0.02),
+    "query_similarity": Measure("similarity of queries", "mean cosine of two queries", "less", 0.15),
     "query_variety": Measure("variety of queries", "effective number of different queries: 1 by the mean squared"
-                             " cosine of two queries", "more"),
-    "positive_variety": Measure("variety of positives", "the same of positives", "more"),
-    "query_twins": Measure("near-duplicate queries", "near-duplicates a query has among 1,000 others", "less"),
+                             " cosine of two queries", "more", 0.15),
+    "positive_variety": Measure("variety of positives", "the same of positives", "more", 0.15),
+    "query_twins": Measure("near-duplicate queries", "near-duplicates a query has among 1,000 others", "less", 0.5),
     "twins_across_tasks": Measure("of these, across tasks", "pairs of near-duplicate queries that belong to different"
-                                  " tasks", "", True),
+                                  " tasks", "", 0.0, True),
     "positive_twins": Measure("near-duplicate positives", "near-duplicates a positive has among 1,000 others"
-                              " (labels left out)", "less"),
+                              " (labels left out)", "less", 0.5),
     "overlap": Measure("query in positive", "words of the query that stand in the positive (classification: of the"
-                       " label, in the text)", "less", True),
+                       " label, in the text)", "less", 0.01, True),
     "unrelated": Measure("unrelated positives", "rows whose positive is no closer to the query than half of the other"
-                         " positives are", "less", True),
+                         " positives are", "less", 0.005, True),
     "easy_negatives": Measure("easy negatives", "rows whose negative is no closer to the query than half of the other"
-                              " negatives are", "less", True),
+                              " negatives are", "less", 0.05, True),
     "negative_closer": Measure("negative closer", "rows whose negative is closer to the query than the positive:"
-                               " perhaps a false negative", "less", True),
+                               " perhaps a false negative", "less", 0.05, True),
     "contradictions": Measure("contradictions", "rows whose negative is the positive of another row with that query",
-                              "less", True),
-    "wrong_script": Measure("other script", "rows with a text in a script its language does not use", "less", True),
+                              "less", 0.001, True),
+    "wrong_script": Measure("other script", "rows with a text in a script its language does not use", "less", 0.001,
+                            True),
 }
 # fmt: on
-"""In the order of the report. Sources: distinct-n: Li et al. 2016, arXiv 1510.03055; compression: Shaib et al. 2024, arXiv
-2403.00553; runs of equal length: Johnson 1944 (mean segmental type-token ratio); effective number: the Vendi score of
-order 2, Friedman and Dieng, arXiv 2210.02410, Pasarkar and Dieng, arXiv 2310.12952, here without the pairs of a text
-with itself, which makes it independent of the number of texts (Simpson 1949). The others are ours."""
+"""In the order of the report. Sources: distinct-n: Li et al. 2016, arXiv 1510.03055; compression: Shaib et al. 2024,
+arXiv 2403.00553; runs of equal length: Johnson 1944 (mean segmental type-token ratio); effective number: the Vendi
+score of order 2, Friedman and Dieng, arXiv 2210.02410, Pasarkar and Dieng, arXiv 2310.12952, here without the pairs of
+a text with itself, which makes it independent of the number of texts (Simpson 1949). The others are ours."""
 
 
 @dataclass
@@ -139,34 +144,30 @@ class Report:
         return {name: getattr(self, name) for name in names}
 
 
-def overall(numbers: dict[str, Any], other: dict[str, Any] | None = None) -> Numbers:
-    """Every measure as its mean over the task types; with `other`, over those for which both sets have a number.
+def overall(numbers: dict[str, Any], *others: dict[str, Any]) -> Numbers:
+    """Every measure as its mean over the task types; with other sets, over those for which all have a number.
 
     Args:
         numbers: what `Report.numbers` gives.
-        other: the same of another set.
+        others: the same of other sets.
     """
-    mine, theirs = numbers["by_task_type"], (other or numbers)["by_task_type"]
+    sets = [each["by_task_type"] for each in (numbers, *others)]
     found: Numbers = {}
     for name in MEASURES:
-        both = [t for t in mine if mine[t].get(name) is not None and theirs.get(t, {}).get(name) is not None]
-        found[name] = _mean([mine[t][name] for t in both])
+        common = [t for t in sets[0] if all(each.get(t, {}).get(name) is not None for each in sets)]
+        found[name] = _round(_mean(sets[0][t][name] for t in common))
     return found
 
 
 def verdict(name: str, value: float | None, reference: float | None) -> str:
-    """How a number compares with that of a reference set: "better", "worse", "alike", or nothing.
-
-    Alike is what differs by less than 5 points (shares) or a tenth (others). Assumption; two random halves of a
-    quickstart seed differ less than that, but for the near-duplicates, which are few.
-    """
-    better = MEASURES[name].better
-    if value is None or reference is None or not better:
+    """How a number compares with that of a reference set: "better", "worse", "alike" (see `Measure.noise`), or ""."""
+    measure = MEASURES[name]
+    if value is None or reference is None or not measure.better:
         return ""
     difference = value - reference
-    if abs(difference) < (0.05 if MEASURES[name].share else 0.1 * max(abs(reference), 1e-9)):
+    if abs(difference) <= measure.noise * (1 if measure.share else max(value, reference)):
         return "alike"
-    return "better" if (difference > 0) == (better == "more") else "worse"
+    return "better" if (difference > 0) == (measure.better == "more") else "worse"
 
 
 def shown(name: str, value: float | None) -> str:

@@ -182,36 +182,36 @@ def folder_of(hub: Hub, name: str) -> Path:
 
 def print_quality(names: list[str], reports: list[Report], *, as_json: bool) -> None:
     """What sets of rows are like: one set by task type, several side by side."""
-    found = {
-        name: report.numbers() | {"overall": overall(report.numbers())}
-        for name, report in zip(names, reports, strict=True)
-    }
+    numbers = [report.numbers() for report in reports]
+    means = [overall(mine, *numbers) for mine in numbers]
     if as_json:
-        for name, report in zip(names, reports, strict=True):
-            found[name] |= {"coverage": report.coverage, "examples": report.examples}
+        found = [
+            {"set": name} | mine | {"overall": mean, "coverage": report.coverage, "examples": report.examples}
+            for name, mine, mean, report in zip(names, numbers, means, reports, strict=True)
+        ]
         sys.stdout.write(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
         return
-    for name, report in zip(names, reports, strict=True):
-        tasks = (
-            f", {report.tasks:,} tasks as varied as {report.effective_tasks or 0:,.0f} used evenly"
-            if report.tasks
-            else ""
-        )
+    short = [name.rstrip("/").rpartition("/")[2] for name in names]
+    for name, report in zip(short, reports, strict=True):
+        used = report.effective_tasks
+        tasks = f", {report.tasks:,} tasks as varied as {used:,.0f} used evenly" if used else ""
         console.print(f"{name}: {report.rows:,} rows, {report.sampled:,} looked at{tasks}")
     console.print(f"texts are compared by {reports[0].embedding}\n")
-    columns = found[names[0]]["by_task_type"] | {"mean": found[names[0]]["overall"]}
-    if len(names) > 1:
-        columns = {name: numbers["overall"] for name, numbers in found.items()}
-    table = _table("measure", *columns, right=tuple(columns))
+    columns, heads = means, short
+    if len(names) == 1:
+        columns = [*numbers[0]["by_task_type"].values(), means[0]]
+        heads = [*numbers[0]["by_task_type"], "mean"]
+    table = _table("measure", *heads, right=tuple(heads))
     for name, measure in MEASURES.items():
-        table.add_row(measure.label, *(shown(name, numbers[name]) for numbers in columns.values()))
+        table.add_row(measure.label, *(shown(name, column[name]) for column in columns))
     console.print(table)
     console.print()
     for measure in MEASURES.values():
-        console.print(f"[bold]{measure.label}[/bold]: {measure.meaning}")
-    for name, report in zip(names, reports, strict=True):
+        console.print(f"{measure.label}: {measure.meaning}")
+    console.print()
+    for name, report in zip(short, reports, strict=True):
         for finding, ids in report.examples.items():
-            console.print(f"look at    {MEASURES[finding].label} in {name}: {', '.join(ids)}")
+            console.print(f"look at {MEASURES[finding].label} in {name}: {', '.join(ids)}", soft_wrap=True)
 
 
 def print_rows(
