@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,9 @@ def quality(
     path: Path,
 ) -> Path:
     """A set of rows at a glance: what it covers, lengths as asked, words copied, and how hard the negatives are."""
-    figure, ((cover, length), (overlap, margin)) = plt.subplots(2, 2, figsize=(8.4, 5.6))
-    colours = dict(zip(overlaps, (BLUE, ORANGE, GREEN, GREY, PURPLE, RED), strict=False))
+    spaces = {"hspace": 0.5, "wspace": 0.45}
+    figure, ((cover, length), (overlap, margin)) = plt.subplots(2, 2, figsize=(8.8, 5.8), gridspec_kw=spaces)
+    colours = dict(zip(overlaps, cycle((BLUE, ORANGE, GREEN, GREY, PURPLE, RED)), strict=False))
     _heat_map(coverage, cover)
     shares = {name: share for name, share in reversed(in_range.items()) if share is not None}
     bars = length.barh(list(shares), list(shares.values()), color=BLUE)
@@ -85,12 +87,11 @@ def quality(
     length.set_xticks([])
     length.spines["bottom"].set_visible(False)
     length.set_title("Length as asked (share of texts)")
-    for axes, values, ends in ((overlap, overlaps, (0, 1)), (margin, margins, (-1, 1))):
-        edges = np.linspace(*ends, 21)
+    for axes, values in ((overlap, overlaps), (margin, margins)):
         for name, found in values.items():
-            counts, _ = np.histogram(found, edges)
-            axes.stairs(counts / max(1, len(found)), edges, color=colours.get(name, GREY), linewidth=1.4, label=name)
-        axes.set_ylabel("share of rows")
+            axes.ecdf(found, color=colours[name], linewidth=1.4, label=name)
+        axes.set_ylabel("share of rows at or below")
+        axes.set_ylim(0, 1.02)
         if values:
             axes.legend(fontsize=7.5)
     overlap.set_xlabel("share of the query's words (of the label's, in the text)")
@@ -98,7 +99,6 @@ def quality(
     margin.axvline(0, color=GREY, linewidth=0.8)
     margin.set_xlabel("similarity to the positive − to the negative")
     margin.set_title("How hard the negatives are")
-    figure.tight_layout()
     return _save(figure, path)
 
 

@@ -12,7 +12,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import count, pairwise
+from itertools import chain, count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -277,21 +277,27 @@ class WordWeights:
         frequency: Counter[str] = Counter()
         total = 0
         for text in texts:
-            frequency.update(set(words(text)))
+            for word in set(words(text)):
+                frequency[word] += 1
             total += 1
         self._index = {word: i for i, word in enumerate(frequency)}
         self._idf = np.array([1 + math.log((1 + total) / (1 + n)) for n in frequency.values()])
 
     def embed(self, texts: list[str]) -> sparse.csr_array:
         """One row a text; all zeros for a text without known words."""
-        bags = [Counter(self._index[word] for word in words(text) if word in self._index) for text in texts]
-        columns = np.array([i for bag in bags for i in bag], dtype=np.int64)
-        counts = np.array([n for bag in bags for n in bag.values()], dtype=float)
-        starts = np.cumsum([0, *(len(bag) for bag in bags)])
-        values = (1 + np.log(counts)) * self._idf[columns]
-        matrix = sparse.csr_array((values, columns, starts), shape=(len(texts), len(self._index)))
+        known = [[self._index[word] for word in words(text) if word in self._index] for text in texts]
+        matrix = _rows_of_marks(known, len(self._index))
+        matrix.sum_duplicates()
+        matrix.data = (1 + np.log(matrix.data)) * self._idf[matrix.indices]
         lengths = np.sqrt(matrix.multiply(matrix).sum(1))
         return sparse.csr_array(sparse.diags_array(1 / np.where(lengths > 0, lengths, 1)) @ matrix)
+
+
+def _rows_of_marks(marks: list[list[int]], width: int) -> sparse.csr_array:
+    """A matrix that holds a one in row i for every mention of a column in `marks[i]`."""
+    columns = np.fromiter(chain.from_iterable(marks), dtype=np.int64)
+    starts = np.cumsum([0, *map(len, marks)])
+    return sparse.csr_array((np.ones(len(columns)), columns, starts), shape=(len(marks), width))
 
 
 def _report(sample: _Sample, embed: Embed, embedding: str) -> Report:
@@ -386,12 +392,10 @@ def _twins(kind: str, rows: list[Row], report: Report, numbers: Numbers) -> None
 def _near_pairs(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """The pairs (i < j) of near-duplicates, as two arrays of numbers."""
     index: dict[str, int] = {}
-    sets = [{index.setdefault(piece, len(index)) for piece in shingles(text)} for text in texts]
-    columns = np.array([i for found in sets for i in found], dtype=np.int64)
-    starts = np.cumsum([0, *map(len, sets)])
-    marks = sparse.csr_array((np.ones(len(columns)), columns, starts), shape=(len(texts), len(index)))
+    sets = [list({index.setdefault(piece, len(index)) for piece in shingles(text)}) for text in texts]
+    marks = _rows_of_marks(sets, len(index))
     shared = sparse.triu(marks @ marks.T, 1).tocoo()
-    sizes = np.diff(starts)
+    sizes = np.diff(marks.indptr)
     near = shared.data >= NEAR * (sizes[shared.row] + sizes[shared.col] - shared.data)
     return shared.row[near], shared.col[near]
 
