@@ -151,7 +151,7 @@ def quality(
         from hub_speed import quality as measures
         from hub_speed import tables
 
-        folders = [tables.folder_of(opened, name if "@" in name else f"{name}@{revision}") for name in sets]
+        folders = [tables.folder_of(opened, name, revision) for name in sets]
         embed = None
         if model:
             from hub_speed.training.encode import encoder

@@ -174,10 +174,10 @@ def print_json(results: list[Result]) -> None:
     sys.stdout.write(json.dumps(found, indent=1) + "\n")
 
 
-def folder_of(hub: Hub, name: str) -> Path:
-    """The files of a dataset: `folder@anything`, or `org/name@revision` on the Hub."""
-    folder = Path(name.rpartition("@")[0])
-    return folder if folder.is_dir() else hub.fetch(hub.pin("dataset", name))
+def folder_of(hub: Hub, name: str, revision: str) -> Path:
+    """The files of a dataset: a folder, `org/name@revision`, or `org/name` at the revision given beside it."""
+    folder = Path(name)
+    return folder if folder.is_dir() else hub.fetch(hub.pin("dataset", name if "@" in name else f"{name}@{revision}"))
 
 
 def print_quality(names: list[str], reports: list[Report], *, as_json: bool) -> None:
@@ -226,7 +226,7 @@ def print_rows(
     as_json: bool,
 ) -> None:
     """Rows of a dataset repository (or of the work folder of a stage), or lines of its ledger."""
-    folder = folder_of(hub, f"{repo}@{revision}")
+    folder = folder_of(hub, repo, revision)
     ledger = bool(state or reason)
     if Path(repo).is_dir() and (folder / "ledger.sqlite").exists():
         from hub_speed.journal import Journal
