@@ -1,7 +1,6 @@
 """Cards: README.md and figures of every repository, rendered from its record and rows. No number is typed by hand."""
 
 import json
-from collections import defaultdict
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -11,10 +10,9 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel
 
-from hub_speed import rows
+from hub_speed import quality, rows
 from hub_speed.errors import HubSpeedError
 from hub_speed.stage import Context, Stage, tag
-from hub_speed.task_types.base import words
 
 ROW_MODELS: dict[str, type[BaseModel]] = {
     "brainstorm": rows.TaskRow,
@@ -31,13 +29,10 @@ ROW_MODELS: dict[str, type[BaseModel]] = {
 PAPER = {"SPEED": {"calls": 45_000, "tokens": 32_000_000}, "E5-mistral": {"calls": 500_000, "tokens": 180_000_000}}
 """Teacher calls and tokens, SPEED Table 5; brainstorming is not in them."""
 
-FIGURES = ("lineage", "yields", "loss", "lengths", "asked", "scores", "scaling")
+FIGURES = ("lineage", "yields", "loss", "lengths", "quality", "scores", "scaling")
 
 SHOWN = 300
 """Longer texts are cut in a card's examples."""
-
-TEXTS_READ = 5000
-"""Rows that are read for the length figures."""
 
 
 def templates(kind: str) -> Path:
@@ -51,8 +46,12 @@ def templates(kind: str) -> Path:
 
 def render(stage: Stage, ctx: Context) -> None:
     """Write README.md and figures/ into `ctx.out`."""
-    values = _values(stage, ctx)
-    values["figures"] = _figures(stage, ctx, values)
+    report = None
+    if {"query", "positive"} <= set(_columns(stage)):
+        (report,) = quality.measure([ctx.out])
+        ctx.record.measures["quality"] = report.numbers()
+    values = _values(stage, ctx) | {"quality": _quality(ctx, report) if report else None}
+    values["figures"] = _figures(stage, ctx, report)
     environment = Environment(
         loader=FileSystemLoader(templates(stage.kind)),
         undefined=StrictUndefined,
@@ -85,13 +84,44 @@ def _values(stage: Stage, ctx: Context) -> dict[str, Any]:
         "tag": tag(record.fingerprint),
         "record": asdict(record),
         "recipe": ctx.recipe,
-        "columns": rows.columns(ROW_MODELS[stage.name]) if stage.name in ROW_MODELS else {},
+        "columns": _columns(stage),
         "reasons": rows.REASONS,
         "examples": _examples(ctx) if record.by_task_type else {},
         "inputs": {name: str(ref) for name, ref in ctx.refs.items()},
         "teacher_calls": teacher_calls,
         "teacher_tokens": _teacher(ctx, "prompt_tokens") + _teacher(ctx, "completion_tokens"),
         "paper": PAPER,
+    }
+
+
+def _columns(stage: Stage) -> dict[str, str]:
+    return rows.columns(ROW_MODELS[stage.name]) if stage.name in ROW_MODELS else {}
+
+
+def _quality(ctx: Context, report: quality.Report) -> dict[str, Any]:
+    """The report as the card shows it, beside the teacher's own rows of this run where there are any before it."""
+    nodes = ctx.record.lineage.values()
+    seed = next((node["quality"] for node in nodes if node["stage"] == "seed" and "quality" in node), None)
+    numbers = report.numbers()
+    mine = quality.overall(numbers, seed) if seed else quality.overall(numbers)
+    theirs = quality.overall(seed, numbers) if seed else {}
+    tasks = ctx.inputs.get("brainstorm")
+    return {
+        "report": report,
+        "limits": {"a type": quality.SAMPLE, "enough": quality.ENOUGH},
+        "pool": rows.count_parquet(tasks / "data") if tasks else None,
+        "reference": bool(seed),
+        "lines": [
+            {
+                "measure": measure,
+                "value": quality.shown(name, mine[name]),
+                "reference": quality.shown(name, theirs.get(name)),
+                "verdict": quality.verdict(name, mine[name], theirs.get(name)),
+            }
+            for name, measure in quality.MEASURES.items()
+            if mine[name] is not None
+        ],
+        "examples": {quality.MEASURES[name].label: ids for name, ids in report.examples.items()},
     }
 
 
@@ -117,7 +147,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= SHOWN else text[:SHOWN] + " …"
 
 
-def _figures(stage: Stage, ctx: Context, values: dict[str, Any]) -> dict[str, str]:
+def _figures(stage: Stage, ctx: Context, report: quality.Report | None) -> dict[str, str]:
     """Draw what there is to draw; name → path inside the repository."""
     from hub_speed import plots  # matplotlib takes half a second to import
 
@@ -130,11 +160,12 @@ def _figures(stage: Stage, ctx: Context, values: dict[str, Any]) -> dict[str, st
         drawn["yields"] = plots.yields(record.rows_in, record.accepted, record.rejected, folder / "yields.png")
     if record.measures.get("loss_curve"):
         drawn["loss"] = plots.loss_curve(record.measures["loss_curve"], folder / "loss.png")
-    texts, asked = _lengths(ctx) if {"query", "positive"} <= set(values["columns"]) else ({}, {})
-    if texts:
-        drawn["lengths"] = plots.lengths(texts, folder / "lengths.png")
-    if asked:
-        drawn["asked"] = plots.asked_lengths(asked, folder / "asked.png")
+    if report and report.rows:
+        in_range = {kind: numbers["in_range"] for kind, numbers in report.by_task_type.items()}
+        drawn["lengths"] = plots.lengths(report.lengths, folder / "lengths.png")
+        drawn["quality"] = plots.quality(
+            report.coverage, in_range, report.overlaps, report.margins, folder / "quality.png"
+        )
     if stage.name == "evaluate":
         found = list(rows.read_parquet(ctx.out / "data"))
         drawn["scores"] = plots.scores(found, folder / "scores.png")
@@ -142,20 +173,6 @@ def _figures(stage: Stage, ctx: Context, values: dict[str, Any]) -> dict[str, st
         found = list(rows.read_parquet(ctx.out / "data"))
         drawn["scaling"] = plots.scaling(found, record.measures["fits"], folder / "scaling.png")
     return dict.fromkeys(FIGURES, "") | {name: path.relative_to(ctx.out).as_posix() for name, path in drawn.items()}
-
-
-def _lengths(ctx: Context) -> tuple[dict[str, list[int]], dict[str, list[tuple[int, int]]]]:
-    """Words per text by task type and column; and for documents, least words asked for with words written."""
-    texts: dict[str, list[int]] = defaultdict(list)
-    asked: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for row in islice(rows.read_parquet(ctx.out / "data"), TEXTS_READ):
-        for column in ("query", "positive", "negative"):
-            if row[column]:
-                texts[f"{row['task_type']} {column}"].append(len(words(row[column])))
-        least = json.loads(row["knobs"]).get("min_words")
-        if least:
-            asked[row["task_type"]].append((int(least), len(words(row["positive"]))))
-    return texts, asked
 
 
 def _metadata(stage: Stage, ctx: Context) -> dict[str, Any]:

@@ -136,6 +136,30 @@ def rows(
         tables.print_rows(opened, repo, revision, task_type, state, reason, limit, as_json=json)
 
 
+@app.command()
+def quality(
+    sets: Annotated[list[str], typer.Argument(help="dataset repositories (org/name or org/name@revision) or folders")],
+    hub: HubOpt = "local",
+    revision: Annotated[str, typer.Option(help="tag, branch or commit of those named without one")] = "main",
+    model: Annotated[
+        str | None, typer.Option(help="compare texts with this SentenceTransformer (name or folder), not by words")
+    ] = None,
+    json: JsonOpt = False,
+) -> None:
+    """Measure rows with a query, a positive and a negative: lengths, variety, duplicates, negatives, coverage."""
+    with open_hub(hub) as opened:
+        from hub_speed import quality as measures
+        from hub_speed import tables
+
+        folders = [tables.folder_of(opened, name, revision) for name in sets]
+        embed = None
+        if model:
+            from hub_speed.training.encode import encoder
+
+            embed = encoder(model)
+        tables.print_quality(sets, measures.measure(folders, embed, model or ""), as_json=json)
+
+
 @hub_app.command("serve")
 def hub_serve(port: Annotated[int | None, typer.Option(help="port on 127.0.0.1")] = None) -> None:
     """Serve the embedded Hub until Ctrl-C."""

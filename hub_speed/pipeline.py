@@ -498,5 +498,6 @@ def _lineage(refs: dict[str, Ref], inputs: dict[str, Path]) -> dict[str, dict[st
             "stage": record["stage"],
             "inputs": [f"{i['repo']}@{i['commit']}" for i in record["inputs"].values()],
             **{key: record[key] for key in ("accepted", "calls", "prompt_tokens", "completion_tokens", "seconds")},
+            **({"quality": record["measures"]["quality"]} if "quality" in record["measures"] else {}),
         }
     return found

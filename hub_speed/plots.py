@@ -1,6 +1,8 @@
 """The figures of the cards: small PNGs for light and dark pages alike (white ground, few colours, labels on marks)."""
 
+from collections import Counter
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, GREY = "#2f6db3", "#d9822b", "#3b8f5a", "#8a8f98"
+PURPLE, RED = "#7d5ba6", "#b8474b"
 
 plt.rcParams.update(
     {
@@ -65,20 +68,57 @@ def lengths(words_by_column: dict[str, list[int]], path: Path) -> Path:
     return _save(figure, path)
 
 
-def asked_lengths(pairs: dict[str, list[tuple[int, int]]], path: Path) -> Path:
-    """Least words asked for against words written, one colour per task type."""
-    figure, axes = plt.subplots(figsize=(4.6, 3.4))
-    rng = np.random.default_rng(0)
-    for (name, points), colour in zip(pairs.items(), (BLUE, ORANGE, GREEN), strict=False):
-        asked, written = np.array(points, dtype=float).T
-        axes.scatter(asked + rng.uniform(-0.3, 0.3, len(asked)), written, s=5, alpha=0.4, color=colour, label=name)
-    top = max(max(max(p) for p in points) for points in pairs.values())
-    axes.plot([0, top], [0, top], color=GREY, linewidth=1)
-    axes.set_xlabel("at least this many words were asked for")
-    axes.set_ylabel("words written")
-    axes.set_title("Asked and written length")
-    axes.legend(fontsize=8)
+def quality(
+    coverage: dict[str, dict[str, int]],
+    in_range: dict[str, float | None],
+    overlaps: dict[str, list[float]],
+    margins: dict[str, list[float]],
+    path: Path,
+) -> Path:
+    """A set of rows at a glance: what it covers, lengths as asked, words copied, and how hard the negatives are."""
+    spaces = {"hspace": 0.5, "wspace": 0.45}
+    figure, ((cover, length), (overlap, margin)) = plt.subplots(2, 2, figsize=(8.8, 5.8), gridspec_kw=spaces)
+    colours = dict(zip(overlaps, cycle((BLUE, ORANGE, GREEN, GREY, PURPLE, RED)), strict=False))
+    _heat_map(coverage, cover)
+    shares = {name: share for name, share in reversed(in_range.items()) if share is not None}
+    bars = length.barh(list(shares), list(shares.values()), color=BLUE)
+    length.bar_label(bars, [f"{share:.0%}" for share in shares.values()], padding=3)
+    length.set_xlim(0, 1.15)
+    length.set_xticks([])
+    length.spines["bottom"].set_visible(False)
+    length.set_title("Length as asked (share of texts)")
+    for axes, values in ((overlap, overlaps), (margin, margins)):
+        for name, found in values.items():
+            axes.ecdf(found, color=colours[name], linewidth=1.4, label=name)
+        axes.set_ylabel("share of rows at or below")
+        axes.set_ylim(0, 1.02)
+        if values:
+            axes.legend(fontsize=7.5)
+    overlap.set_xlabel("share of the query's words (of the label's, in the text)")
+    overlap.set_title("Words of the query in the positive")
+    margin.axvline(0, color=GREY, linewidth=0.8)
+    margin.set_xlabel("similarity to the positive − to the negative")
+    margin.set_title("How hard the negatives are")
     return _save(figure, path)
+
+
+def _heat_map(coverage: dict[str, dict[str, int]], axes: Axes) -> None:
+    """Rows per task type and topic: the fifteen topics with the most rows."""
+    totals: Counter[str] = Counter()
+    for row in coverage.values():
+        totals.update(row)
+    topics, kinds = [topic for topic, _ in totals.most_common(15)], list(coverage)
+    axes.set_title("Rows by task type and topic")
+    if not topics:
+        axes.axis("off")
+        return
+    counts = np.array([[coverage[kind].get(topic, 0) for topic in topics] for kind in kinds])
+    axes.imshow(counts, cmap="Blues", vmin=0, aspect="auto")
+    axes.set_xticks(range(len(topics)), topics, rotation=35, ha="right", fontsize=7.5)
+    axes.set_yticks(range(len(kinds)), kinds)
+    for (y, x), number in np.ndenumerate(counts):
+        colour = "white" if number > counts.max() / 2 else "black"
+        axes.text(x, y, f"{number:,}", ha="center", va="center", fontsize=7, color=colour)
 
 
 def loss_curve(curve: Sequence[tuple[int, float]], path: Path) -> Path:

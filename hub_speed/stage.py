@@ -216,8 +216,8 @@ def build(stage: Stage, ctx: Context, render_card: Callable[[Stage, Context], No
     ctx.record.seconds = round(time.monotonic() - started, 1)
     _check_rejects(stage, ctx)
     ctx.record.packages = packages()
+    render_card(stage, ctx)  # measures the rows it shows, too
     (ctx.out / RECORD).write_text(json.dumps(asdict(ctx.record), indent=1, ensure_ascii=False) + "\n", "utf-8")
-    render_card(stage, ctx)
     done.touch()
 
 

@@ -19,6 +19,7 @@ from hub_speed.estimate import Estimate
 from hub_speed.hub import Hub
 from hub_speed.journal import Journal
 from hub_speed.pipeline import Result, Session, Step
+from hub_speed.quality import MEASURES, Report, overall, shown
 from hub_speed.recipe import Recipe
 from hub_speed.rows import read_parquet
 
@@ -176,6 +177,46 @@ def print_json(results: list[Result]) -> None:
     sys.stdout.write(json.dumps(found, indent=1) + "\n")
 
 
+def folder_of(hub: Hub, name: str, revision: str) -> Path:
+    """The files of a dataset: a folder, `org/name@revision`, or `org/name` at the revision given beside it."""
+    folder = Path(name)
+    return folder if folder.is_dir() else hub.fetch(hub.pin("dataset", name if "@" in name else f"{name}@{revision}"))
+
+
+def print_quality(names: list[str], reports: list[Report], *, as_json: bool) -> None:
+    """What sets of rows are like: one set by task type, several side by side."""
+    numbers = [report.numbers() for report in reports]
+    means = [overall(mine, *numbers) for mine in numbers]
+    if as_json:
+        found = [
+            {"set": name} | mine | {"overall": mean, "coverage": report.coverage, "examples": report.examples}
+            for name, mine, mean, report in zip(names, numbers, means, reports, strict=True)
+        ]
+        sys.stdout.write(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+        return
+    short = [name.rstrip("/").rpartition("/")[2] for name in names]
+    for name, report in zip(short, reports, strict=True):
+        used = report.effective_tasks
+        tasks = f", {report.tasks:,} tasks as varied as {used:,.0f} used evenly" if used else ""
+        console.print(f"{name}: {report.rows:,} rows, {report.sampled:,} looked at{tasks}")
+    console.print(f"texts are compared by {reports[0].embedding}\n")
+    columns, heads = means, short
+    if len(names) == 1:
+        columns = [*numbers[0]["by_task_type"].values(), means[0]]
+        heads = [*numbers[0]["by_task_type"], "mean"]
+    table = _table("measure", *heads, right=tuple(heads))
+    for name, measure in MEASURES.items():
+        table.add_row(measure.label, *(shown(name, column[name]) for column in columns))
+    console.print(table)
+    console.print()
+    for measure in MEASURES.values():
+        console.print(f"{measure.label}: {measure.meaning}")
+    console.print()
+    for name, report in zip(short, reports, strict=True):
+        for finding, ids in report.examples.items():
+            console.print(f"look at {MEASURES[finding].label} in {name}: {', '.join(ids)}", soft_wrap=True)
+
+
 def print_rows(
     hub: Hub,
     repo: str,
@@ -222,8 +263,7 @@ def _open_rows(hub: Hub, repo: str, revision: str, *, ledger: bool) -> Iterator[
         with Journal(work) as journal:
             yield journal.entries()
         return
-    folder = work if work.is_dir() else hub.fetch(hub.pin("dataset", f"{repo}@{revision}"))
-    part = folder / ("ledger" if ledger else "data")
+    part = folder_of(hub, repo, revision) / ("ledger" if ledger else "data")
     if not part.is_dir():
         raise RecipeError(f"{repo}: there is no {part.name}", expected="a repository that hub-speed has published")
     yield read_parquet(part)

@@ -21,7 +21,7 @@ FLOORS: list[set[str]] = [
     {"topics", "recipe", "prompts", "parse", "dedup", "journal", "hub"},
     {"mixture", "llm"},
     {"generate", "addresses"},
-    {"examples", "stage", "batch"},
+    {"examples", "stage", "batch", "quality"},
     {"dataset", "training", "cards", "estimate"},
     {"stages"},
     {"pipeline"},

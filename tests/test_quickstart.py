@@ -118,6 +118,18 @@ print(json.dumps(found))
         assert "/home/" not in card and "hf_home" not in card
 
 
+def test_the_quality_of_rows_is_in_their_record_and_goes_on_to_what_comes_after(done: tuple[Cli, str]) -> None:
+    cli, _ = done
+    shown = cli.show("quickstart", *tiny())
+    for name in ("seed", "synthesize", "revise"):
+        record = shown[name]["record"]
+        assert record["measures"]["quality"]["rows"] == record["accepted"]
+        assert list(record["measures"]["quality"]["by_task_type"]) == sorted(record["by_task_type"])
+    lineage = shown["revise"]["record"]["lineage"]
+    (of_seed,) = (node["quality"] for node in lineage.values() if node["stage"] == "seed")
+    assert of_seed == shown["seed"]["record"]["measures"]["quality"]
+
+
 def finished(cli: Cli) -> list[str]:
     """The stages the embedded Hub has a tag for (looking into the store, no server needed)."""
     nouns = {"brainstorm": "tasks", "synthesize": "drafts", "revise": "synthetic", "evaluate": "results"}

@@ -311,6 +311,24 @@ def test_scores_and_fits_are_in_their_cards(card: Callable[..., Rendered]) -> No
     assert "**nDCG@10**: +0.123 per tenfold data (95% interval +0.100 to +0.146), R² 0.99, 6 runs." in text
 
 
+def test_a_card_shows_the_quality_of_its_rows_beside_the_teachers(tmp_path: Path) -> None:
+    ctx = context("revise", load("quickstart"), tmp_path)
+    cards.render(STAGES["revise"], ctx)
+    alone = (ctx.out / "README.md").read_text("utf-8")
+    measured = ctx.record.measures["quality"]
+    assert measured["rows"] == sum(ctx.record.by_task_type.values())
+    assert "| measure | here |\n|---|---|\n| **length as asked**" in alone
+    assert "teacher's rows" not in alone
+    seed = json.loads(json.dumps(measured))  # as it stands in the record of the seed
+    seed["by_task_type"]["retrieval"]["overlap"] = 0.25
+    ctx.record.lineage["org/speed-seed@1"] = {"stage": "seed", "inputs": [], "quality": seed}
+    cards.render(STAGES["revise"], ctx)
+    text = (ctx.out / "README.md").read_text("utf-8")
+    assert "| measure | here | teacher's rows | |\n|---|---|---|---|\n| **length as asked**" in text
+    assert re.search(r"\| \*\*query in positive\*\*: .* \| 100.0% \| \d\d.\d% \| worse \|", text)
+    assert "hub-speed quality org/speed-synthetic" in text
+
+
 def test_languages_are_those_of_the_recipe(card: Callable[..., Rendered]) -> None:
     assert card("brainstorm")[0]["language"] == ["en"]
     found = card("seed", "e5")[0]["language"]

@@ -155,9 +155,13 @@ MIN_LENGTH_SHARE = 0.8
 """A text this share of the asked length is still accepted. Assumption: a model's own count of words is rough."""
 
 
+UNSPACED = ("Chinese", "Japanese", "Thai", "Lao", "Khmer", "Burmese")
+"""Languages written without spaces: `words` cannot count theirs."""
+
+
 def too_short(text: str, min_words: int, language: str = "English") -> bool:
     """Whether `text` clearly misses the least length asked for. Texts written without spaces are never called short."""
-    if language in ("Chinese", "Japanese", "Thai", "Lao", "Khmer", "Burmese"):
+    if language in UNSPACED:
         return False
     return len(words(text)) < MIN_LENGTH_SHARE * min_words
 
