@@ -11,7 +11,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel
 
-from hub_speed import rows
+from hub_speed import prompts, rows
 from hub_speed.errors import HubSpeedError
 from hub_speed.stage import Context, Stage, tag
 from hub_speed.task_types.base import words
@@ -85,6 +85,7 @@ def _values(stage: Stage, ctx: Context) -> dict[str, Any]:
         "tag": tag(record.fingerprint),
         "record": asdict(record),
         "recipe": ctx.recipe,
+        "system": prompts.SYSTEM,
         "columns": rows.columns(ROW_MODELS[stage.name]) if stage.name in ROW_MODELS else {},
         "reasons": rows.REASONS,
         "examples": _examples(ctx) if record.by_task_type else {},
