@@ -16,7 +16,6 @@ from hub_speed.errors import RecipeError, did_you_mean
 from hub_speed.languages import SCRIPTS
 from hub_speed.task_types import TASK_TYPES, TaskType
 
-
 CHAT = "chat"
 """The prompt format that is the tokenizer's own chat template."""
 

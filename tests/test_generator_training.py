@@ -395,5 +395,5 @@ def test_an_error_of_a_training_arrives_as_one(base: Path, tmp_path: Path) -> No
     with pytest.raises(StageError, match="training sft: the base model's tokenizer has no chat template") as caught:
         launch(context(tmp_path), "sft", settings(tmp_path, base, ROWS, prompt_format="chat"))
     assert "generator.prompt_format" in caught.value.fix
-    with pytest.raises(StageError, match="runtime.launcher: no-such-program is not installed"):
+    with pytest.raises(StageError, match=r"runtime\.launcher: no-such-program is not installed"):
         launch(context(tmp_path), "sft", {}, ["no-such-program"])

@@ -1,4 +1,4 @@
-"""What fine-tuning of generators and revisors shares: loading a base, arguments, what can go wrong, what is published."""
+"""What fine-tuning of generators and revisors shares: the base, the arguments, what goes wrong, what is published."""
 
 import importlib.util
 import math
@@ -58,7 +58,7 @@ def _weights(
             f"{settings['base_name']}: there are no safetensors weights",
             expected="*.safetensors; other formats can run code when they are loaded and are never read",
             got=", ".join(found) or "no weights at all",
-            fix="have its authors convert it (https://huggingface.co/spaces/safetensors/convert), or choose another base",
+            fix="convert it (https://huggingface.co/spaces/safetensors/convert), or choose another base model",
         )
     attention = {"attn_implementation": "flash_attention_2"} if settings.get("batching") == "packed" else {}
     place = {"device_map": {"": PartialState().local_process_index}} if quantisation else {}

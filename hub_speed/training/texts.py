@@ -87,7 +87,7 @@ def encode(
         return [ids[:-1] if ids and ids[-1] == eos else ids for ids in found]
 
     prompts = tokens(asked)
-    # After a plain prompt an answer begins with a space: without one, "]{" could become a token that no prompt ends with.
+    # After a plain prompt an answer begins with a space: without one, "]{" could be a token that no prompt ends with.
     space = "" if chat else " "
     columns = [tokens([text + space + row[name] for text, row in zip(asked, rows, strict=True)]) for name in answers]
     for row, prompt, *wholes in zip(rows, prompts, *columns, strict=True):
