@@ -306,7 +306,7 @@ def test_what_needs_a_gpu_says_so(base: Path, tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_stops_with_its_step_and_keeps_the_checkpoint(base: Path, tmp_path: Path) -> None:
-    given = settings(tmp_path, base, ROWS, epochs=4, learning_rate=1e12, checkpoint_s=0, lr_scheduler="constant")
+    given = settings(tmp_path, base, ROWS, epochs=4, learning_rate=1e12, checkpoint_s=0)
     error = refused(sft, given)
     assert "the loss is nan at step " in error.where or "the loss is inf at step " in error.where
     assert error.fix == "lower the learning rate, which is 1e+12: --set junior.learning_rate=5e+11"
@@ -340,7 +340,9 @@ def start(module: str, given: dict[str, Any], folder: Path) -> "subprocess.Popen
     )
 
 
-def test_a_training_that_was_killed_ends_with_the_same_weights(base: Path, tmp_path: Path) -> None:
+def test_a_training_that_was_killed_ends_with_the_same_weights(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     changes = {"epochs": 4, "checkpoint_s": 0, "lora_r": 4, "lora_dropout": 0.1}  # dropout: random states matter
     killed = settings(tmp_path / "killed", base, ROWS, **changes)
     process = start("sft", killed, tmp_path)
@@ -354,7 +356,11 @@ def test_a_training_that_was_killed_ends_with_the_same_weights(base: Path, tmp_p
     newest = tmp_path / "killed" / "work" / "checkpoint-9"
     newest.mkdir()  # as if it had been killed while it wrote this one
     (newest / "model.safetensors").write_bytes(b"half of")
+    capsys.readouterr()
     resumed = sft.train(killed)
+    said = [json.loads(line[1:]) for line in capsys.readouterr().out.splitlines() if line.startswith("@")]
+    assert said[0]["total"] == 12 and 4 <= said[0]["done"] < 12  # it went on, and not from the beginning
+    assert next(event for event in said if "step" in event)["step"] == said[0]["done"] + 1
     assert not newest.exists() or (newest / "complete.json").is_file()
     whole = sft.train(settings(tmp_path / "whole", base, ROWS, **changes))
     assert same(tmp_path / "killed/out", tmp_path / "whole/out") == 0.0
