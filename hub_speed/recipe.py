@@ -84,7 +84,6 @@ class Tuning(Lora):
     epochs: float = Field(1, gt=0)  # Assumption: not stated
     max_length: int = Field(4096, ge=16)  # tokens of prompt and answer. Assumption: not stated
     too_long: Literal["drop", "truncate"] = "drop"  # Assumption: of an answer that is cut off, no end is learnt
-    batching: Literal["by_length", "shuffled"] = "by_length"  # Assumption: less padding; the papers do not say
     warmup_ratio: float = Field(0.03, ge=0, lt=1)  # Assumption: not stated
     load_in_4bit: bool = False  # QLoRA (arXiv 2305.14314), for small GPUs; SPEED does not say that it does so
 
@@ -99,7 +98,7 @@ class Sft(Tuning):
     """Supervised fine-tuning of a generator or the revisor."""
 
     learning_rate: float = Field(1e-4, gt=0)  # SPEED App. B (junior)
-    batching: Literal["by_length", "shuffled", "packed"] = "by_length"  # as above; packed needs FlashAttention
+    batching: Literal["by_length", "shuffled", "packed"] = "by_length"  # Assumption: not stated. Less padding
     weight_decay: float = Field(0.0, ge=0)  # Assumption: not stated
 
 
@@ -125,6 +124,7 @@ class Senior(Tuning):
 
     dpo_beta: float = Field(0.1, gt=0)  # SPEED App. B, best of 0.05-0.3
     learning_rate: float = Field(1e-5, gt=0)  # SPEED App. B
+    batching: Literal["by_length", "shuffled"] = "by_length"  # Assumption: not stated. Less padding
 
 
 class RevisionSignals(Section):

@@ -11,7 +11,7 @@ from fake_openai import Asked, FakeOpenAI, Reply, as_json, choices, error, text,
 from huggingface_hub import AsyncInferenceClient
 
 from hub_speed.addresses import Addresses
-from hub_speed.errors import EndpointRefused
+from hub_speed.errors import EndpointRefused, RecipeError
 from hub_speed.llm import dialects, endpoint
 from hub_speed.llm.dialects import Completion, Dialect, Request, Sampling
 from hub_speed.llm.endpoint import Address, Endpoint

@@ -8,6 +8,7 @@ torch with `weights_only=True`, which builds tensors and numbers and runs no cod
 """
 
 import json
+import re
 import shutil
 import time
 from pathlib import Path
@@ -24,7 +25,9 @@ COMPLETE = "complete.json"
 def last(work: Path) -> tuple[Path | None, float]:
     """The newest complete checkpoint and the seconds trained until then; incomplete ones are removed."""
     with PartialState().main_process_first():
-        found = {int(path.name.partition("-")[2]): path for path in work.glob("checkpoint-*")}
+        found = {
+            int(path.name[11:]): path for path in work.glob("checkpoint-*") if re.fullmatch(r"\d+", path.name[11:])
+        }
         complete = {step: path for step, path in found.items() if (path / COMPLETE).is_file()}
         if PartialState().is_main_process:
             for path in set(found.values()) - set(complete.values()):

@@ -52,14 +52,7 @@ def train(settings: child.Json) -> child.Json:
             processing_class=tokenizer,
             peft_config=generator.lora(settings),
         )
-        order = texts.order(
-            [example.length for example in examples],
-            epochs=settings["epochs"],
-            batch_size=settings["batch_size"],
-            by_length=settings["batching"] == "by_length",
-            rng_seed=settings["rng_seed"],
-        )
-        measures = generator.train(trainer, order, settings)
+        measures = generator.train(trainer, [example.length for example in examples], settings)
     generator.save(trainer, tokenizer, settings)
     logged = next(entry for entry in reversed(trainer.state.log_history) if "rewards/margins" in entry)
     rewards = {name.removeprefix("rewards/"): logged[name] for name in logged if name.startswith("rewards/")}

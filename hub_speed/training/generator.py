@@ -18,10 +18,11 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
     Trainer,
+    set_seed,
 )
 
 from hub_speed.errors import StageError
-from hub_speed.training import child
+from hub_speed.training import child, texts
 from hub_speed.training.checkpoints import Keeper, last
 
 Json = dict[str, Any]
@@ -206,8 +207,15 @@ def explained(settings: Json) -> Iterator[None]:
         ) from error
 
 
-def train(trainer: Watched, order: list[int], settings: Json) -> Json:
-    """Train on the rows in this order, from the last complete checkpoint on; returns what was measured."""
+def train(trainer: Watched, lengths: list[int], settings: Json) -> Json:
+    """Train on rows of these lengths, from the last complete checkpoint on; returns what was measured."""
+    order = texts.order(
+        lengths,
+        epochs=settings["epochs"],
+        batch_size=settings["batch_size"],
+        by_length=settings["batching"] == "by_length",
+        rng_seed=settings["rng_seed"],
+    )
     trainer.section = settings["section"]
     trainer.train_dataset = trainer.train_dataset.select(order, keep_in_memory=True)  # type: ignore[union-attr]
     checkpoint, before = last(Path(settings["work"]))
@@ -215,16 +223,22 @@ def train(trainer: Watched, order: list[int], settings: Json) -> Json:
     trainer.add_callback(keeper)
     trainer.add_callback(child.Reporter())
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    assert trainer.model is not None
     gpu = torch.cuda.is_available()
     kind = f"adapter, r {settings['lora_r']}" if settings["lora_r"] else "all weights"
     return {
         "steps": trainer.state.global_step,
         "loss_curve": [(entry["step"], entry["loss"]) for entry in trainer.state.log_history if "loss" in entry],
         "trained": kind + (", on a base in 4 bits" if settings["load_in_4bit"] else ""),
-        "trained_weights": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
+        "trained_weights": sum(int(p.numel()) for p in trainer.model.parameters() if p.requires_grad),
         "devices": f"{processes()} x {torch.cuda.get_device_name() if gpu else 'CPU'}",
         "device_seconds": round(keeper.seconds * processes(), 1),
     }
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch."""
+    set_seed(seed)
 
 
 def save(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, settings: Json) -> None:

@@ -58,14 +58,10 @@ def train(settings: child.Json) -> child.Json:
             processing_class=tokenizer,
             peft_config=generator.lora(settings),
         )
-        order = texts.order(
-            [len(ids) for ids in trainer.train_dataset["input_ids"]],
-            epochs=settings["epochs"],
-            batch_size=settings["batch_size"],
-            by_length=settings["batching"] == "by_length",
-            rng_seed=settings["rng_seed"],
-        )
-        measures = generator.train(trainer, order, settings)
+        # Packed rows are fewer than examples, and all about as long.
+        packs = len(trainer.train_dataset)  # type: ignore[arg-type]
+        lengths = [longest] * packs if packed else [example.length for example in examples]
+        measures = generator.train(trainer, lengths, settings)
     generator.save(trainer, tokenizer, settings)
     return counts | measures | {"tokens": round(settings["epochs"] * sum(example.tokens for example in examples))}
 
