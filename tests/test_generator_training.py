@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -369,6 +370,20 @@ def test_a_training_that_was_killed_ends_with_the_same_weights(
     # Nothing but tensors and numbers is read from what was kept.
     for path in (tmp_path / "killed" / "work").rglob("*.pt"):
         torch.load(path, weights_only=True)
+
+
+@pytest.mark.parametrize(("module", "rows"), [(sft, ROWS), (dpo, PREFERENCES)], ids=["sft", "dpo"])
+def test_the_last_steps_again_give_the_same_weights(module: Any, rows: list, base: Path, tmp_path: Path) -> None:
+    given = settings(tmp_path, base, rows, epochs=2, checkpoint_s=0)
+    first = module.train(given)
+    checkpoints = sorted(path.name for path in (tmp_path / "work").glob("checkpoint-*"))
+    assert checkpoints == ["checkpoint-4", "checkpoint-5"]  # of six steps, the last two that were before the end
+    shutil.move(tmp_path / "out", tmp_path / "before")
+    shutil.rmtree(tmp_path / "work" / "checkpoint-5")
+    again = module.train(given)
+    assert same(tmp_path / "before", tmp_path / "out") == 0.0
+    assert again["loss_curve"] == first["loss_curve"]
+    assert again["device_seconds"] > json.loads((tmp_path / "work/checkpoint-4/complete.json").read_text())["seconds"]
 
 
 class Silent:
