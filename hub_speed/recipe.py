@@ -124,7 +124,7 @@ class Senior(Tuning):
 
     dpo_beta: float = Field(0.1, gt=0)  # SPEED App. B, best of 0.05-0.3
     learning_rate: float = Field(1e-5, gt=0)  # SPEED App. B
-    batching: Literal["by_length", "shuffled"] = "by_length"  # Assumption: not stated. Less padding
+    batching: Literal["by_length", "shuffled"] = "shuffled"  # Assumption: not stated
 
 
 class RevisionSignals(Section):
