@@ -63,7 +63,7 @@ def stock(settings: Json) -> Json:
     )
     trainer.train()
     trainer.save_model(settings["out"])
-    return {"tokens": int(trainer.state.log_history[-2]["num_tokens"]), "steps": trainer.state.global_step}
+    return {"tokens": sum(map(len, trainer.train_dataset["input_ids"])), "steps": trainer.state.global_step}
 
 
 def child(which: str, path: Path) -> None:
