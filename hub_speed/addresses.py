@@ -18,7 +18,7 @@ from hub_speed.errors import RecipeError
 from hub_speed.llm import serve
 from hub_speed.llm.dialects import Dialect
 from hub_speed.llm.endpoint import Address
-from hub_speed.recipe import Recipe
+from hub_speed.recipe import CHAT, Recipe
 
 MODELS = ("teacher", "junior", "senior", "revisor")
 
@@ -65,11 +65,18 @@ class Addresses:
             log: where a started server's messages go.
 
         Raises:
-            RecipeError: the teacher has no address.
+            RecipeError: the teacher has no address, or a generator is asked in another way than it was trained.
         """
         teacher = name == "teacher"
-        dialect = self._dialects.get(name, "chat" if teacher else "completion")
-        prompt_format = "{prompt}" if teacher else recipe.generator.prompt_format
+        chat = teacher or recipe.generator.prompt_format == CHAT
+        dialect = self._dialects.get(name, "chat" if chat else "completion")
+        prompt_format = "{prompt}" if chat else recipe.generator.prompt_format
+        if chat and not teacher and dialect != "chat":
+            raise RecipeError(
+                f"endpoint {name}: asked in the dialect {dialect}, but trained with a chat template",
+                expected="chat, because of generator.prompt_format: chat",
+                fix=f"--endpoint {name}={self._given[name]}",
+            )
         known_as = recipe.teacher.model if teacher else f"speed-{name}"
         if name in self._given:
             urls, _, model = self._given[name].partition("#")
@@ -88,7 +95,7 @@ class Addresses:
                 log=log,
                 stop=self._stop,
             ) as url:
-                dialect = "tgi" if runtime.server == "tgi" else dialect
+                dialect = "tgi" if runtime.server == "tgi" and not chat else dialect
                 yield Address(name, model, (url,), dialect, prompt_format)
         elif weights is not None:
             replicas = min(recipe.runtime.replicas, threads)

@@ -10,7 +10,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel
 
-from hub_speed import quality, rows
+from hub_speed import prompts, quality, rows
 from hub_speed.errors import HubSpeedError
 from hub_speed.stage import Context, Stage, tag
 
@@ -84,6 +84,7 @@ def _values(stage: Stage, ctx: Context) -> dict[str, Any]:
         "tag": tag(record.fingerprint),
         "record": asdict(record),
         "recipe": ctx.recipe,
+        "system": prompts.SYSTEM,
         "columns": _columns(stage),
         "reasons": rows.REASONS,
         "examples": _examples(ctx) if record.by_task_type else {},

@@ -1,4 +1,7 @@
-"""What a stage will take, before it runs: calls, tokens, cost, time; estimated from prompts rendered for the recipe."""
+"""What a stage will take, before it runs: calls, tokens, cost, time; estimated from prompts rendered for the recipe.
+
+Of a training: the tokens it reads, over all epochs. How long that takes depends on the machine and is not guessed.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +28,7 @@ class Estimate:
 
     Attributes:
         model: the model that is asked, None where none is.
+        rows: that are asked for or trained on.
         read, written: tokens.
         cost_usd: what the teacher's provider will charge; None where the recipe has no prices, or nobody charges.
         seconds: until all is answered, if the server keeps up with `runtime.in_flight` requests at once.
@@ -53,18 +57,27 @@ def stage(s: Stage, recipe: Recipe, topics: int) -> Estimate:
     revisions = min(recipe.revision.rows or recipe.root.rows, recipe.root.rows)
     sets = {"revise": 3, "synthesize": 1, "seed": 0}[recipe.embedder.data] if recipe.evaluate.audit_rows else 0
     audits = sets * recipe.evaluate.audit_rows
+    drawn = recipe.seed.rows if recipe.embedder.data == "seed" else drafts
+    revised = sample.revise + sample.answer + REASON_WORDS
     kinds = sum(TASK_TYPES[name].brainstorm is not None for name in recipe.mixture)
     estimates: dict[str, Callable[[], Estimate]] = {
         "brainstorm": lambda: asks("teacher", topics * kinds, _brainstorm_words(recipe), tasks),
         "seed": lambda: asks("teacher", recipe.seed.rows, sample.prompt, sample.answer),
         "root": lambda: asks("junior", recipe.root.rows, sample.prompt, candidates),
+        "junior": lambda: _trains(recipe.seed.rows, sample.prompt + sample.answer, recipe.junior.epochs),
         "preference": lambda: asks("teacher", preferences, sample.prompt + sample.judge + candidates, REASON_WORDS),
+        "senior": lambda: _trains(preferences, 2 * (sample.prompt + sample.answer), recipe.senior.epochs),
         "revision": lambda: asks("teacher", revisions, sample.revise, sample.answer + REASON_WORDS),
+        "revisor": lambda: _trains(revisions, revised, recipe.revisor.epochs),
         "synthesize": lambda: asks(recipe.synthesize.generator, drafts, sample.prompt, sample.answer),
         "revise": lambda: asks("revisor", drafts, sample.revise, sample.answer + REASON_WORDS),
+        "embedder": lambda: _trains(min(recipe.embedder.rows or drawn, drawn), sample.answer, recipe.embedder.epochs),
         "evaluate": lambda: asks("teacher", audits, sample.revise, sample.answer + REASON_WORDS),
+        "scaling": lambda: _trains(
+            sum(recipe.scaling.sizes) * len(recipe.scaling.rng_seeds), sample.answer, recipe.embedder.epochs
+        ),
     }
-    return estimates[s.name]() if s.name in estimates else Estimate(None, 0, 0, 0, 0)
+    return estimates[s.name]()
 
 
 def _asks(recipe: Recipe, model: str, calls: int, words_read: float, words_written: float) -> Estimate:
@@ -72,6 +85,11 @@ def _asks(recipe: Recipe, model: str, calls: int, words_read: float, words_writt
     read, written = (round(calls * words * TOKENS_PER_WORD) for words in (words_read, words_written))
     cost = recipe.budget.cost_usd(read, written) if model == "teacher" else None
     return Estimate(model, calls, calls, read, written, cost, written / TOKENS_PER_S / recipe.runtime.in_flight)
+
+
+def _trains(rows: int, words: float, epochs: float) -> Estimate:
+    """A training on rows of so many words each."""
+    return Estimate(None, rows, 0, round(rows * words * TOKENS_PER_WORD * epochs), 0)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,7 @@
 """Recipes: YAML that lists where a run differs from the defaults below. Strict, frozen, two levels.
 
 Every default says where it comes from, or *Assumption* where the papers are silent. Values here are identity: they are
-part of a stage's fingerprint. Only `runtime` and `budget` are not: they say
-how fast and at what cost, never what.
+part of a stage's fingerprint. Only `runtime` and `budget` are not: they say how fast and at what cost, never what.
 """
 
 import math
@@ -16,6 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from hub_speed.errors import RecipeError, did_you_mean
 from hub_speed.languages import SCRIPTS
 from hub_speed.task_types import TASK_TYPES, TaskType
+
+CHAT = "chat"
+"""The prompt format that is the tokenizer's own chat template."""
 
 
 class Section(BaseModel):
@@ -38,7 +40,7 @@ class Generator(Section):
     """What junior, senior and revisor have in common: their base and how they are asked."""
 
     base_model: str = "meta-llama/Meta-Llama-3-8B"  # SPEED §4.1; the revisor starts from it too (§3.2.4)
-    prompt_format: str = "{prompt} [/INST]"  # SPEED's released scripts: no chat template
+    prompt_format: str = "{prompt} [/INST]"  # SPEED's released scripts: no chat template; or "chat": the base's own
     sampling_temperature: float = Field(1.0, ge=0)  # SPEED App. B, best of 0.2-1.5 (Fig. 3)
     top_p: float = Field(1.0, gt=0, le=1)  # SPEED App. B
     max_tokens: int = Field(2048, gt=0)  # Assumption: the released scripts' 800 cuts off long documents
@@ -46,8 +48,8 @@ class Generator(Section):
     @field_validator("prompt_format")
     @classmethod
     def _has_place(cls, value: str) -> str:
-        if value.count("{prompt}") != 1:
-            raise ValueError("must hold {prompt} exactly once")
+        if value != CHAT and value.count("{prompt}") != 1:
+            raise ValueError("must hold {prompt} exactly once, or be the word chat")
         return value
 
 
@@ -75,14 +77,28 @@ class Lora(Section):
     lora_dropout: float = Field(0.1, ge=0, lt=1)  # as above
 
 
-class Sft(Lora):
+class Tuning(Lora):
+    """What all fine-tuning of generators has in common."""
+
+    batch_size: int = Field(16, ge=1)  # SPEED App. B (junior and senior)
+    epochs: float = Field(1, gt=0)  # Assumption: not stated
+    max_length: int = Field(4096, ge=16)  # tokens of prompt and answer. Assumption: not stated
+    too_long: Literal["drop", "truncate"] = "drop"  # Assumption: of an answer that is cut off, no end is learnt
+    warmup_ratio: float = Field(0.03, ge=0, lt=1)  # Assumption: not stated
+    load_in_4bit: bool = False  # QLoRA (arXiv 2305.14314), for small GPUs; SPEED does not say that it does so
+
+    @model_validator(mode="after")
+    def _has_adapter(self) -> "Tuning":
+        if self.load_in_4bit and not self.lora_r:
+            raise ValueError("load_in_4bit needs an adapter: lora_r above 0")
+        return self
+
+
+class Sft(Tuning):
     """Supervised fine-tuning of a generator or the revisor."""
 
     learning_rate: float = Field(1e-4, gt=0)  # SPEED App. B (junior)
-    batch_size: int = Field(16, ge=1)  # SPEED App. B (junior)
-    epochs: float = Field(1, gt=0)  # Assumption: not stated
-    max_length: int = Field(4096, ge=16)  # Assumption: not stated
-    warmup_ratio: float = Field(0.03, ge=0, lt=1)  # Assumption: not stated
+    batching: Literal["by_length", "shuffled", "packed"] = "by_length"  # Assumption: not stated. Less padding
     weight_decay: float = Field(0.0, ge=0)  # Assumption: not stated
 
 
@@ -103,15 +119,12 @@ class Preference(Section):
     rows: int | None = Field(None, ge=1)  # at most this many prompts; None: all of root
 
 
-class Senior(Lora):
+class Senior(Tuning):
     """Junior + preferences → senior generator, by DPO."""
 
     dpo_beta: float = Field(0.1, gt=0)  # SPEED App. B, best of 0.05-0.3
     learning_rate: float = Field(1e-5, gt=0)  # SPEED App. B
-    batch_size: int = Field(16, ge=1)  # SPEED App. B
-    epochs: float = Field(1, gt=0)  # Assumption: not stated
-    max_length: int = Field(4096, ge=16)  # Assumption: not stated
-    warmup_ratio: float = Field(0.03, ge=0, lt=1)  # Assumption: not stated
+    batching: Literal["by_length", "shuffled"] = "shuffled"  # Assumption: not stated
 
 
 class RevisionSignals(Section):
@@ -215,6 +228,10 @@ class Runtime(Section):
     replicas: int = Field(1, ge=1)  # copies of an embedded model server
     server: Literal["embedded", "vllm", "tgi", "transformers"] = "embedded"  # started for a model that has no address
     server_flags: tuple[str, ...] = ()  # for that program: ["--tensor-parallel-size", "2"]
+    launcher: tuple[str, ...] = ()  # what trains generators on several devices: ["accelerate", "launch"], ["torchrun"]
+    micro_batch_size: int | None = Field(None, ge=1)  # rows of a generator's batch in memory at once; None: all of them
+    gradient_checkpointing: bool = True  # generators, on a GPU: less memory for about a third more time
+    checkpoint_s: float = Field(600, ge=0)  # between checkpoints of a generator's training. Assumption: ten minutes
     server_start_s: float = Field(1800, gt=0)  # until it must be ready. Assumption: half an hour to load 8B weights
 
 

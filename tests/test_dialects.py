@@ -11,7 +11,7 @@ from fake_openai import Asked, FakeOpenAI, Reply, as_json, choices, error, text,
 from huggingface_hub import AsyncInferenceClient
 
 from hub_speed.addresses import Addresses
-from hub_speed.errors import EndpointRefused
+from hub_speed.errors import EndpointRefused, RecipeError
 from hub_speed.llm import dialects, endpoint
 from hub_speed.llm.dialects import Completion, Dialect, Request, Sampling
 from hub_speed.llm.endpoint import Address, Endpoint, RowRefused
@@ -236,3 +236,15 @@ def test_an_address_may_name_its_dialect(tmp_path: Path, given: str, dialect: st
     with Addresses([given]).open(Recipe(name="r"), name, None, 1, tmp_path / "log") as address:
         assert (address.dialect, address.urls) == (dialect, urls)
     json.dumps(address.urls)
+
+
+def test_a_generator_with_a_chat_template_is_asked_as_it_was_trained(tmp_path: Path) -> None:
+    recipe = Recipe.model_validate({"name": "r", "generator": {"prompt_format": "chat"}})
+    with Addresses(["junior=http://a:1"]).open(recipe, "junior", None, 1, tmp_path / "log") as address:
+        assert (address.dialect, address.prompt_format) == ("chat", "{prompt}")
+    with (
+        pytest.raises(RecipeError, match="trained with a chat template") as caught,
+        Addresses(["junior=tgi+http://a:1"]).open(recipe, "junior", None, 1, tmp_path / "log"),
+    ):
+        raise AssertionError("would be asked with other tokens than it was trained with")
+    assert caught.value.fix == "--endpoint junior=http://a:1"

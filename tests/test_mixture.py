@@ -161,7 +161,16 @@ def test_the_papers_calls_and_tokens_come_out() -> None:
     assert found["root"].tokens > found["seed"].tokens / 25_000 * 10_000 * 2
     for name, paper in (("seed", 10e6), ("preference", 12e6), ("revision", 10e6)):
         assert paper / 2 < found[name].tokens < paper * 2, name
-    assert all(e.calls == e.tokens == 0 for name, e in found.items() if STAGES[name].asks is None)
+    trained = {name: e for name, e in found.items() if STAGES[name].asks is None}
+    assert all(e.calls == e.written == 0 < e.read for e in trained.values())
+    assert {name: e.rows for name, e in trained.items()} == {
+        "junior": 25_000,
+        "senior": 10_000,
+        "revisor": 10_000,
+        "embedder": 1_150_000,
+        "scaling": 862_500,  # two seeds of four sizes
+    }
+    assert 0.9 < trained["junior"].tokens / found["seed"].tokens < 1.1  # it reads what the teacher read and wrote
 
 
 def test_an_estimate_follows_the_recipe() -> None:

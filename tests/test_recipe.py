@@ -11,10 +11,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
+from running import Cli
 
+from hub_speed import estimate
 from hub_speed import recipe as recipes
 from hub_speed.errors import RecipeError
 from hub_speed.languages import SCRIPTS
+from hub_speed.pipeline import wanted
 from hub_speed.recipe import Recipe, builtin, load
 from hub_speed.task_types import TASK_TYPES
 
@@ -132,6 +135,60 @@ def test_e5_has_its_93_languages_and_its_mix() -> None:
     )
 
 
+def test_the_papers_small_runs_differ_from_the_large_one_in_rows_alone() -> None:
+    small, large = load("speed_230k").model_dump(), load("speed").model_dump()
+    differ = {name for name in large if small[name] != large[name]} - {"name"}
+    assert differ == {"synthesize", "embedder", "scaling"}
+    assert small["embedder"].pop("rows") == 230_000  # §4.1, §4.3
+    assert large["embedder"].pop("rows") is None
+    assert small["embedder"] == large["embedder"]
+    assert small["synthesize"]["rows"] * 0.8 == 230_000  # what Table 6 keeps of 1.15M
+
+
+def test_one_gpu_is_enough_for_small_and_nothing_proprietary_is_in_open() -> None:
+    small, free = load("small"), load("open")
+    apache = {"Qwen/Qwen3-4B-Base", "Qwen/Qwen3-0.6B-Base", "Qwen/Qwen3-8B-Base", "mistralai/Mistral-7B-v0.1"}
+    apache |= {"Qwen/Qwen3-30B-A3B-Instruct-2507"}
+    assert {small.generator.base_model, small.embedder.base_model} <= apache
+    assert {free.generator.base_model, free.embedder.base_model, free.teacher.model} <= apache
+    # A licence is only given away where no terms of a teacher bind the data.
+    assert {name: load(name).license for name in builtin()} == {
+        "e5": "other",
+        "open": "apache-2.0",
+        "quickstart": "apache-2.0",
+        "small": "other",
+        "speed": "other",
+        "speed_230k": "other",
+    }
+    assert small.runtime.micro_batch_size == 2 and small.runtime.server == free.runtime.server == "vllm"
+    assert 5_000 <= small.seed.rows <= 100_000 and 5_000 <= small.root.rows <= 15_000  # SPEED Fig. 3
+
+
+@pytest.mark.parametrize("name", builtin())
+def test_every_stage_has_an_estimate_and_the_teachers_a_price(name: str) -> None:
+    r = load(name)
+    audits = r.evaluate.audit_rows
+    assert all(estimate.stage(s, r, 1000).tokens > 0 for s in wanted(r) if s.name != "evaluate" or audits)
+    asking = [s for s in wanted(r) if s.asks and (s.name != "evaluate" or audits)]
+    assert len(asking) >= 2
+    for s in asking:
+        found = estimate.stage(s, r, topics=1000)
+        assert min(found.calls, found.read, found.written) > 0 and found.seconds > 0
+        assert (found.cost_usd is not None) == (found.model == "teacher" and not r.offline)
+
+
+@pytest.mark.parametrize("name", ["speed_230k", "small", "open"])
+def test_a_recipe_can_be_planned_before_its_bases_are_on_the_hub(name: str, cli: Cli) -> None:
+    out = cli("plan", name)
+    lines = {line.split()[0]: line for line in out.splitlines() if line.split()}
+    r = load(name)
+    for s in wanted(r):
+        assert "will run" in lines[s.name]
+    assert f"{r.seed.rows:,}" in lines["seed"] and "$" in lines["seed"]
+    assert f"{r.synthesize.rows:,}" in lines["synthesize"]
+    assert r.generator.base_model in out
+
+
 @pytest.mark.parametrize("name", builtin())
 def test_a_shipped_recipe_loads_and_its_topic_file_is_there(name: str) -> None:
     r = load(name)
@@ -196,6 +253,8 @@ REFUSED = [
     ("embedder: {data: drafts}", [], ["embedder.data", "'revise', 'synthesize' or 'seed'", "'drafts'"]),
     ("generator: {prompt_format: hello}", [], ["generator.prompt_format", "must hold {prompt} exactly once"]),
     ("generator: {prompt_format: '{prompt}{prompt}'}", [], ["must hold {prompt} exactly once"]),
+    ("junior: {load_in_4bit: true, lora_r: 0}", [], ["junior", "load_in_4bit needs an adapter", "(line 1)"]),
+    ("senior: {batching: packed}", [], ["senior.batching", "'by_length' or 'shuffled'", "'packed'"]),
     ("revise: {dedup_permutations: 130}", [], ["revise.dedup_permutations", "multiple of 4"]),
     ("scaling: {sizes: [1, x]}", [], ["scaling.sizes.1", "valid integer"]),
     ("1: 2", [], ["recipe my.yaml: 1", "strings"]),

@@ -124,7 +124,15 @@ def test_there_is_nothing_to_read_where_nothing_is(tmp_path: Path) -> None:
 FAKE_COMMIT = {name: f"{i:040x}" for i, name in enumerate(["hub", *STAGES])}
 PLAIN: dict[Any, Any] = {str: "some | text <b>", int: 1234, float: 0.625, bool: True, list[str]: ["a", "b"]}
 MEASURES: dict[str, dict[str, Any]] = {
-    "junior": {"loss_curve": [[1, 3.0], [2, 2.5], [3, 2.25]], "loss": 2.25, "tokens": 123456},
+    "junior": {
+        "loss_curve": [[1, 3.0], [2, 2.5], [3, 2.25]],
+        "tokens": 123456,
+        "steps": 3125,
+        "rows_dropped_too_long": 4321,
+        "trained": "adapter, r 16",
+        "devices": "2 x CPU",
+        "device_seconds": 98765.4,
+    },
     "senior": {"loss_curve": [[1, 0.7], [2, 0.5]], "rewards": {"accuracy": 0.75, "margin": 1.5}},
     "revisor": {"loss_curve": [[1, 3.0], [2, 2.5]]},
     "embedder": {"loss_curve": [[1, 3.0], [2, 2.5]], "dimension": 96},
@@ -297,10 +305,25 @@ def test_a_model_card_names_its_base_and_its_data(name: str, card: Callable[...,
     settings_of_stage = getattr(ctx.recipe, name).model_dump(mode="json")
     assert [n for n, v in settings_of_stage.items() if v is not None and f"| `{n}` | {v} |" not in text] == []
     assert "50,000" in text
+    if name == "junior":
+        for line in ("rows | 50,000", "steps | 3,125", "tokens | 123,456", "rows dropped too long | 4,321"):
+            assert f"| {line} |" in text
+        for line in ("trained | adapter, r 16", "devices | 2 x CPU", "device seconds | 98,765.4"):
+            assert f"| {line} |" in text
+        assert "/v1/completions" in text and "chat template: put the prompt into" in text
     if name == "senior":
         assert "accuracy 0.750, margin 1.500" in text
     if name == "embedder":
         assert "vector of 96 numbers" in text
+
+
+def test_the_card_of_a_generator_with_a_chat_template_says_how_to_ask_it(tmp_path: Path) -> None:
+    ctx = context("junior", load("speed", ["generator.prompt_format=chat"]), tmp_path)
+    cards.render(STAGES["junior"], ctx)
+    text = (ctx.out / "README.md").read_text("utf-8")
+    assert "apply_chat_template" in text and prompts.SYSTEM in text and "/v1/chat/completions" in text
+    assert "[/INST]" not in text
+    assert "`adapter/`" in text
 
 
 def test_scores_and_fits_are_in_their_cards(card: Callable[..., Rendered]) -> None:

@@ -1,4 +1,4 @@
-"""Training and scoring on tiny models: the loss against a float64 reference, pooling by hand, DPO margins, adapters."""
+"""Training embedders and scoring on tiny models: the loss against a float64 reference, pooling by hand."""
 
 import json
 import os
@@ -35,7 +35,6 @@ def train(module: str, tmp_path: Path, **settings: object) -> dict:
     common = {
         "out": str(tmp_path / "out"),
         "work": str(tmp_path / "work"),
-        "prompt_format": "{prompt} [/INST]",
         "rng_seed": 1,
         "learning_rate": 3e-3,
         "batch_size": 8,
@@ -64,61 +63,6 @@ def train(module: str, tmp_path: Path, **settings: object) -> dict:
     assert done.returncode == 0, done.stderr[-3000:]
     events = [json.loads(line[1:]) for line in done.stdout.splitlines() if line.startswith("@")]
     return events[-1]["result"]
-
-
-def mean_nll(folder: Path, prompt: str, completion: str) -> float:
-    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
-    start = len(tokenizer(prompt).input_ids)
-    ids = torch.tensor([[*tokenizer(prompt + completion).input_ids, tokenizer.eos_token_id]])
-    with torch.inference_mode():
-        logp = torch.log_softmax(model(ids).logits[0, :-1], -1).gather(1, ids[0, 1:, None])[:, 0]
-    return -logp[start - 1 :].mean().item()
-
-
-PAIRS = [(f"say {word}", f'{{"word": "{word}"}}') for word in ("fox", "dog", "quick", "lazy", "brown", "over")] * 4
-
-
-def test_sft_learns_completions_in_the_prompt_format(base: Path, tmp_path: Path) -> None:
-    rows = [{"id": f"{i:03d}", "prompt": p, "completion": c} for i, (p, c) in enumerate(PAIRS)]
-    result = train("sft", tmp_path, base=str(base), data=str(table(rows, tmp_path / "data")), epochs=12)
-    assert result["rows"] == len(rows) and result["steps"] == 36
-    assert result["loss_curve"][-1][1] < 0.5 * result["loss_curve"][0][1]
-    before = mean_nll(base, "say fox [/INST]", ' {"word": "fox"}')
-    after = mean_nll(tmp_path / "out", "say fox [/INST]", ' {"word": "fox"}')
-    assert after < 0.5 * before
-    assert not list((tmp_path / "out").glob("*.bin"))
-
-
-def test_sft_with_an_adapter_publishes_merged_weights_that_equal_base_plus_adapter(base: Path, tmp_path: Path) -> None:
-    from peft import PeftModel
-
-    rows = [{"id": f"{i:03d}", "prompt": p, "completion": c} for i, (p, c) in enumerate(PAIRS)]
-    data = table(rows, tmp_path / "data")
-    train("sft", tmp_path, base=str(base), data=str(data), epochs=2, lora_r=4)
-    merged = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
-    joined = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), tmp_path / "out" / "adapter")
-    untrained = AutoModelForCausalLM.from_pretrained(base)
-    ids = torch.tensor([[1, 20, 30, 40, 50]])
-    with torch.inference_mode():
-        difference = (merged(ids).logits - joined(ids).logits).abs().max().item()
-        moved = (merged(ids).logits - untrained(ids).logits).abs().max().item()
-    assert difference < 1e-4 < moved
-
-
-def test_dpo_raises_the_margin_of_the_chosen(base: Path, tmp_path: Path) -> None:
-    rows = [
-        {"id": f"{i:03d}", "prompt": f"say {w}", "chosen": f'{{"word": "{w}"}}', "rejected": f"{w} {w} no"}
-        for i, w in enumerate(["fox", "dog", "quick", "lazy"] * 6)
-    ]
-    result = train("dpo", tmp_path, base=str(base), data=str(table(rows, tmp_path / "data")), dpo_beta=0.1, epochs=8)
-    assert result["rewards"]["margins"] > 0.5 and result["rewards"]["accuracies"] > 0.9
-
-    def margin(folder: Path) -> float:
-        return mean_nll(folder, "say fox [/INST]", " fox fox no") - mean_nll(
-            folder, "say fox [/INST]", ' {"word": "fox"}'
-        )
-
-    assert margin(tmp_path / "out") > margin(base) + 0.05
 
 
 def embedding_rows(n: int) -> list[dict]:

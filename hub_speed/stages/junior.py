@@ -10,4 +10,4 @@ from hub_speed.training.launch import train_generator
 
 def build(ctx: Context) -> None:
     """Fill `ctx.out` with the junior."""
-    train_generator(ctx, "sft", base=ctx.inputs["base"], data=ctx.inputs["seed"], settings=ctx.recipe.junior)
+    train_generator(ctx, "sft", base="base", data="seed")

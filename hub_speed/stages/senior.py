@@ -10,4 +10,4 @@ from hub_speed.training.launch import train_generator
 
 def build(ctx: Context) -> None:
     """Fill `ctx.out` with the senior."""
-    train_generator(ctx, "dpo", base=ctx.inputs["junior"], data=ctx.inputs["preference"], settings=ctx.recipe.senior)
+    train_generator(ctx, "dpo", base="junior", data="preference")

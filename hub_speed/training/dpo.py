@@ -1,50 +1,71 @@
 """Direct preference optimisation against the frozen start (SPEED Eq. 2: the standard sigmoid loss).
 
-Settings: base (the junior), data (folder of parquet with prompt, chosen and rejected), out, work, prompt_format, and
-the fields of `recipe.Senior`.
+Settings: as in `sft`, with data that has prompt, chosen and rejected; base is the junior; the fields of
+`recipe.Senior`.
 """
 
 from pathlib import Path
+from typing import Any
 
-from datasets import Dataset
+from accelerate import PartialState
+from datasets import Dataset, load_from_disk
 from trl import DPOConfig, DPOTrainer
 
-from hub_speed.rows import read_parquet
-from hub_speed.training import child, generator
+from hub_speed.training import child, generator, texts
+
+
+class Dpo(generator.Watched, DPOTrainer):
+    """TRL's trainer, watched; it takes rows as tokens, as its SFT does by itself."""
+
+    def _prepare_dataset(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
+        return dataset
 
 
 def train(settings: child.Json) -> child.Json:
-    """Train and save; returns losses, reward margins and counts."""
-    generator.seed_everything(settings["rng_seed"])
-    model, tokenizer = generator.load(settings["base"])
-    rows = sorted(read_parquet(Path(settings["data"])), key=lambda row: row["id"])
-    examples = [
-        {
-            "prompt": settings["prompt_format"].replace("{prompt}", row["prompt"]),
-            "chosen": " " + row["chosen"],
-            "rejected": " " + row["rejected"],
-        }
-        for row in rows
-    ]
-    steps = settings["epochs"] * len(rows) / settings["batch_size"]
-    reporter = child.Reporter()
-    trainer = DPOTrainer(
-        model=model,
-        args=DPOConfig(
-            **generator.arguments(settings, steps),
-            beta=settings["dpo_beta"],
-            loss_type=["sigmoid"],
-            precompute_ref_log_probs=True,
-        ),
-        train_dataset=Dataset.from_list(examples),
-        processing_class=tokenizer,
-        peft_config=generator.lora(settings),
-        callbacks=[reporter],
+    """Train and save; returns losses, reward margins and counts.
+
+    Raises:
+        StageError: rows, base or machine are not fit for it, or the loss is no number.
+    """
+    rows = texts.read(Path(settings["data"]), ["chosen", "rejected"])
+    model, tokenizer = generator.load(settings)
+    examples, counts = texts.sift(
+        texts.encode(tokenizer, rows, ["chosen", "rejected"], settings["prompt_format"]),
+        generator.limit(settings, model),
+        settings["too_long"],
     )
-    trainer.train()
-    generator.save(trainer, tokenizer, Path(settings["out"]))
-    kept = {name.removeprefix("rewards/"): reporter.last[name] for name in reporter.last if name.startswith("rewards/")}
-    return {"rows": len(rows), "steps": trainer.state.global_step, "loss_curve": reporter.curve, "rewards": kept}
+    data = [
+        {"prompt_ids": example.prompt, "chosen_ids": example.answers[0], "rejected_ids": example.answers[1]}
+        for example in examples
+    ]
+    with generator.explained(settings):
+        trainer = Dpo(
+            model=model,
+            args=DPOConfig(
+                **generator.arguments(settings),
+                beta=settings["dpo_beta"],
+                loss_type=["sigmoid"],
+                precompute_ref_log_probs=True,
+                max_length=None,
+            ),
+            train_dataset=_on_disk(data, Path(settings["work"]) / "rows"),
+            processing_class=tokenizer,
+            peft_config=generator.lora(settings),
+        )
+        measures = generator.train(trainer, [example.length for example in examples], settings)
+    generator.save(trainer, tokenizer, settings)
+    logged = next(entry for entry in reversed(trainer.state.log_history) if "rewards/margins" in entry)
+    rewards = {name.removeprefix("rewards/"): logged[name] for name in logged if name.startswith("rewards/")}
+    tokens = round(settings["epochs"] * sum(example.tokens for example in examples))
+    return counts | measures | {"tokens": tokens, "rewards": rewards}
+
+
+def _on_disk(data: list[child.Json], folder: Path) -> Dataset:
+    """The rows in a folder, beside which TRL keeps the reference's log-probabilities for all processes to read."""
+    with PartialState().main_process_first():
+        if PartialState().is_main_process:
+            Dataset.from_list(data).save_to_disk(folder)
+        return load_from_disk(folder)
 
 
 if __name__ == "__main__":

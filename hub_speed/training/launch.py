@@ -6,39 +6,66 @@ else it prints goes to a log. Its memory is given back when it ends, and a crash
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-from pydantic import BaseModel
 
 from hub_speed.errors import NoSpace, StageError, Stopped
 from hub_speed.rows import count_parquet
 from hub_speed.stage import Context, Progress
 
 
-def train_generator(ctx: Context, module: str, *, base: Path, data: Path, settings: BaseModel) -> None:
-    """Fine-tune a generator or revisor into `ctx.out`, and put what was measured into the record."""
-    fields = settings.model_dump() | {
-        "base": str(base),
-        "data": str(data / "data"),
+def train_generator(ctx: Context, module: str, *, base: str, data: str) -> None:
+    """Fine-tune a generator or revisor into `ctx.out`, and put what was measured into the record.
+
+    Args:
+        ctx: the stage at work; the recipe's section of the same name holds the settings.
+        module: "sft" or "dpo".
+        base: the input that is the model to start from.
+        data: the input that holds the rows.
+
+    Raises:
+        StageError, NoSpace, Stopped: see `launch`.
+    """
+    section, runtime = ctx.record.stage, ctx.recipe.runtime
+    rows = ctx.inputs[data] / "data"
+    settings = getattr(ctx.recipe, section).model_dump() | {
+        "section": section,
+        "base": str(ctx.inputs[base]),
+        "base_name": ctx.refs[base].repo,
+        "base_revision": ctx.refs[base].commit,
+        "data": str(rows),
         "out": str(ctx.out),
         "prompt_format": ctx.recipe.generator.prompt_format,
         "rng_seed": ctx.recipe.rng_seed,
+        "micro_batch_size": runtime.micro_batch_size,
+        "gradient_checkpointing": runtime.gradient_checkpointing,
+        "checkpoint_s": runtime.checkpoint_s,
     }
-    ctx.record.rows_in = count_parquet(data / "data")
-    measures = launch(ctx, module, fields)
+    ctx.record.rows_in = count_parquet(rows)
+    measures = launch(ctx, module, settings, runtime.launcher)
     ctx.record.accepted = measures.pop("rows")
     ctx.record.measures |= measures
 
 
-def launch(ctx: Context, module: str, settings: dict[str, Any]) -> dict[str, Any]:
+def launch(ctx: Context, module: str, settings: dict[str, Any], launcher: Sequence[str] = ()) -> dict[str, Any]:
     """Run `hub_speed.training.<module>` with these settings; returns what it measured.
 
+    Args:
+        ctx: the stage at work.
+        module: one that calls `child.run`.
+        settings: handed on in a file.
+        launcher: the program that starts it, several times over where it is to run on several devices; it is given
+            `-m hub_speed.training.<module> FILE`. Nothing: this Python.
+
     Raises:
-        StageError: it failed; its last words are in the message.
+        StageError: it failed and says why, or its last words are in the message; or there is no such launcher.
+        NoSpace: the disk is full.
         Stopped: the user wants to stop.
     """
     work, progress, stop = ctx.work, ctx.progress, ctx.stop
@@ -49,7 +76,7 @@ def launch(ctx: Context, module: str, settings: dict[str, Any]) -> dict[str, Any
     environment = os.environ | {"OMP_NUM_THREADS": str(ctx.threads), "TOKENIZERS_PARALLELISM": "false"}
     with log.open("ab") as messages:
         process = subprocess.Popen(
-            [sys.executable, "-m", f"hub_speed.training.{module}", str(path)],
+            [*_program(launcher), "-m", f"hub_speed.training.{module}", str(path)],
             env=environment,
             stdin=subprocess.PIPE,  # closed when this process ends, however it ends: the child then ends too
             stdout=subprocess.PIPE,
@@ -60,9 +87,15 @@ def launch(ctx: Context, module: str, settings: dict[str, Any]) -> dict[str, Any
         watcher.start()
         try:
             result = _follow(process, messages.fileno(), progress)
+        except StageError as error:
+            raise StageError(
+                f"training {module}: {error.where}", expected=error.expected, got=error.got, fix=error.fix
+            ) from None
         finally:
             process.kill()
             code = process.wait()
+            assert process.stdin is not None
+            process.stdin.close()  # what a launcher has started ends with it
     if result is not None:
         return result
     if stop.is_set():
@@ -71,7 +104,22 @@ def launch(ctx: Context, module: str, settings: dict[str, Any]) -> dict[str, Any
     last = words[0][:400] if words else ""
     if "No space left" in last:
         raise NoSpace(f"training {module}: the disk is full", got=last, fix="free some space and run again")
+    if code == -signal.SIGKILL:
+        last = f"killed by the system, most likely because the memory was used up; {last}"
     raise StageError(f"training {module} failed (exit code {code})", got=last, fix=f"the whole log: {log}")
+
+
+def _program(launcher: Sequence[str]) -> list[str]:
+    """The command that starts a module; a launcher is looked for beside this Python, then on the PATH."""
+    if not launcher:
+        return [sys.executable]
+    found = shutil.which(launcher[0], path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    if found is None:
+        raise StageError(
+            f"runtime.launcher: {launcher[0]} is not installed here",
+            expected='a program that runs a Python module with -m, such as ["accelerate", "launch"] or ["torchrun"]',
+        )
+    return [found, *launcher[1:]]
 
 
 def _end_on_stop(process: "subprocess.Popen[str]", stop: threading.Event) -> None:
@@ -82,7 +130,7 @@ def _end_on_stop(process: "subprocess.Popen[str]", stop: threading.Event) -> Non
 
 
 def _follow(process: "subprocess.Popen[str]", log: int, progress: Progress) -> dict[str, Any] | None:
-    """Hand on the child's events; its result, or None when it ended without one."""
+    """Hand on the child's events; its result, or None when it ended without one. Raises the error it tells of."""
     assert process.stdout is not None
     done = 0
     for line in process.stdout:
@@ -92,8 +140,11 @@ def _follow(process: "subprocess.Popen[str]", log: int, progress: Progress) -> d
         event = json.loads(line[1:])
         if "result" in event:
             return event["result"]
+        if "failed" in event:
+            raise StageError(**event["failed"])
         if "total" in event:
-            progress.start(event["total"], "steps")
+            done = event.get("done", 0)
+            progress.start(event["total"], "steps", done=done)
         if "step" in event:
             progress.advance(event["step"] - done)
             done = event["step"]

@@ -1,48 +1,69 @@
 """Supervised fine-tuning: prompt → completion, the loss on the completion only (SPEED Eq. 1 and 3).
 
-Settings: base, data (folder of parquet with prompt and completion), out, work, prompt_format, and the fields of
-`recipe.Sft`.
+Settings: base, base_name, base_revision, data (folder of parquet with prompt and completion), out, work, section,
+prompt_format, rng_seed, the fields of `recipe.Sft`, and of `recipe.Runtime` micro_batch_size, gradient_checkpointing
+and checkpoint_s.
 """
 
 from pathlib import Path
 
 from datasets import Dataset
+from transformers.utils import is_flash_attn_2_available
 from trl import SFTConfig, SFTTrainer
 
-from hub_speed.rows import read_parquet
-from hub_speed.training import child, generator
+from hub_speed.errors import StageError
+from hub_speed.training import child, generator, texts
+
+
+class Sft(generator.Watched, SFTTrainer):
+    """TRL's trainer, watched."""
 
 
 def train(settings: child.Json) -> child.Json:
-    """Train and save; returns losses and counts."""
-    generator.seed_everything(settings["rng_seed"])
-    model, tokenizer = generator.load(settings["base"])
-    rows = sorted(read_parquet(Path(settings["data"])), key=lambda row: row["id"])
-    examples = [
-        # The completion begins with a space: without one, "]{" could become a token that no prompt ends with.
-        {"prompt": settings["prompt_format"].replace("{prompt}", row["prompt"]), "completion": " " + row["completion"]}
-        for row in rows
-    ]
-    steps = settings["epochs"] * len(rows) / settings["batch_size"]
-    reporter = child.Reporter()
-    trainer = SFTTrainer(
-        model=model,
-        args=SFTConfig(
-            **generator.arguments(settings, steps),
-            weight_decay=settings["weight_decay"],
-            completion_only_loss=True,
-            train_sampling_strategy="group_by_length",
-        ),
-        train_dataset=Dataset.from_list(examples),
-        processing_class=tokenizer,
-        peft_config=generator.lora(settings),
-        callbacks=[reporter],
+    """Train and save; returns losses and counts.
+
+    Raises:
+        StageError: rows, base or machine are not fit for it, or the loss is no number.
+    """
+    packed = settings["batching"] == "packed"
+    if packed and not is_flash_attn_2_available():
+        raise StageError(
+            f"{settings['section']}.batching: packed needs FlashAttention 2, which is not here",
+            expected="a CUDA GPU and the package flash-attn: other kernels would let rows of a pack see each other",
+            fix=f"--set {settings['section']}.batching=by_length",
+        )
+    rows = texts.read(Path(settings["data"]), ["completion"])
+    model, tokenizer = generator.load(settings)
+    longest = generator.limit(settings, model)
+    examples, counts = texts.sift(
+        texts.encode(tokenizer, rows, ["completion"], settings["prompt_format"]), longest, settings["too_long"]
     )
-    trainer.train()
-    generator.save(trainer, tokenizer, Path(settings["out"]))
-    return {"rows": len(rows), "steps": trainer.state.global_step, "loss_curve": reporter.curve} | {
-        "tokens": int(reporter.last.get("num_tokens", 0))
-    }
+    data = [
+        {
+            "input_ids": example.prompt + example.answers[0],
+            "labels": [-100] * len(example.prompt) + example.answers[0],  # -100: no loss on it
+        }
+        for example in examples
+    ]
+    with generator.explained(settings):
+        trainer = Sft(
+            model=model,
+            args=SFTConfig(
+                **generator.arguments(settings),
+                weight_decay=settings["weight_decay"],
+                packing=packed,
+                max_length=longest if packed else None,
+            ),
+            train_dataset=Dataset.from_list(data),
+            processing_class=tokenizer,
+            peft_config=generator.lora(settings),
+        )
+        # Packed rows are fewer than examples, and all about as long.
+        packs = len(trainer.train_dataset)  # type: ignore[arg-type]
+        lengths = [longest] * packs if packed else [example.length for example in examples]
+        measures = generator.train(trainer, lengths, settings)
+    generator.save(trainer, tokenizer, settings)
+    return counts | measures | {"tokens": round(settings["epochs"] * sum(example.tokens for example in examples))}
 
 
 if __name__ == "__main__":
