@@ -164,8 +164,8 @@ class Embedder(Lora):
 class Evaluate(Section):
     """Scores of the embedder, its baselines, and of the generators' rows."""
 
-    benchmarks: tuple[str, ...] = ("mteb:MTEB(eng, v1)",)  # SPEED Table 1; or Hub datasets with the configs corpus,
-    # queries and qrels, and/or sts
+    benchmarks: tuple[str, ...] = ("mteb:MTEB(eng, v1)",)  # SPEED Table 1. Others: docs/evaluation.md
+    instructions: dict[str, str] = {}  # of benchmarks that are Hub datasets; the rest have E5's and mteb's
     audit_rows: int = Field(300, ge=0)  # rows of each generator that the teacher looks at; 0: none. Assumption
 
 
