@@ -5,6 +5,7 @@ Settings: subjects, benchmarks (see `benchmarks`), max_length, items (a folder t
 
 import json
 import logging
+import math
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -80,7 +81,11 @@ def score(model: Any, name: str, wanted: list[Json], work: Path) -> list[Json]:
 
 
 def score_task(model: Any, name: str, benchmark: Json, task: mteb.AbsTask, work: Path) -> Json:
-    """One model on one task: `row` (a `rows.ScoreRow`), and `items`, its `rows.ItemScoreRow`s."""
+    """One model on one task: `row` (a `rows.ScoreRow`), and `items`, its `rows.ItemScoreRow`s.
+
+    Raises:
+        ValueError: the score is no number.
+    """
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     result = mteb.evaluate(
@@ -92,6 +97,9 @@ def score_task(model: Any, name: str, benchmark: Json, task: mteb.AbsTask, work:
         prediction_folder=work,
         show_progress_bar=False,
     )
+    value = float(result.task_results[0].get_score())
+    if not math.isfinite(value):
+        raise ValueError(f"the score is {value}: all vectors are alike, or so is what they are compared with")
     metadata, is_own = task.metadata, "folder" in benchmark
     measure = MEASURES.get(metadata.main_score, metadata.main_score)
     data = (benchmark["name"], benchmark["commit"]) if is_own else (metadata.dataset[k] for k in ("path", "revision"))
@@ -101,7 +109,7 @@ def score_task(model: Any, name: str, benchmark: Json, task: mteb.AbsTask, work:
         "measure": measure,
         "benchmark": benchmark["name"] if is_own else metadata.name,
         "dataset": "@".join(data),
-        "value": float(result.task_results[0].get_score()),
+        "value": value,
         "low": None,
         "high": None,
         "n": 0 if is_own else _size(task),
