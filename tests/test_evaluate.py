@@ -5,6 +5,7 @@ mteb's data is not downloaded here: its tasks are looked at, not run. What is ru
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from test_stages import Run  # noqa: E402
 from hub_speed import papers  # noqa: E402
 from hub_speed.errors import RecipeError, StageError  # noqa: E402
 from hub_speed.hub import Ref  # noqa: E402
+from hub_speed.recipe import Evaluate  # noqa: E402
 from hub_speed.rows import ItemScoreRow, ScoreRow, read_parquet  # noqa: E402
 from hub_speed.stats import ndcg_at_10  # noqa: E402
 from hub_speed.training import benchmarks  # noqa: E402
@@ -133,14 +135,14 @@ def dataset(folder: Path, **configs: dict[str, list[dict[str, Any]]]) -> Path:
 
 
 def sentence(i: int, length: int = 4) -> str:
-    return " ".join(WORDS[(i * (k + 3) + k) % len(WORDS)] for k in range(length))
+    return " ".join(random.Random(f"{i} {length}").choices(WORDS, k=length))
 
 
-CORPUS = [{"_id": f"d{i}", "title": "", "text": sentence(i, 3 + i % 4)} for i in range(30)]
+CORPUS = [{"_id": f"d{i}", "title": "", "text": sentence(i, 5 + i % 4)} for i in range(30)]
 QUERIES = [{"_id": f"q{i}", "text": sentence(i, 2)} for i in range(12)]
 QRELS = [{"query-id": f"q{i}", "corpus-id": f"d{i + k}", "score": 1} for i in range(12) for k in (0, 9)]
 TOP = [{"query-id": f"q{i}", "corpus-ids": [f"d{(i + 3 * k) % 30}" for k in range(8)]} for i in range(12)]
-STS = [{"sentence1": sentence(i), "sentence2": sentence(i + i % 5), "score": float(5 - i % 5)} for i in range(60)]
+STS = [{"sentence1": sentence(i), "sentence2": sentence(i + 1 + i % 5), "score": float(5 - i % 5)} for i in range(60)]
 LABELLED = [{"text": f"{sentence(i, 5)} {WORDS[i % 3]}", "label": WORDS[i % 3]} for i in range(90)]
 DUPLICATES = [row | {"label": int(row["score"] > 3)} for row in STS]
 
@@ -261,9 +263,9 @@ def test_retrieval_asks_queries_alone_and_agrees_with_direct_computation(
     relevant = {q["_id"]: {r["corpus-id"]: 1 for r in QRELS if r["query-id"] == q["_id"]} for q in QUERIES}
     direct = {}
     for query, scores in zip(QUERIES, similar, strict=True):
-        ranking = sorted(zip(scores.round(5), texts(CORPUS, "_id"), strict=True), reverse=True)
-        direct[query["_id"]] = ndcg_at_10([doc for _, doc in ranking], relevant[query["_id"]])
-    assert abs(value(found, "Retrieval") - np.mean(list(direct.values()))) < 0.02  # equal texts tie
+        ranking = [CORPUS[i]["_id"] for i in np.argsort(-scores)]
+        direct[query["_id"]] = ndcg_at_10(ranking, relevant[query["_id"]])
+    assert abs(value(found, "Retrieval") - np.mean(list(direct.values()))) < 1e-3
     items = list(read_parquet(folder / "items"))
     for row in items:
         ItemScoreRow.model_validate(row)
@@ -285,10 +287,10 @@ def test_reranking_and_pairs_ask_both_sides(made: dict[str, Path], scored: tuple
         ranks = [float(vector @ documents[doc]) for doc in top["corpus-ids"]]
         total = sum(q == query["_id"] for q, _ in relevant)
         precisions.append(average_precision_score(gold, ranks) * sum(gold) / total if any(gold) else 0.0)
-    assert abs(value(scored[0], "Reranking") - np.mean(precisions)) < 0.02
+    assert abs(value(scored[0], "Reranking") - np.mean(precisions)) < 1e-3
     one, two = (vectors(made["model"], texts(STS, f"sentence{k}"), benchmarks.STS_INSTRUCTION) for k in (1, 2))
     direct = average_precision_score(texts(DUPLICATES, "label"), (one * two).sum(1))
-    assert abs(value(scored[0], "PairClassification") - direct) < 0.02
+    assert abs(value(scored[0], "PairClassification") - direct) < 1e-3
 
 
 def test_sts_agrees_with_scipy(made: dict[str, Path], scored: tuple[dict[str, Any], Path]) -> None:
@@ -297,7 +299,7 @@ def test_sts_agrees_with_scipy(made: dict[str, Path], scored: tuple[dict[str, An
     found, folder = scored
     one, two = (vectors(made["model"], texts(STS, f"sentence{k}"), benchmarks.STS_INSTRUCTION) for k in (1, 2))
     similar = (one * two).sum(1)
-    assert abs(value(found, "STS") - spearmanr(similar.round(5), texts(STS, "score")).statistic) < 5e-3
+    assert abs(value(found, "STS") - spearmanr(similar, texts(STS, "score")).statistic) < 1e-3
     mine = {i["item"]: i["value"] for i in read_parquet(folder / "items") if i["measure"] == "Spearman"}
     assert np.allclose([mine[str(i)] for i in range(60)], similar, atol=1e-4)  # embedder and untrained base are one
 
@@ -327,6 +329,8 @@ def test_a_task_that_fails_is_told_and_the_others_are_scored(scored: tuple[dict[
 def test_an_instruction_of_the_recipe_is_asked(made: dict[str, Path], tmp_path: Path) -> None:
     own = [{"name": "me/labels", "folder": str(made["labels"]), "commit": "c", "instruction": "Name the animal"}]
     assert {benchmarks.instruction(task.metadata) for _, task in benchmarks.tasks(own)} == {"Name the animal"}
+    with pytest.raises(ValueError, match="did you mean me/labels"):
+        Evaluate(benchmarks=("me/labels",), instructions={"me/lables": "Name the animal"})
     nothing = dataset(tmp_path / "nothing", other={"test": [{"text": "a"}]})
     with pytest.raises(ValueError, match="not corpus"):
         benchmarks.tasks([{"name": "me/nothing", "folder": str(nothing), "commit": "c"}])

@@ -215,7 +215,7 @@ def test_a_tag_is_never_moved(made: Callable[..., Made]) -> None:
 def test_an_unfinished_run_is_not_released(made: Callable[..., Made]) -> None:
     run = made()
     run.recipe = run.recipe.model_copy(update={"rng_seed": 8})
-    with pytest.raises(RecipeError, match="nothing of it is on|is not finished"):
+    with pytest.raises(RecipeError, match="nothing of it is on"):
         run.release()
 
 

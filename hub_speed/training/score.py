@@ -65,7 +65,7 @@ class Instructed(InstructSentenceTransformerModel):
 
     def encode(self, inputs: Any, *, task_metadata: Any, **kwargs: Any) -> Any:
         """Vectors of texts, shape (texts, dimension)."""
-        self.apply_instruction_to_passages = task_metadata.type != "Retrieval"
+        self.apply_instruction_to_passages = not task_metadata.type.endswith("Retrieval")
         self.model = self.raw if task_metadata.type == "Classification" else self.unit
         return super().encode(inputs, task_metadata=task_metadata, **kwargs)
 
