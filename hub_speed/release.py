@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hub_speed import cards, licences, papers, pipeline
+from hub_speed import cards, licences, papers, pipeline, stage
 from hub_speed.errors import HubError, RecipeError
 from hub_speed.hub import Hub, Ref
 from hub_speed.licences import Source
@@ -54,7 +54,7 @@ def release(recipe: Recipe, session: Session, tag: str, *, allow_conflict: bool 
                 f"release {recipe.name}: {name} is not finished", fix=f"hub-speed run {recipe.name} --org {session.org}"
             )
     embedder, scored = by_name["embedder"], by_name["evaluate"]
-    sources = _sources(hub, embedder.ref)
+    sources = _sources(hub, embedder.ref, {result.ref for result in results})
     conflicts = licences.conflicts(recipe.license, sources)
     if conflicts and not allow_conflict:
         raise RecipeError(
@@ -65,6 +65,7 @@ def release(recipe: Recipe, session: Session, tag: str, *, allow_conflict: bool 
     notes = licences.notes(sources, "" if recipe.offline else recipe.teacher.model)
     section = _section(recipe, scored, tag, sources, conflicts, notes)
     card = hub.released_card(embedder.ref, section, _results(scored), recipe.license)
+    card = card.replace(f'revision="{stage.tag(embedder.record["fingerprint"])}"', f'revision="{tag}"')
     tagged = _tag_all(hub, [r for r in results if r is not embedder], tag, embedder, card)
     released = hub.find("model", embedder.ref.repo, tag)
     if released is None:
@@ -73,18 +74,14 @@ def release(recipe: Recipe, session: Session, tag: str, *, allow_conflict: bool 
     return Released(released, tagged, [*conflicts, *notes])
 
 
-def _sources(hub: Hub, ref: Ref) -> list[Source]:
-    """What the embedder comes from, however far back: each version once, the nearest first."""
-    found: dict[str, Source] = {}
-    waiting = [ref]
-    while waiting:
-        record = hub.record(waiting.pop(0))
-        for given in (record or {}).get("inputs", {}).values():
-            source = Ref(**given)
-            if str(source) not in found:
-                found[str(source)] = Source(str(source), hub.licence(source))
-                waiting.append(source)
-    return list(found.values())
+def _sources(hub: Hub, ref: Ref, own: set[Ref]) -> list[Source]:
+    """What the embedder comes from, however far back, but for what this run has made itself; the nearest first."""
+    found = [ref]
+    for version in found:  # which grows
+        record = hub.record(version) or {"inputs": {}}
+        given = [Ref(**source) for source in record["inputs"].values()]
+        found += [source for source in dict.fromkeys(given) if source not in found]
+    return [Source(str(source), hub.licence(source)) for source in found if source not in own]
 
 
 def _section(

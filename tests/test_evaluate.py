@@ -26,7 +26,7 @@ from test_embedded import make_model  # noqa: E402
 from test_stages import Run  # noqa: E402
 
 from hub_speed import papers  # noqa: E402
-from hub_speed.errors import RecipeError, StageError  # noqa: E402
+from hub_speed.errors import StageError  # noqa: E402
 from hub_speed.hub import Ref  # noqa: E402
 from hub_speed.recipe import Evaluate  # noqa: E402
 from hub_speed.rows import ItemScoreRow, ScoreRow, read_parquet  # noqa: E402
@@ -70,8 +70,6 @@ def test_an_unknown_name_is_told_with_the_nearest(name: str, near: str) -> None:
 
 def test_a_run_with_an_unknown_task_ends_before_it_starts(cli: Cli) -> None:
     check_benchmarks(["mteb:fast", "mteb:MTEB(eng, v1)"])
-    with pytest.raises(RecipeError, match="Did you mean: 'SciFact'"):
-        check_benchmarks(["mteb:fast", "mteb:SciFcat"])
     benchmark = 'evaluate.benchmarks=["mteb:Banking77Clasification"]'
     out = cli("run", "quickstart", *tiny(), "--set", benchmark, code=2)
     assert "Banking77Classification" in out and "docs/evaluation.md" in out
@@ -337,7 +335,7 @@ def test_an_instruction_of_the_recipe_is_asked(made: dict[str, Path], tmp_path: 
 
 
 def test_kill_9_loses_no_finished_task_and_scores_none_twice(made: dict[str, Path], tmp_path: Path) -> None:
-    path = settings(made, tmp_path, "search", "labels")
+    path = settings(made, tmp_path, "search")
     process = start(path)
     kept = tmp_path / "work" / "scores"
     while not list(kept.glob("*.json")) and process.poll() is None:
@@ -345,10 +343,10 @@ def test_kill_9_loses_no_finished_task_and_scores_none_twice(made: dict[str, Pat
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     before = {file.name: (file.stat().st_ino, file.stat().st_mtime_ns) for file in kept.glob("*.json")}
-    assert 1 <= len(before) < 11
+    assert 1 <= len(before) < 5
     found = finish(start(path))
     after = {file.name: (file.stat().st_ino, file.stat().st_mtime_ns) for file in kept.glob("*.json")}
-    assert len(after) == len(found["scores"]) == 11 and before.items() <= after.items()
+    assert len(after) == len(found["scores"]) == 5 and before.items() <= after.items()
     items = [(i["subject"], i["measure"], i["item"]) for i in read_parquet(tmp_path / "items")]
     assert len(items) == len(set(items)) == 3 * 12 + 2 * 60
 

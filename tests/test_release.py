@@ -111,7 +111,7 @@ class Made:
     def publish(self, ref: Ref, header: dict[str, Any], files: dict[str, str], tag: str) -> Ref:
         folder = self.folder / f"{ref.repo}-{tag}"
         folder.mkdir(parents=True)
-        text = f"# A card\n\nWhat it is.\n\n## Training\n\n## Licence\n\n`{header.get('license')}`. And so on.\n"
+        text = f'# A card\n\nWhat it is.\n\nrevision="{tag}"\n\n## Training\n\n## Licence\n\n`{header.get("license")}`. And so on.\n'
         (folder / "README.md").write_text(f"---\n{yaml.safe_dump(header)}---\n\n{text}")
         for name, content in files.items():
             (folder / name).write_text(content)
@@ -188,7 +188,7 @@ def test_the_card_holds_scores_as_the_hub_reads_them(made: Callable[..., Made]) 
     assert "| SPEED, synthetic | 85.6 | 85.6 |" in text and "Gecko" not in text
     assert "- Not scored: SciFact (embedder), ValueError: a \\| b" in text
     assert text.index("What it is.") < text.index("## Scores of v1.0") < text.index("## Training")
-    assert "{{" not in text and "None" not in text
+    assert "{{" not in text and "None" not in text and 'revision="v1.0"' in text
 
 
 def test_without_tasks_of_mteb_the_papers_are_not_there(made: Callable[..., Made]) -> None:
