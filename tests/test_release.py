@@ -111,7 +111,8 @@ class Made:
     def publish(self, ref: Ref, header: dict[str, Any], files: dict[str, str], tag: str) -> Ref:
         folder = self.folder / f"{ref.repo}-{tag}"
         folder.mkdir(parents=True)
-        text = f'# A card\n\nWhat it is.\n\nrevision="{tag}"\n\n## Training\n\n## Licence\n\n`{header.get("license")}`. And so on.\n'
+        text = f'# A card\n\nWhat it is.\n\nrevision="{tag}"\n\n## Training\n\n## Licence\n\n'
+        text += f"`{header.get('license')}`. And so on.\n"
         (folder / "README.md").write_text(f"---\n{yaml.safe_dump(header)}---\n\n{text}")
         for name, content in files.items():
             (folder / name).write_text(content)
