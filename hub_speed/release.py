@@ -89,12 +89,13 @@ def _section(
 ) -> str:
     """The part of the card that a release adds."""
     measures = scored.record["measures"]
+    scores = [score for score in measures["scores"] if score["task_type"] != "rows"]
     return (
         cards.environment("model")
         .get_template("release.md")
         .render(
             tag=tag,
-            scores=[score for score in measures["scores"] if score["task_type"] != "rows"],
+            scores=sorted(scores, key=lambda score: (score["benchmark"], score["measure"])),
             is_mteb=papers.is_mteb,
             averages=papers.averages(measures["scores"]),
             comparison=papers.comparison(measures["scores"]),
