@@ -10,7 +10,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel
 
-from hub_speed import prompts, quality, rows
+from hub_speed import papers, prompts, quality, rows
 from hub_speed.errors import HubSpeedError
 from hub_speed.stage import Context, Stage, tag
 
@@ -44,6 +44,19 @@ def templates(kind: str) -> Path:
     raise HubSpeedError(f"{kind}_cards: the templates are missing", fix="install hub-speed again")
 
 
+def environment(kind: str) -> Environment:
+    """Where the card templates of models or datasets are rendered."""
+    found = Environment(
+        loader=FileSystemLoader(templates(kind)),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    found.filters |= {"number": lambda n: f"{n:,}", "short": _short, "percent": lambda x: f"{x:.1%}"}
+    return found
+
+
 def render(stage: Stage, ctx: Context) -> None:
     """Write README.md and figures/ into `ctx.out`."""
     report = None
@@ -52,15 +65,7 @@ def render(stage: Stage, ctx: Context) -> None:
         ctx.record.measures["quality"] = report.numbers()
     values = _values(stage, ctx) | {"quality": _quality(ctx, report) if report else None}
     values["figures"] = _figures(stage, ctx, report)
-    environment = Environment(
-        loader=FileSystemLoader(templates(stage.kind)),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"number": lambda n: f"{n:,}", "short": _short, "percent": lambda x: f"{x:.1%}"}
-    text = environment.get_template(f"{stage.noun}.md").render(values)
+    text = environment(stage.kind).get_template(f"{stage.noun}.md").render(values)
     header = yaml.safe_dump(_metadata(stage, ctx), sort_keys=False, allow_unicode=True)
     (ctx.out / "README.md").write_text(f"---\n{header}---\n\n{text}", "utf-8")
 
@@ -92,6 +97,7 @@ def _values(stage: Stage, ctx: Context) -> dict[str, Any]:
         "teacher_calls": teacher_calls,
         "teacher_tokens": _teacher(ctx, "prompt_tokens") + _teacher(ctx, "completion_tokens"),
         "paper": PAPER,
+        "averages": papers.averages(record.measures["scores"]) if stage.name == "evaluate" else {},
     }
 
 
@@ -191,6 +197,8 @@ def _metadata(stage: Stage, ctx: Context) -> dict[str, Any]:
     for task_type, count in ctx.record.by_task_type.items():
         if count:
             configs.append({"config_name": task_type, "data_files": f"data/{task_type}/*.parquet"})
+    if (ctx.out / "items").is_dir():
+        configs.append({"config_name": "items", "data_files": "items/*.parquet"})
     if (ctx.out / "ledger").is_dir():
         configs.append({"config_name": "ledger", "data_files": "ledger/*.parquet"})
     return common | {"pretty_name": f"SPEED {stage.noun}", "configs": configs}

@@ -117,6 +117,25 @@ def show(
 
 
 @app.command()
+def release(
+    recipe: RecipeArg,
+    tag: Annotated[str, typer.Option(help="the tag of the release, for example v1.0")],
+    org: OrgOpt = DEFAULT_ORG,
+    hub: HubOpt = "local",
+    set_: SetOpt = None,
+    allow_licence_conflict: Annotated[
+        bool, typer.Option("--allow-licence-conflict", help="release although an input's licence asks for more")
+    ] = False,
+) -> None:
+    """Put a finished run's scores into its embedder's card, and one tag on all its repositories."""
+    with _session(recipe, org, hub, set_, None, publish=False) as (session, loaded):
+        from hub_speed import tables
+        from hub_speed.release import release
+
+        tables.print_release(release(loaded, session, tag, allow_conflict=allow_licence_conflict), tag)
+
+
+@app.command()
 def rows(
     repo: Annotated[str, typer.Argument(help="a dataset repository, or the work folder of a stage")],
     hub: HubOpt = "local",

@@ -11,9 +11,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub import (
+    CommitOperationAdd,
+    CommitOperationDelete,
+    EvalResult,
+    HfApi,
+    ModelCard,
+    ModelCardData,
+    RepoCard,
+)
 from huggingface_hub.errors import (
     EntryNotFoundError,
     HfHubHTTPError,
@@ -108,6 +116,43 @@ class Hub:
             except EntryNotFoundError:
                 return None
         return json.loads(Path(path).read_text("utf-8"))
+
+    def card(self, ref: Ref) -> str:
+        """The text of a version's card, empty when it has none."""
+        with self._speaking(str(ref)):
+            try:
+                path = self._api.hf_hub_download(ref.repo, "README.md", repo_type=ref.kind, revision=ref.commit)
+            except EntryNotFoundError:
+                return ""
+        return Path(path).read_text("utf-8")
+
+    def licence(self, ref: Ref) -> str:
+        """The licence a version's card names (`license_name` where that is "other"), empty when it names none."""
+        data = RepoCard(self.card(ref), ignore_metadata_errors=True).data.to_dict()
+        return str(data.get("license_name") or data.get("license") or "")
+
+    def released_card(self, ref: Ref, section: str, results: list[dict[str, Any]], licence: str) -> str:
+        """A model's card with another section in front of its others, and with scores as the Hub reads them.
+
+        Args:
+            ref: the version whose card it is.
+            section: Markdown.
+            results: fields of huggingface_hub's `EvalResult`; they become the header's `model-index`.
+            licence: what it is released under.
+        """
+        card = ModelCard(self.card(ref))
+        data = cast(ModelCardData, card.data)
+        text = card.text.replace(f"## Licence\n\n`{data.license}`", f"## Licence\n\n`{licence}`")
+        data.license, data.model_name = licence, ref.repo.split("/")[1]
+        data.eval_results = [EvalResult(**result) for result in results]
+        front, heading, rest = text.partition("\n## ")
+        card.text = f"{front.rstrip()}\n\n{section.strip()}\n{heading}{rest}"
+        return str(card)
+
+    def tag(self, ref: Ref, tag: str) -> None:
+        """Tag a version."""
+        with self._speaking(str(ref)):
+            self._api.create_tag(ref.repo, tag=tag, revision=ref.commit, repo_type=ref.kind)
 
     def publish(self, kind: Kind, repo: str, folder: Path, *, message: str, tag: str, branch: str = "main") -> Ref:
         """Make the branch hold exactly the files of `folder`: one commit on top of the present head, then its tag.

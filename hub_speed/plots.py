@@ -14,6 +14,8 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hub_speed.papers import is_mteb
+
 BLUE, ORANGE, GREEN, GREY = "#2f6db3", "#d9822b", "#3b8f5a", "#8a8f98"
 PURPLE, RED = "#7d5ba6", "#b8474b"
 
@@ -134,21 +136,27 @@ def loss_curve(curve: Sequence[tuple[int, float]], path: Path) -> Path:
 
 
 def scores(rows: Sequence[dict[str, Any]], path: Path) -> Path:
-    """Scores with their intervals, one panel per measure."""
-    measures = list(dict.fromkeys(row["measure"] for row in rows))
-    figure, panels = plt.subplots(len(measures), 1, figsize=(6.2, 0.5 + 1.15 * len(measures)), squeeze=False)
-    for measure, axes in zip(measures, panels[:, 0], strict=True):
-        mine = [row for row in rows if row["measure"] == measure][::-1]
-        for y, row in enumerate(mine):
-            low = row["low"] if row["low"] is not None else row["value"]
-            high = row["high"] if row["high"] is not None else row["value"]
-            axes.plot([low, high], [y, y], color=BLUE, linewidth=2)
-            axes.plot(row["value"], y, "o", color=BLUE)
+    """Scores with their intervals: a panel per measure and benchmark, and one per type of mteb's tasks."""
+    panels: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+    for row in rows:
+        if is_mteb(row):
+            panels.setdefault(f"mteb: {row['task_type']}", []).append((row["benchmark"], row))
+        else:
+            title = row["measure"] if row["task_type"] == "rows" else f"{row['measure']} on {row['benchmark']}"
+            panels.setdefault(title, []).append((row["subject"], row))
+    heights = [0.55 + 0.2 * len(lines) for lines in panels.values()]
+    grid = {"height_ratios": heights}
+    figure, axes_of = plt.subplots(len(panels), 1, figsize=(6.2, sum(heights)), squeeze=False, gridspec_kw=grid)
+    for (title, lines), axes in zip(panels.items(), axes_of[:, 0], strict=True):
+        for y, (_, row) in enumerate(lines[::-1]):
+            if row["low"] is not None:
+                axes.plot([row["low"], row["high"]], [y, y], color=BLUE, linewidth=2)
+            axes.plot(row["value"], y, "o", color=BLUE, markersize=5)
             axes.text(1.02, y, f"{row['value']:.3f}", va="center")
-        axes.set_yticks(range(len(mine)), [row["subject"] for row in mine])
-        axes.set_xlim(0, 1)
-        axes.set_ylim(-0.6, len(mine) - 0.4)
-        axes.set_title(measure)
+        axes.set_yticks(range(len(lines)), [name for name, _ in lines[::-1]])
+        axes.set_xlim(min(0, *(row["value"] for _, row in lines)), 1)
+        axes.set_ylim(-0.6, len(lines) - 0.4)
+        axes.set_title(title)
     figure.tight_layout()
     return _save(figure, path)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from hub_speed.errors import RecipeError, did_you_mean
 from hub_speed.languages import SCRIPTS
@@ -177,9 +177,18 @@ class Embedder(Lora):
 class Evaluate(Section):
     """Scores of the embedder, its baselines, and of the generators' rows."""
 
-    benchmarks: tuple[str, ...] = ("mteb:MTEB(eng, v1)",)  # SPEED Table 1; or Hub datasets with the configs corpus,
-    # queries and qrels, and/or sts
+    benchmarks: tuple[str, ...] = ("mteb:MTEB(eng, v1)",)  # SPEED Table 1. Others: docs/evaluation.md
+    instructions: dict[str, str] = {}  # of benchmarks that are Hub datasets; the rest have E5's and mteb's
     audit_rows: int = Field(300, ge=0)  # rows of each generator that the teacher looks at; 0: none. Assumption
+
+    @field_validator("instructions")
+    @classmethod
+    def _of_benchmarks(cls, value: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        own = [name for name in info.data.get("benchmarks", ()) if not name.startswith("mteb:")]
+        for name in value:
+            if name not in own:
+                raise ValueError(_unknown("instructions", name, own) if own else "mteb's benchmarks have their own")
+        return value
 
 
 class Scaling(Section):

@@ -158,12 +158,26 @@ class ScoreRow(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     subject: str = Field(description="what was measured: a model, a baseline or a set of rows")
+    task_type: str = Field(description="Retrieval, STS, Classification, ... as mteb names them; rows for sets of rows")
     measure: str = Field(description="nDCG@10, Spearman, yield, pass rate, ...")
-    benchmark: str = Field(description="the benchmark or the rows it was measured on")
-    value: float = Field(description="the number; between 0 and 1")
+    benchmark: str = Field(description="the Hub dataset or mteb's task it was measured on, or rows")
+    dataset: str = Field(description="where the benchmark's data is: org/name@revision; empty for sets of rows")
+    value: float = Field(description="the number; between 0 and 1, a correlation may be below 0")
     low: float | None = Field(description="lower end of the 95% interval, where there is one")
     high: float | None = Field(description="upper end of the 95% interval, where there is one")
-    n: int = Field(description="how many queries, pairs or rows it was measured on")
+    n: int = Field(description="how many queries, pairs, texts or rows it was measured on; 0 where nobody counted")
+
+
+class ItemScoreRow(BaseModel):
+    """The part of a score that comes from one query or one pair, of benchmarks that are Hub datasets."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    subject: str = Field(description="what was measured: a model or a baseline")
+    measure: str = Field(description="nDCG@10 or Spearman")
+    benchmark: str = Field(description="the Hub dataset it was measured on")
+    item: str = Field(description="retrieval: the query's id; STS: the number of the pair, from 0")
+    value: float = Field(description="retrieval: nDCG@10 of the query; STS: cosine similarity of the pair")
 
 
 class ScalingRow(BaseModel):

@@ -158,12 +158,14 @@ class Context:
 
     def benchmarks(self) -> list[dict[str, str]]:
         """What to score on: Hub datasets among the inputs (with folder and commit), and benchmarks of mteb by name."""
+        settings = self.recipe.evaluate
         own = [
             {"name": ref.repo, "folder": str(self.inputs[name]), "commit": ref.commit}
+            | {"instruction": settings.instructions.get(name.removeprefix("benchmark "), "")}
             for name, ref in self.refs.items()
             if name.startswith("benchmark ")
         ]
-        return own + [{"name": name} for name in self.recipe.evaluate.benchmarks if name.startswith("mteb:")]
+        return own + [{"name": name} for name in settings.benchmarks if name.startswith("mteb:")]
 
     @property
     def limits(self) -> Limits:

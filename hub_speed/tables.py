@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from hub_speed import papers
 from hub_speed.cards import PAPER
 from hub_speed.errors import RecipeError
 from hub_speed.estimate import Estimate
@@ -21,6 +22,7 @@ from hub_speed.journal import Journal
 from hub_speed.pipeline import Result, Session, Step
 from hub_speed.quality import MEASURES, Report, overall, shown
 from hub_speed.recipe import Recipe
+from hub_speed.release import Released
 from hub_speed.rows import read_parquet
 
 _terminal = Console(highlight=False)
@@ -109,7 +111,8 @@ def print_run(recipe: Recipe, session: Session, results: list[Result], *, local:
         _print_lineage(results)
     _print_calls(by_name)
     if "evaluate" in by_name:
-        _print_scores(by_name["evaluate"]["measures"]["scores"])
+        measures = by_name["evaluate"]["measures"]
+        _print_scores(measures["scores"], measures["failed"])
     for measure, fit in by_name.get("scaling", {}).get("measures", {}).get("fits", {}).items():
         interval = "" if fit["low"] is None else f" (95%: {fit['low']:+.3f} to {fit['high']:+.3f})"
         console.print(f"scaling    {measure} {fit['slope']:+.3f} per tenfold data{interval}, {fit['n']} runs")
@@ -134,18 +137,22 @@ def _print_calls(by_name: dict[str, dict[str, Any]]) -> None:
     )
 
 
-def _print_scores(scores: list[dict[str, Any]]) -> None:
-    measures = list(dict.fromkeys(score["measure"] for score in scores))
-    subjects = list(dict.fromkeys(score["subject"] for score in scores))
-    table = _table("95% intervals", *measures)
-    for subject in subjects:
-        cells = []
-        for measure in measures:
-            found = next((s for s in scores if (s["subject"], s["measure"]) == (subject, measure)), None)
-            cells.append(_cell(found))
-        table.add_row(subject, *cells)
+def _print_scores(scores: list[dict[str, Any]], failed: list[dict[str, Any]]) -> None:
+    """Rows and Hub datasets as a table, mteb's tasks as means."""
+    own = [score for score in scores if not papers.is_mteb(score)]
+    places = list(dict.fromkeys((score["measure"], score["benchmark"]) for score in own))
+    measures = [measure for measure, _ in places]
+    names = [m if measures.count(m) == 1 else f"{m} {b.split('/')[-1]}" for m, b in places]
+    table = _table("95% intervals", *names)
+    for subject in dict.fromkeys(score["subject"] for score in own):
+        found = {(s["measure"], s["benchmark"]): s for s in own if s["subject"] == subject}
+        table.add_row(subject, *(_cell(found.get(place)) for place in places))
     console.print()
     console.print(table)
+    for kind, (mean, count) in papers.averages(scores).items():
+        console.print(f"mteb       {kind:<19} {mean:.1f} ({count} {'task' if count == 1 else 'tasks'})")
+    for row in failed:
+        console.print(f"[red]not scored[/red] {row['benchmark']} ({row['subject']}): {escape(row['reason'])}")
 
 
 def _cell(score: dict[str, Any] | None) -> str:
@@ -169,6 +176,14 @@ def _print_next(recipe: Recipe, session: Session, by_name: dict[str, Any], *, lo
     )
     console.print(f"  hub-speed rows {session.org}/{data}")
     console.print(f"  hub-speed space run --org {session.org}")
+
+
+def print_release(released: Released, tag: str) -> None:
+    """What a release did, and what a person should read."""
+    done = f"{tag} on {released.tagged} repositories" if released.tagged else f"nothing to do, {tag} is there"
+    console.print(f"[green]✓[/green] {released.embedder}    {done}")
+    for note in released.notes:
+        console.print(f"  note: {escape(note)}")
 
 
 def print_json(results: list[Result]) -> None:

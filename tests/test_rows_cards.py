@@ -140,13 +140,19 @@ MEASURES: dict[str, dict[str, Any]] = {
     "scaling": {"skipped_sizes": [], "fits": {}},
 }
 SCORES = [
-    {"subject": s, "measure": m, "benchmark": "b", "value": v, "low": low, "high": high, "n": 1500}
-    for s, m, v, low, high in [
-        ("junior", "yield", 0.912, 0.88, 0.93),
-        ("embedder", "nDCG@10", 0.654, 0.6, 0.7),
-        ("BM25", "nDCG@10", 0.5, None, None),
+    {"subject": s, "task_type": t, "measure": m, "benchmark": b, "dataset": "d@1", "value": v}
+    | {"low": low, "high": high, "n": 1500}
+    for s, t, m, b, v, low, high in [
+        ("junior", "rows", "yield", "rows", 0.912, 0.88, 0.93),
+        ("embedder", "Retrieval", "nDCG@10", "org/b", 0.654, 0.6, 0.7),
+        ("BM25", "Retrieval", "nDCG@10", "org/b", 0.5, None, None),
+        ("embedder", "Retrieval", "nDCG@10", "SciFact", 0.3, None, None),
+        ("embedder", "STS", "Spearman", "BIOSSES", 0.6, None, None),
+        ("embedder", "STS", "Spearman", "STS12", 0.7, None, None),
     ]
 ]
+FAILED = [{"subject": "embedder", "benchmark": "SummEval", "reason": "ValueError: no | such file"}]
+ITEM = {"subject": "embedder", "measure": "nDCG@10", "benchmark": "org/b", "item": "q1", "value": 0.5}
 RUNS = [
     {"rows": size, "rng_seed": seed, "measure": "nDCG@10", "benchmark": "b", "value": 0.1 * size**0.2 + 0.01 * seed}
     for size in (150, 300, 600)
@@ -212,7 +218,8 @@ def context(name: str, recipe: Recipe, folder: Path) -> Context:
 def _fill(name: str, ctx: Context) -> None:
     if name == "evaluate":
         rows.write_parquet(SCORES, rows.ScoreRow, ctx.out / "data")
-        ctx.record.measures["scores"] = SCORES
+        rows.write_parquet([ITEM], rows.ItemScoreRow, ctx.out / "items")
+        ctx.record.measures |= {"scores": SCORES, "failed": FAILED}
     elif name == "scaling":
         rows.write_parquet(RUNS, rows.ScalingRow, ctx.out / "data")
         ctx.record.measures["fits"]["nDCG@10"] = FIT
@@ -285,7 +292,8 @@ def test_a_dataset_card_has_its_columns_configs_and_reasons(name: str, card: Cal
     assert default["data_files"] == "data/**/*.parquet"
     named = [config["config_name"] for config in others]
     filled = [t for t, count in ctx.record.by_task_type.items() if count]
-    assert named == [*filled, *(["ledger"] if ctx.record.by_task_type else [])]  # none for a type without rows
+    ledger = ["ledger"] if ctx.record.by_task_type else []
+    assert named == [*filled, *(["items"] if name == "evaluate" else []), *ledger]  # none for a type without rows
     for reason in ctx.record.rejected:
         assert f"- `{reason}` ({ctx.record.rejected[reason]:,}): {rows.REASONS[reason]}" in text
     if ctx.record.by_task_type:
@@ -328,8 +336,11 @@ def test_the_card_of_a_generator_with_a_chat_template_says_how_to_ask_it(tmp_pat
 
 def test_scores_and_fits_are_in_their_cards(card: Callable[..., Rendered]) -> None:
     _, text, _ = card("evaluate")
-    assert "| yield | junior | 0.912 | 0.880 to 0.930 | 1,500 |" in text
-    assert "| nDCG@10 | BM25 | 0.500 | – | 1,500 |" in text
+    assert "| yield | rows | junior | 0.912 | 0.880 to 0.930 | 1,500 |" in text
+    assert "| nDCG@10 | org/b | BM25 | 0.500 | – | 1,500 |" in text
+    assert "| mean | 2 of mteb's tasks | embedder | 0.650 |" in text
+    assert "Mean over all 3 of mteb's tasks: **0.533**" in text
+    assert "| SummEval | embedder | ValueError: no \\| such file |" in text
     _, text, _ = card("scaling")
     assert "**nDCG@10**: +0.123 per tenfold data (95% interval +0.100 to +0.146), R² 0.99, 6 runs." in text
 
@@ -361,7 +372,7 @@ def test_languages_are_those_of_the_recipe(card: Callable[..., Rendered]) -> Non
 def test_every_template_is_of_a_stage() -> None:
     for kind in ("dataset", "model"):
         found = {path.stem for path in cards.templates(kind).iterdir()}
-        assert found - {"base", "generator"} == {s.noun for s in STAGES.values() if s.kind == kind}
+        assert found - {"base", "generator", "release"} == {s.noun for s in STAGES.values() if s.kind == kind}
     with pytest.raises(HubSpeedError, match="templates are missing"):
         cards.templates("film")
 

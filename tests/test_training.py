@@ -170,6 +170,7 @@ def test_scores_of_a_hub_style_benchmark_agree_with_direct_computation(base: Pat
         ],
         benchmarks=[{"name": "me/benchmark", "folder": str(folder), "commit": "0" * 40}],
         max_length=128,
+        items=str(tmp_path / "items"),
     )
     scores = {(s["subject"], s["measure"]): s for s in result["scores"]}
     assert set(scores) == {("model", "nDCG@10"), ("model", "Spearman"), ("BM25", "nDCG@10")}

@@ -1,10 +1,10 @@
 """Embedder → scores, beside its baselines; and how good the rows of each generator are.
 
 In: speed-embedder, its base model, benchmarks, and the rows on the way (speed-root, speed-drafts, speed-synthetic).
-Out: speed-results.
-Source: mteb for the scores; queries carry an instruction, documents do not, and in STS both sides do (E5's evaluation
-code).
-Differs: the papers do not measure the generators' rows. *Yield* is the share of answers the check accepts; *pass rate*
+Out: speed-results; its config `items` has one row per query or pair of a benchmark that is a Hub dataset.
+Source: mteb for the scores; E5 Table 15 and its evaluation code for what is asked (`training/score.py`).
+Differs: baselines are scored on Hub datasets only. A task that fails is reported; the stage fails when all do.
+The papers do not measure the generators' rows. *Yield* is the share of answers the check accepts; *pass rate*
 the share of answers the teacher leaves unchanged when asked to revise them.
 """
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hub_speed import dataset, examples, prompts
+from hub_speed.errors import StageError
 from hub_speed.generate import Accepted, Job, Outcome, Todo
 from hub_speed.journal import Journal
 from hub_speed.llm.dialects import Completion, Request, Sampling
@@ -38,11 +39,19 @@ def build(ctx: Context) -> None:
     scored = launch(
         ctx,
         "score",
-        {"subjects": subjects, "benchmarks": ctx.benchmarks(), "max_length": ctx.recipe.embedder.max_length},
+        {"subjects": subjects, "benchmarks": ctx.benchmarks(), "max_length": ctx.recipe.embedder.max_length}
+        | {"items": str(ctx.out / "items")},
     )
+    failed = scored["failed"]
+    if failed and not any(score["subject"] == "embedder" for score in scored["scores"]):
+        raise StageError(
+            "evaluate: no benchmark could be scored",
+            got=f"{failed[0]['benchmark']}: {failed[0]['reason']}",
+            fix="mend that and run the same command again; audited rows are kept",
+        )
     scores = [*audited, *scored["scores"]]
     write_parquet(scores, ScoreRow, ctx.out / "data")
-    ctx.record.measures["scores"] = scores
+    ctx.record.measures |= {"scores": scores, "failed": failed}
 
 
 # --- rows: yield and pass rate --------------------------------------------------------------------------------------
@@ -94,8 +103,10 @@ def _share(measure: str, subject: str, count: int, n: int) -> dict[str, Any]:
     value = count / n if n else 0.0
     return {
         "subject": subject,
+        "task_type": "rows",
         "measure": measure,
         "benchmark": "rows",
+        "dataset": "",
         "value": value,
         "low": low,
         "high": high,

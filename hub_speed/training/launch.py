@@ -15,9 +15,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hub_speed.errors import NoSpace, StageError, Stopped
+from hub_speed.errors import NoSpace, RecipeError, StageError, Stopped
 from hub_speed.rows import count_parquet
 from hub_speed.stage import Context, Progress
+
+UNKNOWN = 3
+"""Exit code of `training.benchmarks` when mteb does not know a name."""
+
+
+def check_benchmarks(names: Sequence[str]) -> None:
+    """Ask mteb (in a process of its own, some five seconds) whether it knows these benchmarks and tasks.
+
+    Raises:
+        RecipeError: it does not know one; says which is near.
+    """
+    command = [sys.executable, "-m", "hub_speed.training.benchmarks", *names]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if done.returncode == UNKNOWN:
+        raise RecipeError(
+            f"evaluate.benchmarks: {done.stdout}",
+            expected="mteb:fast, a benchmark or a task of mteb, or a Hub dataset: docs/evaluation.md",
+        )
 
 
 def train_generator(ctx: Context, module: str, *, base: str, data: str) -> None:

@@ -1,164 +1,230 @@
-"""Scores of embedders and of BM25 on benchmarks, by mteb.
+"""Scores of embedders and of BM25 on benchmarks, by mteb; task by task, so that a run that was killed goes on.
 
-A benchmark is a Hub dataset with the configs `corpus`, `queries` and `qrels` (retrieval, nDCG@10), or `sts` (sentence1,
-sentence2, score; Spearman), or both. Settings: subjects, benchmarks, max_length, work.
+Settings: subjects, benchmarks (see `benchmarks`), max_length, items (a folder to fill), work.
 """
 
 import json
 import logging
+import math
 import shutil
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import mteb
 import numpy as np
-from datasets import get_dataset_config_names
-from mteb.abstasks import AbsTaskRetrieval, AbsTaskSTS
-from mteb.abstasks.task_metadata import TaskMetadata
 from mteb.models import ModelMeta
 from mteb.models.instruct_wrapper import InstructSentenceTransformerModel
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Normalize
 
 from hub_speed.instructions import with_instruction
+from hub_speed.rows import ItemScoreRow, write_parquet
 from hub_speed.stats import bootstrap_mean, bootstrap_spearman, ndcg_at_10
-from hub_speed.training import child
+from hub_speed.training import benchmarks, child
 from hub_speed.training.contrastive import embedder
-
-RETRIEVAL_INSTRUCTION = "Given a question, retrieve passages that answer it"
-STS_INSTRUCTION = "Retrieve semantically similar text"  # E5 Table 16; on both sides (E5's evaluation code)
 
 Json = dict[str, Any]
 
+MEASURES = {
+    "ndcg_at_10": "nDCG@10",
+    "map_at_1000": "MAP",
+    "max_over_subqueries_map_at_1000": "MAP",
+    "cosine_spearman": "Spearman",
+    "accuracy": "accuracy",
+    "v_measure": "V-measure",
+    "max_ap": "AP",
+}
+"""mteb's names of main scores → ours; others stay as they are."""
 
-def tasks(benchmark: Json) -> list[mteb.AbsTask]:
-    """The mteb tasks of a benchmark folder, or of one of mteb's own benchmarks."""
-    if benchmark["name"].startswith("mteb:"):
-        return list(mteb.get_benchmark(benchmark["name"].removeprefix("mteb:")).tasks)
-    configs = get_dataset_config_names(benchmark["folder"])
-    found: list[mteb.AbsTask] = []
-    if {"corpus", "queries"} <= set(configs):
-        found.append(
-            _task(benchmark, AbsTaskRetrieval, "Retrieval", "ndcg_at_10", {"query": RETRIEVAL_INSTRUCTION}, {})
+
+class Instructed(InstructSentenceTransformerModel):
+    """A saved embedder, asked as E5's evaluation code asks.
+
+    The instruction goes before every text, but for the documents of retrieval, which get none. Vectors have unit
+    length, but for those a classifier is trained on. Source: E5 §4.1 and Table 15, and its released evaluation code.
+    """
+
+    def __init__(self, folder: str, max_length: int) -> None:
+        device = "cuda" if child.use_gpu() else "cpu"
+        super().__init__(
+            folder,
+            revision="",
+            device=device,
+            instruction_template=lambda instruction, _: with_instruction(instruction, ""),
+            max_seq_length=max_length,
         )
-    if "sts" in configs:
-        found.append(_task(benchmark, AbsTaskSTS, "STS", "cosine_spearman", STS_INSTRUCTION, {"name": "sts"}))
-    if not found:
-        raise ValueError(f"benchmark {benchmark['name']}: no config corpus + queries + qrels, and none named sts")
-    return found
+        self.mteb_model_meta = ModelMeta.create_empty({"name": "local/embedder", "revision": "none"})
+        self.unit = self.model
+        self.raw = SentenceTransformer(modules=[m for m in self.unit if not isinstance(m, Normalize)], device=device)
+
+    def get_instruction(self, task_metadata: Any, prompt_type: Any) -> str:
+        """The task's instruction."""
+        return benchmarks.instruction(task_metadata)
+
+    def encode(self, inputs: Any, *, task_metadata: Any, **kwargs: Any) -> Any:
+        """Vectors of texts, shape (texts, dimension)."""
+        self.apply_instruction_to_passages = not task_metadata.type.endswith("Retrieval")
+        self.model = self.raw if task_metadata.type == "Classification" else self.unit
+        return super().encode(inputs, task_metadata=task_metadata, **kwargs)
 
 
-def _task(
-    benchmark: Json, kind: type[mteb.AbsTask], name: str, score: str, prompt: Any, config: dict[str, str]
-) -> mteb.AbsTask:
-    metadata = TaskMetadata(
-        name=f"{benchmark['name'].split('/')[-1]}-{name}",
-        description=f"{name} part of {benchmark['name']}",
-        dataset={"path": benchmark["folder"], "revision": benchmark["commit"]} | config,
-        type=name,
-        category="t2t",
-        modalities=["text"],
-        main_score=score,
-        prompt=prompt,
-        eval_splits=["test"],
-        eval_langs=["eng-Latn"],
-        reference=None,
-        date=None,
-        domains=None,
-        task_subtypes=None,
-        license=None,
-        annotations_creators=None,
-        dialect=None,
-        sample_creation=None,
-        bibtex_citation=None,
+def instructed(folder: str, max_length: int) -> Instructed:
+    """A saved embedder that mteb asks with instructions."""
+    return Instructed(folder, max_length)
+
+
+def score(model: Any, name: str, wanted: list[Json], work: Path) -> list[Json]:
+    """`rows.ScoreRow`s of one model on all benchmarks."""
+    return [score_task(model, name, benchmark, task, work)["row"] for benchmark, task in benchmarks.tasks(wanted)]
+
+
+def score_task(model: Any, name: str, benchmark: Json, task: mteb.AbsTask, work: Path) -> Json:
+    """One model on one task: `row` (a `rows.ScoreRow`), and `items`, its `rows.ItemScoreRow`s.
+
+    Raises:
+        ValueError: the score is no number.
+    """
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    result = mteb.evaluate(
+        model,
+        task,
+        cache=None,
+        co2_tracker=False,
+        encode_kwargs={"batch_size": 64, "show_progress_bar": False},  # E5's evaluation code: 64
+        prediction_folder=work,
+        show_progress_bar=False,
     )
-    return type(name, (kind,), {"metadata": metadata, "min_score": 0, "max_score": 5})()
+    value = float(result.task_results[0].get_score())
+    if not math.isfinite(value):
+        raise ValueError(f"the score is {value}: all vectors are alike, or so is what they are compared with")
+    metadata, is_own = task.metadata, "folder" in benchmark
+    measure = MEASURES.get(metadata.main_score, metadata.main_score)
+    data = (benchmark["name"], benchmark["commit"]) if is_own else (metadata.dataset[k] for k in ("path", "revision"))
+    row: Json = {
+        "subject": name,
+        "task_type": metadata.type,
+        "measure": measure,
+        "benchmark": benchmark["name"] if is_own else metadata.name,
+        "dataset": "@".join(data),
+        "value": value,
+        "low": None,
+        "high": None,
+        "n": 0 if is_own else _size(task),
+    }
+    items: dict[str, float] = {}
+    if is_own:
+        found = json.loads(next(work.glob("*_predictions.json")).read_text("utf-8"))["default"]["test"]
+        task.load_data()  # mteb drops it after scoring
+        (low, high), row["n"], items = _detail(task, found)
+        row |= {"low": low, "high": high}
+        task.unload_data()
+    named = {key: row[key] for key in ("subject", "measure", "benchmark")}
+    return {"row": row, "items": [named | {"item": item, "value": value} for item, value in items.items()]}
 
 
-def instructed(folder: str, max_length: int) -> InstructSentenceTransformerModel:
-    """A saved embedder that mteb asks with instructions; documents of retrieval get none."""
-    model = InstructSentenceTransformerModel(
-        folder,
-        revision="",
-        device="cuda" if child.use_gpu() else "cpu",
-        instruction_template=lambda instruction, _: with_instruction(instruction, "") if instruction else "",
-        max_seq_length=max_length,
-        apply_instruction_to_passages=False,
-    )
-    model.mteb_model_meta = ModelMeta.create_empty({"name": "local/embedder", "revision": "none"})
-    return model
+def _size(task: mteb.AbsTask) -> int:
+    """How many queries, pairs or texts one of mteb's tasks has, as mteb counted them; 0 when it did not."""
+    counted: Json = dict(task.metadata.descriptive_stats or {})
+    count, total = "num_queries" if task.metadata.type in ("Retrieval", "Reranking") else "num_samples", 0
+    for split in task.eval_splits:
+        whole = counted.get(split, {})
+        languages = whole.get("hf_subset_descriptive_stats") or {}
+        parts = [languages[subset] for subset in task.hf_subsets if subset in languages] or [whole]
+        total += sum(int(part.get(count, 0)) for part in parts)
+    return total
 
 
-def score(model: Any, name: str, benchmarks: list[Json], work: Path) -> list[Json]:
-    """`rows.ScoreRow`s of one model on all benchmarks it can be asked."""
-    rows = []
-    for benchmark in benchmarks:
-        for task in tasks(benchmark):
-            if name == "BM25" and task.metadata.type != "Retrieval":
-                continue
-            shutil.rmtree(work, ignore_errors=True)
-            work.mkdir(parents=True)
-            result = mteb.evaluate(
-                model,
-                task,
-                cache=None,
-                co2_tracker=False,
-                encode_kwargs={"batch_size": 64, "show_progress_bar": False},
-                prediction_folder=work,
-                show_progress_bar=False,
-            )
-            row = {"subject": name, "value": float(result.task_results[0].get_score())}
-            rows.append(row | (_mteb_row(task) if "folder" not in benchmark else _own_row(task, benchmark, work)))
-    return rows
+Detail = tuple[tuple[float | None, float | None], int, dict[str, float]]
 
 
-def _mteb_row(task: mteb.AbsTask) -> Json:
-    """Measure and benchmark of one of mteb's own tasks, which come without intervals."""
-    measure = str(task.metadata.main_score)
-    return {"measure": measure, "benchmark": task.metadata.name, "low": None, "high": None, "n": 0}
+def _detail(task: Any, found: Any) -> Detail:
+    """Interval, number of items and the score of each, from the predictions for a task of a Hub dataset."""
+    if task.metadata.type == "Retrieval":
+        return _retrieval(task, found)
+    if task.metadata.type == "Reranking":
+        return (None, None), len(found), {}
+    test = task.dataset["test"]
+    if task.metadata.type == "STS":
+        similar, gold = np.array(found["cosine_scores"]), np.array(test["score"], dtype=float)
+        return bootstrap_spearman(similar, gold), len(gold), {str(i): float(s) for i, s in enumerate(similar)}
+    if task.metadata.type == "Classification":
+        right = (np.array(found) == np.array(test["label"])).mean(0)  # over mteb's ten small training sets
+        return bootstrap_mean(right), len(right), {}
+    return (None, None), len(test), {}
 
 
-def _own_row(task: mteb.AbsTask, benchmark: Json, work: Path) -> Json:
-    """Measure, benchmark and interval of a task from a Hub dataset."""
-    predictions = json.loads(next(work.glob("*_predictions.json")).read_text("utf-8"))["default"]["test"]
-    read = _retrieval if task.metadata.type == "Retrieval" else _similarity
-    task.load_data()  # mteb drops it after scoring
-    measure, (low, high), n = read(task, predictions)
-    return {"measure": measure, "benchmark": benchmark["name"], "low": low, "high": high, "n": n}
-
-
-def _retrieval(task: Any, predictions: dict[str, dict[str, float]]) -> tuple[str, tuple[float, float], int]:
-    """The interval of nDCG@10 over queries."""
+def _retrieval(task: Any, predictions: dict[str, dict[str, float]]) -> Detail:
+    """nDCG@10 per query, and its interval over queries."""
     relevant = task.dataset["default"]["test"]["relevant_docs"]
     # As trec_eval sorts: by score, then by name, both falling.
     rankings = {q: sorted(found, key=lambda doc: (found[doc], doc), reverse=True) for q, found in predictions.items()}
-    values = [ndcg_at_10(ranking, relevant[query]) for query, ranking in rankings.items()]
-    return "nDCG@10", bootstrap_mean(np.array(values)), len(values)
+    values = {query: ndcg_at_10(ranking, relevant[query]) for query, ranking in rankings.items()}
+    return bootstrap_mean(np.array(list(values.values()))), len(values), values
 
 
-def _similarity(task: Any, predictions: dict[str, list[float]]) -> tuple[str, tuple[float, float], int]:
-    """The interval of Spearman's correlation over pairs."""
-    gold = np.array(task.dataset["test"]["score"], dtype=float)
-    return "Spearman", bootstrap_spearman(np.array(predictions["cosine_scores"]), gold), len(gold)
+def _asked(subject: Json, benchmark: Json, task: mteb.AbsTask) -> bool:
+    """Whether a subject is scored on a task.
+
+    mteb's tasks are the embedder's alone: they take days, and have published baselines. BM25 only ranks documents.
+    """
+    if subject["kind"] == "embedder":
+        return True
+    return "folder" in benchmark and (subject["kind"] == "base" or task.metadata.type == "Retrieval")
+
+
+def _load(subject: Json, max_length: int, work: Path) -> Any:
+    if subject["kind"] == "bm25":
+        return mteb.get_model("mteb/baseline-bm25s")
+    if subject["kind"] == "base":
+        untrained = embedder(subject["folder"], {"max_length": max_length})
+        untrained.save_pretrained(str(work / "untrained"), safe_serialization=True)
+        return instructed(str(work / "untrained"), max_length)
+    return instructed(subject["folder"], max_length)
 
 
 def run(settings: Json) -> Json:
-    """Score every subject."""
+    """Score every subject. What is finished is kept in `work` and not computed again.
+
+    Returns:
+        scores: `rows.ScoreRow`s; failed: subject, benchmark and reason of every task that could not be scored.
+    """
     quiet()
-    work = Path(settings["work"])
-    child.say(total=len(settings["subjects"]))
-    scores: list[Json] = []
-    for i, subject in enumerate(settings["subjects"]):
-        if subject["kind"] == "bm25":
-            model: Any = mteb.get_model("mteb/baseline-bm25s")
-        elif subject["kind"] == "base":
-            untrained = embedder(subject["folder"], {"max_length": settings["max_length"]})
-            untrained.save_pretrained(str(work / "untrained"), safe_serialization=True)
-            model = instructed(str(work / "untrained"), settings["max_length"])
-        else:
-            model = instructed(subject["folder"], settings["max_length"])
-        scores += score(model, subject["name"], settings["benchmarks"], work / "predictions")
-        child.say(step=i + 1)
-    return {"scores": scores}
+    work, kept = Path(settings["work"]), Path(settings["work"]) / "scores"
+    kept.mkdir(parents=True, exist_ok=True)
+    tasks = benchmarks.tasks(settings["benchmarks"])
+    jobs = [(s, b, task) for s in settings["subjects"] for b, task in tasks if _asked(s, b, task)]
+    child.say(total=len(jobs))
+    failed, done, model, loaded = [], [], None, None
+    for i, (subject, benchmark, task) in enumerate(jobs):
+        path = kept / f"{subject['kind']}-{task.metadata.name}.json"
+        try:
+            if not path.exists():
+                if loaded != subject:
+                    model, loaded = _load(subject, settings["max_length"], work), subject
+                _keep(path, score_task(model, subject["name"], benchmark, task, work / "predictions"))
+            done.append(path)
+        except Exception as error:  # whatever a task fails with, the others are scored
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+            name = benchmark["name"] if "folder" in benchmark else task.metadata.name
+            failed.append({"subject": subject["name"], "benchmark": name, "reason": reason})
+        child.say(step=i + 1, note=task.metadata.name)
+    write_parquet(_items(done), ItemScoreRow, Path(settings["items"]))
+    return {"scores": [json.loads(path.read_text("utf-8"))["row"] for path in done], "failed": failed}
+
+
+def _keep(path: Path, result: Json) -> None:
+    """Write a result so that it is whole or not there."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(result), "utf-8")
+    part.replace(path)
+
+
+def _items(paths: list[Path]) -> Iterator[Json]:
+    for path in paths:
+        yield from json.loads(path.read_text("utf-8"))["items"]
 
 
 def quiet() -> None:

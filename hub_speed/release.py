@@ -1,0 +1,170 @@
+"""A release: the embedder's card with its scores, the papers' beside them, and its licences; one commit and one tag.
+
+Every repository of the run gets the tag, so that `<org>/speed-embedder@v1.0` and `<org>/speed-synthetic@v1.0` belong
+together. The commit is on top of the branch and holds the embedder's own files: what was measured is what is released.
+"""
+
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hub_speed import cards, licences, papers, pipeline, stage
+from hub_speed.errors import HubError, RecipeError
+from hub_speed.hub import Hub, Ref
+from hub_speed.licences import Source
+from hub_speed.pipeline import Result, Session
+from hub_speed.recipe import Recipe
+
+TAG = re.compile(r"(?!run-|content-)[A-Za-z0-9][A-Za-z0-9._-]*")  # those two are the pipeline's own
+
+
+@dataclass(frozen=True)
+class Released:
+    """What came of it.
+
+    Attributes:
+        embedder: the released version.
+        tagged: how many repositories got the tag now; 0 when there was nothing to do.
+        notes: what a person should read.
+    """
+
+    embedder: Ref
+    tagged: int
+    notes: list[str]
+
+
+def release(recipe: Recipe, session: Session, tag: str, *, allow_conflict: bool = False) -> Released:
+    """Publish a finished run's embedder with its scores, under a tag.
+
+    Raises:
+        RecipeError: the run is not finished, the tag is no tag or is another version's, or the recipe's licence is
+            more permissive than that of an input; nothing was written.
+        HubError: the Hub does not answer or refuses.
+    """
+    if not TAG.fullmatch(tag):
+        raise RecipeError(f"--tag {tag}: not a tag for a release", expected="for example v1.0")
+    hub, results = session.hub, pipeline.finished(recipe, session)
+    by_name = {result.stage.name: result for result in results}
+    for name in ("embedder", "evaluate"):
+        if name not in by_name:
+            raise RecipeError(
+                f"release {recipe.name}: {name} is not finished", fix=f"hub-speed run {recipe.name} --org {session.org}"
+            )
+    embedder, scored = by_name["embedder"], by_name["evaluate"]
+    sources = _sources(hub, embedder.ref, {result.ref for result in results})
+    conflicts = licences.conflicts(recipe.license, sources)
+    if conflicts and not allow_conflict:
+        raise RecipeError(
+            f"release {recipe.name}: the licence {recipe.license} is more permissive than what it comes from",
+            got="; ".join(conflicts),
+            fix="--set license=… (changes the released card alone), or --allow-licence-conflict (said in the card)",
+        )
+    notes = licences.notes(sources, "" if recipe.offline else recipe.teacher.model)
+    section = _section(recipe, scored, tag, sources, conflicts, notes)
+    card = hub.released_card(embedder.ref, section, _results(scored), recipe.license)
+    card = card.replace(f'revision="{stage.tag(embedder.record["fingerprint"])}"', f'revision="{tag}"')
+    tagged = _tag_all(hub, [r for r in results if r is not embedder], tag, embedder, card)
+    released = hub.find("model", embedder.ref.repo, tag)
+    if released is None:
+        released = _publish(hub, recipe, session, embedder.ref, card, tag)
+        tagged += 1
+    return Released(released, tagged, [*conflicts, *notes])
+
+
+def _sources(hub: Hub, ref: Ref, own: set[Ref]) -> list[Source]:
+    """What the embedder comes from, however far back, but for what this run has made itself; the nearest first."""
+    found = [ref]
+    for version in found:  # which grows
+        record = hub.record(version) or {"inputs": {}}
+        given = [Ref(**source) for source in record["inputs"].values()]
+        found += [source for source in dict.fromkeys(given) if source not in found]
+    return [Source(str(source), hub.licence(source)) for source in found if source not in own]
+
+
+def _section(
+    recipe: Recipe, scored: Result, tag: str, sources: list[Source], conflicts: list[str], notes: list[str]
+) -> str:
+    """The part of the card that a release adds."""
+    measures = scored.record["measures"]
+    scores = [score for score in measures["scores"] if score["task_type"] != "rows"]
+    return (
+        cards.environment("model")
+        .get_template("release.md")
+        .render(
+            tag=tag,
+            scores=sorted(scores, key=lambda score: (score["benchmark"], score["measure"])),
+            is_mteb=papers.is_mteb,
+            averages=papers.averages(measures["scores"]),
+            comparison=papers.comparison(measures["scores"]),
+            failed=measures["failed"],
+            results=str(scored.ref),
+            mteb=scored.record["packages"].get("mteb", ""),
+            licence=recipe.license,
+            sources=sources,
+            conflicts=conflicts,
+            notes=notes,
+        )
+    )
+
+
+def _results(scored: Result) -> list[dict[str, Any]]:
+    """The embedder's scores, in the fields of huggingface_hub's `EvalResult`."""
+    found = []
+    for score in scored.record["measures"]["scores"]:
+        if score["subject"] != "embedder":
+            continue
+        dataset, _, revision = score["dataset"].partition("@")
+        found.append(
+            {
+                "task_type": re.sub(r"(?<=[a-z])(?=[A-Z])", "-", score["task_type"]).lower(),
+                "dataset_type": dataset,
+                "dataset_name": ("MTEB " if papers.is_mteb(score) else "") + score["benchmark"],
+                "dataset_split": "test",
+                "dataset_revision": revision,
+                "metric_type": score["measure"].lower().replace("@", "_at_"),
+                "metric_name": score["measure"],
+                "metric_value": round(score["value"], 4),
+            }
+        )
+    return found
+
+
+def _tag_all(hub: Hub, others: Sequence[Result], tag: str, embedder: Result, card: str) -> int:
+    """Tag the other repositories of the run; look at all of them before the first is tagged."""
+    todo = []
+    for result in others:
+        there = hub.find(result.ref.kind, result.ref.repo, tag)
+        if there is None:
+            todo.append(result.ref)
+        elif there != result.ref:
+            raise _taken(there, tag)
+    there = hub.find("model", embedder.ref.repo, tag)
+    if there is not None and hub.card(there) != card:
+        raise _taken(there, tag)
+    for ref in todo:
+        hub.tag(ref, tag)
+    return len(todo)
+
+
+def _taken(there: Ref, tag: str) -> HubError:
+    return HubError(
+        f"--tag {tag}: {there} has it already, and is another version",
+        fix="choose another tag; a tag that people may have loaded is not moved",
+    )
+
+
+def _publish(hub: Hub, recipe: Recipe, session: Session, ref: Ref, card: str, tag: str) -> Ref:
+    """The embedder's files with the new card: one commit and its tag. Files the Hub has are not sent again."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for path in (files := hub.fetch(ref)).rglob("*"):
+            if path.is_file():
+                place = folder / path.relative_to(files)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.symlink_to(path.resolve())
+        (folder / "README.md").unlink()
+        (folder / "README.md").write_text(card, "utf-8")
+        return hub.publish("model", ref.repo, folder, message=f"release: {recipe.name}", tag=tag, branch=session.branch)

@@ -1,0 +1,240 @@
+"""Releases: the embedder's card with scores and licences, one commit, one tag on all; against the embedded Hub."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import pytest
+import yaml
+from huggingface_hub import HfApi, ModelCard
+
+from hub_speed import licences, pipeline, stage
+from hub_speed.errors import HubError, RecipeError
+from hub_speed.hub import RECORD, Hub, Ref
+from hub_speed.licences import Source
+from hub_speed.localhub import LocalHub
+from hub_speed.papers import TASKS
+from hub_speed.recipe import Recipe
+from hub_speed.release import release
+from hub_speed.stage import RunRecord
+
+# --- licences -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("own", "source", "duty"),
+    [
+        ("apache-2.0", "mit", ""),
+        ("mit", "apache-2.0", ""),
+        ("mit", "cc-by-4.0", ""),
+        ("cc-by-nc-4.0", "apache-2.0", ""),
+        ("llama3", "mit", ""),
+        ("other", "llama3", ""),
+        ("apache-2.0", "other", ""),
+        ("cc0-1.0", "mit", "keep the notices"),
+        ("apache-2.0", "cc-by-nc-4.0", "no commercial use"),
+        ("apache-2.0", "llama3", "Meta's Llama terms"),
+        ("llama3", "gemma", "Google's Gemma terms"),
+        ("cc-by-nc-4.0", "cc-by-nc-sa-4.0", "the same licence again"),
+    ],
+)
+def test_a_licence_may_add_duties_and_not_drop_one(own: str, source: str, duty: str) -> None:
+    found = licences.conflicts(own, [Source("a/b@1234567", source)])
+    assert found == ([f"a/b@1234567 is {source}, which asks for {duty}; {own} does not"] if duty else [])
+
+
+def test_what_no_name_says_is_a_note() -> None:
+    found = licences.notes([Source("a/b", ""), Source("a/c", "other"), Source("a/d", "mit")], "gpt-4o-2024-05-13")
+    assert [note.split()[0] for note in found] == ["a/b", "a/c", "The"] and "OpenAI" in found[2]
+    assert licences.notes([Source("a/d", "mit")], "offline-teacher") == []
+
+
+# --- releases -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """The embedded Hub. What the client has read when it was imported is set by hand."""
+    with LocalHub(tmp_path / "hub") as local:
+        constants = huggingface_hub.constants
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(local.hf_home / "token"))
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        for name, value in local.env().items():
+            monkeypatch.setenv(name, value)
+        yield Hub(str(local.endpoint))
+
+
+SCORE = {"subject": "embedder", "task_type": "Retrieval", "measure": "nDCG@10", "benchmark": "org/bench"} | {
+    "dataset": "org/bench@abc",
+    "value": 0.8034,
+    "low": 0.781,
+    "high": 0.824,
+    "n": 400,
+}
+SCORES = [
+    SCORE,
+    SCORE | {"subject": "BM25", "value": 0.722},
+    SCORE | {"task_type": "rows", "measure": "yield", "benchmark": "rows", "subject": "junior", "dataset": ""},
+]
+MTEB = [
+    SCORE
+    | {"task_type": TASKS[name][0], "measure": "Spearman", "benchmark": name, "dataset": f"mteb/{name}@1"}
+    | {"low": None, "high": None, "value": 0.5}
+    for name in ("BIOSSES", "STS16")
+]
+
+
+class Made:
+    """A finished run of toy repositories, and what the test wants to be different in it."""
+
+    def __init__(self, hub: Hub, folder: Path, scores: list[dict[str, Any]], licence: str, base_licence: str) -> None:
+        self.hub, self.folder = hub, folder
+        offline = {"offline": True, "teacher": {"model": "offline-teacher"}}
+        small = {"evaluate": {"benchmarks": ["bench"], "audit_rows": 0}, "scaling": {"sizes": []}}
+        bases = {"brainstorm": {"topics": "topics"}, "embedder": {"base_model": "base", "data": "seed"}}
+        self.recipe = Recipe.model_validate({"name": "toy", "license": licence, **offline, **small, **bases})
+        self.session = pipeline.Session(hub, "org", folder / "home", lambda *a: None)  # type: ignore[arg-type,return-value]
+        for kind, name, given in (
+            ("dataset", "topics", "cc-by-4.0"),
+            ("dataset", "bench", "cc-by-nc-4.0"),  # only measured on: nothing comes from it
+            ("model", "base", base_licence),
+        ):
+            self.publish(
+                Ref(kind, f"org/{name}", ""), {"license": given} if given else {"tags": ["x"]}, {}, "content-1"
+            )
+        self.stages(scores)
+
+    def publish(self, ref: Ref, header: dict[str, Any], files: dict[str, str], tag: str) -> Ref:
+        folder = self.folder / f"{ref.repo}-{tag}"
+        folder.mkdir(parents=True)
+        text = f'# A card\n\nWhat it is.\n\nrevision="{tag}"\n\n## Training\n\n## Licence\n\n'
+        text += f"`{header.get('license')}`. And so on.\n"
+        (folder / "README.md").write_text(f"---\n{yaml.safe_dump(header)}---\n\n{text}")
+        for name, content in files.items():
+            (folder / name).write_text(content)
+        return self.hub.publish(ref.kind, ref.repo, folder, message="x", tag=tag)
+
+    def stages(self, scores: list[dict[str, Any]]) -> None:
+        """Publish every stage as if it had run."""
+        done: dict[str, Ref] = {}
+        for s in pipeline.wanted(self.recipe):
+            refs = pipeline._pin(s, self.recipe, self.session, done)
+            identity = stage.identity(s, self.recipe, refs, pipeline.prompts_digest())
+            record = RunRecord(s.name, stage.fingerprint(identity), "toy", identity, {}, {}, license="apache-2.0")
+            record.inputs = {name: asdict(ref) for name, ref in refs.items()}
+            record.packages = {"mteb": "2.0"}
+            if s.name == "evaluate":
+                record.measures = {"scores": scores, "failed": [{"subject": "embedder", "benchmark": "SciFact"}]}
+                record.measures["failed"][0]["reason"] = "ValueError: a | b"
+            files = {RECORD: json.dumps(asdict(record)), "model.safetensors": "weights"}
+            where = Ref(s.kind, s.repo("org"), "")
+            done[s.name] = self.publish(where, {"license": "apache-2.0"}, files, stage.tag(record.fingerprint))
+
+    def release(self, tag: str = "v1.0", **more: Any) -> Any:
+        return release(self.recipe, self.session, tag, **more)
+
+
+@pytest.fixture
+def made(hub: Hub, tmp_path: Path) -> Callable[..., Made]:
+    def make(
+        scores: list[dict[str, Any]] = SCORES, licence: str = "apache-2.0", base_licence: str = "apache-2.0"
+    ) -> Made:
+        return Made(hub, tmp_path / "made", scores, licence, base_licence)
+
+    return make
+
+
+def test_a_release_is_one_commit_and_a_tag_on_all_and_a_second_does_nothing(
+    made: Callable[..., Made],
+) -> None:
+    run = made()
+    api = HfApi(endpoint=run.hub.endpoint)
+    before = api.list_repo_commits("org/speed-embedder")
+    released = run.release()
+    assert released.tagged == 4 and released.notes == []  # tasks, seed, embedder, results
+    after = api.list_repo_commits("org/speed-embedder")
+    assert len(after) == len(before) + 1 and after[0].commit_id == released.embedder.commit
+    files = {ref: set(api.list_repo_files("org/speed-embedder", revision=ref)) for ref in ("v1.0", before[0].commit_id)}
+    assert files["v1.0"] == files[before[0].commit_id] >= {RECORD, "model.safetensors"}
+    refs = api.list_repo_refs("org/speed-results", repo_type="dataset").tags
+    assert len({ref.target_commit for ref in refs}) == 1 and "v1.0" in {ref.name for ref in refs}
+    again = run.release()
+    assert again.tagged == 0 and again.embedder == released.embedder
+    assert len(api.list_repo_commits("org/speed-embedder")) == len(after)
+    # The pipeline still finds the version it made.
+    assert all(step.why == "cached" for step in pipeline.plan(run.recipe, run.session))
+
+
+def test_the_card_holds_scores_as_the_hub_reads_them(made: Callable[..., Made]) -> None:
+    run = made([*SCORES, *MTEB])
+    text = run.hub.card(run.release().embedder)
+    card = ModelCard(text)
+    assert card.data.model_name == "speed-embedder"
+    results = {(r.dataset_type, r.metric_type): r for r in card.data.eval_results}
+    assert set(results) == {
+        ("org/bench", "ndcg_at_10"),
+        ("mteb/BIOSSES", "spearman"),
+        ("mteb/STS16", "spearman"),
+    }
+    found = results["org/bench", "ndcg_at_10"]
+    assert (found.metric_value, found.task_type, found.dataset_revision) == (0.8034, "retrieval", "abc")
+    assert "| org/bench | nDCG@10 | **this model** | 0.803 | 0.781 to 0.824 | 400 |" in text
+    assert "| org/bench | nDCG@10 | BM25 | 0.722 |" in text and "yield" not in text
+    # The papers on those two tasks alone, and nobody of whom only means over 56 are known.
+    assert "| mean over | STS (2) | all (2) |" in text and "| **this model** | 50.0 | 50.0 |" in text
+    assert "| SPEED, synthetic | 85.6 | 85.6 |" in text and "Gecko" not in text
+    assert "- Not scored: SciFact (embedder), ValueError: a \\| b" in text
+    assert text.index("What it is.") < text.index("## Scores of v1.0") < text.index("## Training")
+    assert "{{" not in text and "None" not in text and 'revision="v1.0"' in text
+
+
+def test_without_tasks_of_mteb_the_papers_are_not_there(made: Callable[..., Made]) -> None:
+    run = made()
+    text = run.hub.card(run.release().embedder)
+    assert "SPEED, synthetic" not in text and "mean over" not in text and "## Scores of v1.0" in text
+
+
+def test_a_tag_is_never_moved(made: Callable[..., Made]) -> None:
+    run = made()
+    run.release()
+    first = run.hub.find("model", "org/speed-embedder", "v1.0")
+    run.recipe = run.recipe.model_copy(update={"rng_seed": 7})
+    run.stages(SCORES)
+    with pytest.raises(HubError, match="has it already"):
+        run.release()
+    assert run.hub.find("model", "org/speed-embedder", "v1.0") == first
+    assert run.release("v1.1").embedder != first
+    for bad in ("run-1234", "content-1", "a b", "-x", ""):
+        with pytest.raises(RecipeError, match="not a tag"):
+            run.release(bad)
+
+
+def test_an_unfinished_run_is_not_released(made: Callable[..., Made]) -> None:
+    run = made()
+    run.recipe = run.recipe.model_copy(update={"rng_seed": 8})
+    with pytest.raises(RecipeError, match="nothing of it is on"):
+        run.release()
+
+
+def test_a_conflict_of_licences_stops_it_unless_it_is_said(made: Callable[..., Made]) -> None:
+    run = made(base_licence="cc-by-nc-4.0")
+    with pytest.raises(RecipeError, match="more permissive") as told:
+        run.release()
+    assert "org/base" in told.value.got and "no commercial use" in told.value.got and "bench" not in told.value.got
+    assert run.hub.find("dataset", "org/speed-results", "v1.0") is None  # nothing was written
+    text = run.hub.card(run.release(allow_conflict=True).embedder)
+    assert "**Conflict:** org/base" in text and "| cc-by-nc-4.0 |" in text
+    # A licence that keeps the duties needs no new run.
+    run.recipe = run.recipe.model_copy(update={"license": "cc-by-nc-4.0"})
+    text = run.hub.card(run.release("v2.0").embedder)
+    assert "Conflict" not in text and ModelCard(text).data.license == "cc-by-nc-4.0"
+    assert "## Licence\n\n`cc-by-nc-4.0`. And so on." in text
+
+
+def test_an_input_without_a_licence_is_told(made: Callable[..., Made]) -> None:
+    released = made(base_licence="").release()
+    assert len(released.notes) == 1 and "org/base" in released.notes[0] and "states no licence" in released.notes[0]
