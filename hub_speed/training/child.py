@@ -1,4 +1,7 @@
-"""What every training process does: read its settings, say how far it is, end when its parent has ended."""
+"""What every training process does: read its settings, say how far it is, end when its parent has ended.
+
+Of several processes that train together (`runtime.launcher`), the first one speaks, and any that fails.
+"""
 
 import json
 import os
@@ -11,13 +14,16 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from hub_speed.errors import HubSpeedError
+
 Json = dict[str, Any]
 
 
 def say(**event: Any) -> None:
     """Write one event for the parent."""
-    sys.stdout.write("@" + json.dumps(event) + "\n")
-    sys.stdout.flush()
+    if os.environ.get("RANK", "0") == "0" or "failed" in event:
+        sys.stdout.write("@" + json.dumps(event) + "\n")
+        sys.stdout.flush()
 
 
 class Reporter(TrainerCallback):
@@ -30,8 +36,8 @@ class Reporter(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Say how many steps there will be."""
-        say(total=state.max_steps)
+        """Say how many steps there will be, and how many an earlier run did."""
+        say(total=state.max_steps, done=state.global_step)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Say which step has just ended."""
@@ -54,12 +60,15 @@ class Reporter(TrainerCallback):
 
 
 def run(train: Callable[[Json], Json]) -> None:
-    """The main function of a training module: settings from argv[1], the result as the last event."""
+    """The main function of a training module: settings from argv[1], the result, or the error, as the last event."""
     settings = json.loads(Path(sys.argv[1]).read_text("utf-8"))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    result = train(settings)
-    say(result=result)
+    try:
+        say(result=train(settings))
+    except HubSpeedError as error:
+        say(failed={"where": error.where, "expected": error.expected, "got": error.got, "fix": error.fix})
+        sys.exit(error.exit_code)
 
 
 def _end_with_parent() -> None:

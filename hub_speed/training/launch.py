@@ -60,6 +60,10 @@ def launch(ctx: Context, module: str, settings: dict[str, Any]) -> dict[str, Any
         watcher.start()
         try:
             result = _follow(process, messages.fileno(), progress)
+        except StageError as error:
+            raise StageError(
+                f"training {module}: {error.where}", expected=error.expected, got=error.got, fix=error.fix
+            ) from None
         finally:
             process.kill()
             code = process.wait()
@@ -82,7 +86,7 @@ def _end_on_stop(process: "subprocess.Popen[str]", stop: threading.Event) -> Non
 
 
 def _follow(process: "subprocess.Popen[str]", log: int, progress: Progress) -> dict[str, Any] | None:
-    """Hand on the child's events; its result, or None when it ended without one."""
+    """Hand on the child's events; its result, or None when it ended without one. Raises the error it tells of."""
     assert process.stdout is not None
     done = 0
     for line in process.stdout:
@@ -92,8 +96,11 @@ def _follow(process: "subprocess.Popen[str]", log: int, progress: Progress) -> d
         event = json.loads(line[1:])
         if "result" in event:
             return event["result"]
+        if "failed" in event:
+            raise StageError(**event["failed"])
         if "total" in event:
-            progress.start(event["total"], "steps")
+            done = event.get("done", 0)
+            progress.start(event["total"], "steps", done=done)
         if "step" in event:
             progress.advance(event["step"] - done)
             done = event["step"]
