@@ -158,6 +158,12 @@ class Labelled(Section):
     max_rows: int | None = Field(None, ge=1)  # at most this many of them
     license: str  # the set's own, for the card: what is trained on it may be bound by it
 
+    @property
+    def kind(self) -> str:
+        """What its rows are called beside the task types."""
+        name = self.repo.partition("@")[0]
+        return name if self.config == "default" else f"{name} {self.config}"
+
 
 class Embedder(Lora):
     """Rows → embedder, by InfoNCE."""

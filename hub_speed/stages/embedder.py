@@ -23,7 +23,9 @@ def build(ctx: Context) -> None:
         "base_name": base.repo,
         "base_revision": base.commit,
         "data": str(data),
-        "labelled": [s.model_dump() | {"folder": str(ctx.inputs[f"labelled {s.repo}"])} for s in recipe.labelled],
+        "labelled": [
+            s.model_dump() | {"kind": s.kind, "folder": str(ctx.inputs[f"labelled {s.repo}"])} for s in recipe.labelled
+        ],
         "miner": str(ctx.inputs.get("miner", "")),
         "out": str(ctx.out),
         "default_instruction": DEFAULT_INSTRUCTION,

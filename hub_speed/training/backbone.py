@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft import LoraConfig, PeftModel
@@ -62,7 +62,7 @@ def _has_safetensors(folder: Path) -> None:
             f"{folder}: there are no safetensors weights",
             expected="*.safetensors; other formats can run code when they are loaded and are never read",
             got=", ".join(found) or "no weights at all",
-            fix="have its authors convert it (https://huggingface.co/spaces/safetensors/convert), or choose another base",
+            fix="choose another base, or have it converted: https://huggingface.co/spaces/safetensors/convert",
         )
 
 
@@ -108,6 +108,17 @@ def close_with_eos(tokenizer: PreTrainedTokenizerBase) -> None:
         )
 
 
+def transformer_of(model: SentenceTransformer) -> Transformer:
+    """The part of an embedder that is not pooling."""
+    return cast(Transformer, model[0])
+
+
+def pooling_of(model: SentenceTransformer) -> str:
+    """Which of our poolings it has: last or mean."""
+    mode = cast(Pooling, model[1]).pooling_mode
+    return next(name for name, theirs in MODES.items() if theirs == mode)
+
+
 def adapter(settings: child.Json) -> LoraConfig:
     """The low-rank adapter to train (E5 §4.2: on every linear layer)."""
     return LoraConfig(
@@ -126,12 +137,13 @@ def publish(model: SentenceTransformer, settings: child.Json) -> None:
     """
     out, gpu = Path(settings["out"]), child.use_gpu()
     if settings["lora_r"]:
-        config = model[0].auto_model.peft_config["default"]
+        transformer = transformer_of(model)
+        config = cast(LoraConfig, transformer.auto_model.peft_config["default"])
         # Its users have no folder of this machine.
         config.base_model_name_or_path, config.revision = settings["base_name"], settings["base_revision"]
-        model[0].auto_model.save_pretrained(out / "adapter")
+        transformer.auto_model.save_pretrained(out / "adapter")
         base = AutoModel.from_pretrained(settings["base"], dtype=torch.float32, use_safetensors=True)
-        model[0].model = PeftModel.from_pretrained(base, out / "adapter").merge_and_unload()
+        transformer.model = PeftModel.from_pretrained(base, out / "adapter").merge_and_unload()
     if gpu:
         model.to(torch.bfloat16)
     model.save_pretrained(str(out), safe_serialization=True, create_model_card=False)

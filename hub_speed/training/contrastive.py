@@ -1,7 +1,7 @@
 """Embedder training: InfoNCE with instructions and hard negatives, on any decoder or encoder (SPEED §3.3, E5 §3.2).
 
-Settings: base (a folder) and its name and revision on the Hub, data (folder of parquet with id, task_type, instruction,
-query, positive, negative), labelled (folders of data sets, see `labelled.read`), miner, out, work, checkpoint_s, and the
+Settings: base (a folder), base_name and base_revision (on the Hub), data (folder of parquet with id, task_type,
+instruction, query, positive, negative), labelled and miner (see `labelled.read`), out, work, checkpoint_s, and the
 fields of `recipe.Embedder`.
 """
 
@@ -24,7 +24,7 @@ from hub_speed.errors import StageError
 from hub_speed.instructions import with_instruction
 from hub_speed.rows import read_parquet
 from hub_speed.training import batches, child, labelled
-from hub_speed.training.backbone import adapter, embedder, publish
+from hub_speed.training.backbone import adapter, embedder, pooling_of, publish, transformer_of
 from hub_speed.training.checkpoints import Keeper, last
 from hub_speed.training.infonce import InfoNCE
 
@@ -42,8 +42,9 @@ class Trainer(SentenceTransformerTrainer):
     def get_train_dataloader(self) -> DataLoader[Any]:
         """All steps of all epochs in one go, so that a resumed run goes on at the very next batch."""
         collate = batches.Collate(self.model.tokenizer.pad_token_id)
-        loader = DataLoader(self._examples, batch_sampler=self._order, collate_fn=collate)  # type: ignore[arg-type]
-        return self.accelerator.prepare(loader)
+        return self.accelerator.prepare(
+            DataLoader(self._examples, batch_sampler=self._order, collate_fn=collate)  # type: ignore[arg-type]
+        )
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """One batch, forward and backward.
@@ -75,12 +76,7 @@ def fit(
     """
     set_seed(settings["rng_seed"])
     model = embedder(settings["base"], settings)
-    if too_many := [d for d in settings["matryoshka"] if d > model.get_embedding_dimension()]:
-        raise StageError(
-            f"embedder.matryoshka: the embedding has {model.get_embedding_dimension()} dimensions",
-            expected="dimensions up to that",
-            got=", ".join(map(str, too_many)),
-        )
+    dimensions = _dimensions(model, settings["matryoshka"])
     if settings["lora_r"]:
         model.add_adapter(adapter(settings))
     examples, truncated = batches.encode(rows, model.tokenizer, settings["max_length"])
@@ -110,7 +106,7 @@ def fit(
             settings["loss_temperature"],
             settings["mini_batch_size"],
             settings["false_negative_margin"],
-            sorted({*settings["matryoshka"], model.get_embedding_dimension()}) if settings["matryoshka"] else (),
+            dimensions,
         ),
         callbacks=callbacks,
     )
@@ -120,10 +116,23 @@ def fit(
     return model, {
         "steps": len(order),
         "loss_curve": curve,
-        "truncated": truncated,
-        "dimension": model.get_embedding_dimension(),
-        "pooling": "last" if model[1].pooling_mode == "lasttoken" else "mean",
+        "truncated_share": truncated,
+        "dimension": dimensions[-1],
+        "pooling": pooling_of(model),
     }
+
+
+def _dimensions(model: SentenceTransformer, wanted: list[int]) -> list[int]:
+    """The dimensions to train, rising; the last one is the whole embedding."""
+    whole = model.get_embedding_dimension()
+    assert whole is not None
+    if max(wanted, default=0) > whole:
+        raise StageError(
+            f"embedder.matryoshka: this base model's embeddings have {whole} dimensions",
+            expected=f"numbers up to {whole}",
+            got=", ".join(map(str, wanted)),
+        )
+    return sorted({*wanted, whole})
 
 
 def _arguments(settings: child.Json) -> SentenceTransformerTrainingArguments:
@@ -154,7 +163,7 @@ def _fast_on_cpu(model: SentenceTransformer) -> Iterator[None]:
     Where a processor can, it may multiply in bfloat16, as GPUs do here. Its small products are slow inside of torch's
     fused attention, so attention is computed step by step.
     """
-    backbone, before = model[0].auto_model, torch.get_float32_matmul_precision()
+    backbone, before = transformer_of(model).auto_model, torch.get_float32_matmul_precision()
     if child.use_gpu():
         yield
         return

@@ -24,8 +24,7 @@ class InfoNCE(CachedLossMixin, nn.Module):
         mini_batch_size: a batch of more rows than this is embedded so many texts at a time and a second time for
             the gradients (GradCache, arXiv 2101.06983): the same result but for rounding, in less memory.
         false_negative_margin: a difference of cosines; None leaves nothing out.
-        dimensions: the loss is the mean over embeddings cut to each of these (Matryoshka, arXiv 2205.13147); empty:
-            the whole embedding alone.
+        dimensions: the loss is the mean over embeddings cut to each of these (Matryoshka, arXiv 2205.13147).
     """
 
     def __init__(
@@ -33,8 +32,8 @@ class InfoNCE(CachedLossMixin, nn.Module):
         model: SentenceTransformer,
         temperature: float,
         mini_batch_size: int,
-        false_negative_margin: float | None = None,
-        dimensions: Sequence[int] = (),
+        false_negative_margin: float | None,
+        dimensions: Sequence[int],
     ) -> None:
         super().__init__()
         self.model, self.temperature, self.mini_batch_size = model, temperature, mini_batch_size
@@ -72,7 +71,7 @@ class InfoNCE(CachedLossMixin, nn.Module):
             wrong_BN = self._not_negatives(texts_MD[:rows], texts_MD[rows:], group_M[rows:])
         target = torch.arange(rows, device=texts_MD.device)
         losses = []
-        for dimension in self.dimensions or [texts_MD.shape[1]]:
+        for dimension in self.dimensions:
             cut_MD = nn.functional.normalize(texts_MD[:, :dimension], dim=-1)
             scores_BN = cut_MD[:rows] @ cut_MD[rows:].T / self.temperature
             losses.append(nn.functional.cross_entropy(scores_BN.masked_fill(wrong_BN, -torch.inf), target))

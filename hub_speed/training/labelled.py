@@ -1,4 +1,4 @@
-"""Labelled data beside the synthetic rows, each set by its weight, hard negatives mined where there are none (E5 App. A).
+"""Labelled data beside the synthetic rows: sets by weight, hard negatives mined where there are none (E5 App. A).
 
 Every set is a Hub dataset at a commit; its files lie in a folder already.
 """
@@ -23,8 +23,8 @@ def read(settings: child.Json) -> tuple[list[Row], int]:
     """The rows of all labelled sets, and how many hard negatives were mined for them.
 
     Args:
-        settings: labelled (fields of `recipe.Labelled`, and the folder), rng_seed, and for mining: miner (a folder),
-            mine_from, mine_to, mine_margin, max_length.
+        settings: labelled (fields of `recipe.Labelled`, its kind and folder), work, rng_seed, and for mining: miner (a
+            folder), mine_from, mine_to, mine_margin, max_length.
 
     Raises:
         StageError: a set has no such config, split or column, or nothing in it.
@@ -32,15 +32,16 @@ def read(settings: child.Json) -> tuple[list[Row], int]:
     rows: list[Row] = []
     mined = 0
     for source in settings["labelled"]:
-        mine = draw(rows_of(source), source["weight"], source["max_rows"], settings["rng_seed"])
+        found = rows_of(source, Path(settings["work"]) / "datasets")
+        mine = draw(found, source["weight"], source["max_rows"], settings["rng_seed"])
         if not source["negative"]:
             mined += add_negatives(mine, settings)
         rows += mine
     return rows, mined
 
 
-def rows_of(source: Row) -> list[Row]:
-    """All rows of one set that have a query and a positive, with our columns.
+def rows_of(source: Row, cache: Path) -> list[Row]:
+    """All rows of one set that have a query and a positive, with our columns; `cache` is filled by `datasets`.
 
     A column of lists (several positives or negatives) counts by its first text: E5 trains with one of each.
     """
@@ -48,11 +49,11 @@ def rows_of(source: Row) -> list[Row]:
     folder, config, split = source["folder"], source["config"], source["split"]
     _known(f"{name}: config", config, get_dataset_config_names(folder))
     _known(f"{name}: split", split, get_dataset_split_names(folder, config))
-    found = load_dataset(folder, config, split=split)
+    found = load_dataset(folder, config, split=split, cache_dir=str(cache))
     wanted = {our: source[our] for our in ("query", "positive", "negative", "label") if source[our]}
     for our, column in wanted.items():
         _known(f"{name}, {split}: column of the {our}", column, found.column_names)
-    kind = source["repo"] if config == "default" else f"{source['repo']} {config}"
+    kind = source["kind"]
     rows = []
     for given in found.select_columns(list(dict.fromkeys(wanted.values()))):
         texts = {our: _text(given[column]) for our, column in wanted.items() if our != "label"}
