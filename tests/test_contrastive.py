@@ -21,7 +21,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors  # noqa: E4
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast  # noqa: E402
 
 from hub_speed.errors import StageError  # noqa: E402
-from hub_speed.recipe import Embedder, Labelled  # noqa: E402
+from hub_speed.pipeline import STAGES  # noqa: E402
+from hub_speed.recipe import Embedder, Labelled, load  # noqa: E402
+from hub_speed.stage import FromHub  # noqa: E402
 from hub_speed.training import backbone, batches, contrastive, labelled  # noqa: E402
 from hub_speed.training.infonce import InfoNCE  # noqa: E402
 
@@ -473,3 +475,15 @@ def test_labelled_rows_train_beside_the_synthetic_ones(encoder: Path, tmp_path: 
     given = settings(encoder, tmp_path) | {"labelled": [source(folder, weight=0.5)]}
     result = contrastive.train(given)
     assert result["mix"] == {"retrieval": 16, "short_matching": 8, "them/set": 10} and result["rows"] == 34
+
+
+def test_labelled_sets_and_their_miner_are_inputs_of_the_embedder_alone() -> None:
+    given = "embedder.labelled=[{repo: them/set, instruction: find it, license: mit}]"
+    inputs = STAGES["embedder"].inputs(load("quickstart", [given, "embedder.miner_model=me/miner"]))
+    assert inputs["labelled them/set"] == FromHub("dataset", "them/set") and inputs["miner"] == FromHub(
+        "model", "me/miner"
+    )
+    with_negatives = given.replace("find it", "find it, negative: wrong")
+    assert "miner" not in STAGES["embedder"].inputs(load("quickstart", [with_negatives]))
+    assert set(STAGES["embedder"].inputs(load("quickstart"))) == {"data", "base"}
+    assert not [name for name in STAGES["scaling"].inputs(load("quickstart", [given])) if name.startswith("labelled")]

@@ -158,6 +158,5 @@ def _name_pooling_as_others_do(path: Path) -> None:
         "weightedmean_tokens": "weightedmean",
         "lasttoken": "lasttoken",
     }
-    older = {f"pooling_mode_{name}": config["pooling_mode"] == mode for name, mode in flags.items()}
-    config |= {"word_embedding_dimension": config["embedding_dimension"]} | older
+    config |= {f"pooling_mode_{name}": config["pooling_mode"] == mode for name, mode in flags.items()}
     path.write_text(json.dumps(config, indent=4) + "\n", "utf-8")

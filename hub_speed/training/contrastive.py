@@ -18,7 +18,7 @@ from sentence_transformers import (
     SentenceTransformerTrainingArguments,
 )
 from torch.utils.data import DataLoader
-from transformers import TrainerCallback, set_seed
+from transformers import PrinterCallback, TrainerCallback, set_seed
 
 from hub_speed.errors import StageError
 from hub_speed.instructions import with_instruction
@@ -110,6 +110,7 @@ def fit(
         ),
         callbacks=callbacks,
     )
+    trainer.remove_callback(PrinterCallback)
     with _fast_on_cpu(model):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     curve = [(entry["step"], entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
