@@ -147,7 +147,7 @@ class Labelled(Section):
     """A labelled set on the Hub that is mixed with the synthetic rows."""
 
     repo: str  # a Hub dataset: name or name@revision
-    config: str = "default"
+    config: str = "default"  # the name the Hub gives a set that has one config only
     split: str = "train"  # E5 App. A: train splits only
     query: str = "query"  # the name of the column; a column of lists counts by its first text
     positive: str = "positive"  # as above
