@@ -49,6 +49,14 @@ def _embedder_base(r: Recipe) -> dict[str, Source]:
     return {"base": FromHub("model", r.embedder.base_model)}
 
 
+def _labelled(r: Recipe) -> dict[str, Source]:
+    """Labelled sets that are mixed in, and what finds hard negatives for those that have none."""
+    found: dict[str, Source] = {f"labelled {s.repo}": FromHub("dataset", s.repo) for s in r.embedder.labelled}
+    if any(s.negative is None for s in r.embedder.labelled):
+        found["miner"] = FromHub("model", r.embedder.miner_model)
+    return found
+
+
 def _benchmarks(r: Recipe) -> dict[str, Source]:
     own = [name for name in r.evaluate.benchmarks if not name.startswith("mteb:")]  # mteb pins its own
     return {f"benchmark {name}": FromHub("dataset", name) for name in own}
@@ -88,14 +96,14 @@ STAGES = {s.name: s for s in (
     Stage("revise", 1, "dataset", "synthetic", ("mixture", *FORMAT, "generator.max_tokens", "revise"),
           _from("synthesize", "revisor"),
           "The revisor goes over every draft; near-duplicates are dropped.", asks="revisor", renders_prompts=True),
-    Stage("embedder", 1, "model", "embedder", ("embedder",),
-          lambda r: {"data": FromStage(r.embedder.data)} | _embedder_base(r),
+    Stage("embedder", 2, "model", "embedder", ("embedder",),
+          lambda r: {"data": FromStage(r.embedder.data)} | _embedder_base(r) | _labelled(r),
           "An embedder is trained on the rows."),
     Stage("evaluate", 3, "dataset", "results", ("teacher", "evaluate"),
           lambda r: _from("embedder")(r) | _embedder_base(r) | _benchmarks(r) | _audited(r),
           "The embedder is scored beside its baselines, and rows of each generator are audited.",
           asks="teacher", renders_prompts=True),
-    Stage("scaling", 1, "dataset", "scaling",
+    Stage("scaling", 2, "dataset", "scaling",
           ("embedder", "scaling", "evaluate.benchmarks", "evaluate.instructions"),
           lambda r: {"data": FromStage(r.embedder.data)} | _embedder_base(r) | _benchmarks(r),
           "Embedders on nested subsets show what more rows would buy."),

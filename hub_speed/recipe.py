@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from hub_speed.errors import RecipeError, did_you_mean
 from hub_speed.languages import SCRIPTS
@@ -156,10 +165,33 @@ class Revise(Section):
     dedup_permutations: int = Field(128, ge=16, multiple_of=4)  # Assumption: not stated; four to a band
 
 
+class Labelled(Section):
+    """A labelled set on the Hub that is mixed with the synthetic rows."""
+
+    repo: str  # a Hub dataset: name or name@revision
+    config: str = "default"  # the name the Hub gives a set that has one config only
+    split: str = "train"  # E5 App. A: train splits only
+    query: str = "query"  # the name of the column; a column of lists counts by its first text
+    positive: str = "positive"  # as above
+    negative: str | None = None  # as above; None: mined
+    label: str | None = None  # rows of the same label are no negatives of each other
+    instruction: str  # goes before the query (E5 Table 14 lists the papers')
+    weight: float = Field(1.0, gt=0)  # how often a row is seen: E5 App. A takes 0.1 of ELI5 and Quora, 0.5 of MS MARCO
+    max_rows: int | None = Field(None, ge=1)  # at most this many of them
+    license: str  # the set's own, for the card: what is trained on it may be bound by it
+
+    @property
+    def kind(self) -> str:
+        """What its rows are called beside the task types."""
+        name = self.repo.partition("@")[0]
+        return name if self.config == "default" else f"{name} {self.config}"
+
+
 class Embedder(Lora):
     """Rows → embedder, by InfoNCE."""
 
     base_model: str = "mistralai/Mistral-7B-v0.1"  # SPEED §4.1, E5 §4.2
+    pooling: Literal["last", "mean"] | None = None  # None: a decoder's last token (SPEED §3.3), an encoder's mean
     data: Literal["revise", "synthesize", "seed"] = "revise"  # the others are studies of SPEED Tables 1 and 2
     rows: int | None = Field(None, ge=1)  # at most this many rows; None: all
     loss_temperature: float = Field(0.02, gt=0)  # E5 §4.2; SPEED does not state one
@@ -171,6 +203,14 @@ class Embedder(Lora):
     epochs: float = Field(1, gt=0)  # E5 §4.2
     max_length: int = Field(512, ge=8)  # E5 §4.2
     batching: Literal["homogeneous", "mixed"] = "homogeneous"  # Assumption: labels and sentences collide when mixed
+    false_negative_margin: float | None = Field(None, ge=0)  # documents nearer than the positive by this cosine are no
+    # negatives: 0.1 in Qwen3 Embedding (arXiv 2506.05176); None: none is left out, as in SPEED Eq. 4
+    matryoshka: tuple[PositiveInt, ...] = ()  # dimensions the embedding may be cut to; () as in both papers
+    labelled: tuple[Labelled, ...] = ()  # SPEED §4.1, E5 App. A: 13 sets in the supervised setting; () is "synthetic"
+    miner_model: str = "intfloat/multilingual-e5-base"  # finds negatives for labelled sets without (E5 App. A)
+    mine_from: int = Field(0, ge=0)  # ranks that are skipped. Assumption: none, since the margin guards already
+    mine_to: int = Field(100, ge=1)  # E5 App. A: of the first 100
+    mine_margin: float = Field(0.05, ge=0, lt=1)  # below the positive, as a share: NV-Retriever (arXiv 2407.15831)
     rng_seed: int = 42  # Assumption: neither paper sets one
 
 
@@ -240,7 +280,7 @@ class Runtime(Section):
     launcher: tuple[str, ...] = ()  # what trains generators on several devices: ["accelerate", "launch"], ["torchrun"]
     micro_batch_size: int | None = Field(None, ge=1)  # rows of a generator's batch in memory at once; None: all of them
     gradient_checkpointing: bool = True  # generators, on a GPU: less memory for about a third more time
-    checkpoint_s: float = Field(600, ge=0)  # between checkpoints of a generator's training. Assumption: ten minutes
+    checkpoint_s: float = Field(600, ge=0)  # between checkpoints of a training. Assumption: ten minutes
     server_start_s: float = Field(1800, gt=0)  # until it must be ready. Assumption: half an hour to load 8B weights
 
 

@@ -135,7 +135,14 @@ MEASURES: dict[str, dict[str, Any]] = {
     },
     "senior": {"loss_curve": [[1, 0.7], [2, 0.5]], "rewards": {"accuracy": 0.75, "margin": 1.5}},
     "revisor": {"loss_curve": [[1, 3.0], [2, 2.5]]},
-    "embedder": {"loss_curve": [[1, 3.0], [2, 2.5]], "dimension": 96},
+    "embedder": {
+        "loss_curve": [[1, 3.0], [2, 2.5]],
+        "dimension": 96,
+        "pooling": "last",
+        "truncated_share": 0.0123,
+        "mix": {"retrieval": 50000},
+        "mined_negatives": 0,
+    },
     "evaluate": {"repaired": 0},
     "scaling": {"skipped_sizes": [], "fits": {}},
 }
@@ -332,6 +339,27 @@ def test_the_card_of_a_generator_with_a_chat_template_says_how_to_ask_it(tmp_pat
     assert "apply_chat_template" in text and prompts.SYSTEM in text and "/v1/chat/completions" in text
     assert "[/INST]" not in text
     assert "`adapter/`" in text
+
+
+def test_an_embedder_names_its_labelled_sets_and_how_it_is_used(tmp_path: Path) -> None:
+    given = "[{repo: them/set@main, instruction: Find it, license: cc-by-4.0, weight: 0.5}]"
+    flags = [
+        f"embedder.labelled={given}",
+        "embedder.matryoshka=[32, 64]",
+        "embedder.lora_r=4",
+        "embedder.max_length=96",
+    ]
+    ctx = context("embedder", load("quickstart", flags), tmp_path)
+    ctx.record.measures |= {"mix": {"retrieval": 49000, "them/set": 1000}, "mined_negatives": 900}
+    cards.render(STAGES["embedder"], ctx)
+    text = (ctx.out / "README.md").read_text("utf-8")
+    assert "| 49,000 | retrieval, synthetic | 1 |" in text
+    assert (
+        "| 1,000 | [them/set](https://huggingface.co/datasets/them/set), labelled | 0.5 | Find it | cc-by-4.0" in text
+    )
+    assert f"900 hard negatives were mined with `{ctx.refs['miner']}`: of the ranks 0 to 100" in text
+    assert "| dimensions | 96, may be cut to: 32, 64 |" in text and "truncate_dim=32" in text
+    assert "1.2% were longer and were cut" in text and "`adapter/`" in text and "--pooling last-token" in text
 
 
 def test_scores_and_fits_are_in_their_cards(card: Callable[..., Rendered]) -> None:

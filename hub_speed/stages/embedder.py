@@ -1,7 +1,9 @@
 """Training rows → embedder.
 
-In: the rows (speed-synthetic; speed-drafts or speed-seed in studies), the base model. Out: speed-embedder.
-Source: SPEED §3.3, Eq. 4, App. B; E5 §3.2, §4.2 where SPEED is silent (temperature, learning rate, length).
+In: the rows (speed-synthetic; speed-drafts or speed-seed in studies), the base model; labelled sets, if there are any,
+and the model that mines their hard negatives. Out: speed-embedder.
+Source: SPEED §3.3, Eq. 4, App. B; E5 §3.2, §4.2, App. A where SPEED is silent (temperature, learning rate, length,
+sampling of labelled sets).
 """
 
 from hub_speed.rows import count_parquet
@@ -14,12 +16,20 @@ DEFAULT_INSTRUCTION = "Given a question, retrieve passages that answer it"
 
 def build(ctx: Context) -> None:
     """Fill `ctx.out` with the embedder."""
-    data = ctx.inputs["data"] / "data"
-    settings = ctx.recipe.embedder.model_dump() | {
+    data, base = ctx.inputs["data"] / "data", ctx.refs["base"]
+    recipe = ctx.recipe.embedder
+    settings = recipe.model_dump() | {
         "base": str(ctx.inputs["base"]),
+        "base_name": base.repo,
+        "base_revision": base.commit,
         "data": str(data),
+        "labelled": [
+            s.model_dump() | {"kind": s.kind, "folder": str(ctx.inputs[f"labelled {s.repo}"])} for s in recipe.labelled
+        ],
+        "miner": str(ctx.inputs.get("miner", "")),
         "out": str(ctx.out),
         "default_instruction": DEFAULT_INSTRUCTION,
+        "checkpoint_s": ctx.recipe.runtime.checkpoint_s,
     }
     ctx.record.rows_in = count_parquet(data)
     measures = launch(ctx, "contrastive", settings)

@@ -18,7 +18,7 @@ def run(settings: child.Json) -> child.Json:
     child.say(total=len(plan))
     runs = []
     for i, (size, seed) in enumerate(plan):
-        model = contrastive.fit(settings | {"rng_seed": seed}, rows[:size])
+        model, _ = contrastive.fit(settings | {"rng_seed": seed}, rows[:size])
         model.save_pretrained(str(work / "model"), safe_serialization=True)
         asked = score.instructed(str(work / "model"), settings["max_length"])
         for found in score.score(asked, "embedder", settings["benchmarks"], work / "predictions"):

@@ -1,0 +1,133 @@
+"""Labelled data beside the synthetic rows: sets by weight, hard negatives mined where there are none (E5 App. A).
+
+Every set is a Hub dataset at a commit; its files lie in a folder already.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from datasets import Dataset, get_dataset_config_names, get_dataset_split_names, load_dataset
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.util import mine_hard_negatives
+
+from hub_speed.errors import StageError, did_you_mean
+from hub_speed.training import child
+from hub_speed.training.backbone import embedder
+
+Row = dict[str, Any]
+
+
+def read(settings: child.Json) -> tuple[list[Row], int]:
+    """The rows of all labelled sets, and how many hard negatives were mined for them.
+
+    Args:
+        settings: labelled (fields of `recipe.Labelled`, its kind and folder), work, rng_seed, and for mining: miner (a
+            folder), mine_from, mine_to, mine_margin, max_length.
+
+    Raises:
+        StageError: a set has no such config, split or column, or nothing in it.
+    """
+    rows: list[Row] = []
+    mined = 0
+    for source in settings["labelled"]:
+        found = rows_of(source, Path(settings["work"]) / "datasets")
+        mine = draw(found, source["weight"], source["max_rows"], settings["rng_seed"])
+        if not source["negative"]:
+            mined += add_negatives(mine, settings)
+        rows += mine
+    return rows, mined
+
+
+def rows_of(source: Row, cache: Path) -> list[Row]:
+    """All rows of one set that have a query and a positive, with our columns; `cache` is filled by `datasets`.
+
+    A column of lists (several positives or negatives) counts by its first text: E5 trains with one of each.
+    """
+    name = f"labelled data {source['repo']}"
+    folder, config, split = source["folder"], source["config"], source["split"]
+    _known(f"{name}: config", config, get_dataset_config_names(folder))
+    _known(f"{name}: split", split, get_dataset_split_names(folder, config))
+    found = load_dataset(folder, config, split=split, cache_dir=str(cache))
+    wanted = {our: source[our] for our in ("query", "positive", "negative", "label") if source[our]}
+    for our, column in wanted.items():
+        _known(f"{name}, {split}: column of the {our}", column, found.column_names)
+    kind = source["kind"]
+    rows = []
+    for given in found.select_columns(list(dict.fromkeys(wanted.values()))):
+        texts = {our: _text(given[column]) for our, column in wanted.items() if our != "label"}
+        if texts["query"] and texts["positive"]:
+            label = given[wanted["label"]] if "label" in wanted else None
+            rows.append({"negative": None, **texts, "label": label})
+    if not rows:
+        raise StageError(
+            f"{name}, {split}: no row has a query and a positive",
+            expected=f"texts in the columns {wanted['query']} and {wanted['positive']}",
+            got=f"{len(found)} rows",
+            fix="name other columns or another split in embedder.labelled",
+        )
+    return [
+        row | {"id": f"{kind}-{i}", "task_type": kind, "instruction": source["instruction"]}
+        for i, row in enumerate(rows)
+    ]
+
+
+def _known(what: str, name: str, names: Sequence[str]) -> None:
+    if name not in names:
+        raise StageError(
+            f"{what}: there is no {name}",
+            expected=f"one of {', '.join(names)}",
+            fix=f"{did_you_mean(name, names)} change it in embedder.labelled".strip(),
+        )
+
+
+def _text(value: Any) -> str:
+    """A text as it stands, or the first of several."""
+    if isinstance(value, list):
+        value = value[0] if value else None
+    return str(value).strip() if value is not None else ""
+
+
+def draw(rows: list[Row], weight: float, max_rows: int | None, rng_seed: int) -> list[Row]:
+    """Rows as often as `weight` says: 0.1 is a tenth of them, 2 is every one twice; then at most `max_rows`."""
+    random, n = Random(rng_seed), round(weight * len(rows))
+    drawn: list[Row] = []
+    while len(drawn) < n:
+        drawn += random.sample(rows, min(n - len(drawn), len(rows)))
+    return drawn[:max_rows]
+
+
+def add_negatives(rows: list[Row], settings: child.Json) -> int:
+    """Give rows a hard negative: a document of the same set that a miner ranks high for the query; returns how many.
+
+    Candidates are the ranks `mine_from` to `mine_to`; those whose similarity comes within `mine_margin` (a share of
+    the positive's) are left out, since they may be answers as well. A row that has no candidate stays without.
+    """
+    pairs = list(dict.fromkeys((row["query"], row["positive"]) for row in rows))
+    miner = _miner(settings)
+    asked = "query" in miner.prompts
+    found = mine_hard_negatives(
+        Dataset.from_dict({"query": [q for q, _ in pairs], "positive": [p for _, p in pairs]}),
+        miner,
+        range_min=settings["mine_from"],
+        range_max=settings["mine_to"],
+        relative_margin=settings["mine_margin"],
+        num_negatives=1,
+        sampling_strategy="random",
+        query_prompt_name="query" if asked else None,
+        corpus_prompt_name="document" if asked and "document" in miner.prompts else None,
+        verbose=False,
+    )
+    negatives = {(row["query"], row["positive"]): row["negative"] for row in found}
+    for row in rows:
+        row["negative"] = negatives.get((row["query"], row["positive"]))
+    return sum(row["negative"] is not None for row in rows)
+
+
+def _miner(settings: child.Json) -> SentenceTransformer:
+    """An embedder as it was published, or a plain base model."""
+    folder = Path(settings["miner"])
+    if (folder / "modules.json").is_file():
+        return SentenceTransformer(str(folder), model_kwargs={"use_safetensors": True})
+    return embedder(str(folder), {"max_length": settings["max_length"]})

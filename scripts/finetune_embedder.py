@@ -1,0 +1,98 @@
+"""Fine-tune a published embedder on your own pairs, and see what that brought on a held-out part.
+
+    python scripts/finetune_embedder.py ORG/speed-embedder@TAG PAIRS [--push ORG/NAME]
+
+PAIRS is a .csv, .jsonl or .parquet file, or a Hub dataset, with the columns query, positive and, if there are any,
+negative. See docs/finetune.md.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from datasets import load_dataset
+from huggingface_hub.constants import ENDPOINT
+from sentence_transformers import SentenceTransformer
+
+from hub_speed.hub import Hub
+from hub_speed.instructions import with_instruction
+from hub_speed.recipe import Embedder
+from hub_speed.stats import bootstrap_mean, ndcg_at_10
+from hub_speed.training import backbone, contrastive
+
+CARD = """---
+library_name: sentence-transformers
+pipeline_tag: sentence-similarity
+base_model: {base}
+---
+
+# {base}, fine-tuned
+
+On {trained} pairs of `{pairs}`; {held} were held out. nDCG@10 on them: before {before}, after {after}.
+"""
+
+
+def read(pairs: str) -> list[dict]:
+    """The rows of a file or a Hub dataset."""
+    kinds = {".csv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parquet"}
+    kind = kinds.get(Path(pairs).suffix)
+    found = load_dataset(kind, data_files=pairs, split="train") if kind else load_dataset(pairs, split="train")
+    if missing := {"query", "positive"} - set(found.column_names):
+        raise SystemExit(f"{pairs}: no column {', '.join(sorted(missing))}; there are {', '.join(found.column_names)}")
+    return [{"negative": None} | row for row in found if row["query"] and row["positive"]]
+
+
+def score(model: SentenceTransformer, held: list[dict], documents: list[str], prompt: str) -> str:
+    """nDCG@10 of finding each query's own document among all, with its 95% interval."""
+    queries, texts = model.encode([row["query"] for row in held], prompt=prompt), model.encode(documents)
+    nearest = np.argsort(-(queries @ texts.T), axis=1)[:, :10]
+    ranked = [[documents[i] for i in row] for row in nearest]
+    values = np.array([ndcg_at_10(r, {row["positive"]: 1}) for r, row in zip(ranked, held, strict=True)])
+    low, high = bootstrap_mean(values)
+    return f"{values.mean():.3f} ({low:.3f}-{high:.3f})"
+
+
+def main() -> None:
+    """Read, score, train, score, push."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("embedder"), parser.add_argument("pairs")
+    parser.add_argument("--push", metavar="ORG/NAME", help="publish the result here; a new repository is private")
+    parser.add_argument("--instruction", help="goes before every query; default: the embedder's own")
+    parser.add_argument("--epochs", type=float, default=2)
+    parser.add_argument("--learning-rate", type=float, default=1e-4)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--lora-r", type=int, default=0, help="rank of an adapter; 0 trains every weight")
+    asked = parser.parse_args()
+
+    hub = Hub(ENDPOINT, private=True)
+    ref = hub.pin("model", asked.embedder)
+    base = hub.fetch(ref)
+    model = SentenceTransformer(str(base))
+    own = model.prompts["query"].removeprefix("Instruct: ").removesuffix("\nQuery: ")
+    instruction = asked.instruction or own
+    rows = [row | {"instruction": instruction, "task_type": "pairs"} for row in read(asked.pairs)]
+    np.random.default_rng(0).shuffle(rows)
+    held, rest = rows[: len(rows) // 5], rows[len(rows) // 5 :]
+    documents, prompt = sorted({row["positive"] for row in rows}), with_instruction(instruction, "")
+    before = score(model, held, documents, prompt)
+    print(f"before: nDCG@10 {before} on {len(held)} held-out queries among {len(documents)} documents", flush=True)
+    fields = {name: getattr(asked, name) for name in ("epochs", "learning_rate", "batch_size", "lora_r")}
+    recipe = Embedder(**fields, max_length=model.max_seq_length, warmup_steps=10)
+    with tempfile.TemporaryDirectory() as work:
+        out = Path(work) / "out"
+        places = {"base": str(base), "base_name": ref.repo, "base_revision": ref.commit, "work": work, "out": str(out)}
+        settings = recipe.model_dump() | places
+        model, _ = contrastive.fit(settings, rest)
+        model.prompts = {"query": prompt, "document": ""}
+        after = score(model, held, documents, prompt)
+        print(f"after:  nDCG@10 {after}", flush=True)
+        if asked.push:
+            backbone.publish(model, settings)
+            numbers = {"trained": len(rest), "held": len(held), "before": before, "after": after}
+            (out / "README.md").write_text(CARD.format(base=ref.repo, pairs=asked.pairs, **numbers), "utf-8")
+            print(f"pushed: {hub.publish('model', asked.push, out, message='Fine-tune', tag='finetuned')}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,489 @@
+"""Embedder training on tiny models: loss and gradients against float64, pooling by hand, resuming, labelled sets."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import pyarrow as pa  # noqa: E402
+import pyarrow.parquet as pq  # noqa: E402
+from safetensors.torch import load_file  # noqa: E402
+from sentence_transformers import SentenceTransformer  # noqa: E402
+from test_embedded import make_model  # noqa: E402
+from tokenizers import Tokenizer, models, pre_tokenizers, processors  # noqa: E402
+from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast  # noqa: E402
+
+from hub_speed.errors import StageError  # noqa: E402
+from hub_speed.pipeline import STAGES  # noqa: E402
+from hub_speed.recipe import Embedder, Labelled, load  # noqa: E402
+from hub_speed.stage import FromHub  # noqa: E402
+from hub_speed.training import backbone, batches, contrastive, labelled  # noqa: E402
+from hub_speed.training.infonce import InfoNCE  # noqa: E402
+
+WORDS = ["fox", "dog", "quick", "lazy", "brown", "over", "jumps", "the"]
+
+
+@pytest.fixture(scope="module")
+def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("decoder"))
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("encoder")
+    names = {name: i for i, name in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS, "and", "alone", "find"])}
+    words = Tokenizer(models.WordLevel(names, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    special = [("[CLS]", 2), ("[SEP]", 3)]
+    words.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=special)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]")
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    BertModel(
+        BertConfig(
+            vocab_size=len(names),
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=64,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+        )
+    ).save_pretrained(folder)
+    return folder
+
+
+def some_rows(n: int) -> list[dict]:
+    return [
+        {
+            "id": f"{i:03d}",
+            "task_type": "retrieval" if i % 3 else "short_matching",
+            "instruction": "find it",
+            "query": f"{WORDS[i % 8]} {WORDS[i // 8 % 8]}",
+            "positive": f"{WORDS[i // 8 % 8]} and {WORDS[i % 8]}" + " the" * (i % 5),
+            "negative": f"{WORDS[(i + 1) % 8]} alone" if i % 3 else None,
+        }
+        for i in range(n)
+    ]
+
+
+def settings(base: Path, tmp_path: Path, **changes: object) -> dict:
+    """What the stage hands on: the recipe's fields, and where things are."""
+    fields = {"loss_temperature": 0.05, "warmup_steps": 0, "learning_rate": 3e-3, "batch_size": 8, "max_length": 24}
+    recipe = Embedder(**fields | {"lora_r": 0, "lora_dropout": 0.0, "weight_decay": 0.0, "epochs": 3} | changes)
+    return recipe.model_dump() | {
+        "base": str(base),
+        "base_name": "me/base",
+        "base_revision": "0" * 40,
+        "out": str(tmp_path / "out"),
+        "work": str(tmp_path / "work"),
+        "default_instruction": "find it",
+        "checkpoint_s": 600,
+        "miner": "",
+        "data": str(tmp_path / "data"),
+    }
+
+
+def published(base: Path, tmp_path: Path, **changes: object) -> dict:
+    """Train and publish as the stage's process does; returns what was measured."""
+    write(some_rows(48), tmp_path / "data")
+    return contrastive.train(settings(base, tmp_path, **changes))
+
+
+def write(rows: list[dict], folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(rows), folder / "train-00000.parquet")
+    return folder
+
+
+# --- the loss -------------------------------------------------------------------------------------------------------
+
+
+class Lookup(torch.nn.Module):
+    """An embedder in float64 that looks a text's vector up by its first token."""
+
+    def __init__(self, vectors: "torch.Tensor") -> None:
+        super().__init__()
+        self.vectors = torch.nn.Parameter(vectors)
+
+    def forward(self, features: dict) -> dict:
+        found = self.vectors[features["input_ids"][:, 0]]
+        return features | {"sentence_embedding": torch.nn.functional.normalize(found, dim=-1)}
+
+
+def batch_of(groups: list[tuple[int, ...]]) -> dict:
+    """A batch whose texts are single tokens (and some padding), numbered in the order query, positive, negative."""
+    numbers, examples = iter(range(100)), []
+    for i, mine in enumerate(groups):
+        texts = tuple([next(numbers)] + [99] * ((i * 7 + k * 3) % 5) for k in range(1 + len(mine)))
+        examples.append(batches.Example("any", texts, mine))
+    return batches.Collate(0)(examples)
+
+
+def reference(vectors: np.ndarray, groups: list[tuple[int, ...]], margin: float | None, dimensions: list[int]) -> float:
+    """InfoNCE in float64, by its formula."""
+    numbers = iter(range(100))
+    places = [[next(numbers) for _ in range(1 + len(mine))] for mine in groups]
+    losses = []
+    for dimension in dimensions:
+        unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        cut = unit[:, :dimension] / np.linalg.norm(unit[:, :dimension], axis=1, keepdims=True)
+        documents = [
+            (row[k], mine[k - 1]) for row, mine in zip(places, groups, strict=True) for k in range(1, len(row))
+        ]
+        for row, mine in zip(places, groups, strict=True):
+            own, total = float(cut[row[0]] @ cut[row[1]]), 0.0
+            for place, group in documents:
+                near = unit[row[0]] @ unit[place] > unit[row[0]] @ unit[row[1]] + (9 if margin is None else margin)
+                if place == row[1] or not (group == mine[0] or near):
+                    total += np.exp(cut[row[0]] @ cut[place] / 0.05)
+            losses.append(np.log(total) - own / 0.05)
+    return float(np.mean(losses))
+
+
+TRIPLETS = [(2 * i, 2 * i + 1) for i in range(10)]
+LABELS = [(i % 3, 3 + i % 2) for i in range(10)]  # three labels: most rows share theirs with others
+MIXED = [(i,) if i % 2 else (i, 10 + i) for i in range(10)]  # half of the rows have no hard negative
+
+
+@pytest.mark.parametrize("groups", [TRIPLETS, LABELS, MIXED])
+@pytest.mark.parametrize(("margin", "dimensions"), [(None, [6]), (0.1, [6]), (None, [2, 4, 6])])
+def test_info_nce_and_gradcache_equal_a_float64_reference(
+    groups: list[tuple[int, ...]], margin: float | None, dimensions: list[int]
+) -> None:
+    vectors = torch.randn(40, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    expected = reference(vectors.numpy(), groups, margin, dimensions)
+    losses, gradients = [], []
+    for mini_batch in (64, 3):  # at once, and by GradCache
+        model, batch = Lookup(vectors.clone()), batch_of(groups)
+        texts = {"input_ids": batch["text_input_ids"], "attention_mask": batch["text_attention_mask"]}
+        loss = InfoNCE(model, 0.05, mini_batch, margin, dimensions)([texts], batch["label"])
+        loss.backward()
+        losses.append(loss.item())
+        gradients.append(model.vectors.grad)
+    assert np.allclose(losses, expected, atol=1e-5)
+    assert torch.allclose(*gradients, atol=1e-5) and gradients[0].abs().max() > 0.01
+
+
+def test_gradcache_gives_a_real_model_the_same_gradients(decoder: Path, tmp_path: Path) -> None:
+    found = []
+    for mini_batch in (64, 5):
+        model = backbone.embedder(str(decoder), {"max_length": 24}).train()
+        examples, _ = batches.encode(some_rows(12), model.tokenizer, 24)
+        batch = batches.Collate(0)(examples)
+        texts = {"input_ids": batch["text_input_ids"], "attention_mask": batch["text_attention_mask"]}
+        InfoNCE(model, 0.05, mini_batch, None, [32])([texts], batch["label"]).backward()
+        found.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+    assert (found[0] - found[1]).abs().max() <= 1e-5 * found[0].abs().max()
+
+
+def test_a_nearer_document_is_no_negative_when_the_margin_says_so() -> None:
+    """The query lies on the other row's positive: with the margin, that one no longer counts against it."""
+    query, other = [1.0, 0.0], [0.0, 1.0]
+    vectors = torch.tensor([query, [0.8, 0.6], other, query], dtype=torch.float64)
+    batch = batch_of([(0,), (1,)])
+    texts = {"input_ids": batch["text_input_ids"], "attention_mask": batch["text_attention_mask"]}
+    with_it, without = (InfoNCE(Lookup(vectors), 0.05, 64, m, [2])([texts], batch["label"]).item() for m in (0.1, None))
+    assert with_it < without - 1
+
+
+# --- batches --------------------------------------------------------------------------------------------------------
+
+
+def test_homogeneous_batches_hold_one_kind_and_every_row_comes_once_an_epoch(decoder: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(decoder)
+    examples, _ = batches.encode(some_rows(50), tokenizer, 24)
+    order = batches.batches(examples, 8, 2, mixed=False, rng_seed=1)
+    assert all(len({examples[i].kind for i in batch}) == 1 for batch in order)
+    for epoch in (order[: len(order) // 2], order[len(order) // 2 :]):
+        seen = [i for batch in epoch for i in batch]
+        assert len(set(seen)) == len(seen) == 48  # both kinds leave a rest of one row, which has no negatives
+    assert order == batches.batches(examples, 8, 2, mixed=False, rng_seed=1)
+    assert order != batches.batches(examples, 8, 2, mixed=False, rng_seed=2)
+    mixed = batches.batches(examples, 8, 1, mixed=True, rng_seed=1)
+    assert any(len({examples[i].kind for i in batch}) == 2 for batch in mixed)
+    assert len(batches.batches(examples, 8, 0.5, mixed=True, rng_seed=1)) == round(len(mixed) / 2)
+
+
+def test_neighbours_in_a_batch_are_of_one_length_and_the_label_leads_back(decoder: Path) -> None:
+    rows = some_rows(32)
+    examples, _ = batches.encode(rows, AutoTokenizer.from_pretrained(decoder), 24)
+    batch = batches.Collate(0)(examples)
+    lengths = batch["text_attention_mask"].sum(1)
+    assert (lengths.diff() >= 0).all()
+    place, group = batch["label"]
+    in_order = batch["text_input_ids"][place.argsort()]
+    for i, example in enumerate(examples):
+        for text, k in zip(example.texts[:2], (i, len(rows) + i), strict=True):
+            assert in_order[k][: len(text)].tolist() == text
+    assert (group[place.argsort()][: len(rows)] == -1).all()
+
+
+def test_documents_of_one_text_or_label_are_of_one_group_and_cut_texts_are_counted(decoder: Path) -> None:
+    row = {"task_type": "classification", "instruction": "find it", "query": "fox", "negative": None}
+    rows = [row | {"positive": text} for text in ("Brown", " brown ", "lazy", "the " * 60)]
+    examples, truncated = batches.encode(rows, AutoTokenizer.from_pretrained(decoder), 48)
+    groups = [example.groups[0] for example in examples]
+    assert groups[0] == groups[1] != groups[2]
+    assert truncated == 1 / 8 and max(len(text) for example in examples for text in example.texts) == 48
+    labels = [row | {"positive": text, "label": label} for text, label in (("a", 1), ("b", 1), ("a", 2))]
+    groups = [e.groups[0] for e in batches.encode(labels, AutoTokenizer.from_pretrained(decoder), 24)[0]]
+    assert groups[0] == groups[1] != groups[2]
+
+
+# --- what is published ----------------------------------------------------------------------------------------------
+
+
+def by_hand(folder: Path, texts: list[str], pooling: str, side: str) -> np.ndarray:
+    """Tokenise, forward, pool, normalise: plain transformers."""
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder)
+    tokenizer.padding_side = side
+    batch = tokenizer(texts, padding=True, truncation=True, max_length=24, return_tensors="pt")
+    with torch.inference_mode():
+        states = model(**batch).last_hidden_state
+    mask = batch["attention_mask"]
+    if pooling == "mean":
+        vectors = (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+    else:
+        vectors = states[:, -1] if side == "left" else states[torch.arange(len(texts)), mask.sum(1) - 1]
+    return torch.nn.functional.normalize(vectors, dim=-1).numpy()
+
+
+@pytest.mark.parametrize(("kind", "pooling"), [("decoder", "last"), ("encoder", "mean"), ("decoder", "mean")])
+def test_the_embedder_learns_and_plain_transformers_gives_the_same_vectors(
+    kind: str, pooling: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    base = request.getfixturevalue(kind)
+    given = {} if (kind, pooling) != ("decoder", "mean") else {"pooling": "mean"}  # else by the architecture
+    result = published(base, tmp_path, **given)
+    assert (result["rows"], result["dimension"], result["pooling"]) == (48, 32, pooling)
+    losses = [loss for _, loss in result["loss_curve"]]
+    assert np.mean(losses[-4:]) < np.mean(losses[:4])
+    out = tmp_path / "out"
+    assert not [path for path in out.rglob("*") if path.suffix in (".bin", ".pt", ".pth")]
+    model = SentenceTransformer(str(out), device="cpu")
+    assert model.prompts == {"query": "Instruct: find it\nQuery: ", "document": ""}
+    texts = ["the quick brown fox", "dog", "lazy " * 40]
+    vectors = model.encode(texts)
+    sides = ["right"] if kind == "encoder" else ["left", "right"]  # an encoder counts positions from the left end
+    for side in sides:
+        assert np.allclose(by_hand(out, texts, pooling, side), vectors, atol=1e-5)
+        model.tokenizer.padding_side = side
+        assert np.allclose(model.encode(texts), vectors, atol=1e-5)
+    older = json.loads((out / "1_Pooling" / "config.json").read_text())
+    assert older["pooling_mode_lasttoken"] is (pooling == "last")
+    assert older["pooling_mode_mean_tokens"] is (pooling == "mean")
+    if pooling == "last":
+        tokenizer = AutoTokenizer.from_pretrained(out)
+        assert tokenizer("the quick " * 50, truncation=True, max_length=24).input_ids[-1] == tokenizer.eos_token_id
+
+
+def test_merged_weights_equal_base_plus_adapter(decoder: Path, tmp_path: Path) -> None:
+    from peft import PeftModel
+
+    published(decoder, tmp_path, lora_r=4)
+    out = tmp_path / "out"
+    config = json.loads((out / "adapter" / "adapter_config.json").read_text())
+    assert (config["base_model_name_or_path"], config["revision"]) == ("me/base", "0" * 40)
+    merged, untrained = AutoModel.from_pretrained(out), AutoModel.from_pretrained(decoder)
+    joined = PeftModel.from_pretrained(AutoModel.from_pretrained(decoder), out / "adapter")
+    ids = torch.tensor([[1, 20, 30, 40, 2]])
+    with torch.inference_mode():
+        states = [model(ids).last_hidden_state for model in (merged, joined, untrained)]
+    assert (states[0] - states[1]).abs().max() < 1e-4 < (states[0] - states[2]).abs().max()
+    vectors = SentenceTransformer(str(out), device="cpu").encode(["the fox", "dog"])
+    assert np.allclose(by_hand(out, ["the fox", "dog"], "last", "right"), vectors, atol=1e-5)
+
+
+def test_matryoshka_keeps_the_ranking_in_few_dimensions(encoder: Path, tmp_path: Path) -> None:
+    rows = [row | {"negative": None, "task_type": "retrieval"} for row in some_rows(64)]
+    changes = {"matryoshka": (4, 8), "epochs": 12, "batch_size": 16}
+    model, measures = contrastive.fit(settings(encoder, tmp_path, **changes), rows)
+    assert measures["dimension"] == 32
+    queries = model.encode([f"Instruct: find it\nQuery: {row['query']}" for row in rows])
+    documents = model.encode([row["positive"] for row in rows])
+
+    def found(dimension: int) -> float:
+        """Share of the queries whose own document is among the nearest eight of 64."""
+        scores = (
+            queries[:, :dimension]
+            @ (documents[:, :dimension] / np.linalg.norm(documents[:, :dimension], axis=1, keepdims=True)).T
+        )
+        return float(np.mean((scores > scores.diagonal()[:, None]).sum(1) < 8))
+
+    assert found(4) > 0.8 and found(32) > 0.8  # by chance: 0.125
+    with pytest.raises(StageError, match=r"matryoshka: this base model's embeddings have 32 dimensions"):
+        contrastive.fit(settings(encoder, tmp_path, matryoshka=(64,)), rows)
+
+
+# --- failures and resuming ------------------------------------------------------------------------------------------
+
+
+def test_bases_that_cannot_be_used_are_refused(decoder: Path, tmp_path: Path) -> None:
+    pickled = tmp_path / "pickled"
+    pickled.mkdir()
+    for path in decoder.iterdir():
+        if path.suffix != ".safetensors":
+            (pickled / path.name).write_bytes(path.read_bytes())
+    (pickled / "pytorch_model.bin").write_bytes(b"anything")
+    with pytest.raises(StageError, match=r"no safetensors weights") as error:
+        backbone.embedder(str(pickled), {"max_length": 24})
+    assert error.value.got == "pytorch_model.bin"
+    endless = tmp_path / "endless"
+    endless.mkdir()
+    for path in decoder.iterdir():
+        (endless / path.name).write_bytes(path.read_bytes())
+    config = json.loads((endless / "tokenizer_config.json").read_text())
+    config.pop("eos_token"), config.pop("pad_token")
+    (endless / "tokenizer_config.json").write_text(json.dumps(config))
+    with pytest.raises(StageError, match=r"needs an end-of-sequence token"):
+        backbone.embedder(str(endless), {"max_length": 24})
+    with pytest.raises(StageError, match=r"neither a padding nor an end-of-sequence"):
+        backbone.embedder(str(endless), {"max_length": 24, "pooling": "mean"})
+
+
+def test_a_loss_that_is_no_number_ends_the_training_and_names_the_step(decoder: Path, tmp_path: Path) -> None:
+    with pytest.raises(StageError, match=r"the loss is nan at step \d+ of 18") as error:
+        contrastive.fit(settings(decoder, tmp_path, learning_rate=1e30), some_rows(48))
+    assert "--set embedder.learning_rate=5e+29" in error.value.fix
+
+
+@pytest.mark.parametrize("lora_r", [0, 4])
+def test_a_killed_training_goes_on_and_ends_with_the_same_weights(
+    decoder: Path, tmp_path: Path, lora_r: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes = {"epochs": 2, "lora_r": lora_r, "lora_dropout": 0.1}
+    whole = tmp_path / "whole"
+    published(decoder, whole, **changes)
+    killed = settings(decoder, whole, **changes) | {
+        "out": str(tmp_path / "out"),
+        "work": str(tmp_path / "work"),
+        "checkpoint_s": 0,
+    }
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps(killed))
+    child = subprocess.Popen(
+        [sys.executable, "-m", "hub_speed.training.contrastive", str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads()), "HF_HUB_OFFLINE": "1"},
+    )
+    assert child.stdout
+    for line in child.stdout:
+        if line == '@{"step": 5}\n':
+            child.send_signal(signal.SIGKILL)
+            break
+    child.communicate()
+    assert child.returncode == -signal.SIGKILL
+    capsys.readouterr()
+    contrastive.train(killed)
+    events = [json.loads(line[1:]) for line in capsys.readouterr().out.splitlines() if line.startswith("@")]
+    steps = [event["step"] for event in events if "step" in event]
+    assert events[0]["done"] >= 4 and steps == list(range(events[0]["done"] + 1, 13))
+    for name in ("model.safetensors", *(["adapter/adapter_model.safetensors"] if lora_r else [])):
+        first, second = load_file(whole / "out" / name), load_file(tmp_path / "out" / name)
+        assert max((first[key] - second[key]).abs().max().item() for key in first) < 1e-6
+
+
+# --- labelled sets --------------------------------------------------------------------------------------------------
+
+
+def labelled_set(folder: Path, rows: list[dict]) -> Path:
+    write(rows, folder / "data")
+    (folder / "README.md").write_text(
+        "---\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n    path: data/*.parquet\n---\n"
+    )
+    return folder
+
+
+def source(folder: Path, **changes: object) -> dict:
+    fields = {"repo": "them/set", "instruction": "find it", "license": "mit", "negative": "wrong"}
+    given = Labelled(**fields | changes)
+    return given.model_dump() | {"kind": given.kind, "folder": str(folder)}
+
+
+def test_labelled_rows_come_as_often_as_their_weight_says(tmp_path: Path) -> None:
+    rows = [{"query": f"q{i}", "positive": [f"p{i}", "other"], "wrong": f"n{i}", "kind": i % 2} for i in range(40)]
+    folder = labelled_set(tmp_path / "set", rows)
+    for weight, max_rows, count in ((0.25, None, 10), (1.0, None, 40), (2.5, None, 100), (1.0, 7, 7)):
+        found, mined = labelled.read(
+            {"labelled": [source(folder, weight=weight, max_rows=max_rows, label="kind")], "rng_seed": 1}
+            | {"work": str(tmp_path)}
+        )
+        assert len(found) == count and mined == 0
+        times = [sum(row["query"] == f"q{i}" for row in found) for i in range(40)]
+        assert max(times) - min(times) <= 1
+    assert {row["query"][1:] for row in found} == {row["positive"][1:] for row in found}
+    assert all(row["negative"] == f"n{row['query'][1:]}" for row in found)
+    assert {row["task_type"] for row in found} == {"them/set"} and {row["label"] for row in found} <= {0, 1}
+
+
+def test_missing_hard_negatives_are_mined_within_ranks_and_margin(decoder: Path, tmp_path: Path) -> None:
+    rows = [{"query": row["query"], "positive": row["positive"]} for row in some_rows(40)]
+    folder = labelled_set(tmp_path / "set", rows)
+    given = settings(decoder, tmp_path, mine_to=10, mine_margin=0.02) | {"miner": str(decoder)}
+    found, mined = labelled.read(given | {"labelled": [source(folder, negative=None)]})
+    assert mined == sum(row["negative"] is not None for row in found) > 0
+    model = backbone.embedder(str(decoder), {"max_length": 24})
+    corpus = sorted({row["positive"] for row in rows})
+    documents = dict(zip(corpus, model.encode(corpus), strict=True))
+    for row in found:
+        if row["negative"] is None:
+            continue
+        query = model.encode(row["query"])
+        own, other = (float(query @ documents[row[side]]) for side in ("positive", "negative"))
+        assert row["negative"] != row["positive"] and other <= own - 0.02 * abs(own) + 1e-5
+        rank = sum(float(query @ vector) > other + 1e-6 for text, vector in documents.items())
+        assert rank <= 11
+
+
+@pytest.mark.parametrize(
+    ("changes", "where", "expected"),
+    [
+        ({"config": "extra"}, "config: there is no extra", "one of default"),
+        ({"split": "test"}, "split: there is no test", "one of train"),
+        ({"query": "qury"}, "column of the query: there is no qury", "one of query, positive, wrong"),
+        ({"positive": "empty"}, "no row has a query and a positive", "texts in the columns query and empty"),
+    ],
+)
+def test_a_labelled_set_that_cannot_be_read_says_what_is_there(
+    tmp_path: Path, changes: dict, where: str, expected: str
+) -> None:
+    folder = labelled_set(tmp_path / "set", [{"query": "q", "positive": "p", "wrong": "n", "empty": " "}])
+    with pytest.raises(StageError) as error:
+        labelled.rows_of(source(folder, **changes), tmp_path / "cache")
+    assert where in error.value.where and "them/set" in error.value.where
+    assert expected in error.value.expected and error.value.fix
+
+
+def test_labelled_rows_train_beside_the_synthetic_ones(encoder: Path, tmp_path: Path) -> None:
+    folder = labelled_set(
+        tmp_path / "set",
+        [{"query": row["query"], "positive": row["positive"], "wrong": "lazy"} for row in some_rows(20)],
+    )
+    write(some_rows(24), tmp_path / "data")
+    given = settings(encoder, tmp_path) | {"labelled": [source(folder, weight=0.5)]}
+    result = contrastive.train(given)
+    assert result["mix"] == {"retrieval": 16, "short_matching": 8, "them/set": 10} and result["rows"] == 34
+
+
+def test_labelled_sets_and_their_miner_are_inputs_of_the_embedder_alone() -> None:
+    given = "embedder.labelled=[{repo: them/set, instruction: find it, license: mit}]"
+    inputs = STAGES["embedder"].inputs(load("quickstart", [given, "embedder.miner_model=me/miner"]))
+    assert inputs["labelled them/set"] == FromHub("dataset", "them/set") and inputs["miner"] == FromHub(
+        "model", "me/miner"
+    )
+    with_negatives = given.replace("find it", "find it, negative: wrong")
+    assert "miner" not in STAGES["embedder"].inputs(load("quickstart", [with_negatives]))
+    assert set(STAGES["embedder"].inputs(load("quickstart"))) == {"data", "base"}
+    assert not [name for name in STAGES["scaling"].inputs(load("quickstart", [given])) if name.startswith("labelled")]
