@@ -78,11 +78,6 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def log_every(steps: float) -> int:
-    """Logging interval that gives about forty points of a loss curve."""
-    return max(1, round(steps / 40))
-
-
 def use_gpu() -> bool:
     """Whether a GPU is there to train on."""
     return torch.cuda.is_available()

@@ -18,7 +18,6 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
     Trainer,
-    set_seed,
 )
 
 from hub_speed.errors import StageError
@@ -234,11 +233,6 @@ def train(trainer: Watched, lengths: list[int], settings: Json) -> Json:
         "devices": f"{processes()} x {torch.cuda.get_device_name() if gpu else 'CPU'}",
         "device_seconds": round(keeper.seconds * processes(), 1),
     }
-
-
-def seed_everything(seed: int) -> None:
-    """Seed Python, NumPy and torch."""
-    set_seed(seed)
 
 
 def save(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, settings: Json) -> None:

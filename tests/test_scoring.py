@@ -1,4 +1,4 @@
-"""Training embedders and scoring on tiny models: the loss against a float64 reference, pooling by hand."""
+"""Scores of a tiny model on the quickstart's benchmark, against a direct computation."""
 
 import json
 import os
@@ -10,44 +10,17 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import pyarrow as pa  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 from test_embedded import make_model  # noqa: E402
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_model(tmp_path_factory.mktemp("base"))
-
-
-def table(rows: list[dict], folder: Path) -> Path:
-    folder.mkdir(parents=True)
-    pq.write_table(pa.Table.from_pylist(rows), folder / "train-00000.parquet")
-    return folder
-
-
-def train(module: str, tmp_path: Path, **settings: object) -> dict:
-    """Run a training module the way a stage does: a process, settings in a file, events on standard output."""
-    common = {
-        "out": str(tmp_path / "out"),
-        "work": str(tmp_path / "work"),
-        "rng_seed": 1,
-        "learning_rate": 3e-3,
-        "batch_size": 8,
-        "epochs": 6,
-        "max_length": 64,
-        "warmup_ratio": 0.0,
-        "weight_decay": 0.0,
-        "lora_r": 0,
-        "lora_alpha": 32,
-        "lora_dropout": 0.0,
-    }
-    (tmp_path / "out").mkdir()
+def score(tmp_path: Path, **settings: object) -> dict:
+    """Run the module the way a stage does: a process, settings in a file, events on standard output."""
     path = tmp_path / "settings.json"
-    path.write_text(json.dumps(common | settings))
+    path.write_text(json.dumps({"work": str(tmp_path / "work")} | settings))
     reading, writing = os.pipe()  # stays open while the child runs, as a parent would hold it
     done = subprocess.run(
-        [sys.executable, "-m", f"hub_speed.training.{module}", str(path)],
+        [sys.executable, "-m", "hub_speed.training.score", str(path)],
         stdin=reading,
         capture_output=True,
         text=True,
@@ -61,12 +34,12 @@ def train(module: str, tmp_path: Path, **settings: object) -> dict:
     return events[-1]["result"]
 
 
-def test_scores_of_a_hub_style_benchmark_agree_with_direct_computation(base: Path, tmp_path: Path) -> None:
+def test_scores_of_a_hub_style_benchmark_agree_with_direct_computation(tmp_path: Path) -> None:
     from scipy.stats import spearmanr
     from sentence_transformers import SentenceTransformer
 
     from hub_speed.quickstart import benchmark
-    from hub_speed.training.contrastive import embedder
+    from hub_speed.training.backbone import embedder
 
     folder = tmp_path / "benchmark"
     benchmark.write(folder)
@@ -75,9 +48,10 @@ def test_scores_of_a_hub_style_benchmark_agree_with_direct_computation(base: Pat
         for n in ("corpus", "queries", "qrels", "sts")
     )
     (folder / "README.md").write_text(f"---\nconfigs:\n{configs}\n---\n")
-    embedder(str(base), {"max_length": 128}).save_pretrained(str(tmp_path / "model"), safe_serialization=True)
-    result = train(
-        "score",
+    embedder(str(make_model(tmp_path / "base")), {"max_length": 128}).save_pretrained(
+        str(tmp_path / "model"), safe_serialization=True
+    )
+    result = score(
         tmp_path,
         subjects=[
             {"name": "model", "kind": "embedder", "folder": str(tmp_path / "model")},
