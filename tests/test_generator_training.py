@@ -383,7 +383,7 @@ def test_the_last_steps_again_give_the_same_weights(module: Any, rows: list, bas
     again = module.train(given)
     assert same(tmp_path / "before", tmp_path / "out") == 0.0
     assert again["loss_curve"] == first["loss_curve"]
-    assert again["device_seconds"] > json.loads((tmp_path / "work/checkpoint-4/complete.json").read_text())["seconds"]
+    assert again["device_seconds"] >= json.loads((tmp_path / "work/checkpoint-4/complete.json").read_text())["seconds"]
 
 
 class Silent:
