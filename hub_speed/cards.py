@@ -53,17 +53,22 @@ def render(stage: Stage, ctx: Context) -> None:
     """Write README.md and figures/ into `ctx.out`."""
     values = _values(stage, ctx)
     values["figures"] = _figures(stage, ctx, values)
+    text = page(stage.kind, f"{stage.noun}.md", values)
+    header = yaml.safe_dump(_metadata(stage, ctx), sort_keys=False, allow_unicode=True)
+    (ctx.out / "README.md").write_text(f"---\n{header}---\n\n{text}", "utf-8")
+
+
+def page(kind: str, template: str, values: dict[str, Any]) -> str:
+    """A template of a kind of repository, filled in; a name that is not among the values is an error."""
     environment = Environment(
-        loader=FileSystemLoader(templates(stage.kind)),
+        loader=FileSystemLoader(templates(kind)),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
     environment.filters |= {"number": lambda n: f"{n:,}", "short": _short, "percent": lambda x: f"{x:.1%}"}
-    text = environment.get_template(f"{stage.noun}.md").render(values)
-    header = yaml.safe_dump(_metadata(stage, ctx), sort_keys=False, allow_unicode=True)
-    (ctx.out / "README.md").write_text(f"---\n{header}---\n\n{text}", "utf-8")
+    return environment.get_template(template).render(values)
 
 
 def topics_card(count: int) -> str:

@@ -94,7 +94,7 @@ STAGES = {s.name: s for s in (
           lambda r: _from("embedder")(r) | _embedder_base(r) | _benchmarks(r) | _audited(r),
           "The embedder is scored beside its baselines, and rows of each generator are audited.",
           asks="teacher", renders_prompts=True),
-    Stage("scaling", 1, "dataset", "scaling", ("embedder", "scaling"),
+    Stage("scaling", 2, "dataset", "scaling", ("embedder", "scaling"),
           lambda r: {"data": FromStage(r.embedder.data)} | _embedder_base(r) | _benchmarks(r),
           "Embedders on nested subsets show what more rows would buy."),
 )}

@@ -14,10 +14,11 @@ from rich.table import Table
 from hub_speed.cards import PAPER
 from hub_speed.errors import RecipeError
 from hub_speed.estimate import Estimate
-from hub_speed.hub import Hub
+from hub_speed.hub import Hub, Ref
 from hub_speed.pipeline import Result, Session, Step
 from hub_speed.recipe import Recipe
 from hub_speed.rows import read_parquet
+from hub_speed.study import Load, Run, Study
 
 _terminal = Console(highlight=False)
 console = _terminal if _terminal.is_terminal else Console(highlight=False, width=160)
@@ -69,6 +70,42 @@ def _time(seconds: float) -> str:
 
 def _tokens(count: int) -> str:
     return f"{count / 1e6:,.1f} M" if count >= 1e6 else f"{count / 1e3:,.0f} k"
+
+
+def print_study_plan(study: Study, loads: list[Load]) -> None:
+    """One line a stage: how many versions the runs share, how many of them are there, and what the others will take."""
+    console.print(f"{len(study.runs)} runs, {study.seeds} seeds each\n")
+    right = ("in runs", "reused", "versions", "finished", "will run", "calls", "tokens", "cost")
+    table = _table("stage", *right, "asks", right=right)
+    for load in loads:
+        missing = load.versions - load.finished
+        numbers = (load.runs, load.runs - missing, load.versions, load.finished, missing)
+        calls, tokens = (f"{load.calls:,}", _tokens(load.tokens)) if load.calls else ("", "")
+        cost = "" if load.cost_usd is None else f"${load.cost_usd:,.2f}"
+        table.add_row(load.stage.name, *map(str, numbers), calls, tokens, cost, load.model)
+    console.print(table)
+    runs, missing = sum(load.runs for load in loads), sum(load.versions - load.finished for load in loads)
+    teacher = sum(load.calls for load in loads if load.model == "teacher")
+    console.print(f"\n{missing:,} stages will run, {runs - missing:,} are reused; teacher calls {teacher:,}")
+
+
+def print_study_run(run: Run, number: int) -> None:
+    """One line before a run of a study."""
+    console.print(f"[bold]{number}[/bold] {escape(run.name)}")
+
+
+def print_study(facts: dict[str, Any], ref: Ref) -> None:
+    """What a study found, one line an effect."""
+    console.print()
+    table = _table("factor", "value", "measure", "difference", "95% interval", "verdict")
+    for e in facts["effects"]:
+        interval = "–" if e["low"] is None else f"{e['low']:+.3f} to {e['high']:+.3f}"
+        cells = (e["factor"], e["value"], e["measure"], f"{e['difference']:+.3f}", interval, e["verdict"])
+        table.add_row(*map(escape, cells))
+    console.print(table)
+    for text in (facts["scaling"] or {}).get("sentences", []):
+        console.print(text)
+    console.print(f"\n{len(facts['effects'])} comparisons · {ref}")
 
 
 def print_result(result: Result, *, as_json: bool = False) -> None:
