@@ -1,8 +1,8 @@
 """What a changed setting is worth: differences paired by seed and question, their intervals, and what may be said.
 
-Two chances are in a difference: the training seed and the benchmark's questions. The seeds are few, so their part comes
-from the t distribution: a bootstrap over three seeds gives intervals that are far too narrow. The questions are many, so
-theirs is a paired bootstrap. Both parts are put together by the squares of their half widths (MOVER: Zou & Donner 2008).
+Two chances are in a difference: the training seed and the benchmark's questions. Seeds are few, so their part comes
+from the t distribution: a bootstrap over three seeds gives intervals that are far too narrow. Questions are many, so
+theirs is a paired bootstrap. Both parts are joined by the squares of their half widths (MOVER: Zou & Donner 2008).
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,8 +33,8 @@ class Effect:
         low, high: its 95% interval; None where there is none.
         seeds: pairs of runs with the same seed.
         items: questions in the bootstrap; 0 where the scores are no means of questions, or those are not known.
-        verdict: *supported*: 0 is outside the interval. *Not told apart*: the interval is within ± margin, so a difference
-            is too small to matter. *Unclear*: neither.
+        verdict: *supported*: 0 is outside the interval. *Not told apart*: the interval is within ± margin, so any
+            difference is too small to matter. *Unclear*: neither.
         holds: whether 0 is outside the interval at 1 − 5%/comparisons, too (Bonferroni).
     """
 
@@ -60,10 +60,12 @@ def effect(
     margin: float,
     comparisons: int,
 ) -> Effect:
-    """The effect of one value; the runs of `value` and `reference` are in the same order of seeds.
+    """The effect of one value.
 
     Args:
         names: factor, value, reference's value, measure, benchmark.
+        value: its runs.
+        reference: the reference's runs, in the same order of seeds.
         margin: a smaller difference does not matter.
         comparisons: how many effects the study looks at.
 
@@ -124,7 +126,7 @@ def verdict(found: Interval | None, margin: float) -> Verdict:
     return "not told apart" if -margin <= low and high <= margin else "unclear"
 
 
-def _bootstrap(values: np.ndarray, level: float, rounds: int = 4000) -> Interval:
+def _bootstrap(values: np.ndarray, level: float, rounds: int = 2000) -> Interval:
     """The percentile bootstrap interval of a mean over questions; each resampled from the differences, hence paired."""
     counts = np.random.default_rng(0).multinomial(len(values), np.full(len(values), 1 / len(values)), rounds)
     low, high = np.quantile(counts @ values / len(values), [(1 - level) / 2, (1 + level) / 2])

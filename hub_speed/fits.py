@@ -1,8 +1,8 @@
 """How a score grows with the number of rows: a line in log rows, or a power law that saturates; which one, how far.
 
-SPEED (§4.4) says log-linear and fits nothing. Here both forms are fitted by least squares over all runs and are asked to
-predict what they have not seen: the score of the largest size, from the smaller ones. Intervals of forecasts are from a
-two-level residual bootstrap: the sizes' residuals from the curve, and the runs' residuals from their size's mean.
+SPEED (§4.4) says log-linear and fits nothing. Here both forms are fitted by least squares over all runs, and each has
+to foretell what it has not seen: the score of the largest size, from the smaller ones. Intervals of forecasts are from
+a two-level residual bootstrap: the sizes' residuals from the curve, and the runs' residuals from their size's mean.
 """
 
 import math
@@ -81,18 +81,19 @@ def log_linear(rows: np.ndarray, scores: np.ndarray) -> LogLinear:
         raise ValueError("a line needs at least two sizes")
     fit = stats.linregress(x, scores)
     numbers = (float(fit.intercept), float(fit.slope))
+    explained = float(np.nan_to_num(fit.rvalue)) ** 2  # of scores that are all the same, nothing
     if len(x) < 3:
-        return LogLinear(*numbers, None, None, float(fit.rvalue**2), len(x))
+        return LogLinear(*numbers, None, None, explained, len(x))
     half = float(stats.t.ppf(0.975, len(x) - 2) * fit.stderr)
-    return LogLinear(*numbers, numbers[1] - half, numbers[1] + half, float(fit.rvalue**2), len(x))
+    return LogLinear(*numbers, numbers[1] - half, numbers[1] + half, explained, len(x))
 
 
 def power_law(rows: np.ndarray, scores: np.ndarray) -> PowerLaw | None:
     """Least squares over all runs: for every exponent of a grid the best line, then the best exponent.
 
     Returns:
-        None where the runs determine no such curve: fewer than three sizes, scores that do not grow, or a best exponent at
-        an end of the grid (a straight line in log rows, or a step after the smallest size).
+        None where the runs determine no such curve: fewer than three sizes, scores that do not grow, or a best
+        exponent at an end of the grid (a straight line in log rows, or a step after the smallest size).
     """
     if len(set(rows)) < 3:
         return None
@@ -122,8 +123,8 @@ class Fitted:
         predicted: the largest size's score, from the smaller sizes alone.
         missed: how far that is from the mean score measured there.
         ahead: the score at AHEAD times the largest size, between 0 and 1, and its 95% interval.
-        enough: the size from which a decade buys less than the recipe's `scaling.least_gain`: 0 is "from the smallest on",
-            None "not within FAR times the largest"; and its 95% interval, in the same way.
+        enough: the size from which a decade buys less than the recipe's `scaling.least_gain`: 0 is "from the smallest
+            on", None "not within FAR times the largest"; and its 95% interval, in the same way.
     """
 
     curve: dict[str, Any]
@@ -145,9 +146,9 @@ def compare(rows: np.ndarray, scores: np.ndarray, least_gain: float) -> dict[str
         least_gain: the gain a decade must bring to be worth it.
 
     Returns:
-        The fields of `LogLinear`, so that its slope stands first; `forms` (form → fields of `Fitted`, without forms that
-        cannot be fitted), `best` (the form with the smaller held-out error, None where there is none), `told_apart`,
-        `largest` and `least_gain`. Every number is finite.
+        The fields of `LogLinear`; `forms` (form → fields of `Fitted`, without forms that cannot be fitted), `best` (the
+        form with the smaller held-out error, None where there is none), `told_apart`, `largest` and `least_gain`. Every
+        number is finite.
 
     Raises:
         ValueError: fewer than two different sizes.
@@ -296,6 +297,9 @@ def _ahead(name: str, form: dict[str, Any], largest: int, least_gain: float) -> 
     span = form["ahead_span"]
     interval = f" (95% interval {span[0]:.3f} to {span[1]:.3f})" if span else " (no interval: too few sizes)"
     text = f"At {AHEAD * largest:,} rows the {name} gives {form['ahead']:.3f}{interval}"
+    if name == "log-linear":
+        less = "less" if form["curve"]["slope"] < least_gain else "not less"
+        return f"{text}; a line gains the same with every decade, {less} than {least_gain:g}."
     ends = form["enough_span"]
     bounds = f" (95% interval {_size(ends[0], largest)} to {_size(ends[1], largest)})" if ends else ""
     return f"{text}; a decade buys less than {least_gain:g} from {_size(form['enough'], largest)}{bounds}."

@@ -5,7 +5,7 @@ import sys
 from collections import Counter
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -18,7 +18,9 @@ from hub_speed.hub import Hub, Ref
 from hub_speed.pipeline import Result, Session, Step
 from hub_speed.recipe import Recipe
 from hub_speed.rows import read_parquet
-from hub_speed.study import Load, Run, Study
+
+if TYPE_CHECKING:  # they load scipy, which takes a while
+    from hub_speed.study import Load, Run, Study
 
 _terminal = Console(highlight=False)
 console = _terminal if _terminal.is_terminal else Console(highlight=False, width=160)
@@ -72,7 +74,7 @@ def _tokens(count: int) -> str:
     return f"{count / 1e6:,.1f} M" if count >= 1e6 else f"{count / 1e3:,.0f} k"
 
 
-def print_study_plan(study: Study, loads: list[Load]) -> None:
+def print_study_plan(study: "Study", loads: "list[Load]") -> None:
     """One line a stage: how many versions the runs share, how many of them are there, and what the others will take."""
     console.print(f"{len(study.runs)} runs, {study.seeds} seeds each\n")
     right = ("in runs", "reused", "versions", "finished", "will run", "calls", "tokens", "cost")
@@ -89,7 +91,7 @@ def print_study_plan(study: Study, loads: list[Load]) -> None:
     console.print(f"\n{missing:,} stages will run, {runs - missing:,} are reused; teacher calls {teacher:,}")
 
 
-def print_study_run(run: Run, number: int) -> None:
+def print_study_run(run: "Run", number: int) -> None:
     """One line before a run of a study."""
     console.print(f"[bold]{number}[/bold] {escape(run.name)}")
 
@@ -105,7 +107,7 @@ def print_study(facts: dict[str, Any], ref: Ref) -> None:
     console.print(table)
     for text in (facts["scaling"] or {}).get("sentences", []):
         console.print(text)
-    console.print(f"\n{len(facts['effects'])} comparisons · {ref}")
+    console.print(f"\ncomparisons: {len(facts['effects'])} · {ref}")
 
 
 def print_result(result: Result, *, as_json: bool = False) -> None:

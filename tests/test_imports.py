@@ -16,7 +16,7 @@ HEAVY = ["torch", "transformers", "datasets", "gradio", "matplotlib", "sentence_
 
 # From the ground up: a part imports what stands in lines above its own, and itself.
 FLOORS: list[set[str]] = [
-    {"errors", "languages", "instructions", "rows", "stats", "plots", "progress"},
+    {"errors", "languages", "instructions", "rows", "stats", "effects", "fits", "plots", "progress"},
     {"task_types"},
     {"topics", "recipe", "prompts", "parse", "dedup", "journal", "hub"},
     {"mixture", "llm"},
@@ -25,6 +25,8 @@ FLOORS: list[set[str]] = [
     {"dataset", "training", "cards", "estimate"},
     {"stages"},
     {"pipeline"},
+    {"study"},
+    {"study_report"},
     {"tables", "space"},
     {"cli"},
 ]

@@ -1,7 +1,7 @@
 """Trains and scores one embedder per size and seed.
 
-Every seed has an order of the rows of its own, of which every size is a prefix: what differs between seeds is the training
-and which rows come first. Settings: those of `contrastive`, and sizes, rng_seeds, benchmarks.
+Every seed has an order of the rows of its own, of which every size is a prefix: what differs between seeds is the
+training and which rows come first. Settings: those of `contrastive`, and sizes, rng_seeds, benchmarks.
 """
 
 import random

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub_speed.quickstart.world import Domain, Fact, World, load
-from hub_speed.quickstart.world.model import DOMAINS, LENGTHS, words
+from hub_speed.quickstart.world.model import DOMAINS, LENGTHS, load_domain, words
 from hub_speed.quickstart.world.reader import Template, split_sentences, templates
 
 WORLD = load()
