@@ -49,26 +49,26 @@ def templates(kind: str) -> Path:
     raise HubSpeedError(f"{kind}_cards: the templates are missing", fix="install hub-speed again")
 
 
-def render(stage: Stage, ctx: Context) -> None:
-    """Write README.md and figures/ into `ctx.out`."""
-    values = _values(stage, ctx)
-    values["figures"] = _figures(stage, ctx, values)
-    text = page(stage.kind, f"{stage.noun}.md", values)
-    header = yaml.safe_dump(_metadata(stage, ctx), sort_keys=False, allow_unicode=True)
-    (ctx.out / "README.md").write_text(f"---\n{header}---\n\n{text}", "utf-8")
-
-
-def page(kind: str, template: str, values: dict[str, Any]) -> str:
-    """A template of a kind of repository, filled in; a name that is not among the values is an error."""
-    environment = Environment(
+def environment(kind: str) -> Environment:
+    """Where the card templates of models or datasets are rendered."""
+    found = Environment(
         loader=FileSystemLoader(templates(kind)),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"number": lambda n: f"{n:,}", "short": _short, "percent": lambda x: f"{x:.1%}"}
-    return environment.get_template(template).render(values)
+    found.filters |= {"number": lambda n: f"{n:,}", "short": _short, "percent": lambda x: f"{x:.1%}"}
+    return found
+
+
+def render(stage: Stage, ctx: Context) -> None:
+    """Write README.md and figures/ into `ctx.out`."""
+    values = _values(stage, ctx)
+    values["figures"] = _figures(stage, ctx, values)
+    text = environment(stage.kind).get_template(f"{stage.noun}.md").render(values)
+    header = yaml.safe_dump(_metadata(stage, ctx), sort_keys=False, allow_unicode=True)
+    (ctx.out / "README.md").write_text(f"---\n{header}---\n\n{text}", "utf-8")
 
 
 def topics_card(count: int) -> str:

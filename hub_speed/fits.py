@@ -233,7 +233,7 @@ def _within(rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 
 def _told_apart(rows: np.ndarray, scores: np.ndarray) -> bool:
-    """Whether one form's held-out error stays the larger when the runs are drawn anew around the means of their sizes."""
+    """Whether one form's held-out error stays the larger when the runs are drawn anew around their sizes' means."""
     within = _within(rows, scores)
     if not within.any():
         return False  # one run a size, or runs that never differ: nothing says how far chance goes

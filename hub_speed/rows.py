@@ -183,10 +183,10 @@ class StudyRow(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     factor: str = Field(description="the recipe field that is varied")
-    value: str = Field(description="its value")
+    value: str = Field(description="the value it is given")
     seed: int = Field(description="0, 1, …: what is added to the recipe's seeds")
     measure: str = Field(description="nDCG@10 or Spearman")
-    benchmark: str = Field(description="the benchmark")
+    benchmark: str = Field(description="what it was measured on")
     score: float = Field(description="the score, between 0 and 1")
 
 
@@ -196,10 +196,10 @@ class EffectRow(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     factor: str = Field(description="the recipe field that is varied")
-    value: str = Field(description="its value")
-    reference: str = Field(description="the recipe's own value")
+    value: str = Field(description="the value it is given")
+    reference: str = Field(description="the recipe's own value of it")
     measure: str = Field(description="nDCG@10 or Spearman")
-    benchmark: str = Field(description="the benchmark")
+    benchmark: str = Field(description="what it was measured on; several are averaged")
     difference: float = Field(description="value − reference, a mean over seeds")
     low: float | None = Field(description="lower end of the 95% interval, where there is one")
     high: float | None = Field(description="upper end of the 95% interval, where there is one")

@@ -1,9 +1,9 @@
 """Studies: vary recipe fields one at a time, several seeds each, and say what the differences are worth.
 
 A study is a set of ordinary runs, each on a branch of its own. What they have in common is found by its tag, so only
-stages whose identity a field or seed changes are run; a study that was stopped goes on where it stopped. The recipe as it
-is gives the reference. Seed k is the recipe's `embedder.rng_seed` + k: it changes the embedder alone. With `seed_all` it is
-added to the recipe's `rng_seed`, too, and everything is made anew for every seed.
+stages whose identity a field or seed changes are run; a study that was stopped goes on where it stopped. The recipe as
+it is gives the reference. Seed k is the recipe's `embedder.rng_seed` + k: it changes the embedder alone. With
+`seed_all` it is added to the recipe's `rng_seed`, too, and everything is made anew for every seed.
 """
 
 import json
@@ -57,8 +57,8 @@ class Study:
         recipe: the reference.
         references: factor → the recipe's own value.
         runs: the reference first, then every value of every factor; each with every seed.
-        rows_made: factor=value → the stages that make other rows under it, and make them once; empty where the embedder's
-            rows are the reference's, or every seed has rows of its own.
+        rows_made: factor=value → the stages that make other rows under it, and make them once; empty where the
+            embedder's rows are the reference's, or every seed has rows of its own.
         command: how the study is done again.
         scaling: the recipe's own, for the scaling law beside the study.
     """

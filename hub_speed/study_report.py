@@ -157,7 +157,7 @@ def _write_page(
     if facts["scaling"]:
         version = session.hub.fetch(Ref(**facts["scaling"]["version"]), "figures/*")
         shutil.copy(version / "figures" / "scaling.png", path.parent / figures / "scaling.png")
-    path.write_text(header + cards.page("dataset", "study.md", template), "utf-8")
+    path.write_text(header + cards.environment("dataset").get_template("study.md").render(template), "utf-8")
 
 
 def _table(facts: Facts, factor: str, reference: str) -> list[dict[str, Any]]:
@@ -186,8 +186,8 @@ def _caveats(facts: Facts, factor: str) -> list[str]:
     if made:
         once = ", ".join(name for name in STAGES if name in made)
         found.append(
-            f"Each value's rows were made once ({once}): the intervals hold the chance in training the embedder, not the"
-            " chance in making the rows. They compare these sets of rows; `--seed-all` compares the settings."
+            f"Each value's rows were made once ({once}): the intervals hold the chance in training the embedder, not that"
+            " in making the rows. They compare these sets of rows; `--seed-all` compares the settings."
         )
     rows_used = {run["rows"] for run in facts["runs"] if run["factor"] in ("", factor)}
     if len(rows_used) > 1 and not factor.endswith("rows"):

@@ -5,6 +5,8 @@ import re
 import time
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from running import Cli, kill, tiny
 
@@ -107,19 +109,14 @@ def test_values_may_be_lists_and_mappings() -> None:
 
 
 def test_scores_are_the_embedders_and_questions_are_read_where_they_are(tmp_path: Path) -> None:
-    from hub_speed.rows import ScoreRow
-
-    row = {"benchmark": "b", "low": None, "high": None, "n": 2}
     scores = [
-        {"subject": "embedder", "measure": "nDCG@10", "value": 0.5} | row,
-        {"subject": "BM25", "measure": "nDCG@10", "value": 0.4} | row,
-        {"subject": "embedder", "measure": "Spearman", "value": 0.9} | row,
+        {"subject": "embedder", "measure": "nDCG@10", "benchmark": "b", "value": 0.5},
+        {"subject": "BM25", "measure": "nDCG@10", "benchmark": "b", "value": 0.4},
+        {"subject": "embedder", "measure": "Spearman", "benchmark": "b", "value": 0.9},
     ]
-    write_parquet(scores, ScoreRow, tmp_path / "data")
+    (tmp_path / "data").mkdir()
+    pq.write_table(pa.Table.from_pylist(scores), tmp_path / "data" / "train-00000.parquet")
     assert study.read_scores(tmp_path) == {("nDCG@10", "b"): Scored(0.5), ("Spearman", "b"): Scored(0.9)}
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     items = [
         {"subject": subject, "measure": "nDCG@10", "benchmark": "b", "item": item, "value": value}
         for subject, item, value in [("embedder", "q1", 0.25), ("embedder", "q2", 0.75), ("BM25", "q1", 0.1)]
