@@ -138,7 +138,7 @@ def study(
         facts = study_report.record(study, outcomes, margin, law)
         ref = study_report.publish(facts, session)
         if out:
-            study_report.write_docs(facts, session, out)
+            study_report.write_docs(facts, out)
         tables.print_study(facts, ref)
 
 

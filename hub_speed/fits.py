@@ -6,7 +6,7 @@ a two-level residual bootstrap: the sizes' residuals from the curve, and the run
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -121,7 +121,7 @@ class Fitted:
         curve: its parameters.
         error: mean square root of the residuals.
         predicted: the largest size's score, from the smaller sizes alone.
-        missed: how far that is from the mean score measured there.
+        missed: how far that is from the mean score measured there; and its 95% interval over the chance in the runs.
         ahead: the score at AHEAD times the largest size, between 0 and 1, and its 95% interval.
         enough: the size from which a decade buys less than the recipe's `scaling.least_gain`: 0 is "from the smallest
             on", None "not within FAR times the largest"; and its 95% interval, in the same way.
@@ -131,10 +131,24 @@ class Fitted:
     error: float
     predicted: float | None
     missed: float | None
+    missed_span: Span | None
     ahead: float
     ahead_span: Span | None
     enough: float | None
     enough_span: tuple[float | None, float | None] | None
+
+
+def by_measure(runs: Sequence[dict[str, Any]], least_gain: float) -> dict[str, dict[str, Any]]:
+    """Measure → what `compare` finds, for `rows.ScalingRow`s; of several benchmarks, a run's mean."""
+    found = {}
+    for measure in dict.fromkeys(run["measure"] for run in runs):
+        scores: dict[tuple[int, int], list[float]] = {}
+        for run in runs:
+            if run["measure"] == measure:
+                scores.setdefault((run["rows"], run["rng_seed"]), []).append(run["value"])
+        sizes = np.array([size for size, _ in scores], dtype=float)
+        found[measure] = compare(sizes, np.array([np.mean(values) for values in scores.values()]), least_gain)
+    return found
 
 
 def compare(rows: np.ndarray, scores: np.ndarray, least_gain: float) -> dict[str, Any]:
@@ -147,32 +161,41 @@ def compare(rows: np.ndarray, scores: np.ndarray, least_gain: float) -> dict[str
 
     Returns:
         The fields of `LogLinear`; `forms` (form → fields of `Fitted`, without forms that cannot be fitted), `best` (the
-        form with the smaller held-out error, None where there is none), `told_apart`, `largest` and `least_gain`. Every
-        number is finite.
+        form with the smaller held-out error, None where there is none), `told_apart`, `sizes` (how many), `largest` and
+        `least_gain`. Every number is finite.
 
     Raises:
         ValueError: fewer than two different sizes.
     """
-    forms: dict[str, Fitted] = {}
-    for name in FITS:
-        fitted = _fitted(name, rows, scores, least_gain)
-        if fitted:
-            forms[name] = fitted
-    missed = {name: form.missed for name, form in forms.items() if form.missed is not None}
-    best = min(missed, key=lambda name: abs(missed[name])) if len(missed) == 2 else None
+    misses = {name: _misses(name, rows, scores) for name in FITS}
+    forms = {
+        name: _fitted(name, curve, rows, scores, least_gain, misses[name]) for name, curve in _curves(rows, scores)
+    }
+    missed = {name: abs(form.missed) for name, form in forms.items() if form.missed is not None}
+    best = sorted(missed, key=missed.__getitem__)[0] if len(missed) == len(FITS) else None
+    told_apart = False
+    if best and len(misses["power law"]) and len(misses["log-linear"]):
+        low, high = _span(np.abs(misses["log-linear"]) - np.abs(misses["power law"]))
+        told_apart = not low <= 0 <= high
     return asdict(log_linear(rows, scores)) | {
         "forms": {name: asdict(form) for name, form in forms.items()},
         "best": best,
-        "told_apart": best is not None and _told_apart(rows, scores),
+        "told_apart": told_apart,
+        "sizes": len(set(rows)),
         "largest": int(rows.max()),
         "least_gain": least_gain,
     }
 
 
-def _fitted(name: Form, rows: np.ndarray, scores: np.ndarray, least_gain: float) -> Fitted | None:
-    curve = FITS[name](rows, scores)
-    if curve is None:
-        return None
+def _curves(rows: np.ndarray, scores: np.ndarray) -> Iterator[tuple[Form, Curve]]:
+    for name, fit in FITS.items():
+        if curve := fit(rows, scores):
+            yield name, curve
+
+
+def _fitted(
+    name: Form, curve: Curve, rows: np.ndarray, scores: np.ndarray, least_gain: float, misses: np.ndarray
+) -> Fitted:
     largest = float(rows.max())
     predicted = _held_out(name, rows, scores)
     limit = largest * FAR
@@ -187,6 +210,7 @@ def _fitted(name: Form, rows: np.ndarray, scores: np.ndarray, least_gain: float)
         error=float(np.sqrt(np.mean([(curve.at(n) - y) ** 2 for n, y in zip(rows, scores, strict=True)]))),
         predicted=predicted,
         missed=None if predicted is None else predicted - float(scores[rows == largest].mean()),
+        missed_span=_span(misses) if predicted is not None and len(misses) else None,
         ahead=_share(curve.at(AHEAD * largest)),
         ahead_span=ahead_span,
         enough=_named(curve.enough(least_gain), limit),
@@ -232,22 +256,23 @@ def _within(rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return (scores - means) * math.sqrt(len(rows) / spare) if spare else np.zeros(len(rows))
 
 
-def _told_apart(rows: np.ndarray, scores: np.ndarray) -> bool:
-    """Whether one form's held-out error stays the larger when the runs are drawn anew around their sizes' means."""
-    within = _within(rows, scores)
-    if not within.any():
-        return False  # one run a size, or runs that never differ: nothing says how far chance goes
+def _misses(name: Form, rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Held-out errors when the runs are drawn anew around their sizes' means: the same draws for every form.
+
+    Empty where nothing says how far chance goes (one run a size, or runs that never differ), or with too few sizes.
+    """
+    within, smaller = _within(rows, scores), rows < rows.max()
+    if len(set(rows[smaller])) < PARAMETERS[name] or not within.any():
+        return np.empty(0)
     rng = np.random.default_rng(0)
     means = np.array([scores[rows == n].mean() for n in rows])
-    differences = []
+    found = []
     for _ in range(ROUNDS):
         drawn = means + rng.choice(within, len(rows))
-        line, law = (_held_out(name, rows, drawn) for name in FITS)
-        assert line is not None  # there are sizes enough, or there would be no best form
-        truth = drawn[rows == rows.max()].mean()
-        differences.append(0.0 if law is None else abs(line - truth) - abs(law - truth))
-    low, high = _span(np.array(differences))
-    return not low <= 0 <= high
+        # A power law that does not bend is a line.
+        curve = FITS[name](rows[smaller], drawn[smaller]) or log_linear(rows[smaller], drawn[smaller])
+        found.append(curve.at(float(rows.max())) - drawn[~smaller].mean())
+    return np.array(found)
 
 
 def _span(values: np.ndarray) -> Span:
@@ -275,22 +300,33 @@ def in_words(measure: str, found: dict[str, Any]) -> list[str]:
     ]
     forms, largest = found["forms"], found["largest"]
     if "power law" not in forms:
-        said.append("No saturating power law can be fitted: too few sizes, no growth, or no bend.")
-    predictions = [
-        f"{name} {form['predicted']:.3f} ({form['missed']:+.3f})"
-        for name, form in forms.items()
-        if form["predicted"] is not None
-    ]
-    if predictions:
-        said.append(f"Without the largest size ({largest:,} rows), its score is foretold as {', '.join(predictions)}.")
+        said.append(f"No saturating power law can be fitted: {_why_no_law(found)}.")
+    said += [_foretold(name, form, largest) for name, form in forms.items() if form["predicted"] is not None]
     if found["best"] and found["told_apart"]:
         said.append(f"The {found['best']} foretells it better.")
     elif found["best"]:
         said.append(f"The {found['best']} came nearer, but the two forms cannot be told apart by these runs.")
     used = [found["best"]] if found["best"] and found["told_apart"] else list(forms)
-    for name in used:
-        said.append(_ahead(name, forms[name], largest, found["least_gain"]))
-    return said
+    return said + [_ahead(name, forms[name], largest, found["least_gain"]) for name in used]
+
+
+def _why_no_law(found: dict[str, Any]) -> str:
+    if found["sizes"] < PARAMETERS["power law"]:
+        return "too few sizes"
+    if found["slope"] <= 0:
+        return "the scores do not grow"
+    return "within these sizes the scores do not level off, or they do so after the smallest"
+
+
+def _foretold(name: str, form: dict[str, Any], largest: int) -> str:
+    """How far off the largest size's score was foretold, and whether chance may be the reason."""
+    text = f"From the smaller sizes, the {name} foretells {form['predicted']:.3f} for {largest:,} rows"
+    text += f", {form['missed']:+.3f} off"
+    if form["missed_span"] is None:
+        return f"{text}; how far chance goes is not known."
+    low, high = form["missed_span"]
+    why = "chance may be the reason" if low <= 0 <= high else "further than chance in the runs: it does not hold there"
+    return f"{text} (95% interval {low:+.3f} to {high:+.3f}): {why}."
 
 
 def _ahead(name: str, form: dict[str, Any], largest: int, least_gain: float) -> str:

@@ -16,6 +16,7 @@ import yaml
 
 from hub_speed import cards, stage
 from hub_speed.effects import Effect, Scored, effect, mean_interval, sentence, summary
+from hub_speed.fits import by_measure, in_words
 from hub_speed.hub import RECORD, Ref
 from hub_speed.pipeline import STAGES, Result, Session
 from hub_speed.rows import EffectRow, StudyRow, columns, write_parquet
@@ -94,13 +95,15 @@ def record(study: Study, outcomes: Sequence[Outcome], margin: float, law: Result
         "rows_made": study.rows_made,
         "runs": runs,
         "effects": [asdict(e) for e in effects(outcomes, study, margin)],
-        "scaling": law and _law(law),
+        "scaling": law and _law(law, study.scaling.least_gain),
     }
 
 
-def _law(law: Result) -> Facts:
-    kept = {name: law.record["measures"][name] for name in ("runs", "fits", "sentences")}
-    return {"version": asdict(law.ref)} | kept
+def _law(law: Result, least_gain: float) -> Facts:
+    runs = law.record["measures"]["runs"]
+    fits = by_measure(runs, least_gain)
+    sentences = [text for measure, fit in fits.items() for text in in_words(measure, fit)]
+    return {"version": str(law.ref), "runs": runs, "fits": fits, "sentences": sentences}
 
 
 def rows(facts: Facts) -> Iterable[dict[str, Any]]:
@@ -113,9 +116,7 @@ def rows(facts: Facts) -> Iterable[dict[str, Any]]:
                     yield {"factor": factor, "value": value, "seed": run["seed"]} | score
 
 
-def _write_page(
-    facts: Facts, session: Session, path: Path, figures: str, header: str = "", *, repo: str, tag: str
-) -> None:
+def _write_page(facts: Facts, path: Path, figures: str, header: str = "", *, repo: str = "", tag: str = "") -> None:
     """Write the page, and one figure a factor into the folder `figures` beside it. A card has a header."""
     from hub_speed import plots  # matplotlib takes half a second to import
 
@@ -155,8 +156,8 @@ def _write_page(
         "tag": tag,
     }
     if facts["scaling"]:
-        version = session.hub.fetch(Ref(**facts["scaling"]["version"]), "figures/*")
-        shutil.copy(version / "figures" / "scaling.png", path.parent / figures / "scaling.png")
+        law = facts["scaling"]
+        plots.scaling(law["runs"], law["fits"], path.parent / figures / "scaling.png")
     path.write_text(header + cards.environment("dataset").get_template("study.md").render(template), "utf-8")
 
 
@@ -186,8 +187,8 @@ def _caveats(facts: Facts, factor: str) -> list[str]:
     if made:
         once = ", ".join(name for name in STAGES if name in made)
         found.append(
-            f"Each value's rows were made once ({once}): the intervals hold the chance in training the embedder, not that"
-            " in making the rows. They compare these sets of rows; `--seed-all` compares the settings."
+            f"Each value's rows were made once ({once}): the intervals hold the chance of training, not that"
+            " of making the rows. They compare these sets of rows; `--seed-all` compares the settings."
         )
     rows_used = {run["rows"] for run in facts["runs"] if run["factor"] in ("", factor)}
     if len(rows_used) > 1 and not factor.endswith("rows"):
@@ -219,12 +220,12 @@ def publish(facts: Facts, session: Session) -> Ref:
             ],
         }
         card = f"---\n{yaml.safe_dump(header, sort_keys=False)}---\n\n"
-        _write_page(facts, session, out / "README.md", "figures", card, repo=repo, tag=tag)
+        _write_page(facts, out / "README.md", "figures", card, repo=repo, tag=tag)
         return session.hub.publish("dataset", repo, out, message=f"study: {facts['recipe']}", tag=tag)
 
 
-def write_docs(facts: Facts, session: Session, folder: Path) -> None:
+def write_docs(facts: Facts, folder: Path) -> None:
     """Write the page as `folder`/study.md, its figures into `folder`/study, the raw numbers as `folder`/study.json."""
     folder.mkdir(parents=True, exist_ok=True)
-    _write_page(facts, session, folder / "study.md", "study", repo="", tag="")
+    _write_page(facts, folder / "study.md", "study")
     (folder / "study.json").write_text(json.dumps(facts, indent=1) + "\n", "utf-8")

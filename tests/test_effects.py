@@ -10,7 +10,7 @@ from hub_speed.effects import Effect, Scored, effect, interval, mean_interval, s
 TRUTH = 0.02
 
 
-def covered(seeds: int, of_seed: float, of_item: float, *, with_items: bool, trials: int = 100) -> float:
+def covered(seeds: int, of_seed: float, of_item: float, *, with_items: bool, trials: int = 150) -> float:
     """How often the interval holds the truth, for differences with these spreads over seeds and over 100 questions."""
     hits = 0
     for k in range(trials):
@@ -28,7 +28,7 @@ def covered(seeds: int, of_seed: float, of_item: float, *, with_items: bool, tri
 def test_the_interval_holds_the_truth_of_new_seeds_and_new_questions(
     seeds: int, of_seed: float, of_item: float
 ) -> None:
-    assert covered(seeds, of_seed, of_item, with_items=True) >= 0.92
+    assert covered(seeds, of_seed, of_item, with_items=True) >= 0.91  # of 150: 0.95 within two standard errors
 
 
 def test_without_questions_it_holds_the_truth_of_new_seeds_on_these_questions() -> None:

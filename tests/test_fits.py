@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 
-from hub_speed.fits import AHEAD, FAR, LogLinear, PowerLaw, compare, in_words, log_linear, power_law
+from hub_speed.fits import AHEAD, FAR, LogLinear, PowerLaw, by_measure, compare, in_words, log_linear, power_law
 
 SIZES = np.array([150.0, 300, 600, 1200, 2400])
 RUNS = np.repeat(SIZES, 5)
@@ -87,23 +87,23 @@ def test_the_form_that_made_the_scores_wins_where_it_can_be_told() -> None:
 def test_what_cannot_be_told_apart_is_not() -> None:
     """Noisy scores on a line: neither form is said to be the better, and both forecasts are shown."""
     verdicts = []
-    for seed in range(12):
+    for seed in range(6):
         found = compare(RUNS, line(RUNS) + noise(0.01, seed), 0.01)
         said = " ".join(in_words("nDCG@10", found))
         verdicts.append(found["told_apart"])
         if found["best"] and not found["told_apart"]:
             assert "cannot be told apart" in said and said.count("At 24,000 rows") == 2
-    assert sum(verdicts) <= 2
+    assert sum(verdicts) <= 1
 
 
 def test_the_forecast_holds_what_comes() -> None:
     """The log-linear's forecast for ten times the rows, on scores that are log-linear: about 95 of 100 times."""
     hits = 0
     truth = float(line(np.array(24_000.0)))
-    for seed in range(30):
+    for seed in range(20):
         span = compare(RUNS, line(RUNS) + noise(0.01, seed), 0.01)["forms"]["log-linear"]["ahead_span"]
         hits += span[0] <= truth <= span[1]
-    assert hits >= 26
+    assert hits >= 17
 
 
 def test_few_sizes_and_few_seeds() -> None:
@@ -125,7 +125,7 @@ def test_a_forecast_is_a_score() -> None:
     assert "a line gains the same with every decade, not less than 0.01" in " ".join(in_words("x", found))
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(
     st.lists(
         st.tuples(st.integers(2, 10**7), st.floats(0, 1) | st.sampled_from([0.0, 0.5, 1.0])), min_size=2, max_size=8
@@ -150,3 +150,26 @@ def test_the_line_alone_is_as_before() -> None:
     scores = line(RUNS) + noise(0.01)
     found, alone = compare(RUNS, scores, 0.01), log_linear(RUNS, scores)
     assert (found["slope"], found["low"], found["high"]) == (alone.slope, alone.low, alone.high)
+
+
+def test_a_miss_beyond_chance_is_said_to_be_one() -> None:
+    """Scores that grow faster and faster: the line is said not to hold, and no law that levels off is made up."""
+    found = compare(RUNS, 0.7 + 0.1 * (RUNS / 2400) ** 2 + noise(0.003), 0.01)
+    said = " ".join(in_words("nDCG@10", found))
+    assert list(found["forms"]) == ["log-linear"] and found["best"] is None
+    assert "the scores do not level off" in said and "it does not hold there" in said
+    straight = " ".join(in_words("nDCG@10", compare(RUNS, line(RUNS) + noise(0.01), 0.01)))
+    assert "chance may be the reason" in straight
+    assert "the scores do not grow" in " ".join(in_words("x", compare(RUNS, 1 - line(RUNS), 0.01)))
+
+
+def test_benchmarks_of_one_measure_are_averaged_in_each_run() -> None:
+    runs = [
+        {"rows": size, "rng_seed": seed, "measure": "m", "benchmark": name, "value": 0.1 * np.log10(size) + shift}
+        for size in (10, 100, 1000)
+        for seed in (0, 1)
+        for name, shift in (("a", 0.1), ("b", 0.3))
+    ]
+    found = by_measure(runs, 0.01)
+    assert list(found) == ["m"] and found["m"]["n"] == 6
+    assert (found["m"]["slope"], found["m"]["intercept"]) == (pytest.approx(0.1), pytest.approx(0.2))

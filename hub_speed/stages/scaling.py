@@ -6,10 +6,8 @@ Differs: every size is trained with several seeds; a saturating power law is fit
 the largest size.
 """
 
-import numpy as np
-
 from hub_speed.errors import StageError
-from hub_speed.fits import compare, in_words
+from hub_speed.fits import by_measure, in_words
 from hub_speed.rows import ScalingRow, count_parquet, write_parquet
 from hub_speed.stage import Context
 from hub_speed.training.launch import launch
@@ -38,13 +36,5 @@ def build(ctx: Context) -> None:
     ctx.record.rows_in, ctx.record.accepted = available, len(rows)
     ctx.record.measures["skipped_sizes"] = [size for size in settings.sizes if size > available]
     ctx.record.measures["runs"] = rows
-    fits = ctx.record.measures["fits"] = {}
-    for measure in dict.fromkeys(row["measure"] for row in rows):
-        of_run: dict[tuple[int, int], list[float]] = {}
-        for row in rows:
-            if row["measure"] == measure:
-                of_run.setdefault((row["rows"], row["rng_seed"]), []).append(row["value"])
-        sizes_of_runs = np.array([size for size, _ in of_run], dtype=float)
-        scores = np.array([np.mean(values) for values in of_run.values()])  # over the benchmarks
-        fits[measure] = compare(sizes_of_runs, scores, settings.least_gain)
+    fits = ctx.record.measures["fits"] = by_measure(rows, settings.least_gain)
     ctx.record.measures["sentences"] = [text for measure, fit in fits.items() for text in in_words(measure, fit)]
