@@ -107,7 +107,7 @@ def study(
     seed_all: Annotated[bool, typer.Option("--seed-all", help="a seed changes everything, from the tasks on")] = False,
     plan_: Annotated[bool, typer.Option("--plan", help="show what would run, and run nothing")] = False,
     scaling: Annotated[bool, typer.Option("--scaling", help="with the recipe's scaling law")] = False,
-    margin: Annotated[float, typer.Option(help="a smaller difference of scores does not matter")] = 0.01,
+    margin: Annotated[float, typer.Option(help="a smaller difference of scores does not matter")] = 0.01,  # Assumption
     out: Annotated[Path | None, typer.Option(help="write study.md, study.json and figures there, too")] = None,
     org: OrgOpt = DEFAULT_ORG,
     hub: HubOpt = "local",

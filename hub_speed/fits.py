@@ -122,6 +122,7 @@ class Fitted:
         error: mean square root of the residuals.
         predicted: the largest size's score, from the smaller sizes alone.
         missed: how far that is from the mean score measured there; and its 95% interval over the chance in the runs.
+        fails: it missed by more than chance and more than `least_gain`: it is not carried on beyond the largest size.
         ahead: the score at AHEAD times the largest size, between 0 and 1, and its 95% interval.
         enough: the size from which a decade buys less than the recipe's `scaling.least_gain`: 0 is "from the smallest
             on", None "not within FAR times the largest"; and its 95% interval, in the same way.
@@ -132,6 +133,7 @@ class Fitted:
     predicted: float | None
     missed: float | None
     missed_span: Span | None
+    fails: bool
     ahead: float
     ahead_span: Span | None
     enough: float | None
@@ -205,12 +207,16 @@ def _fitted(
         ahead_span = _span(np.array([_share(c.at(AHEAD * largest) + off) for c, off in again]))
         low, high = np.quantile([min(c.enough(least_gain), 2 * limit) for c, _ in again], [0.025, 0.975])
         enough_span = (_named(float(low), limit), _named(float(high), limit))
+    missed = None if predicted is None else predicted - float(scores[rows == largest].mean())
+    missed_span = _span(misses) if missed is not None and len(misses) else None
+    beyond = missed_span is not None and not missed_span[0] <= 0 <= missed_span[1]
     return Fitted(
         curve=asdict(curve),
         error=float(np.sqrt(np.mean([(curve.at(n) - y) ** 2 for n, y in zip(rows, scores, strict=True)]))),
         predicted=predicted,
-        missed=None if predicted is None else predicted - float(scores[rows == largest].mean()),
-        missed_span=_span(misses) if predicted is not None and len(misses) else None,
+        missed=missed,
+        missed_span=missed_span,
+        fails=beyond and abs(missed or 0.0) > least_gain,
         ahead=_share(curve.at(AHEAD * largest)),
         ahead_span=ahead_span,
         enough=_named(curve.enough(least_gain), limit),
@@ -325,11 +331,13 @@ def _foretold(name: str, form: dict[str, Any], largest: int) -> str:
     if form["missed_span"] is None:
         return f"{text}; how far chance goes is not known."
     low, high = form["missed_span"]
-    why = "chance may be the reason" if low <= 0 <= high else "further than chance in the runs: it does not hold there"
+    why = "chance may be the reason" if low <= 0 <= high else "further than the chance in the runs"
     return f"{text} (95% interval {low:+.3f} to {high:+.3f}): {why}."
 
 
 def _ahead(name: str, form: dict[str, Any], largest: int, least_gain: float) -> str:
+    if form["fails"]:
+        return f"The {name} did not hold for the largest size and is not carried on to more rows."
     span = form["ahead_span"]
     interval = f" (95% interval {span[0]:.3f} to {span[1]:.3f})" if span else " (no interval: too few sizes)"
     text = f"At {AHEAD * largest:,} rows the {name} gives {form['ahead']:.3f}{interval}"

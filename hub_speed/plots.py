@@ -145,15 +145,16 @@ def effects(found: Sequence[dict[str, Any]], margin: float, path: Path) -> Path:
 def scaling(rows: Sequence[dict[str, Any]], fits: dict[str, Any], path: Path) -> Path:
     """Scores over the number of rows, one panel per measure, with the fitted curves drawn on to ten times the rows.
 
-    The curve that foretold the largest size better is solid; both are, where they cannot be told apart.
+    A curve that failed to foretell the largest size ends there. The one that foretold it better is solid; both are,
+    where they cannot be told apart.
     """
     figure, panels = plt.subplots(1, len(fits), figsize=(0.6 + 3.4 * len(fits), 3.2), squeeze=False)
     for (measure, fit), axes in zip(fits.items(), panels[0], strict=True):
         mine = [row for row in rows if row["measure"] == measure]
         sizes = sorted({row["rows"] for row in mine})
         axes.plot([row["rows"] for row in mine], [row["value"] for row in mine], "o", color=GREY, markersize=3)
-        grid = np.geomspace(sizes[0], 10 * sizes[-1], 60)
         for (name, form), colour in zip(fit["forms"].items(), (BLUE, ORANGE), strict=False):
+            grid = np.geomspace(sizes[0], sizes[-1] if form["fails"] else 10 * sizes[-1], 60)
             curve = form["curve"]
             if name == "log-linear":
                 drawn = curve["intercept"] + curve["slope"] * np.log10(grid)
@@ -161,11 +162,15 @@ def scaling(rows: Sequence[dict[str, Any]], fits: dict[str, Any], path: Path) ->
                 drawn = curve["ceiling"] - curve["gap"] * (grid / curve["unit"]) ** -curve["exponent"]
             style = "--" if fit["told_apart"] and name != fit["best"] else "-"
             axes.plot(grid, np.clip(drawn, 0, 1), style, color=colour, linewidth=1.2, label=name)
-            if form["ahead_span"]:
+            if form["ahead_span"] and not form["fails"]:
                 axes.plot([grid[-1]] * 2, form["ahead_span"], color=colour, linewidth=2, alpha=0.5)
         axes.axvline(sizes[-1], color=GREY, linewidth=0.8, linestyle=":")
         axes.set_xscale("log")
-        shown = [sizes[0], sizes[-1], 10 * sizes[-1]]
+        shown = [
+            sizes[0],
+            sizes[-1],
+            *([] if all(form["fails"] for form in fit["forms"].values()) else [10 * sizes[-1]]),
+        ]
         axes.set_xticks(shown, [f"{size:,}" for size in shown])
         axes.minorticks_off()
         axes.set_xlabel("training rows")
@@ -178,8 +183,11 @@ def scaling(rows: Sequence[dict[str, Any]], fits: dict[str, Any], path: Path) ->
 
 def _fit_note(fit: dict[str, Any]) -> str:
     """What the figure may say about the two forms."""
+    failed = [name for name, form in fit["forms"].items() if form["fails"]]
+    if failed:
+        return f"{' and '.join(failed)} missed the largest size"
     if fit["best"] is None:
-        return "no held-out comparison"
+        return "no power law to compare with"
     return f"{fit['best']} foretells better" if fit["told_apart"] else "not told apart"
 
 

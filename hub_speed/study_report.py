@@ -86,7 +86,7 @@ def record(study: Study, outcomes: Sequence[Outcome], margin: float, law: Result
         "stage": "study",
         "version": VERSION,
         "recipe": study.recipe.name,
-        "command": study.command,
+        "command": f"{study.command} --margin {margin:g}{' --scaling' if law else ''}",
         "fields": fields,
         "references": study.references,
         "seeds": study.seeds,

@@ -143,7 +143,9 @@ def test_any_runs_give_finite_numbers_and_whole_sentences(runs: list[tuple[int, 
             assert -1 <= form["ahead_span"][0] <= form["ahead_span"][1] <= 2
     said = in_words("nDCG@10", found)
     assert said and not any(word in " ".join(said) for word in ("nan", "inf ", "None", "e+"))
-    assert f"{AHEAD * int(rows.max()):,} rows" in " ".join(said)
+    assert f"{AHEAD * int(rows.max()):,} rows" in " ".join(said) or all(
+        form["fails"] for form in found["forms"].values()
+    )
 
 
 def test_the_line_alone_is_as_before() -> None:
@@ -157,7 +159,7 @@ def test_a_miss_beyond_chance_is_said_to_be_one() -> None:
     found = compare(RUNS, 0.7 + 0.1 * (RUNS / 2400) ** 2 + noise(0.003), 0.01)
     said = " ".join(in_words("nDCG@10", found))
     assert list(found["forms"]) == ["log-linear"] and found["best"] is None
-    assert "the scores do not level off" in said and "it does not hold there" in said
+    assert "the scores do not level off" in said and "did not hold for the largest size and is not carried on" in said
     straight = " ".join(in_words("nDCG@10", compare(RUNS, line(RUNS) + noise(0.01), 0.01)))
     assert "chance may be the reason" in straight
     assert "the scores do not grow" in " ".join(in_words("x", compare(RUNS, 1 - line(RUNS), 0.01)))
