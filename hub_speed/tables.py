@@ -83,7 +83,7 @@ def print_study_plan(study: "Study", loads: "list[Load]") -> None:
         missing = load.versions - load.finished
         numbers = (load.runs, load.runs - missing, load.versions, load.finished, missing)
         calls, tokens = (f"{load.calls:,}", _tokens(load.tokens)) if load.calls else ("", "")
-        cost = "" if load.cost_usd is None else f"${load.cost_usd:,.2f}"
+        cost = f"${load.cost_usd:,.2f}" if load.calls and load.cost_usd is not None else ""
         table.add_row(load.stage.name, *map(str, numbers), calls, tokens, cost, load.model)
     console.print(table)
     runs, missing = sum(load.runs for load in loads), sum(load.versions - load.finished for load in loads)
