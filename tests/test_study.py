@@ -14,9 +14,10 @@ from hub_speed import study
 from hub_speed.effects import Scored
 from hub_speed.errors import RecipeError
 from hub_speed.hub import Ref
+from hub_speed.pipeline import STAGES, Result
 from hub_speed.recipe import load
 from hub_speed.rows import EffectRow, StudyRow, write_parquet
-from hub_speed.study_report import record, rows
+from hub_speed.study_report import record, rows, write_docs
 
 # --- design ---------------------------------------------------------------------------------------------------------
 
@@ -147,6 +148,30 @@ def test_the_long_table_and_the_effects_are_rows_of_their_kind(tmp_path: Path) -
     assert write_parquet(table, StudyRow, tmp_path / "a") == 10
     assert write_parquet(facts["effects"], EffectRow, tmp_path / "b") == 3
     json.dumps(facts, allow_nan=False)
+
+
+def test_the_page_shows_the_scaling_law_and_what_the_intervals_leave_out(tmp_path: Path) -> None:
+    found = design("embedder.data=seed", seeds=3)
+    results = Ref("dataset", "org/speed-results", "0" * 40)
+    scores = [0.5, 0.52, 0.51, 0.7, 0.71, 0.725]
+    outcomes = [
+        study.Outcome(run, 100 + run.seed, results, {("nDCG@10", "b"): Scored(score)})
+        for run, score in zip(found.runs, scores, strict=True)
+    ]
+    runs = [
+        {"rows": size, "rng_seed": seed, "measure": "nDCG@10", "benchmark": "b", "value": 0.1 * size**0.2 + seed / 100}
+        for size in (100, 200, 400)
+        for seed in (0, 1)
+    ]
+    law = Result(STAGES["scaling"], Ref("dataset", "org/speed-scaling", "1" * 40), {"measures": {"runs": runs}}, True)
+    write_docs(record(found, outcomes, 0.01, law), tmp_path)
+    page = (tmp_path / "study.md").read_text("utf-8")
+    assert "| seed | 100, 101, 102 | 0.712 ± 0.031 |" in page
+    assert "+0.202 with seed (+0.170 to +0.233): **supported**, better than revise" in page
+    assert "rows were made once (seed)" in page and "trained on 100 to 102 rows" in page
+    assert "## Size of the data" in page and "per tenfold data" in page and "org/speed-scaling@1111111" in page
+    assert "--seeds 3 --margin 0.01 --scaling" in page
+    assert sorted(path.name for path in (tmp_path / "study").iterdir()) == ["embedder-data.png", "scaling.png"]
 
 
 # --- a whole one ----------------------------------------------------------------------------------------------------
