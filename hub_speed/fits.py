@@ -23,18 +23,11 @@ Span = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class LogLinear:
-    """score = intercept + slope · log10(rows): the slope is the gain per tenfold data.
-
-    `low` and `high` bound the slope at 95%; None with fewer than three points.
-    """
+class Line:
+    """score = intercept + slope · log10(rows): the slope is the gain per tenfold data."""
 
     intercept: float
     slope: float
-    low: float | None
-    high: float | None
-    r_squared: float
-    n: int
 
     def at(self, rows: float) -> float:
         """The score this many rows give."""
@@ -43,6 +36,16 @@ class LogLinear:
     def enough(self, least_gain: float) -> float:
         """The size from which one more decade buys less than `least_gain`: 0 or infinity."""
         return 0.0 if self.slope < least_gain else math.inf
+
+
+@dataclass(frozen=True)
+class LogLinear(Line):
+    """A line and how sure it is: `low` and `high` bound the slope at 95%; None with fewer than three points."""
+
+    low: float | None
+    high: float | None
+    r_squared: float
+    n: int
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,15 @@ class PowerLaw:
         return math.exp(log_size) if log_size < 700 else math.inf
 
 
-Curve = LogLinear | PowerLaw
+Curve = Line | PowerLaw
+
+
+def line(rows: np.ndarray, scores: np.ndarray) -> Line:
+    """Least squares over all runs, of two sizes or more."""
+    x = np.log10(rows)
+    x_centred = x - x.mean()
+    slope = float(x_centred @ scores / (x_centred @ x_centred))
+    return Line(float(scores.mean()) - slope * float(x.mean()), slope)
 
 
 def log_linear(rows: np.ndarray, scores: np.ndarray) -> LogLinear:
@@ -109,7 +120,7 @@ def power_law(rows: np.ndarray, scores: np.ndarray) -> PowerLaw | None:
     return PowerLaw(float(scores.mean()) + gap * float(x[best].mean()), gap, float(EXPONENTS[best]), unit)
 
 
-FITS: dict[Form, Callable[[np.ndarray, np.ndarray], Curve | None]] = {"log-linear": log_linear, "power law": power_law}
+FITS: dict[Form, Callable[[np.ndarray, np.ndarray], Curve | None]] = {"log-linear": line, "power law": power_law}
 PARAMETERS: dict[Form, int] = {"log-linear": 2, "power law": 3}
 
 
@@ -169,6 +180,7 @@ def compare(rows: np.ndarray, scores: np.ndarray, least_gain: float) -> dict[str
     Raises:
         ValueError: fewer than two different sizes.
     """
+    slope = log_linear(rows, scores)
     misses = {name: _misses(name, rows, scores) for name in FITS}
     forms = {
         name: _fitted(name, curve, rows, scores, least_gain, misses[name]) for name, curve in _curves(rows, scores)
@@ -179,7 +191,7 @@ def compare(rows: np.ndarray, scores: np.ndarray, least_gain: float) -> dict[str
     if best and len(misses["power law"]) and len(misses["log-linear"]):
         low, high = _span(np.abs(misses["log-linear"]) - np.abs(misses["power law"]))
         told_apart = not low <= 0 <= high
-    return asdict(log_linear(rows, scores)) | {
+    return asdict(slope) | {
         "forms": {name: asdict(form) for name, form in forms.items()},
         "best": best,
         "told_apart": told_apart,
@@ -250,7 +262,7 @@ def _resampled(name: Form, curve: Curve, rows: np.ndarray, scores: np.ndarray) -
     found = []
     for _ in range(ROUNDS):
         drawn = at + rng.choice(of_size, len(sizes))[place] + rng.choice(within, len(rows))
-        again = FITS[name](rows, drawn) or log_linear(rows, drawn)  # where it does not bend, it is a line
+        again = FITS[name](rows, drawn) or line(rows, drawn)  # where it does not bend, it is a line
         found.append((again, float(rng.choice(of_size))))
     return found
 
@@ -276,7 +288,7 @@ def _misses(name: Form, rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
     for _ in range(ROUNDS):
         drawn = means + rng.choice(within, len(rows))
         # A power law that does not bend is a line.
-        curve = FITS[name](rows[smaller], drawn[smaller]) or log_linear(rows[smaller], drawn[smaller])
+        curve = FITS[name](rows[smaller], drawn[smaller]) or line(rows[smaller], drawn[smaller])
         found.append(curve.at(float(rows.max())) - drawn[~smaller].mean())
     return np.array(found)
 

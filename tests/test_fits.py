@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 
-from hub_speed.fits import AHEAD, FAR, LogLinear, PowerLaw, by_measure, compare, in_words, log_linear, power_law
+from hub_speed.fits import AHEAD, FAR, Line, PowerLaw, by_measure, compare, in_words, log_linear, power_law
 
 SIZES = np.array([150.0, 300, 600, 1200, 2400])
 RUNS = np.repeat(SIZES, 5)
@@ -19,7 +19,7 @@ def law(rows: np.ndarray) -> np.ndarray:
     return 0.8 - 4 * rows**-0.6
 
 
-def line(rows: np.ndarray) -> np.ndarray:
+def straight(rows: np.ndarray) -> np.ndarray:
     return 0.4 + 0.1 * np.log10(rows)
 
 
@@ -48,7 +48,7 @@ def test_a_power_law_agrees_with_another_fit_of_noisy_scores() -> None:
     assert found.exponent == pytest.approx(exponent, rel=0.06)
 
 
-def at(curve: PowerLaw | LogLinear) -> np.ndarray:
+def at(curve: PowerLaw | Line) -> np.ndarray:
     return np.array([curve.at(float(n)) for n in RUNS])
 
 
@@ -56,14 +56,19 @@ def test_the_size_that_is_enough_is_where_a_decade_buys_just_that() -> None:
     curve = PowerLaw(0.8, 0.1, 0.6, 600)
     enough = curve.enough(0.01)
     assert curve.at(10 * enough) - curve.at(enough) == pytest.approx(0.01)
-    assert LogLinear(0.4, 0.1, None, None, 1, 5).enough(0.01) == math.inf
-    assert LogLinear(0.4, 0.001, None, None, 1, 5).enough(0.01) == 0
+    assert Line(0.4, 0.1).enough(0.01) == math.inf
+    assert Line(0.4, 0.001).enough(0.01) == 0
     assert PowerLaw(0.8, 0.1, 0.02, 1e300).enough(1e-9) == math.inf  # beyond what a float holds
 
 
 @pytest.mark.parametrize(
     ("scores", "why"),
-    [(line(SIZES), "a line"), (0 * SIZES + 0.5, "flat"), (1 - line(SIZES), "falling"), ((SIZES > 150) * 0.5, "a step")],
+    [
+        (straight(SIZES), "a line"),
+        (0 * SIZES + 0.5, "flat"),
+        (1 - straight(SIZES), "falling"),
+        ((SIZES > 150) * 0.5, "a step"),
+    ],
     ids=["line", "flat", "falling", "step"],
 )
 def test_scores_that_do_not_bend_have_no_power_law(scores: np.ndarray, why: str) -> None:
@@ -88,7 +93,7 @@ def test_what_cannot_be_told_apart_is_not() -> None:
     """Noisy scores on a line: neither form is said to be the better, and both forecasts are shown."""
     verdicts = []
     for seed in range(6):
-        found = compare(RUNS, line(RUNS) + noise(0.01, seed), 0.01)
+        found = compare(RUNS, straight(RUNS) + noise(0.01, seed), 0.01)
         said = " ".join(in_words("nDCG@10", found))
         verdicts.append(found["told_apart"])
         if found["best"] and not found["told_apart"]:
@@ -99,9 +104,9 @@ def test_what_cannot_be_told_apart_is_not() -> None:
 def test_the_forecast_holds_what_comes() -> None:
     """The log-linear's forecast for ten times the rows, on scores that are log-linear: about 95 of 100 times."""
     hits = 0
-    truth = float(line(np.array(24_000.0)))
+    truth = float(straight(np.array(24_000.0)))
     for seed in range(20):
-        span = compare(RUNS, line(RUNS) + noise(0.01, seed), 0.01)["forms"]["log-linear"]["ahead_span"]
+        span = compare(RUNS, straight(RUNS) + noise(0.01, seed), 0.01)["forms"]["log-linear"]["ahead_span"]
         hits += span[0] <= truth <= span[1]
     assert hits >= 17
 
@@ -149,8 +154,10 @@ def test_any_runs_give_finite_numbers_and_whole_sentences(runs: list[tuple[int, 
 
 
 def test_the_line_alone_is_as_before() -> None:
-    scores = line(RUNS) + noise(0.01)
+    scores = straight(RUNS) + noise(0.01)
     found, alone = compare(RUNS, scores, 0.01), log_linear(RUNS, scores)
+    curve = found["forms"]["log-linear"]["curve"]
+    assert (curve["intercept"], curve["slope"]) == (pytest.approx(alone.intercept), pytest.approx(alone.slope))
     assert (found["slope"], found["low"], found["high"]) == (alone.slope, alone.low, alone.high)
 
 
@@ -160,9 +167,9 @@ def test_a_miss_beyond_chance_is_said_to_be_one() -> None:
     said = " ".join(in_words("nDCG@10", found))
     assert list(found["forms"]) == ["log-linear"] and found["best"] is None
     assert "the scores do not level off" in said and "did not hold for the largest size and is not carried on" in said
-    straight = " ".join(in_words("nDCG@10", compare(RUNS, line(RUNS) + noise(0.01), 0.01)))
-    assert "chance may be the reason" in straight
-    assert "the scores do not grow" in " ".join(in_words("x", compare(RUNS, 1 - line(RUNS), 0.01)))
+    fits = " ".join(in_words("nDCG@10", compare(RUNS, straight(RUNS) + noise(0.01), 0.01)))
+    assert "chance may be the reason" in fits
+    assert "the scores do not grow" in " ".join(in_words("x", compare(RUNS, 1 - straight(RUNS), 0.01)))
 
 
 def test_benchmarks_of_one_measure_are_averaged_in_each_run() -> None:
