@@ -24,7 +24,11 @@ fix: $(VENV)/installed-test
 	$(BIN)/ruff format .
 
 study: $(VENV)/installed-run
-	$(BIN)/python scripts/study_quickstart.py
+	$(BIN)/hub-speed study quickstart --set embedder.rows=1000 \
+	  --set 'scaling.sizes=[150,300,600,1200,2400]' --set 'scaling.rng_seeds=[0,1,2,3,4]' \
+	  --vary embedder.data=seed,synthesize --vary embedder.loss_temperature=0.02,0.1 --vary embedder.batching=mixed \
+	  --vary senior.dpo_beta=0.05,0.3 --vary synthesize.generator=junior \
+	  --seeds 3 --scaling --out docs
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

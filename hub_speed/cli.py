@@ -18,6 +18,7 @@ import typer
 from hub_speed.errors import HubSpeedError, RecipeError
 
 if TYPE_CHECKING:
+    from hub_speed import pipeline
     from hub_speed.pipeline import Session
     from hub_speed.recipe import Recipe
 
@@ -58,12 +59,7 @@ def plan(
     with _session(recipe, org, hub, set_, None, publish=False) as (session, loaded):
         from hub_speed import estimate, pipeline, tables
 
-        steps = pipeline.plan(loaded, session, only)
-        topics = pipeline.count_topics(loaded, session)
-        if not topics and loaded.offline:
-            from hub_speed.quickstart import assets
-
-            topics = assets.count_topics()
+        steps, topics = pipeline.plan(loaded, session, only), _topics(loaded, session)
         tables.print_plan(loaded, session, steps, [estimate.stage(step.stage, loaded, topics) for step in steps])
 
 
@@ -99,6 +95,51 @@ def run(
         pipeline.write_lock(loaded, session, results, Path("recipe.lock.yaml"))
         if not as_json:
             tables.print_run(loaded, session, results, local=hub == "local")
+
+
+@app.command()
+def study(
+    recipe: RecipeArg,
+    vary: Annotated[
+        list[str], typer.Option("--vary", help="a field and its values: section.field=value,value; may be repeated")
+    ],
+    seeds: Annotated[int, typer.Option(help="runs of each value; a seed changes the embedder's training")] = 3,
+    seed_all: Annotated[bool, typer.Option("--seed-all", help="a seed changes everything, from the tasks on")] = False,
+    plan_: Annotated[bool, typer.Option("--plan", help="show what would run, and run nothing")] = False,
+    scaling: Annotated[bool, typer.Option("--scaling", help="with the recipe's scaling law")] = False,
+    margin: Annotated[float, typer.Option(help="a smaller difference of scores does not matter")] = 0.01,  # Assumption
+    out: Annotated[Path | None, typer.Option(help="write study.md, study.json and figures there, too")] = None,
+    org: OrgOpt = DEFAULT_ORG,
+    hub: HubOpt = "local",
+    set_: SetOpt = None,
+    endpoint: EndpointOpt = None,
+) -> None:
+    """Vary recipe fields one at a time with several seeds: effects with intervals, as a dataset and a page."""
+    with _session(recipe, org, hub, set_, endpoint, publish=not plan_) as (session, loaded):
+        from hub_speed import study as studies
+        from hub_speed import study_report, tables
+        from hub_speed.progress import Bars
+
+        study = studies.design(recipe, set_ or [], vary, seeds, seed_all=seed_all)
+        loads = studies.plan(study, session, _topics(loaded, session))
+        tables.print_study_plan(study, loads)
+        if plan_:
+            return
+        with Bars(tables.console) as bars:
+            session.progress = bars.stage
+
+            def on_result(result: "pipeline.Result") -> None:
+                bars.finish(result.stage.name)
+                if not result.cached:
+                    tables.print_result(result)
+
+            outcomes = studies.execute(study, session, tables.print_study_run, on_result)
+            law = studies.scaling_law(study, session, on_result) if scaling else None
+        facts = study_report.record(study, outcomes, margin, law)
+        ref = study_report.publish(facts, session)
+        if out:
+            study_report.write_docs(facts, out)
+        tables.print_study(facts, ref)
 
 
 @app.command()
@@ -220,6 +261,14 @@ def space_push(org: OrgOpt = DEFAULT_ORG, hub: HubOpt = "local") -> None:
         from hub_speed import space
 
         typer.echo(f"published {space.push(opened, org)}")
+
+
+def _topics(loaded: "Recipe", session: "Session") -> int:
+    """How many topics there are, also before the quickstart's are on the Hub."""
+    from hub_speed import pipeline
+    from hub_speed.quickstart import assets
+
+    return pipeline.count_topics(loaded, session) or (assets.count_topics() if loaded.offline else 0)
 
 
 def _is_json(log_format: str) -> bool:

@@ -26,7 +26,6 @@ from hub_speed.recipe import Recipe
 from hub_speed.rows import TopicRow, count_parquet, write_parquet
 from hub_speed.stage import Context, FromHub, FromStage, Progress, RunRecord, Source, Stage
 from hub_speed.task_types import TASK_TYPES
-from hub_speed.training.launch import check_benchmarks
 
 ROWS = ("rng_seed", "languages", "mixture", *TASK_TYPES)  # what decides the prompts of a set of rows
 FORMAT = ("generator.prompt_format",)
@@ -103,7 +102,7 @@ STAGES = {s.name: s for s in (
           lambda r: _from("embedder")(r) | _embedder_base(r) | _benchmarks(r) | _audited(r),
           "The embedder is scored beside its baselines, and rows of each generator are audited.",
           asks="teacher", renders_prompts=True),
-    Stage("scaling", 2, "dataset", "scaling",
+    Stage("scaling", 3, "dataset", "scaling",
           ("embedder", "scaling", "evaluate.benchmarks", "evaluate.instructions"),
           lambda r: {"data": FromStage(r.embedder.data)} | _embedder_base(r) | _benchmarks(r),
           "Embedders on nested subsets show what more rows would buy."),
@@ -335,6 +334,8 @@ def run(
     again = _after(again_from, order, recipe) if again_from else set()
     of_mteb = [name for name in recipe.evaluate.benchmarks if name.startswith("mteb:")]
     if of_mteb and "evaluate" in [s.name for s in order]:
+        from hub_speed.training.launch import check_benchmarks  # the explorer uses this module, and has no training
+
         check_benchmarks(of_mteb)  # days before they are needed
     digest = prompts_digest()
     done: dict[str, Result] = {}

@@ -161,30 +161,82 @@ def scores(rows: Sequence[dict[str, Any]], path: Path) -> Path:
     return _save(figure, path)
 
 
-def scaling(rows: Sequence[dict[str, Any]], fits: dict[str, Any], path: Path) -> Path:
-    """Scores over the number of rows, with the log-linear fit of each measure."""
-    figure, axes = plt.subplots(figsize=(5.4, 3.2))
-    for (measure, fit), colour in zip(fits.items(), (BLUE, ORANGE, GREEN), strict=False):
-        mine = [row for row in rows if row["measure"] == measure]
-        x = np.array([row["rows"] for row in mine], dtype=float)
-        axes.plot(x, [row["value"] for row in mine], "o", color=colour, markersize=4)
-        ends = np.array([x.min(), x.max()])
-        axes.plot(ends, fit["intercept"] + fit["slope"] * np.log10(ends), color=colour, label=_fit_label(measure, fit))
-    axes.set_xscale("log")
-    sizes = sorted({row["rows"] for row in rows})
-    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
-    axes.minorticks_off()
-    axes.set_xlabel("training rows")
-    axes.set_ylabel("score")
-    axes.set_title("Score and size of the data")
-    axes.legend(fontsize=8)
+def effects(found: Sequence[dict[str, Any]], margin: float, path: Path) -> Path:
+    """Differences to the reference with their intervals (`effects.Effect`), one panel per measure.
+
+    Green and orange: supported, better and worse. Grey: not. The band is what does not matter.
+    """
+    panels_of = list(dict.fromkeys((e["measure"], e["benchmark"]) for e in found))
+    values = list(dict.fromkeys(e["value"] for e in found))[::-1]
+    figure, panels = plt.subplots(
+        1, len(panels_of), figsize=(0.6 + 3.1 * len(panels_of), 1.0 + 0.32 * len(values)), squeeze=False, sharey=True
+    )
+    for (measure, benchmark), axes in zip(panels_of, panels[0], strict=True):
+        axes.axvspan(-margin, margin, color=GREY, alpha=0.2, linewidth=0)
+        axes.axvline(0, color=GREY, linewidth=1)
+        for e in found:
+            if (e["measure"], e["benchmark"]) != (measure, benchmark):
+                continue
+            y, low, high = values.index(e["value"]), e["low"], e["high"]
+            colour = GREY if e["verdict"] != "supported" else GREEN if e["difference"] > 0 else ORANGE
+            if low is not None:
+                axes.plot([low, high], [y, y], color=colour, linewidth=2)
+            axes.plot(e["difference"], y, "o", color=colour)
+        axes.set_yticks(range(len(values)), [value if len(value) < 40 else value[:38] + "…" for value in values])
+        axes.set_ylim(-0.6, len(values) - 0.4)
+        axes.set_xlabel(f"difference to {found[0]['reference']:.30}")
+        axes.set_title(measure)
+    figure.tight_layout()
     return _save(figure, path)
 
 
-def _fit_label(measure: str, fit: dict[str, Any]) -> str:
-    if fit["low"] is None:
-        return f"{measure}: {fit['slope']:+.3f} per tenfold data"
-    return f"{measure}: {fit['slope']:+.3f} per tenfold data (95%: {fit['low']:+.3f} to {fit['high']:+.3f})"
+def scaling(rows: Sequence[dict[str, Any]], fits: dict[str, Any], path: Path) -> Path:
+    """Scores over the number of rows, one panel per measure, with the fitted curves drawn on to ten times the rows.
+
+    A curve that failed to foretell the largest size ends there. The one that foretold it better is solid; both are,
+    where they cannot be told apart.
+    """
+    figure, panels = plt.subplots(1, len(fits), figsize=(0.6 + 3.4 * len(fits), 3.2), squeeze=False)
+    for (measure, fit), axes in zip(fits.items(), panels[0], strict=True):
+        mine = [row for row in rows if row["measure"] == measure]
+        sizes = sorted({row["rows"] for row in mine})
+        axes.plot([row["rows"] for row in mine], [row["value"] for row in mine], "o", color=GREY, markersize=3)
+        for (name, form), colour in zip(fit["forms"].items(), (BLUE, ORANGE), strict=False):
+            grid = np.geomspace(sizes[0], sizes[-1] if form["fails"] else 10 * sizes[-1], 60)
+            curve = form["curve"]
+            if name == "log-linear":
+                drawn = curve["intercept"] + curve["slope"] * np.log10(grid)
+            else:
+                drawn = curve["ceiling"] - curve["gap"] * (grid / curve["unit"]) ** -curve["exponent"]
+            style = "--" if fit["told_apart"] and name != fit["best"] else "-"
+            axes.plot(grid, np.clip(drawn, 0, 1), style, color=colour, linewidth=1.2, label=name)
+            if form["ahead_span"] and not form["fails"]:
+                axes.plot([grid[-1]] * 2, form["ahead_span"], color=colour, linewidth=2, alpha=0.5)
+        axes.axvline(sizes[-1], color=GREY, linewidth=0.8, linestyle=":")
+        axes.set_xscale("log")
+        shown = [
+            sizes[0],
+            sizes[-1],
+            *([] if all(form["fails"] for form in fit["forms"].values()) else [10 * sizes[-1]]),
+        ]
+        axes.set_xticks(shown, [f"{size:,}" for size in shown])
+        axes.minorticks_off()
+        axes.set_xlabel("training rows")
+        axes.set_title(measure)
+        axes.legend(fontsize=7, title=_fit_note(fit), title_fontsize=7, loc="lower right")
+    panels[0][0].set_ylabel("score")
+    figure.tight_layout()
+    return _save(figure, path)
+
+
+def _fit_note(fit: dict[str, Any]) -> str:
+    """What the figure may say about the two forms."""
+    failed = [name for name, form in fit["forms"].items() if form["fails"]]
+    if failed:
+        return f"{' and '.join(failed)} missed the largest size"
+    if fit["best"] is None:
+        return "no power law to compare with"
+    return f"{fit['best']} foretells better" if fit["told_apart"] else "not told apart"
 
 
 def lineage(nodes: dict[str, dict[str, Any]], last: str, last_inputs: Sequence[str], path: Path) -> Path:

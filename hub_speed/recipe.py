@@ -236,6 +236,7 @@ class Scaling(Section):
 
     sizes: tuple[int, ...] = (28_750, 57_500, 115_000, 230_000)  # Assumption: SPEED Fig. 4 cannot be read
     rng_seeds: tuple[int, ...] = (0, 1)  # Assumption: neither paper repeats a run
+    least_gain: float = Field(0.01, gt=0, lt=1)  # score that ten times the rows must bring to be worth it. Assumption
 
 
 class Budget(Section):

@@ -181,15 +181,47 @@ class ItemScoreRow(BaseModel):
 
 
 class ScalingRow(BaseModel):
-    """The score of one embedder trained on the first `rows` rows."""
+    """The score of one embedder trained on some of the rows."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rows: int = Field(description="how many rows it was trained on; smaller sets are part of the larger")
-    rng_seed: int = Field(description="seed of the training run")
+    rows: int = Field(description="how many rows it was trained on; of one seed, smaller sets are part of the larger")
+    rng_seed: int = Field(description="seed of the training run and of the order of the rows")
     measure: str = Field(description="nDCG@10 or Spearman")
     benchmark: str = Field(description="the benchmark")
     value: float = Field(description="the score, between 0 and 1")
+
+
+class StudyRow(BaseModel):
+    """One score of a study: one run, one measure. The reference's runs are rows of every factor."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    factor: str = Field(description="the recipe field that is varied")
+    value: str = Field(description="the value it is given")
+    seed: int = Field(description="0, 1, …: what is added to the recipe's seeds")
+    measure: str = Field(description="nDCG@10 or Spearman")
+    benchmark: str = Field(description="what it was measured on")
+    score: float = Field(description="the score, between 0 and 1")
+
+
+class EffectRow(BaseModel):
+    """What a value of a factor is worth against the recipe's own value."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    factor: str = Field(description="the recipe field that is varied")
+    value: str = Field(description="the value it is given")
+    reference: str = Field(description="the recipe's own value of it")
+    measure: str = Field(description="nDCG@10 or Spearman")
+    benchmark: str = Field(description="what it was measured on; several are averaged")
+    difference: float = Field(description="value − reference, a mean over seeds")
+    low: float | None = Field(description="lower end of the 95% interval, where there is one")
+    high: float | None = Field(description="upper end of the 95% interval, where there is one")
+    seeds: int = Field(description="pairs of runs with the same seed")
+    items: int = Field(description="questions in the paired bootstrap; 0: the interval holds the seeds alone")
+    verdict: str = Field(description="supported, not told apart or unclear")
+    holds: bool = Field(description="whether 0 is outside the interval at 1 − 5%/comparisons, too")
 
 
 def columns(model: type[BaseModel]) -> dict[str, str]:

@@ -1,7 +1,6 @@
-"""Intervals and fits. Everything is 95% unless it says otherwise."""
+"""Intervals and scores. Everything is 95% unless it says otherwise."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
@@ -34,37 +33,6 @@ def bootstrap_spearman(a: np.ndarray, b: np.ndarray, *, rounds: int = 1000, seed
         index = rng.integers(0, len(a), len(a))
         found.append(stats.spearmanr(a[index], b[index]).statistic)
     return float(np.nanquantile(found, 0.025)), float(np.nanquantile(found, 0.975))
-
-
-@dataclass(frozen=True)
-class LogLinear:
-    """score = intercept + slope · log10(rows): the slope is the gain per tenfold data (SPEED §4.4 claims this form).
-
-    `low` and `high` bound the slope; None with fewer than three points.
-    """
-
-    intercept: float
-    slope: float
-    low: float | None
-    high: float | None
-    r_squared: float
-    n: int
-
-
-def log_linear(rows: np.ndarray, scores: np.ndarray) -> LogLinear:
-    """Least squares over all runs; the slope's interval from the t distribution.
-
-    Raises:
-        ValueError: fewer than two different sizes.
-    """
-    x = np.log10(rows)
-    if len(set(x)) < 2:
-        raise ValueError("a line needs at least two sizes")
-    fit = stats.linregress(x, scores)
-    if len(x) < 3:
-        return LogLinear(fit.intercept, fit.slope, None, None, fit.rvalue**2, len(x))
-    half = stats.t.ppf(0.975, len(x) - 2) * fit.stderr
-    return LogLinear(fit.intercept, fit.slope, fit.slope - half, fit.slope + half, fit.rvalue**2, len(x))
 
 
 def ndcg_at_10(ranking: list[str], relevant: dict[str, int]) -> float:

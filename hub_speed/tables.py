@@ -1,5 +1,6 @@
 """What is printed: plans, results, scores and rows."""
 
+import heapq
 import json
 import sys
 from collections import Counter
@@ -7,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,13 +18,16 @@ from hub_speed import papers
 from hub_speed.cards import PAPER
 from hub_speed.errors import RecipeError
 from hub_speed.estimate import Estimate
-from hub_speed.hub import Hub
+from hub_speed.hub import Hub, Ref
 from hub_speed.journal import Journal
 from hub_speed.pipeline import Result, Session, Step
 from hub_speed.quality import MEASURES, Report, overall, shown
 from hub_speed.recipe import Recipe
 from hub_speed.release import Released
 from hub_speed.rows import read_parquet
+
+if TYPE_CHECKING:  # they load scipy, which takes a while
+    from hub_speed.study import Load, Run, Study
 
 _terminal = Console(highlight=False)
 console = _terminal if _terminal.is_terminal else Console(highlight=False, width=160)
@@ -75,6 +79,42 @@ def _time(seconds: float) -> str:
 
 def _tokens(count: int) -> str:
     return f"{count / 1e6:,.1f} M" if count >= 1e6 else f"{count / 1e3:,.0f} k"
+
+
+def print_study_plan(study: "Study", loads: "list[Load]") -> None:
+    """One line a stage: how many versions the runs share, how many of them are there, and what the others will take."""
+    console.print(f"{len(study.runs)} runs, {study.seeds} seeds each\n")
+    right = ("in runs", "reused", "versions", "finished", "will run", "calls", "tokens", "cost")
+    table = _table("stage", *right, "asks", right=right)
+    for load in loads:
+        missing = load.versions - load.finished
+        numbers = (load.runs, load.runs - missing, load.versions, load.finished, missing)
+        calls, tokens = (f"{load.calls:,}", _tokens(load.tokens)) if load.calls else ("", "")
+        cost = f"${load.cost_usd:,.2f}" if load.calls and load.cost_usd is not None else ""
+        table.add_row(load.stage.name, *map(str, numbers), calls, tokens, cost, load.model)
+    console.print(table)
+    runs, missing = sum(load.runs for load in loads), sum(load.versions - load.finished for load in loads)
+    teacher = sum(load.calls for load in loads if load.model == "teacher")
+    console.print(f"\n{missing:,} stages will run, {runs - missing:,} are reused; teacher calls {teacher:,}")
+
+
+def print_study_run(run: "Run", number: int) -> None:
+    """One line before a run of a study."""
+    console.print(f"[bold]{number}[/bold] {escape(run.name)}")
+
+
+def print_study(facts: dict[str, Any], ref: Ref) -> None:
+    """What a study found, one line an effect."""
+    console.print()
+    table = _table("factor", "value", "measure", "difference", "95% interval", "verdict")
+    for e in facts["effects"]:
+        interval = "–" if e["low"] is None else f"{e['low']:+.3f} to {e['high']:+.3f}"
+        cells = (e["factor"], e["value"], e["measure"], f"{e['difference']:+.3f}", interval, e["verdict"])
+        table.add_row(*map(escape, cells))
+    console.print(table)
+    for text in (facts["scaling"] or {}).get("sentences", []):
+        console.print(text)
+    console.print(f"\ncomparisons: {len(facts['effects'])} · {ref}")
 
 
 def print_result(result: Result, *, as_json: bool = False) -> None:
@@ -272,7 +312,7 @@ def print_rows(
 
 @contextmanager
 def _open_rows(hub: Hub, repo: str, revision: str, *, ledger: bool) -> Iterator[Iterator[dict[str, Any]]]:
-    """The rows or the ledger of a repository, or the ledger of a work folder, as they are read."""
+    """The rows (of all task types, by id) or the ledger of a repository, or the ledger of a work folder, as read."""
     work = Path(repo)
     if (work / "ledger.sqlite").exists():
         with Journal(work) as journal:
@@ -281,4 +321,5 @@ def _open_rows(hub: Hub, repo: str, revision: str, *, ledger: bool) -> Iterator[
     part = folder_of(hub, repo, revision) / ("ledger" if ledger else "data")
     if not part.is_dir():
         raise RecipeError(f"{repo}: there is no {part.name}", expected="a repository that hub-speed has published")
-    yield read_parquet(part)
+    kinds = [path for path in sorted(part.iterdir()) if path.is_dir()]  # one of each task type, itself by id
+    yield heapq.merge(*map(read_parquet, kinds), key=lambda row: row["id"]) if kinds else read_parquet(part)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 
 from hub_speed.dedup import exact_duplicates, near_duplicates, shingles
-from hub_speed.stats import bootstrap_mean, bootstrap_spearman, log_linear, ndcg_at_10, wilson
+from hub_speed.fits import log_linear
+from hub_speed.stats import bootstrap_mean, bootstrap_spearman, ndcg_at_10, wilson
 
 # --- duplicates -----------------------------------------------------------------------------------------------------
 

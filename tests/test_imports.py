@@ -16,7 +16,7 @@ HEAVY = ["torch", "transformers", "datasets", "gradio", "matplotlib", "sentence_
 
 # From the ground up: a part imports what stands in lines above its own, and itself.
 FLOORS: list[set[str]] = [
-    {"errors", "languages", "instructions", "rows", "stats", "progress", "papers", "licences"},
+    {"errors", "languages", "instructions", "rows", "stats", "effects", "fits", "progress", "papers", "licences"},
     {"task_types", "plots"},
     {"topics", "recipe", "prompts", "parse", "dedup", "journal", "hub"},
     {"mixture", "llm"},
@@ -25,7 +25,8 @@ FLOORS: list[set[str]] = [
     {"dataset", "training", "cards", "estimate"},
     {"stages"},
     {"pipeline"},
-    {"release", "space"},
+    {"release", "space", "study"},
+    {"study_report"},
     {"tables"},
     {"cli"},
 ]

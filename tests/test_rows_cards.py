@@ -11,6 +11,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -21,6 +22,7 @@ from pydantic import BaseModel
 
 from hub_speed import cards, prompts, rows, stage
 from hub_speed.errors import HubSpeedError
+from hub_speed.fits import compare, in_words
 from hub_speed.hub import Ref
 from hub_speed.pipeline import STAGES
 from hub_speed.recipe import Recipe, load
@@ -144,7 +146,7 @@ MEASURES: dict[str, dict[str, Any]] = {
         "mined_negatives": 0,
     },
     "evaluate": {"repaired": 0},
-    "scaling": {"skipped_sizes": [], "fits": {}},
+    "scaling": {"skipped_sizes": []},
 }
 SCORES = [
     {"subject": s, "task_type": t, "measure": m, "benchmark": b, "dataset": "d@1", "value": v}
@@ -165,7 +167,7 @@ RUNS = [
     for size in (150, 300, 600)
     for seed in (0, 1)
 ]
-FIT = {"intercept": 0.1, "slope": 0.123, "low": 0.1, "high": 0.146, "r_squared": 0.987, "n": 6}
+FIT = compare(np.array([run["rows"] for run in RUNS], dtype=float), np.array([run["value"] for run in RUNS]), 0.01)
 
 
 def context(name: str, recipe: Recipe, folder: Path) -> Context:
@@ -229,7 +231,7 @@ def _fill(name: str, ctx: Context) -> None:
         ctx.record.measures |= {"scores": SCORES, "failed": FAILED}
     elif name == "scaling":
         rows.write_parquet(RUNS, rows.ScalingRow, ctx.out / "data")
-        ctx.record.measures["fits"]["nDCG@10"] = FIT
+        ctx.record.measures |= {"fits": {"nDCG@10": FIT}, "sentences": in_words("nDCG@10", FIT)}
     elif STAGES[name].kind == "dataset":
         kind = cards.ROW_MODELS[name]
         row = {n: PLAIN.get(f.annotation, PLAIN[str]) for n, f in kind.model_fields.items()}
@@ -370,7 +372,7 @@ def test_scores_and_fits_are_in_their_cards(card: Callable[..., Rendered]) -> No
     assert "Mean over all 3 of mteb's tasks: **0.533**" in text
     assert "| SummEval | embedder | ValueError: no \\| such file |" in text
     _, text, _ = card("scaling")
-    assert "**nDCG@10**: +0.123 per tenfold data (95% interval +0.100 to +0.146), R² 0.99, 6 runs." in text
+    assert f"**nDCG@10**: {FIT['slope']:+.3f} per tenfold data (95% interval" in text and "6 runs." in text
 
 
 def test_a_card_shows_the_quality_of_its_rows_beside_the_teachers(tmp_path: Path) -> None:
@@ -400,7 +402,7 @@ def test_languages_are_those_of_the_recipe(card: Callable[..., Rendered]) -> Non
 def test_every_template_is_of_a_stage() -> None:
     for kind in ("dataset", "model"):
         found = {path.stem for path in cards.templates(kind).iterdir()}
-        assert found - {"base", "generator", "release"} == {s.noun for s in STAGES.values() if s.kind == kind}
+        assert found - {"base", "generator", "release", "study"} == {s.noun for s in STAGES.values() if s.kind == kind}
     with pytest.raises(HubSpeedError, match="templates are missing"):
         cards.templates("film")
 

@@ -1,18 +1,15 @@
-"""Rows → embedders on nested subsets, and the line through their scores.
+"""Rows → embedders on nested subsets, and the curve through their scores.
 
 In: the embedder's data, its base model, benchmarks. Out: speed-scaling.
 Source: SPEED §4.4 claims log-linear growth but fits nothing and repeats no run.
-Differs: every size is trained with several seeds; the fit has an interval.
+Differs: every size is trained with several seeds; a saturating power law is fitted, too, and both forms must foretell
+the largest size.
 """
 
-from dataclasses import asdict
-
-import numpy as np
-
 from hub_speed.errors import StageError
+from hub_speed.fits import by_measure, in_words
 from hub_speed.rows import ScalingRow, count_parquet, write_parquet
 from hub_speed.stage import Context
-from hub_speed.stats import log_linear
 from hub_speed.training.launch import launch
 
 
@@ -38,8 +35,6 @@ def build(ctx: Context) -> None:
     write_parquet(rows, ScalingRow, ctx.out / "data")
     ctx.record.rows_in, ctx.record.accepted = available, len(rows)
     ctx.record.measures["skipped_sizes"] = [size for size in settings.sizes if size > available]
-    ctx.record.measures["fits"] = {}
-    for measure in dict.fromkeys(row["measure"] for row in rows):
-        mine = [row for row in rows if row["measure"] == measure]
-        fit = log_linear(np.array([row["rows"] for row in mine]), np.array([row["value"] for row in mine]))
-        ctx.record.measures["fits"][measure] = asdict(fit)
+    ctx.record.measures["runs"] = rows
+    fits = ctx.record.measures["fits"] = by_measure(rows, settings.least_gain)
+    ctx.record.measures["sentences"] = [text for measure, fit in fits.items() for text in in_words(measure, fit)]

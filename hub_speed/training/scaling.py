@@ -1,8 +1,10 @@
 """Trains and scores one embedder per size and seed.
 
-Settings: those of `contrastive`, and sizes, rng_seeds, benchmarks.
+Every seed has an order of the rows of its own, of which every size is a prefix: what differs between seeds is the
+training and which rows come first. Settings: those of `contrastive`, and sizes, rng_seeds, benchmarks.
 """
 
+import random
 from pathlib import Path
 
 from hub_speed.rows import read_parquet
@@ -18,7 +20,8 @@ def run(settings: child.Json) -> child.Json:
     child.say(total=len(plan))
     runs = []
     for i, (size, seed) in enumerate(plan):
-        model, _ = contrastive.fit(settings | {"rng_seed": seed}, rows[:size])
+        order = random.Random(seed).sample(rows, len(rows))
+        model, _ = contrastive.fit(settings | {"rng_seed": seed}, order[:size])
         model.save_pretrained(str(work / "model"), safe_serialization=True)
         asked = score.instructed(str(work / "model"), settings["max_length"])
         for found in score.score(asked, "embedder", settings["benchmarks"], work / "predictions"):
