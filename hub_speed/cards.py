@@ -4,15 +4,18 @@ import json
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel
 
-from hub_speed import papers, prompts, quality, rows
+from hub_speed import papers, prompts, rows
 from hub_speed.errors import HubSpeedError
 from hub_speed.stage import Context, Stage, tag
+
+if TYPE_CHECKING:  # it loads scipy, which takes a while; most who import this render no card
+    from hub_speed.quality import Report
 
 ROW_MODELS: dict[str, type[BaseModel]] = {
     "brainstorm": rows.TaskRow,
@@ -61,6 +64,8 @@ def render(stage: Stage, ctx: Context) -> None:
     """Write README.md and figures/ into `ctx.out`."""
     report = None
     if {"query", "positive"} <= set(_columns(stage)):
+        from hub_speed import quality
+
         (report,) = quality.measure([ctx.out])
         ctx.record.measures["quality"] = report.numbers()
     values = _values(stage, ctx) | {"quality": _quality(ctx, report) if report else None}
@@ -105,8 +110,10 @@ def _columns(stage: Stage) -> dict[str, str]:
     return rows.columns(ROW_MODELS[stage.name]) if stage.name in ROW_MODELS else {}
 
 
-def _quality(ctx: Context, report: quality.Report) -> dict[str, Any]:
+def _quality(ctx: Context, report: "Report") -> dict[str, Any]:
     """The report as the card shows it, beside the teacher's own rows of this run where there are any before it."""
+    from hub_speed import quality
+
     nodes = ctx.record.lineage.values()
     seed = next((node["quality"] for node in nodes if node["stage"] == "seed" and "quality" in node), None)
     numbers = report.numbers()
@@ -154,7 +161,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= SHOWN else text[:SHOWN] + " …"
 
 
-def _figures(stage: Stage, ctx: Context, report: quality.Report | None) -> dict[str, str]:
+def _figures(stage: Stage, ctx: Context, report: "Report | None") -> dict[str, str]:
     """Draw what there is to draw; name → path inside the repository."""
     from hub_speed import plots  # matplotlib takes half a second to import
 

@@ -95,7 +95,7 @@ def log_linear(rows: np.ndarray, scores: np.ndarray) -> LogLinear:
     explained = float(np.nan_to_num(fit.rvalue)) ** 2  # of scores that are all the same, nothing
     if len(x) < 3:
         return LogLinear(*numbers, None, None, explained, len(x))
-    half = float(stats.t.ppf(0.975, len(x) - 2) * fit.stderr)
+    half = float(stats.t.ppf(0.975, len(x) - 2) * np.nan_to_num(fit.stderr))  # as above
     return LogLinear(*numbers, numbers[1] - half, numbers[1] + half, explained, len(x))
 
 

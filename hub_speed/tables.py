@@ -21,12 +21,12 @@ from hub_speed.estimate import Estimate
 from hub_speed.hub import Hub, Ref
 from hub_speed.journal import Journal
 from hub_speed.pipeline import Result, Session, Step
-from hub_speed.quality import MEASURES, Report, overall, shown
 from hub_speed.recipe import Recipe
 from hub_speed.release import Released
 from hub_speed.rows import read_parquet
 
 if TYPE_CHECKING:  # they load scipy, which takes a while
+    from hub_speed.quality import Report
     from hub_speed.study import Load, Run, Study
 
 _terminal = Console(highlight=False)
@@ -238,8 +238,10 @@ def folder_of(hub: Hub, name: str, revision: str) -> Path:
     return folder if folder.is_dir() else hub.fetch(hub.pin("dataset", name if "@" in name else f"{name}@{revision}"))
 
 
-def print_quality(names: list[str], reports: list[Report], *, as_json: bool) -> None:
+def print_quality(names: list[str], reports: "list[Report]", *, as_json: bool) -> None:
     """What sets of rows are like: one set by task type, several side by side."""
+    from hub_speed.quality import MEASURES, overall, shown
+
     numbers = [report.numbers() for report in reports]
     means = [overall(mine, *numbers) for mine in numbers]
     if as_json:
