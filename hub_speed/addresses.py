@@ -20,7 +20,7 @@ from hub_speed.llm.dialects import Dialect
 from hub_speed.llm.endpoint import Address
 from hub_speed.recipe import CHAT, Recipe
 
-MODELS = ("teacher", "junior", "senior", "revisor")
+MODELS = ("teacher", "base", "junior", "senior", "revisor")
 
 
 class Addresses:
@@ -57,6 +57,8 @@ class Addresses:
     def open(self, recipe: Recipe, name: str, weights: Path | None, threads: int, log: Path) -> Iterator[Address]:
         """The address of a model; where none was given, a server is started and stopped again.
 
+        With `vllm run-batch` there is no server, and the address has no URL.
+
         Args:
             recipe: the run's recipe.
             name: of the model.
@@ -82,6 +84,8 @@ class Addresses:
             urls, _, model = self._given[name].partition("#")
             model = model or (known_as if teacher else "")
             yield Address(name, model, tuple(urls.split(",")), dialect, prompt_format, _key(name, urls))
+        elif weights is not None and recipe.runtime.server == "vllm run-batch":
+            yield Address(name, known_as, (), dialect, prompt_format)
         elif weights is not None and recipe.runtime.server != "embedded":
             runtime = recipe.runtime
             # `transformers serve` takes the folder for the model's name.

@@ -1,9 +1,9 @@
-"""Asks for many rows through a provider's Batch API: the same jobs and ledger as `generate`, half the price, more time.
+"""Asks for many rows in batches: the same jobs and ledger as `generate`, half the price at a provider, more time.
 
-Nothing has to be remembered between runs: batches carry the stage's fingerprint and are found again by it, from any
-machine. A round collects what is answered, submits what is neither in the ledger nor under way, and waits. What came
-back expired or failed is in neither, so the next round submits it again; a request that keeps
-failing is given up for this run. Nobody is told what was wrong with an answer.
+Nothing has to be remembered between runs: batches at a provider carry the stage's fingerprint and are found again by
+it, from any machine. A round collects what is answered, submits what is neither in the ledger nor under way, and waits.
+What came back expired or failed is in neither, so the next round submits it again; a request that keeps failing is
+given up for this run. Nobody is told what was wrong with an answer.
 """
 
 import asyncio
@@ -22,18 +22,17 @@ from hub_speed.llm.batches import WORKING, Answer, Batch, Batches
 from hub_speed.llm.budget import Budget, Spent
 from hub_speed.llm.dialects import Completion
 from hub_speed.llm.endpoint import OF_ONE_REQUEST, RETRY_STATUS, Address
+from hub_speed.llm.run_batch import RunBatch
 from hub_speed.parse import Rejected
 
 REQUESTS_PER_BATCH = 10_000  # Assumption: of the 50,000 that are allowed, some 30 MB; smaller ones come back sooner
-SECONDS_BETWEEN_LOOKS = 20.0  # Assumption: a batch takes minutes to hours
 
 
 def generate_in_batches(
     jobs: Jobs,
     read: Callable[[Job, Completion], Outcome],
-    address: Address,
+    provider: Batches | RunBatch,
     journal: Journal,
-    purpose: str,
     rounds: int,
     on_rows: OnRows,
     stop: threading.Event,
@@ -44,9 +43,8 @@ def generate_in_batches(
     Args:
         jobs: what to ask for, given a function that tells which rows are still to be asked for.
         read: turns a completion into an accepted row or the reason why not.
-        address: the model; of several URLs the first is used.
+        provider: what answers the batches; of several URLs of a model the first is used.
         journal: the open ledger.
-        purpose: the name by which the batches are found again: the stage and its fingerprint.
         rounds: how many batches in a row may come back without one answer, and how often one request may fail.
         on_rows: called as soon as rows are in the ledger, and with none when it was looked after the batches.
         stop: set to stop looking after them.
@@ -57,7 +55,7 @@ def generate_in_batches(
         BudgetSpent: not one more request fits into the budget.
         Stopped: `stop` was set; what is under way goes on, and the next run collects it.
     """
-    asyncio.run(_Rounds(jobs, read, address, journal, rounds, on_rows, stop, budget).run(purpose))
+    asyncio.run(_Rounds(jobs, read, provider, journal, rounds, on_rows, stop, budget).run())
 
 
 class _Rounds:
@@ -67,23 +65,23 @@ class _Rounds:
         self,
         jobs: Jobs,
         read: Callable[[Job, Completion], Outcome],
-        address: Address,
+        provider: Batches | RunBatch,
         journal: Journal,
         rounds: int,
         on_rows: OnRows,
         stop: threading.Event,
         budget: Budget | None,
     ) -> None:
-        self._jobs, self._read, self._address, self._journal = jobs, read, address, journal
-        self._most, self._on_rows, self._stop, self._budget = rounds, on_rows, stop, budget
+        self._jobs, self._read, self._provider, self._address = jobs, read, provider, provider.address
+        self._journal, self._most, self._on_rows, self._stop, self._budget = journal, rounds, on_rows, stop, budget
         self._aside: dict[str, Spent] = {}
         self._collected: set[str] = set()
         self._submitted: dict[str, set[str]] = {}  # by this process: batch → rows
         self._failures: Counter[str] = Counter()  # of a request, at the provider
         self._given_up: set[str] = set()
 
-    async def run(self, purpose: str) -> None:
-        async with Batches(self._address, purpose) as provider:
+    async def run(self) -> None:
+        async with self._provider as provider:
             fruitless = 0
             while True:
                 known = await provider.mine()
@@ -95,7 +93,7 @@ class _Rounds:
                         underway |= await _rows_of(provider, batch)
                     elif batch.id not in self._collected:
                         self._collected.add(batch.id)
-                        if await self._collect(provider, batch):
+                        if await self._collect(batch):
                             fruitless = 0
                         elif batch.id in self._submitted:
                             fruitless += 1
@@ -105,11 +103,11 @@ class _Rounds:
                                 got=f"the last: {batch.state} {batch.problem}".strip(),
                             )
                 self._on_rows([], len(underway))
-                if not await self._submit(provider, underway) and not underway:
+                if not await self._submit(underway) and not underway:
                     return
                 await self._wait()
 
-    async def _collect(self, provider: Batches, batch: Batch) -> int:
+    async def _collect(self, batch: Batch) -> int:
         """Write what became of the requests of a batch into the ledger; returns for how many that is decided.
 
         What an earlier run was refused is asked for again: its cause may have gone.
@@ -122,7 +120,7 @@ class _Rounds:
         answers: dict[str, Answer] = {}
         for file in (batch.answers, batch.errors):
             if file:
-                found = batches.read_answers(self._address, await provider.content(file))
+                found = batches.read_answers(self._address, await self._provider.content(file))
                 answers |= {_row_of(answer.custom_id): answer for answer in found}
         todo, entries = self._journal.todo(), []
         for job in self._jobs(lambda row_id: row_id in answers and todo(row_id)):
@@ -149,13 +147,13 @@ class _Rounds:
         self._failures[answer.custom_id] += answer.status >= 500
         return "endpoint_error" if self._failures[answer.custom_id] > self._most else ""
 
-    async def _submit(self, provider: Batches, underway: set[str]) -> int:
+    async def _submit(self, underway: set[str]) -> int:
         """Submit one more batch of what nobody has been asked for; returns how many requests it holds."""
         todo = self._journal.todo()
         jobs = self._jobs(lambda row_id: row_id not in underway and row_id not in self._given_up and todo(row_id))
         lines = list(islice(self._affordable(iter(jobs)), REQUESTS_PER_BATCH))
         if lines:
-            batch = await provider.submit(lines)
+            batch = await self._provider.submit(lines)
             self._submitted[batch.id] = {_row_of(orjson.loads(line)["custom_id"]) for line in lines}
         return len(lines)
 
@@ -181,7 +179,7 @@ class _Rounds:
 
     async def _wait(self) -> None:
         loop = asyncio.get_running_loop()
-        if await loop.run_in_executor(None, self._stop.wait, SECONDS_BETWEEN_LOOKS):
+        if await loop.run_in_executor(None, self._stop.wait, self._provider.look_every_s):
             raise Stopped("stopped", fix="batches under way go on; run the same command to collect them")
 
 
@@ -194,7 +192,7 @@ def _row_of(custom_id: str) -> str:
     return custom_id.rpartition(".")[0]
 
 
-async def _rows_of(provider: Batches, batch: Batch) -> set[str]:
+async def _rows_of(provider: Batches | RunBatch, batch: Batch) -> set[str]:
     """The rows that a batch asks for."""
     content = await provider.content(batch.requests)
     return {_row_of(orjson.loads(line)["custom_id"]) for line in content.splitlines()}

@@ -15,8 +15,11 @@ from pydantic import BaseModel
 from hub_speed.batch import generate_in_batches
 from hub_speed.generate import Job, Jobs, Outcome, generate
 from hub_speed.journal import Journal
+from hub_speed.llm.batches import Batches
 from hub_speed.llm.budget import Budget
 from hub_speed.llm.dialects import Completion
+from hub_speed.llm.endpoint import Address
+from hub_speed.llm.run_batch import RunBatch
 from hub_speed.rows import ACCEPTED, LedgerRow, write_parquet
 from hub_speed.stage import Context, Progress
 
@@ -74,13 +77,23 @@ def ask(
     meter = Meter(ctx.progress, ctx.budget if model == "teacher" else None)
     budget = ctx.budget if model == "teacher" else None
     with ctx.address(model, weights) as address:
-        if model == "teacher" and ctx.recipe.runtime.mode == "batch":
-            name, rounds = f"{ctx.record.stage}-{ctx.record.fingerprint}", ctx.limits.retries
-            generate_in_batches(jobs, read, address, journal, name, rounds, meter.rows, ctx.stop, budget)
+        if provider := _batches(ctx, address, model, weights):
+            generate_in_batches(jobs, read, provider, journal, ctx.limits.retries, meter.rows, ctx.stop, budget)
             return
         notes = generate(jobs, read, address, journal, ctx.limits, meter.rows, ctx.stop, budget)
     if notes:
         ctx.record.measures["server"] = notes
+
+
+def _batches(ctx: Context, address: Address, model: str, weights: Path | None) -> Batches | RunBatch | None:
+    """What answers the requests in batches; None where they are asked for one by one."""
+    runtime = ctx.recipe.runtime
+    if model == "teacher" and runtime.mode == "batch":
+        return Batches(address, f"{ctx.record.stage}-{ctx.record.fingerprint}")
+    if weights is None or address.urls:
+        return None
+    log, folder = ctx.work / "server.log", ctx.work / "batches"
+    return RunBatch(address, weights, folder, runtime.server_flags, log, ctx.stop.is_set)
 
 
 class Meter:

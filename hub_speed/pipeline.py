@@ -48,6 +48,11 @@ def _embedder_base(r: Recipe) -> dict[str, Source]:
     return {"base": FromHub("model", r.embedder.base_model)}
 
 
+def _generator(r: Recipe) -> dict[str, Source]:
+    aligned = r.synthesize.generator != "base"
+    return {"generator": FromStage(r.synthesize.generator) if aligned else _base(r)["base"]}
+
+
 def _labelled(r: Recipe) -> dict[str, Source]:
     """Labelled sets that are mixed in, and what finds hard negatives for those that have none."""
     found: dict[str, Source] = {f"labelled {s.repo}": FromHub("dataset", s.repo) for s in r.embedder.labelled}
@@ -90,7 +95,7 @@ STAGES = {s.name: s for s in (
           lambda r: _from("revision")(r) | _base(r),
           "The base model learns to revise: the revisor."),
     Stage("synthesize", 1, "dataset", "drafts", (*ROWS, *SAMPLING, "synthesize"),
-          lambda r: _from("brainstorm")(r) | {"generator": FromStage(r.synthesize.generator)},
+          lambda r: _from("brainstorm")(r) | _generator(r),
           "The generator writes drafts at scale.", asks="generator", renders_prompts=True),
     Stage("revise", 1, "dataset", "synthetic", ("mixture", *FORMAT, "generator.max_tokens", "revise"),
           _from("synthesize", "revisor"),

@@ -153,7 +153,8 @@ class Synthesize(Section):
     """Drafts at scale."""
 
     rows: int = Field(1_150_000, ge=1)  # SPEED App. A: raw set, before MinHash
-    generator: Literal["senior", "junior"] = "senior"  # SPEED; "junior" is the no-DPO variant of Table 2
+    generator: Literal["senior", "junior", "base"] = "senior"  # SPEED; Table 2: "junior" is that without DPO, "base"
+    # the one without alignment: generator.base_model as it is
 
 
 class Revise(Section):
@@ -276,7 +277,8 @@ class Runtime(Section):
     max_reject_rate: float = Field(0.5, gt=0, le=1)  # above it, a stage fails instead of publishing
     jobs: int = Field(1, ge=1)  # stages that do not need each other, side by side
     replicas: int = Field(1, ge=1)  # copies of an embedded model server
-    server: Literal["embedded", "vllm", "tgi", "transformers"] = "embedded"  # started for a model that has no address
+    server: Literal["embedded", "vllm", "vllm run-batch", "tgi", "transformers"] = "embedded"  # started for a model
+    # that has no address
     server_flags: tuple[str, ...] = ()  # for that program: ["--tensor-parallel-size", "2"]
     launcher: tuple[str, ...] = ()  # what trains generators on several devices: ["accelerate", "launch"], ["torchrun"]
     micro_batch_size: int | None = Field(None, ge=1)  # rows of a generator's batch in memory at once; None: all of them
@@ -378,6 +380,8 @@ class Recipe(Section):
                 _try_values(task_type, knob, list(values))
         if "bitext" in self.mixture and len(self.languages) < 2:
             raise ValueError("mixture: bitext needs at least two languages")
+        if self.runtime.server == "vllm run-batch" and self.generator.prompt_format != CHAT:
+            raise ValueError("runtime.server: vllm run-batch answers chats alone: set generator.prompt_format to chat")
         return self
 
 

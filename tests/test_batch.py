@@ -27,7 +27,7 @@ Lines = list[dict[str, Any]]
 
 @pytest.fixture(autouse=True)
 def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "SECONDS_BETWEEN_LOOKS", 0.005)
+    monkeypatch.setattr(batches.Batches, "look_every_s", 0.005)
     monkeypatch.setattr(batches, "WAIT_S", 0.002)
 
 
@@ -69,8 +69,9 @@ def run(
     address, stop = Address("teacher", "m", (url,), key=KEY), stop or threading.Event()
     with Journal(folder) as journal:
         told: list[int] = []
+        provider = batches.Batches(address, purpose)
         generate_in_batches(
-            jobs(count), read, address, journal, purpose, rounds, lambda e, n: told.append(len(e)), stop, budget
+            jobs(count), read, provider, journal, rounds, lambda e, n: told.append(len(e)), stop, budget
         )
         found = {entry["id"]: entry for entry in journal.entries()}
         assert sum(told) <= len(found)

@@ -201,13 +201,14 @@ def test_exact_duplicates_of_the_seed_go_only_where_the_recipe_says_so(server: F
         assert run.record.rejected == ({"near_duplicate": 4} if exact else {})
 
 
-def test_drafts_are_written_by_the_generator_of_the_recipe(server: FakeOpenAI, tmp_path: Path) -> None:
+@pytest.mark.parametrize("generator", ["junior", "base"])
+def test_drafts_are_written_by_the_generator_of_the_recipe(server: FakeOpenAI, tmp_path: Path, generator: str) -> None:
     server.answer = fresh
-    run = Run("synthesize", tmp_path, server, synthesize={"rows": 4, "generator": "junior"})
+    run = Run("synthesize", tmp_path, server, synthesize={"rows": 4, "generator": generator})
     run.inputs["generator"] = tmp_path / "weights"
     found = run.give("brainstorm", rows.TaskRow, *TASKS).build()
-    assert {row["generator"] for row in found} == {"junior"}
-    assert run.asked_for == [("junior", tmp_path / "weights")]
+    assert {row["generator"] for row in found} == {generator}
+    assert run.asked_for == [(generator, tmp_path / "weights")]
     assert all(asked.body["prompt"].endswith(" [/INST]") for asked in server.asked)
     assert not any(row["prompt"].endswith("[/INST]") for row in found)
 

@@ -59,6 +59,7 @@ def test_a_seed_may_change_everything() -> None:
         ("embedder.data=seed", ["seed"]),
         ("embedder.data=synthesize", ["synthesize"]),
         ("synthesize.generator=junior", ["synthesize", "revise"]),
+        ("synthesize.generator=base", ["synthesize", "revise"]),
         ("senior.dpo_beta=0.3", ["senior", "synthesize", "revise"]),
         ("revision.rows=100", ["revision", "revisor", "revise"]),
         ("preference.rows=100", ["preference", "senior", "synthesize", "revise"]),

@@ -74,15 +74,17 @@ class Batches:
 
     Args:
         address: the model.
-        purpose: a name that the batches carry, so that any machine finds them again.
+        purpose: a name that the batches carry, so that any machine finds them again: the stage and its fingerprint.
     """
 
+    look_every_s = 20.0  # Assumption: a batch takes minutes to hours
+
     def __init__(self, address: Address, purpose: str) -> None:
-        self._address, self._purpose = address, purpose
+        self.address, self._purpose = address, purpose
         self._root = address.urls[0].rstrip("/").removesuffix("/v1") + "/v1"
 
     async def __aenter__(self) -> Self:
-        headers = {"Authorization": f"Bearer {self._address.key}"} if self._address.key else {}
+        headers = {"Authorization": f"Bearer {self.address.key}"} if self.address.key else {}
         self._session = aiohttp.ClientSession(headers=headers)
         return self
 
@@ -101,7 +103,7 @@ class Batches:
             return data
 
         file = orjson.loads(await self._call("POST", "/files", form=form))
-        body = {"input_file_id": file["id"], "endpoint": PATHS[self._address.dialect], "completion_window": "24h"}
+        body = {"input_file_id": file["id"], "endpoint": PATHS[self.address.dialect], "completion_window": "24h"}
         asked = body | {"metadata": {"hub_speed": self._purpose}}
         return _batch(orjson.loads(await self._call("POST", "/batches", json=asked)))
 
@@ -127,7 +129,7 @@ class Batches:
             EndpointRefused: any other answer that asking again would not change.
             EndpointDown: no answer after all tries.
         """
-        name, problem = self._address.name, ""
+        name, problem = self.address.name, ""
         for attempt in range(TRIES):
             if attempt:
                 await asyncio.sleep(WAIT_S * 2 ** (attempt - 1))
@@ -151,7 +153,7 @@ class Batches:
         )
 
     def _words(self, text: str) -> str:
-        return text.replace(self._address.key, "<key>") if self._address.key else text
+        return text.replace(self.address.key, "<key>") if self.address.key else text
 
 
 def _batch(found: dict[str, Any]) -> Batch:

@@ -50,7 +50,7 @@ MAX_ANSWER_BYTES = 20_000_000  # Assumption: a hundred times the longest answer 
 
 @dataclass(frozen=True)
 class Address:
-    """Where a model is served and how to ask it. The key is kept out of `repr`."""
+    """Where a model is served (nowhere, if it is asked by files alone) and how. The key is kept out of `repr`."""
 
     name: str
     model: str

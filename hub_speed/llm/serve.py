@@ -56,9 +56,6 @@ def program(
 ) -> Iterator[str]:
     """Serve a model folder with an installed program until the block ends, however it ends; yields the URL.
 
-    The program gets a process group of its own, which is stopped as a whole: it may have started others, one for each
-    GPU. Should this process be killed, the program is told to stop by the system (on Linux).
-
     Args:
         which: a key of `COMMANDS`.
         folder: the model's files.
@@ -76,10 +73,61 @@ def program(
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [part.format(folder=folder, name=name, port=port) for part in COMMANDS[which]] + list(flags)
+    with _started(command, name, log) as process:
+        _wait_until_healthy(process, f"http://127.0.0.1:{port}", name, start_s, log, stop)
+        yield f"http://127.0.0.1:{port}"
+
+
+def run_batch(
+    folder: Path,
+    name: str,
+    requests: Path,
+    answers: Path,
+    *,
+    flags: tuple[str, ...],
+    log: Path,
+    stop: Callable[[], bool],
+) -> None:
+    """Have `vllm run-batch` answer a file of requests; `answers` is there once all of them are.
+
+    Args:
+        folder: the model's files.
+        name: the name that the requests call it by.
+        requests: lines of the Batch API.
+        answers: where its answers go.
+        flags: what is added to its command line.
+        log: where its messages go.
+        stop: whether the user wants to stop.
+
+    Raises:
+        EndpointDown: it is not installed, or failed; its last words are in the message.
+        Stopped: `stop` before it was done.
+    """
+    unfinished = answers.with_suffix(".part")
+    files = ["-i", str(requests), "-o", str(unfinished)]
+    command = ["vllm", "run-batch", *files, "--model", str(folder), "--served-model-name", name, *flags]
+    with _started(command, name, log) as process:
+        while process.poll() is None:
+            if stop():
+                raise Stopped("stopped", fix="finished batches are safe; run the same command to go on")
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        if process.returncode or not unfinished.exists():
+            problem = f"vllm run-batch ended with exit code {process.returncode}"
+            raise EndpointDown(f"endpoint {name}: {problem}", got=_last_words(log), fix=f"read {log}")
+    unfinished.rename(answers)
+
+
+@contextmanager
+def _started(command: list[str], name: str, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A program that ends with the block, however that ends.
+
+    It gets a process group of its own, which is stopped as a whole: it may have started others, one for each GPU.
+    Should this process be killed, the program is told to stop by the system (on Linux).
+    """
     if shutil.which(command[0]) is None:
         raise EndpointDown(
             f"endpoint {name}: {command[0]} is not installed here",
-            expected=f"`{command[0]}` on the PATH (runtime.server: {which})",
+            expected=f"`{command[0]}` on the PATH, because of runtime.server",
             fix=f"install it, or serve the model yourself and pass --endpoint {name.removeprefix('speed-')}=URL",
         )
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -96,8 +144,7 @@ def program(
             preexec_fn=_end_with_parent() if sys.platform == "linux" else None,
         )
     try:
-        _wait_until_healthy(process, f"http://127.0.0.1:{port}", name, start_s, log, stop)
-        yield f"http://127.0.0.1:{port}"
+        yield process
     finally:
         _end(process)
 
@@ -121,11 +168,13 @@ def _wait_until_healthy(
         elif time.monotonic() > until:
             problem = f"no answer after {start_s:.0f} s (runtime.server_start_s)"
         if problem:
-            last_words = " | ".join(log.read_text("utf-8", "replace").strip().splitlines()[-3:])[-300:]
-            raise EndpointDown(
-                f"endpoint {name}: the model server did not start: {problem}", got=last_words, fix=f"read {log}"
-            )
+            did_not = f"endpoint {name}: the model server did not start: {problem}"
+            raise EndpointDown(did_not, got=_last_words(log), fix=f"read {log}")
         time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def _last_words(log: Path) -> str:
+    return " | ".join(log.read_text("utf-8", "replace").strip().splitlines()[-3:])[-300:]
 
 
 def _answers(url: str) -> bool:
