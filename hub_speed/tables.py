@@ -20,7 +20,7 @@ from hub_speed.errors import RecipeError
 from hub_speed.estimate import Estimate
 from hub_speed.hub import Hub, Ref
 from hub_speed.journal import Journal
-from hub_speed.pipeline import Result, Session, Step
+from hub_speed.pipeline import STAGES, Result, Session, Step
 from hub_speed.recipe import Recipe
 from hub_speed.release import Released
 from hub_speed.rows import read_parquet
@@ -208,14 +208,17 @@ def _print_next(recipe: Recipe, session: Session, by_name: dict[str, Any], *, lo
     if local:
         console.print("  hub-speed hub serve                      in another terminal: pages at its address, too")
         console.print('  eval "$(hub-speed hub env)"')
-    data = "speed-synthetic" if "revise" in by_name else "speed-seed"
-    console.print(f"  python -c 'from datasets import load_dataset; print(load_dataset(\"{session.org}/{data}\"))'")
-    console.print(
-        "  python -c 'from sentence_transformers import SentenceTransformer;"
-        f' print(SentenceTransformer("{session.org}/speed-embedder"))\''
-    )
-    console.print(f"  hub-speed rows {session.org}/{data}")
-    console.print(f"  hub-speed space run --org {session.org}")
+    sets = [name for name in ("revise", "synthesize", "seed", "brainstorm") if name in by_name]
+    for data in [STAGES[name].repo(session.org) for name in sets[:1]]:
+        console.print(f"  python -c 'from datasets import load_dataset; print(load_dataset(\"{data}\"))'")
+        console.print(f"  hub-speed rows {data}")
+    if "embedder" in by_name:
+        console.print(
+            "  python -c 'from sentence_transformers import SentenceTransformer;"
+            f' print(SentenceTransformer("{session.org}/speed-embedder"))\''
+        )
+    if "revise" in by_name:
+        console.print(f"  hub-speed space run --org {session.org}")
 
 
 def print_release(released: Released, tag: str) -> None:
