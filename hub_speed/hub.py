@@ -13,14 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
+import yaml
 from huggingface_hub import (
     CommitOperationAdd,
     CommitOperationDelete,
     EvalResult,
+    EvalResultEntry,
     HfApi,
     ModelCard,
     ModelCardData,
     RepoCard,
+    eval_result_entries_to_yaml,
 )
 from huggingface_hub.errors import (
     EntryNotFoundError,
@@ -148,6 +151,27 @@ class Hub:
         front, heading, rest = text.partition("\n## ")
         card.text = f"{front.rstrip()}\n\n{section.strip()}\n{heading}{rest}"
         return str(card)
+
+    def eval_results(self, results: list[dict[str, Any]], source: Ref) -> str:
+        """Scores as the Hub reads them for leaderboards, `.eval_results/*.yaml`: a list of YAML, scores times 100.
+
+        Args:
+            results: fields of huggingface_hub's `EvalResult`; `task_name` is what the benchmark calls the task.
+            source: the version that holds the scores.
+        """
+        entries = [
+            EvalResultEntry(
+                dataset_id=result["dataset_type"],
+                dataset_revision=result["dataset_revision"],
+                task_id=result["task_name"],
+                value=round(100 * result["metric_value"], 2),
+                notes=result["metric_name"],
+                source_url=f"{self.endpoint}/datasets/{source.repo}/tree/{source.commit}",
+                source_name=source.repo,
+            )
+            for result in results
+        ]
+        return yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False)
 
     def tag(self, ref: Ref, tag: str) -> None:
         """Tag a version."""

@@ -64,12 +64,14 @@ def release(recipe: Recipe, session: Session, tag: str, *, allow_conflict: bool 
         )
     notes = licences.notes(sources, "" if recipe.offline else recipe.teacher.model)
     section = _section(recipe, scored, tag, sources, conflicts, notes)
-    card = hub.released_card(embedder.ref, section, _results(scored), recipe.license)
+    scores = _results(scored)
+    card = hub.released_card(embedder.ref, section, scores, recipe.license)
     card = card.replace(f'revision="{stage.tag(embedder.record["fingerprint"])}"', f'revision="{tag}"')
     tagged = _tag_all(hub, [r for r in results if r is not embedder], tag, embedder, card)
     released = hub.find("model", embedder.ref.repo, tag)
     if released is None:
-        released = _publish(hub, recipe, session, embedder.ref, card, tag)
+        files = {"README.md": card, ".eval_results/hub_speed.yaml": hub.eval_results(scores, scored.ref)}
+        released = _publish(hub, recipe, session, embedder.ref, files, tag)
         tagged += 1
     return Released(released, tagged, [*conflicts, *notes])
 
@@ -119,6 +121,7 @@ def _results(scored: Result) -> list[dict[str, Any]]:
         dataset, _, revision = score["dataset"].partition("@")
         found.append(
             {
+                "task_name": score["benchmark"] if papers.is_mteb(score) else score["task_type"].lower(),
                 "task_type": re.sub(r"(?<=[a-z])(?=[A-Z])", "-", score["task_type"]).lower(),
                 "dataset_type": dataset,
                 "dataset_name": ("MTEB " if papers.is_mteb(score) else "") + score["benchmark"],
@@ -156,8 +159,8 @@ def _taken(there: Ref, tag: str) -> HubError:
     )
 
 
-def _publish(hub: Hub, recipe: Recipe, session: Session, ref: Ref, card: str, tag: str) -> Ref:
-    """The embedder's files with the new card: one commit and its tag. Files the Hub has are not sent again."""
+def _publish(hub: Hub, recipe: Recipe, session: Session, ref: Ref, new: dict[str, str], tag: str) -> Ref:
+    """The embedder's files, and new ones by name: one commit and its tag. Files the Hub has are not sent again."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for path in (files := hub.fetch(ref)).rglob("*"):
@@ -165,6 +168,8 @@ def _publish(hub: Hub, recipe: Recipe, session: Session, ref: Ref, card: str, ta
                 place = folder / path.relative_to(files)
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.symlink_to(path.resolve())
-        (folder / "README.md").unlink()
-        (folder / "README.md").write_text(card, "utf-8")
+        for file, text in new.items():
+            (folder / file).unlink(missing_ok=True)
+            (folder / file).parent.mkdir(exist_ok=True)
+            (folder / file).write_text(text, "utf-8")
         return hub.publish("model", ref.repo, folder, message=f"release: {recipe.name}", tag=tag, branch=session.branch)

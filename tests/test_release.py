@@ -9,7 +9,7 @@ from typing import Any
 import huggingface_hub
 import pytest
 import yaml
-from huggingface_hub import HfApi, ModelCard
+from huggingface_hub import HfApi, ModelCard, parse_eval_result_entries
 
 from hub_speed import licences, pipeline, stage
 from hub_speed.errors import HubError, RecipeError
@@ -159,7 +159,8 @@ def test_a_release_is_one_commit_and_a_tag_on_all_and_a_second_does_nothing(
     after = api.list_repo_commits("org/speed-embedder")
     assert len(after) == len(before) + 1 and after[0].commit_id == released.embedder.commit
     files = {ref: set(api.list_repo_files("org/speed-embedder", revision=ref)) for ref in ("v1.0", before[0].commit_id)}
-    assert files["v1.0"] == files[before[0].commit_id] >= {RECORD, "model.safetensors"}
+    assert files["v1.0"] - files[before[0].commit_id] == {".eval_results/hub_speed.yaml"}
+    assert files["v1.0"] > files[before[0].commit_id] >= {RECORD, "model.safetensors"}
     refs = api.list_repo_refs("org/speed-results", repo_type="dataset").tags
     assert len({ref.target_commit for ref in refs}) == 1 and "v1.0" in {ref.name for ref in refs}
     again = run.release()
@@ -190,6 +191,24 @@ def test_the_card_holds_scores_as_the_hub_reads_them(made: Callable[..., Made]) 
     assert "- Not scored: SciFact (embedder), ValueError: a \\| b" in text
     assert text.index("What it is.") < text.index("## Scores of v1.0") < text.index("## Training")
     assert "{{" not in text and "None" not in text and 'revision="v1.0"' in text
+
+
+def test_scores_are_there_for_leaderboards(made: Callable[..., Made]) -> None:
+    run = made([*SCORES, *MTEB])
+    released, (results,) = (
+        run.release().embedder,
+        [step.ref for step in pipeline.plan(run.recipe, run.session) if step.stage.name == "evaluate"],
+    )
+    place = run.hub.fetch(released, ".eval_results/*") / ".eval_results" / "hub_speed.yaml"
+    found = {(e.dataset_id, e.task_id): e for e in parse_eval_result_entries(yaml.safe_load(place.read_text()))}
+    assert {key: entry.value for key, entry in found.items()} == {
+        ("org/bench", "retrieval"): 80.34,
+        ("mteb/BIOSSES", "BIOSSES"): 50.0,
+        ("mteb/STS16", "STS16"): 50.0,
+    }
+    entry = found["org/bench", "retrieval"]
+    assert (entry.dataset_revision, entry.notes, entry.source_name) == ("abc", "nDCG@10", results.repo)
+    assert entry.source_url == f"{run.hub.endpoint}/datasets/{results.repo}/tree/{results.commit}"
 
 
 def test_without_tasks_of_mteb_the_papers_are_not_there(made: Callable[..., Made]) -> None:
