@@ -310,6 +310,9 @@ def _named(size: float, limit: float) -> float | None:
 # --- in words -------------------------------------------------------------------------------------------------------
 
 
+CALLED: dict[str, str] = {"log-linear": "log-linear line", "power law": "power law"}
+
+
 def in_words(measure: str, found: dict[str, Any]) -> list[str]:
     """What `compare` found on one measure, and no more than that: one sentence after the other."""
     span = "" if found["low"] is None else f" (95% interval {found['low']:+.3f} to {found['high']:+.3f})"
@@ -321,9 +324,9 @@ def in_words(measure: str, found: dict[str, Any]) -> list[str]:
         said.append(f"No saturating power law can be fitted: {_why_no_law(found)}.")
     said += [_foretold(name, form, largest) for name, form in forms.items() if form["predicted"] is not None]
     if found["best"] and found["told_apart"]:
-        said.append(f"The {found['best']} foretells it better.")
+        said.append(f"The {CALLED[found['best']]} foretells it better.")
     elif found["best"]:
-        said.append(f"The {found['best']} came nearer, but the two forms cannot be told apart by these runs.")
+        said.append(f"The {CALLED[found['best']]} came nearer, but the two forms cannot be told apart by these runs.")
     used = [found["best"]] if found["best"] and found["told_apart"] else list(forms)
     return said + [_ahead(name, forms[name], largest, found["least_gain"]) for name in used]
 
@@ -338,7 +341,7 @@ def _why_no_law(found: dict[str, Any]) -> str:
 
 def _foretold(name: str, form: dict[str, Any], largest: int) -> str:
     """How far off the largest size's score was foretold, and whether chance may be the reason."""
-    text = f"From the smaller sizes, the {name} foretells {form['predicted']:.3f} for {largest:,} rows"
+    text = f"From the smaller sizes, the {CALLED[name]} foretells {form['predicted']:.3f} for {largest:,} rows"
     text += f", {form['missed']:+.3f} off"
     if form["missed_span"] is None:
         return f"{text}; how far chance goes is not known."
@@ -349,10 +352,10 @@ def _foretold(name: str, form: dict[str, Any], largest: int) -> str:
 
 def _ahead(name: str, form: dict[str, Any], largest: int, least_gain: float) -> str:
     if form["fails"]:
-        return f"The {name} did not hold for the largest size and is not carried on to more rows."
+        return f"The {CALLED[name]} did not hold for the largest size and is not carried on to more rows."
     span = form["ahead_span"]
     interval = f" (95% interval {span[0]:.3f} to {span[1]:.3f})" if span else " (no interval: too few sizes)"
-    text = f"At {AHEAD * largest:,} rows the {name} gives {form['ahead']:.3f}{interval}"
+    text = f"At {AHEAD * largest:,} rows the {CALLED[name]} gives {form['ahead']:.3f}{interval}"
     if name == "log-linear":
         less = "less" if form["curve"]["slope"] < least_gain else "not less"
         return f"{text}; a line gains the same with every decade, {less} than {least_gain:g}."

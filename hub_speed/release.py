@@ -66,7 +66,7 @@ def release(recipe: Recipe, session: Session, tag: str, *, allow_conflict: bool 
     section = _section(recipe, scored, tag, sources, conflicts, notes)
     scores = _results(scored)
     card = hub.released_card(embedder.ref, section, scores, recipe.license)
-    card = card.replace(f'revision="{stage.tag(embedder.record["fingerprint"])}"', f'revision="{tag}"')
+    card = card.replace(stage.tag(embedder.record["fingerprint"]), tag)  # in how it is loaded
     tagged = _tag_all(hub, [r for r in results if r is not embedder], tag, embedder, card)
     released = hub.find("model", embedder.ref.repo, tag)
     if released is None:
