@@ -34,7 +34,7 @@ space_app = typer.Typer(help="The explorer Space: generate, search, look at rows
 app.add_typer(hub_app, name="hub")
 app.add_typer(space_app, name="space")
 
-RecipeArg = Annotated[str, typer.Argument(help="quickstart, speed, e5, or the path of a .yaml file")]
+RecipeArg = Annotated[str, typer.Argument(help="quickstart, speed, speed_230k, small, open, e5, or the path of a .yaml file")]
 OrgOpt = Annotated[str, typer.Option("--org", help="organisation or user that owns the repositories")]
 HubOpt = Annotated[str, typer.Option("--hub", help="local (embedded) or the address of a Hub")]
 SetOpt = Annotated[list[str] | None, typer.Option("--set", help="change a recipe field: section.field=value")]
@@ -76,7 +76,7 @@ def run(
         str, typer.Option(help="text, or json: one line of JSON per stage and every ten seconds")
     ] = "text",
 ) -> None:
-    """Run the stages that are not finished yet; each ends as one commit and its tag on the Hub."""
+    """Run the stages that are not finished yet. Each ends as one commit and its tag on the Hub."""
     with _session(recipe, org, hub, set_, endpoint, publish=True) as (session, loaded):
         from hub_speed import pipeline, tables
         from hub_speed.progress import Bars
@@ -114,7 +114,7 @@ def study(
     set_: SetOpt = None,
     endpoint: EndpointOpt = None,
 ) -> None:
-    """Vary recipe fields one at a time with several seeds: effects with intervals, as a dataset and a page."""
+    """Vary recipe fields one at a time, with several seeds. Effects with intervals, as a dataset and a page."""
     with _session(recipe, org, hub, set_, endpoint, publish=not plan_) as (session, loaded):
         from hub_speed import study as studies
         from hub_speed import study_report, tables
@@ -168,7 +168,7 @@ def release(
         bool, typer.Option("--allow-licence-conflict", help="release although an input's licence asks for more")
     ] = False,
 ) -> None:
-    """Put a finished run's scores into its embedder's card, and one tag on all its repositories."""
+    """Tag a finished run, its scores in the embedder's card. One tag on all its repositories."""
     with _session(recipe, org, hub, set_, None, publish=False) as (session, loaded):
         from hub_speed import tables
         from hub_speed.release import release
@@ -189,7 +189,7 @@ def rows(
     limit: Annotated[int, typer.Option("-n", help="how many")] = 5,
     json: JsonOpt = False,
 ) -> None:
-    """Look at rows; with --state or --reason at what became of the requests, raw text included."""
+    """Look at rows, or into the ledger. With --state or --reason: what became of the requests, raw text included."""
     with open_hub(hub) as opened:
         from hub_speed import tables
 
@@ -206,7 +206,7 @@ def quality(
     ] = None,
     json: JsonOpt = False,
 ) -> None:
-    """Measure rows with a query, a positive and a negative: lengths, variety, duplicates, negatives, coverage."""
+    """Measure rows: variety, hardness, mistakes. Any dataset with a query, a positive and a negative."""
     with open_hub(hub) as opened:
         from hub_speed import quality as measures
         from hub_speed import tables
