@@ -34,7 +34,9 @@ space_app = typer.Typer(help="The explorer Space: generate, search, look at rows
 app.add_typer(hub_app, name="hub")
 app.add_typer(space_app, name="space")
 
-RecipeArg = Annotated[str, typer.Argument(help="quickstart, speed, speed_230k, small, open, e5, or the path of a .yaml file")]
+RecipeArg = Annotated[
+    str, typer.Argument(help="quickstart, speed, speed_230k, small, open, e5, or the path of a .yaml file")
+]
 OrgOpt = Annotated[str, typer.Option("--org", help="organisation or user that owns the repositories")]
 HubOpt = Annotated[str, typer.Option("--hub", help="local (embedded) or the address of a Hub")]
 SetOpt = Annotated[list[str] | None, typer.Option("--set", help="change a recipe field: section.field=value")]
@@ -183,7 +185,7 @@ def rows(
     revision: Annotated[str, typer.Option(help="tag, branch or commit")] = "main",
     task_type: Annotated[str | None, typer.Option(help="only rows of this task type")] = None,
     state: Annotated[
-        str | None, typer.Option(help="look into the ledger: accepted, repaired, rejected, failed")
+        str | None, typer.Option(help="look into the ledger: accepted, repaired, reasked, rejected, failed")
     ] = None,
     reason: Annotated[str | None, typer.Option(help="only ledger lines with this reason")] = None,
     limit: Annotated[int, typer.Option("-n", help="how many")] = 5,

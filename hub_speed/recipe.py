@@ -65,7 +65,8 @@ class Generator(Section):
 class Brainstorm(Section):
     """Topics → a pool of tasks."""
 
-    topics: str = "topics.txt"  # a Hub dataset with a column `topic`, or a text file with one path a line
+    topics: str = "topics.txt"  # a Hub dataset with a column `topic`, or a text file beside the recipe, one path a
+    # line; the default is the package's own
     max_depth: int = Field(4, ge=1)  # SPEED §4.3.2
     tasks_per_prompt: int = Field(5, ge=1)  # SPEED's released prompts (E5: 20)
     tasks_per_topic: int = Field(1, ge=1)  # SPEED Table 3: 1 is better than 3 or 5
@@ -447,9 +448,12 @@ def load(name_or_path: str, overrides: list[str] | None = None) -> Recipe:
         raise RecipeError(f"recipe {path.name}: not a mapping", expected="stage: {field: value}")
     for override in overrides or []:
         _apply(data, override)
-    brainstorm = {"topics": Brainstorm().topics} | _section(data, "brainstorm", f"recipe {path.name}")
-    if str(brainstorm["topics"]).endswith(".txt"):  # a topic file is found beside the recipe
-        data["brainstorm"] = brainstorm | {"topics": str(path.parent / str(brainstorm["topics"]))}
+    brainstorm = _section(data, "brainstorm", f"recipe {path.name}")
+    # A topic file that is named lies beside the recipe; the default is the package's.
+    topics = str(brainstorm.get("topics", Brainstorm().topics))
+    if topics.endswith(".txt"):
+        folder = path.parent if "topics" in brainstorm else _shipped()
+        data["brainstorm"] = brainstorm | {"topics": str(folder / topics)}
     try:
         return Recipe.model_validate({"name": path.stem} | data)
     except ValidationError as error:

@@ -207,7 +207,6 @@ def test_bad_input_names_the_fix(cli: Cli, args: list[str], code: int, words: li
 
 
 def test_a_recipe_without_a_teacher_says_how_to_give_one(cli: Cli) -> None:
-    (cli.cwd / "topics.txt").write_text("Science/Physics\n")
     (cli.cwd / "mine.yaml").write_text("seed: {rows: 3}\n")
     out = cli("run", "mine.yaml", "--only", "brainstorm", code=2)
     assert "--endpoint teacher=" in out and "HUB_SPEED_TEACHER_KEY" in out

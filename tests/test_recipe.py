@@ -102,7 +102,8 @@ def test_every_default_says_where_it_comes_from() -> None:
 def test_the_papers_recipe_spells_out_the_defaults() -> None:
     speed, plain = load("speed").model_dump(), Recipe(name="speed").model_dump()
     assert Path(speed["brainstorm"].pop("topics")).name == plain["brainstorm"].pop("topics")
-    del speed["budget"], plain["budget"]  # prices change nothing of what is made
+    for section in ("budget", "runtime"):  # they change nothing of what is made
+        del speed[section], plain[section]
     assert speed == plain
 
 
@@ -227,13 +228,15 @@ def test_a_recipe_lists_only_what_differs(folder: Path) -> None:
     assert written(folder, "") == written(folder, "# nothing\n")
 
 
-def test_topics_are_found_beside_the_recipe_or_on_the_hub(folder: Path) -> None:
-    assert written(folder, "").brainstorm.topics == str(folder / "topics.txt")
+def test_topics_are_the_packages_or_found_beside_the_recipe_or_on_the_hub(folder: Path) -> None:
+    packaged = load("speed").brainstorm.topics
+    assert written(folder, "").brainstorm.topics == packaged and Path(packaged).is_file()
+    assert written(folder, "brainstorm: {topics: topics.txt}").brainstorm.topics == str(folder / "topics.txt")
     assert written(folder, "brainstorm: {topics: t/a.txt}").brainstorm.topics == str(folder / "t/a.txt")
     assert written(folder, "brainstorm: {topics: /abs/a.txt}").brainstorm.topics == "/abs/a.txt"
     assert written(folder, "brainstorm: {topics: org/topics@v1}").brainstorm.topics == "org/topics@v1"
     r = written(folder, "brainstorm:\n  max_depth: 2")
-    assert (r.brainstorm.max_depth, r.brainstorm.topics) == (2, str(folder / "topics.txt"))
+    assert (r.brainstorm.max_depth, r.brainstorm.topics) == (2, packaged)
 
 
 REFUSED = [

@@ -1,6 +1,6 @@
 """The embedded Hub: the Hub's HTTP API on this machine, for unmodified Hugging Face clients.
 
-    with LocalHub(Path("~/.hub-speed").expanduser()) as hub:
+    with LocalHub(Path("~/.hub_speed").expanduser()) as hub:
         subprocess.run([sys.executable, "train.py"], env={**os.environ, **hub.env()})
 
 Repos are bare git repositories, large files lie beside them by sha256 (store.py shows the folders). A commit that was
