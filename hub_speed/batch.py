@@ -10,7 +10,7 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 
 import orjson
 
@@ -25,6 +25,7 @@ from hub_speed.llm.endpoint import OF_ONE_REQUEST, RETRY_STATUS, Address
 from hub_speed.llm.run_batch import RunBatch
 from hub_speed.parse import Rejected
 
+FEW = 0.1  # of the rows that have been answered. Assumption
 REQUESTS_PER_BATCH = 10_000  # Assumption: of the 50,000 that are allowed, some 30 MB; smaller ones come back sooner
 
 
@@ -103,7 +104,7 @@ class _Rounds:
                                 got=f"the last: {batch.state} {batch.problem}".strip(),
                             )
                 self._on_rows([], len(underway))
-                if not await self._submit(underway) and not underway:
+                if await self._submit(underway) and not underway:
                     return
                 await self._wait()
 
@@ -112,7 +113,7 @@ class _Rounds:
 
         What an earlier run was refused is asked for again: its cause may have gone.
         """
-        own = batch.id in self._submitted
+        own = self._submitted.get(batch.id, set())
         if batch.state == "failed" and own:
             raise EndpointRefused(
                 f"endpoint {self._address.name}: the provider refuses batch {batch.id}", got=batch.problem
@@ -123,41 +124,51 @@ class _Rounds:
                 found = batches.read_answers(self._address, await self._provider.content(file))
                 answers |= {_row_of(answer.custom_id): answer for answer in found}
         todo, entries = self._journal.todo(), []
-        for job in self._jobs(lambda row_id: row_id in answers and todo(row_id)):
-            answer = answers[job.id]
+        for job in self._jobs(lambda row_id: (row_id in answers or row_id in own) and todo(row_id)):
+            answer = answers.get(job.id) or Answer("", None, 0, "no answer that can be read")
             self._settle(job.id, answer.completion)
-            if reason := self._failure(batch, answer, answers.values()) if own else "":
-                self._given_up.add(job.id)
-                rejected = Rejected(reason, f"{answer.status} {answer.problem}")
-                entries.append(ledger_entry(job, self._address, None, rejected))
             if answer.completion is not None and answer.custom_id == _custom_id(job, self._address):
                 outcome = self._read(job, answer.completion)
                 entries.append(ledger_entry(job, self._address, answer.completion, outcome))
+            elif job.id in own and (reason := self._failure(batch, job, answer, answers.values())):
+                self._given_up.add(job.id)
+                rejected = Rejected(reason, f"{answer.status or ''} {answer.problem}".strip())
+                entries.append(ledger_entry(job, self._address, None, rejected))
         self._journal.add(entries)
         self._on_rows([entry for entry, _ in entries], 0)
         return len(entries)
 
-    def _failure(self, batch: Batch, answer: Answer, others: Iterable[Answer]) -> str:
+    def _failure(self, batch: Batch, job: Job, answer: Answer, others: Iterable[Answer]) -> str:
         """Why a request of ours is given up; empty when it is not, or not yet."""
+        some = any(other.completion for other in others)
         if 400 <= answer.status < 500 and answer.status not in RETRY_STATUS:
-            if answer.status in OF_ONE_REQUEST and any(other.completion for other in others):
+            if answer.status in OF_ONE_REQUEST and some:
                 return "refused"
             where = f"endpoint {self._address.name}: a request of batch {batch.id} was refused"
             raise EndpointRefused(where, got=f"{answer.status} {answer.problem}")
-        self._failures[answer.custom_id] += answer.status >= 500
-        return "endpoint_error" if self._failures[answer.custom_id] > self._most else ""
+        # A batch without one answer is the provider's failure, but for a few requests that are left over.
+        if some or len(self._submitted[batch.id]) <= FEW * self._journal.count_finished():
+            self._failures[job.id] += 1
+        return "endpoint_error" if self._failures[job.id] > self._most else ""
 
-    async def _submit(self, underway: set[str]) -> int:
-        """Submit one more batch of what nobody has been asked for; returns how many requests it holds."""
+    async def _submit(self, underway: set[str]) -> bool:
+        """Submit one more batch of what nobody has been asked for; returns whether there was nothing (left) to ask.
+
+        What does not fit into the budget until others have come back is left.
+        """
         todo = self._journal.todo()
         jobs = self._jobs(lambda row_id: row_id not in underway and row_id not in self._given_up and todo(row_id))
-        lines = list(islice(self._affordable(iter(jobs)), REQUESTS_PER_BATCH))
+        unasked = iter(jobs)
+        first = next(unasked, None)
+        if first is None:
+            return True
+        lines = list(islice(self._affordable(chain([first], unasked)), REQUESTS_PER_BATCH))
         if lines:
             batch = await self._provider.submit(lines)
             self._submitted[batch.id] = {_row_of(orjson.loads(line)["custom_id"]) for line in lines}
-        return len(lines)
+        return False
 
-    def _affordable(self, jobs: Iterator[Job]) -> Iterator[bytes]:
+    def _affordable(self, jobs: Iterable[Job]) -> Iterator[bytes]:
         """The lines of the jobs, as long as they fit into the budget."""
         for i, job in enumerate(jobs):
             if self._budget:

@@ -232,3 +232,31 @@ def test_a_budget_holds_for_batches(provider: FakeBatches, tmp_path: Path) -> No
     assert budget.spent.calls == 12
     assert len(run(provider.url, tmp_path, budget=Budget(Caps(max_calls=8)))) == 20
     json.dumps(asked(provider))
+
+
+def test_a_stage_waits_for_room_in_a_budget_that_another_holds(provider: FakeBatches, tmp_path: Path) -> None:
+    budget, stop = Budget(Caps(max_calls=30)), threading.Event()
+    held = [budget.set_aside(Request("x", Sampling(1.0, 1.0, 50))) for _ in range(30)]
+    threading.Timer(0.3, lambda: [budget.settle(each, None) for each in held if each]).start()
+    found = run(provider.url, tmp_path, budget=budget, stop=stop)
+    assert len(found) == 20 and all(held)
+
+
+def test_an_answer_that_is_never_there_gives_its_room_back_and_its_row_up(
+    provider: FakeBatches, tmp_path: Path
+) -> None:
+    def work(nth: int, requests: Lines) -> Lines:
+        unreadable = {"custom_id": "", "response": {"status_code": 200, "body": {"choices": []}}, "error": None}
+        return [
+            line if "row-001" not in line["custom_id"] else unreadable | {"custom_id": line["custom_id"]}
+            for line in all_good(nth, requests)
+            if "row-002" not in line["custom_id"]
+        ]
+
+    provider.work = work
+    budget = Budget(Caps(max_calls=46))
+    found = run(provider.url, tmp_path, 40, budget=budget, rounds=2)
+    lost = {name: (row["state"], row["reason"]) for name, row in found.items() if row["state"] == "failed"}
+    assert lost == dict.fromkeys(("row-001", "row-002"), ("failed", "endpoint_error")) and len(found) == 40
+    assert [len(rows) for rows in asked(provider)] == [40, 2, 2]
+    assert budget.spent.calls == 38  # what was not answered took nothing
