@@ -12,6 +12,8 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
+from hub_speed.stats import resampled_means
+
 Verdict = Literal["supported", "not told apart", "unclear"]
 Interval = tuple[float, float]
 
@@ -128,8 +130,7 @@ def verdict(found: Interval | None, margin: float) -> Verdict:
 
 def _bootstrap(values: np.ndarray, level: float, rounds: int = 2000) -> Interval:
     """The percentile bootstrap interval of a mean over questions; each resampled from the differences, hence paired."""
-    counts = np.random.default_rng(0).multinomial(len(values), np.full(len(values), 1 / len(values)), rounds)
-    low, high = np.quantile(counts @ values / len(values), [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(resampled_means(values, rounds), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 

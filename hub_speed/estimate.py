@@ -113,4 +113,6 @@ def _sample(recipe: Recipe) -> _Sample:
 
 def _brainstorm_words(recipe: Recipe) -> float:
     kinds = [TASK_TYPES[name] for name in recipe.mixture if TASK_TYPES[name].brainstorm]
+    if not kinds:  # of types whose task is always the same
+        return 0.0
     return mean(len(f"{kind.brainstorm} {' '.join(kind.task_examples)}".split()) for kind in kinds)

@@ -129,10 +129,11 @@ class Hub:
                 return ""
         return Path(path).read_text("utf-8")
 
-    def licence(self, ref: Ref) -> str:
-        """The licence a version's card names (`license_name` where that is "other"), empty when it names none."""
+    def licences(self, ref: Ref) -> list[str]:
+        """The licences a version's card names (`license_name` where that is "other"); an empty one when it has none."""
         data = RepoCard(self.card(ref), ignore_metadata_errors=True).data.to_dict()
-        return str(data.get("license_name") or data.get("license") or "")
+        named = data.get("license_name") or data.get("license") or ""
+        return [str(name).lower() for name in (named if isinstance(named, list) and named else [named or ""])]
 
     def released_card(self, ref: Ref, section: str, results: list[dict[str, Any]], licence: str) -> str:
         """A model's card with another section in front of its others, and with scores as the Hub reads them.

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from scipy import sparse
 
@@ -256,7 +257,19 @@ def _batches(folder: Path) -> Iterator[pa.RecordBatch]:
                     fix="rename the columns, or name another dataset",
                 )
         known = ("id", "task_type", "task", "topic", "language", "target_language", "knobs", *TEXTS)
-        yield from file.iter_batches(2_000, columns=[name for name in known if name in schema.names])
+        columns = [name for name in known if name in schema.names]
+        yield from map(_tidy, file.iter_batches(2_000, columns=columns))
+
+
+def _tidy(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows with a query and a positive; of the other columns those that hold what is expected, without nulls."""
+    batch = batch.filter(pc.and_(pc.is_valid(batch["query"]), pc.is_valid(batch["positive"])))
+    columns: dict[str, pa.Array] = {"negative": batch["negative"].cast(pa.string())}
+    for name in batch.schema.names:
+        kind = batch.schema.field(name).type
+        if name != "negative" and (_is_text(kind) or (name == "id" and pa.types.is_integer(kind))):
+            columns[name] = pc.fill_null(batch[name].cast(pa.string()), "none" if name == "task_type" else "")
+    return pa.RecordBatch.from_pydict(columns)
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -350,11 +363,14 @@ def _share(texts: Iterable[tuple[str, ...]]) -> float:
 
 def _lengths_fit(kind: str, row: Row) -> Iterator[bool]:
     """For every text of a row whose length was asked for: whether it has it, to the word."""
-    knobs = json.loads(row.get("knobs") or "{}")
-    for column, knob in LENGTH_KNOBS.get(kind, {}).items():
-        if knob in knobs and row[column] and row.get("language") not in UNSPACED:
-            asked = knobs[knob]
-            least, most = (int(asked), math.inf) if asked.isdigit() else word_range(asked)
+    try:  # in rows of others, anything may stand there
+        knobs = json.loads(row.get("knobs") or "{}")
+        asked = {column: str(knobs[knob]) for column, knob in LENGTH_KNOBS.get(kind, {}).items() if knob in knobs}
+        ranges = {column: (int(a), math.inf) if a.isdigit() else word_range(a) for column, a in asked.items()}
+    except (ValueError, TypeError):
+        return
+    for column, (least, most) in ranges.items():
+        if row[column] and row.get("language") not in UNSPACED:
             yield least <= len(words(row[column])) <= most
 
 

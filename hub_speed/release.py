@@ -83,7 +83,8 @@ def _sources(hub: Hub, ref: Ref, own: set[Ref]) -> list[Source]:
         record = hub.record(version) or {"inputs": {}}
         given = [Ref(**source) for source in record["inputs"].values()]
         found += [source for source in dict.fromkeys(given) if source not in found]
-    return [Source(str(source), hub.licence(source)) for source in found if source not in own]
+    others = [source for source in found if source not in own]
+    return [Source(str(source), licence) for source in others for licence in hub.licences(source)]
 
 
 def _section(

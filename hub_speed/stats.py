@@ -20,9 +20,16 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
 
 def bootstrap_mean(values: np.ndarray, *, rounds: int = 2000, seed: int = 0) -> tuple[float, float]:
     """The percentile bootstrap interval of a mean."""
-    rng = np.random.default_rng(seed)
-    means = values[rng.integers(0, len(values), (rounds, len(values)))].mean(1)
+    means = resampled_means(values, rounds, seed)
     return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
+
+
+def resampled_means(values: np.ndarray, rounds: int, seed: int = 0) -> np.ndarray:
+    """The means of `rounds` samples with replacement, some at a time: memory does not grow with their number."""
+    rng, n = np.random.default_rng(seed), len(values)
+    at_once = max(1, 4_000_000 // n)
+    parts = [min(at_once, rounds - i) for i in range(0, rounds, at_once)]
+    return np.concatenate([values[rng.integers(0, n, (part, n))].mean(1) for part in parts])
 
 
 def bootstrap_spearman(a: np.ndarray, b: np.ndarray, *, rounds: int = 1000, seed: int = 0) -> tuple[float, float]:

@@ -53,8 +53,9 @@ def effects(outcomes: Sequence[Outcome], study: Study, margin: float) -> list[Ef
 def _mean(outcome: Outcome, measure: str, benchmarks: Sequence[str]) -> Scored:
     """One measure of a run over its benchmarks, with the questions of all of them."""
     found = [outcome.scores[measure, name] for name in benchmarks]
-    items = {
-        f"{name} {item}": value
+    total = sum(len(scored.items or {}) for scored in found)
+    items = {  # weighted, so that their mean is that of the benchmarks, however many questions each has
+        f"{name} {item}": value * total / (len(found) * len(scored.items or {}))
         for name, scored in zip(benchmarks, found, strict=True)
         for item, value in (scored.items or {}).items()
     }
@@ -164,15 +165,19 @@ def _write_page(facts: Facts, path: Path, figures: str, header: str = "", *, rep
 def _table(facts: Facts, factor: str, reference: str) -> list[dict[str, Any]]:
     """One line a value: the mean and its interval on every measure, and the rows it was trained on."""
     lines = []
+    benchmarks = [{(s["measure"], s["benchmark"]) for s in run["scores"]} for run in facts["runs"]]
+    shared = [(s["measure"], s["benchmark"]) for s in facts["runs"][0]["scores"]]
+    shared = [each for each in shared if all(each in found for found in benchmarks)]
     values = dict.fromkeys((run["factor"], run["value"]) for run in facts["runs"] if run["factor"] in ("", factor))
     for own, value in values:
         runs = [run for run in facts["runs"] if (run["factor"], run["value"]) == (own, value)]
-        by_measure: dict[str, list[float]] = {}
-        for run in runs:
-            for score in run["scores"]:
-                by_measure.setdefault(score["measure"], []).append(score["score"])
         cells = {}
-        for measure, scores in by_measure.items():
+        for measure in dict.fromkeys(measure for measure, _ in shared):
+            mine = [name for other, name in shared if other == measure]
+            scores = [
+                np.mean([s["score"] for s in run["scores"] if s["measure"] == measure and s["benchmark"] in mine])
+                for run in runs
+            ]
             mean, half = mean_interval(np.array(scores))
             cells[measure] = f"{mean:.3f}" if half is None else f"{mean:.3f} ± {half:.3f}"
         rows_used = sorted({run["rows"] for run in runs})

@@ -29,7 +29,7 @@ base_model: {base}
 
 # {base}, fine-tuned
 
-On {trained} pairs of `{pairs}`; {held} were held out. nDCG@10 on them: before {before}, after {after}.
+On {trained} pairs of `{pairs}`. nDCG@10 on {held} queries that were held out: before {before}, after {after}.
 """
 
 
@@ -43,12 +43,12 @@ def read(pairs: str) -> list[dict]:
     return [{"negative": None} | row for row in found if row["query"] and row["positive"]]
 
 
-def score(model: SentenceTransformer, held: list[dict], documents: list[str], prompt: str) -> str:
-    """nDCG@10 of finding each query's own document among all, with its 95% interval."""
-    queries, texts = model.encode([row["query"] for row in held], prompt=prompt), model.encode(documents)
+def score(model: SentenceTransformer, held: dict[str, set[str]], documents: list[str], prompt: str) -> str:
+    """nDCG@10 of finding each query's own documents among all, with its 95% interval."""
+    queries, texts = model.encode(list(held), prompt=prompt), model.encode(documents)
     nearest = np.argsort(-(queries @ texts.T), axis=1)[:, :10]
     ranked = [[documents[i] for i in row] for row in nearest]
-    values = np.array([ndcg_at_10(r, {row["positive"]: 1}) for r, row in zip(ranked, held, strict=True)])
+    values = np.array([ndcg_at_10(r, dict.fromkeys(own, 1)) for r, own in zip(ranked, held.values(), strict=True)])
     low, high = bootstrap_mean(values)
     return f"{values.mean():.3f} ({low:.3f}-{high:.3f})"
 
@@ -57,41 +57,42 @@ def main() -> None:
     """Read, score, train, score, push."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("embedder"), parser.add_argument("pairs")
+    parser.add_argument("--out", type=Path, default=Path("finetuned"), help="a new folder for the result")
     parser.add_argument("--push", metavar="ORG/NAME", help="publish the result here; a new repository is private")
     parser.add_argument("--instruction", help="goes before every query; default: the embedder's own")
-    parser.add_argument("--epochs", type=float, default=2)
-    parser.add_argument("--learning-rate", type=float, default=1e-4)
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--lora-r", type=int, default=0, help="rank of an adapter; 0 trains every weight")
+    for name, default in (("epochs", 2.0), ("learning-rate", 1e-4), ("batch-size", 32), ("lora-r", 0)):
+        parser.add_argument(f"--{name}", type=type(default), default=default)
     asked = parser.parse_args()
+    if asked.out.exists():
+        raise SystemExit(f"{asked.out} is there already; choose another folder: --out")
 
     hub = Hub(ENDPOINT, private=True)
-    ref = hub.pin("model", asked.embedder)
-    base = hub.fetch(ref)
+    base = hub.fetch(ref := hub.pin("model", asked.embedder))
     model = SentenceTransformer(str(base))
-    own = model.prompts["query"].removeprefix("Instruct: ").removesuffix("\nQuery: ")
-    instruction = asked.instruction or own
+    instruction = asked.instruction or model.prompts["query"].removeprefix("Instruct: ").removesuffix("\nQuery: ")
     rows = [row | {"instruction": instruction, "task_type": "pairs"} for row in read(asked.pairs)]
-    np.random.default_rng(0).shuffle(rows)
-    held, rest = rows[: len(rows) // 5], rows[len(rows) // 5 :]
+    relevant: dict[str, set[str]] = {}
+    for row in rows:
+        relevant.setdefault(row["query"], set()).add(row["positive"])
+    queries = np.random.default_rng(0).permutation(sorted(relevant)).tolist()
+    held = {query: relevant[query] for query in queries[: len(queries) // 5]}
+    rest = [row for row in rows if row["query"] not in held]
     documents, prompt = sorted({row["positive"] for row in rows}), with_instruction(instruction, "")
     before = score(model, held, documents, prompt)
     print(f"before: nDCG@10 {before} on {len(held)} held-out queries among {len(documents)} documents", flush=True)
     fields = {name: getattr(asked, name) for name in ("epochs", "learning_rate", "batch_size", "lora_r")}
-    recipe = Embedder(**fields, max_length=model.max_seq_length, warmup_steps=10)
+    fields |= {"pooling": backbone.pooling_of(model), "max_length": model.max_seq_length, "warmup_steps": 10}
     with tempfile.TemporaryDirectory() as work:
-        out = Path(work) / "out"
-        places = {"base": str(base), "base_name": ref.repo, "base_revision": ref.commit, "work": work, "out": str(out)}
-        settings = recipe.model_dump() | places
+        places = {"base": str(base), "base_name": ref.repo, "base_revision": ref.commit, "work": work}
+        settings = Embedder(**fields).model_dump() | places | {"out": str(asked.out)}
         model, _ = contrastive.fit(settings, rest)
-        model.prompts = {"query": prompt, "document": ""}
-        after = score(model, held, documents, prompt)
-        print(f"after:  nDCG@10 {after}", flush=True)
-        if asked.push:
-            backbone.publish(model, settings)
-            numbers = {"trained": len(rest), "held": len(held), "before": before, "after": after}
-            (out / "README.md").write_text(CARD.format(base=ref.repo, pairs=asked.pairs, **numbers), "utf-8")
-            print(f"pushed: {hub.publish('model', asked.push, out, message='Fine-tune', tag='finetuned')}")
+        model.prompts, after = {"query": prompt, "document": ""}, score(model, held, documents, prompt)
+        backbone.publish(model, settings)
+    numbers = {"trained": len(rest), "held": len(held), "before": before, "after": after}
+    (asked.out / "README.md").write_text(CARD.format(base=ref.repo, pairs=asked.pairs, **numbers), "utf-8")
+    print(f"after:  nDCG@10 {after}; saved in {asked.out}", flush=True)
+    if asked.push:
+        print(f"pushed: {hub.publish('model', asked.push, asked.out, message='Fine-tune', tag='finetuned')}")
 
 
 if __name__ == "__main__":

@@ -487,3 +487,11 @@ def test_labelled_sets_and_their_miner_are_inputs_of_the_embedder_alone() -> Non
     assert "miner" not in STAGES["embedder"].inputs(load("quickstart", [with_negatives]))
     assert set(STAGES["embedder"].inputs(load("quickstart"))) == {"data", "base"}
     assert not [name for name in STAGES["scaling"].inputs(load("quickstart", [given])) if name.startswith("labelled")]
+
+
+def test_an_adapter_is_trained_in_32_bits_on_a_base_in_16(decoder: Path) -> None:
+    model = backbone.embedder(str(decoder), {"max_length": 24}).to(torch.bfloat16)
+    backbone.add_adapter(model, Embedder(lora_r=4).model_dump())
+    assert {weights.dtype for weights in model.parameters() if weights.requires_grad} == {torch.float32}
+    assert {weights.dtype for weights in model.parameters() if not weights.requires_grad} == {torch.bfloat16}
+    assert torch.isfinite(torch.tensor(model.encode(["a text"]))).all()

@@ -11,7 +11,7 @@ from scipy import optimize, stats
 
 from hub_speed.dedup import exact_duplicates, near_duplicates, shingles
 from hub_speed.fits import log_linear
-from hub_speed.stats import bootstrap_mean, bootstrap_spearman, ndcg_at_10, wilson
+from hub_speed.stats import bootstrap_mean, bootstrap_spearman, ndcg_at_10, resampled_means, wilson
 
 # --- duplicates -----------------------------------------------------------------------------------------------------
 
@@ -187,3 +187,11 @@ def test_ndcg_by_hand() -> None:
     assert ndcg_at_10(["a"], {"a": 1, "missed": 1}) == pytest.approx(1 / (1 + 1 / math.log2(3)))
     assert ndcg_at_10([], {"a": 1}) == 0.0
     assert ndcg_at_10(["a"], {}) == 0.0
+
+
+def test_samples_of_many_values_are_drawn_some_at_a_time() -> None:
+    values = np.random.default_rng(1).random(300_000)
+    means = resampled_means(values, 50)
+    assert len(means) == 50 and len(set(means)) == 50
+    assert means.mean() == pytest.approx(values.mean(), abs=1e-3)
+    assert means.std() == pytest.approx(values.std() / len(values) ** 0.5, rel=0.4)

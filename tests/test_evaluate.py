@@ -367,3 +367,12 @@ def test_the_stage_fails_when_nothing_could_be_scored(
     assert run.ctx.benchmarks()[0] == {"name": "me/search", "folder": str(made["search"]), "commit": "c" * 40} | {
         "instruction": ""
     }
+
+
+def test_a_task_is_told_from_the_same_in_another_language() -> None:
+    english = benchmarks.tasks([{"name": "mteb:MTEB(eng, v1)"}])
+    assert len(english) == 56 and {benchmarks.title(task) for _, task in english} == set(papers.TASKS)
+    both = benchmarks.tasks([{"name": "mteb:MTEB(eng, v1)"}, {"name": "mteb:MTEB(deu, v1)"}])
+    titles = [benchmarks.title(task) for _, task in both]
+    assert len(set(titles)) == len(both) == 56 + len(benchmarks.named("MTEB(deu, v1)"))
+    assert "MTOPDomainClassification (deu)" in titles

@@ -192,3 +192,9 @@ def test_an_estimate_has_a_cost_where_there_are_prices_and_a_time() -> None:
     assert root.cost_usd is None  # one's own model
     assert root.seconds > 0
     assert estimate.stage(STAGES["seed"], load("quickstart"), 10).cost_usd is None
+
+
+def test_an_estimate_of_types_whose_task_is_always_the_same() -> None:
+    r = load("speed", ["mixture={sts: 1}"])
+    assert all(estimate.stage(stage, r, 10).calls >= 0 for stage in STAGES.values())
+    assert estimate.stage(STAGES["brainstorm"], r, 10).calls == 0

@@ -367,3 +367,21 @@ def test_a_sentence_transformer_compares_what_words_cannot(cli: Cli, tmp_path: P
     assert by_model[0]["overall"]["distinct_1"] == by_words.by_task_type["all"]["distinct_1"]
     with pytest.raises(RecipeError, match="cannot be loaded"):
         encoder(str(tmp_path / "nowhere"))
+
+
+def test_sets_of_others_are_measured_whatever_their_columns_hold(cli: Cli, tmp_path: Path) -> None:
+    rows = random_rows(150, 300, task="find", topic="a/b", language="English")
+    for i, row in enumerate(rows):
+        row |= {"id": i, "task_type": None if i % 50 == 0 else "retrieval", "knobs": "not json" if i % 2 else "[1]"}
+        row |= {"topic": None} if i % 7 == 0 else {}
+        row |= {"positive": None} if i == 3 else {}
+        row["negative"] = row["positive"] = rows[0]["positive"] if i % 10 == 0 else row["positive"]
+    (report,) = quality.measure([write(tmp_path / "odd", rows)])
+    assert report.rows == 149 and {kind: sum(n.values()) for kind, n in report.coverage.items()} == {
+        "retrieval": 146,
+        "none": 3,
+    }
+    assert "149 rows" in " ".join(cli("quality", str(tmp_path / "odd")).split())
+    wide = [row | {"task_type": 7, "topic": ["a"], "task": {"a": 1}} for row in random_rows(150, 300)]
+    (report,) = quality.measure([write(tmp_path / "wide", wide)])
+    assert list(report.by_task_type) == ["all"] and not report.coverage

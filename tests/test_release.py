@@ -193,6 +193,13 @@ def test_the_card_holds_scores_as_the_hub_reads_them(made: Callable[..., Made]) 
     assert "{{" not in text and "None" not in text and 'revision="v1.0"' in text and '"run-' not in text
 
 
+def test_several_licences_are_all_looked_at(made: Callable[..., Made]) -> None:
+    run = made(base_licence=["MIT", "cc-by-nc-4.0"])  # type: ignore[arg-type]
+    with pytest.raises(RecipeError, match="more permissive") as caught:
+        run.release()
+    assert "is cc-by-nc-4.0, which asks for no commercial use" in caught.value.got
+
+
 def test_scores_are_there_for_leaderboards(made: Callable[..., Made]) -> None:
     run = made([*SCORES, *MTEB])
     released, (results,) = (

@@ -171,3 +171,11 @@ def test_the_recipe_says_what_is_started(tmp_path: Path, no_addresses: None) -> 
         assert started(tmp_path)["argv"][:2] == ["--model-id", str(tmp_path / "model")]
     with Addresses(["senior=http://a:1"]).open(recipe, "senior", tmp_path, 1, tmp_path / "log") as address:
         assert address.urls == ("http://a:1",)  # one that is given comes first
+
+
+def test_a_proxy_is_not_asked_for_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with start(tmp_path, start_s=20) as url:
+        assert url.startswith("http://127.0.0.1:")

@@ -256,3 +256,19 @@ def at_work_on_the_second(cli: Cli) -> bool:
     return bool(done) and any(
         f"run-{path.name.split('-')[1]}" != done[0].name for path in cli.home.glob("work/*/embedder-*")
     )
+
+
+def test_a_table_has_the_mean_over_benchmarks_and_the_spread_over_seeds(tmp_path: Path) -> None:
+    made = design("embedder.epochs=2", seeds=3)
+
+    def outcome(run: study.Run) -> study.Outcome:
+        shift = 0.001 * run.seed
+        many, few = {f"q{i}": 0.8 + shift for i in range(90)}, {f"q{i}": 0.4 + shift for i in range(10)}
+        scores = {("accuracy", "many"): Scored(0.8 + shift, many), ("accuracy", "few"): Scored(0.4 + shift, few)}
+        return study.Outcome(run, 10, Ref("dataset", "org/r", "0" * 40), scores)
+
+    facts = record(made, [outcome(run) for run in made.runs], 0.01)
+    (found,) = facts["effects"]
+    assert found["items"] == 100  # the questions count, however many of them each benchmark has
+    write_docs(facts, tmp_path)
+    assert "0.601 ± 0.002" in (tmp_path / "study.md").read_text("utf-8")

@@ -46,6 +46,7 @@ COMMANDS = {
     "transformers": ["transformers", "serve", "{folder}", "--host", "127.0.0.1", "--port", "{port}"],
 }
 """How each program is started. `transformers serve` knows a model by its folder and by nothing else."""
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy is asked for this machine
 SECONDS_TO_STOP = 30.0  # Assumption: enough for a server to free its GPUs; it is killed afterwards
 SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -179,7 +180,7 @@ def _last_words(log: Path) -> str:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with _DIRECT.open(url, timeout=5) as answer:
             return answer.status == 200
     except OSError:  # HTTP errors among them
         return False

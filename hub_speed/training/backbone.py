@@ -119,15 +119,20 @@ def pooling_of(model: SentenceTransformer) -> str:
     return next(name for name, theirs in MODES.items() if theirs == mode)
 
 
-def adapter(settings: child.Json) -> LoraConfig:
-    """The low-rank adapter to train (E5 §4.2: on every linear layer)."""
-    return LoraConfig(
-        task_type="FEATURE_EXTRACTION",
-        r=settings["lora_r"],
-        lora_alpha=settings["lora_alpha"],
-        lora_dropout=settings["lora_dropout"],
-        target_modules="all-linear",
+def add_adapter(model: SentenceTransformer, settings: child.Json) -> None:
+    """Give it the low-rank adapter to train (E5 §4.2: on every linear layer), in 32 bits whatever the base has."""
+    model.add_adapter(
+        LoraConfig(
+            task_type="FEATURE_EXTRACTION",
+            r=settings["lora_r"],
+            lora_alpha=settings["lora_alpha"],
+            lora_dropout=settings["lora_dropout"],
+            target_modules="all-linear",
+        )
     )
+    for weights in model.parameters():
+        if weights.requires_grad:  # they come in the base's own type, in which small steps are rounded away
+            weights.data = weights.data.float()
 
 
 def publish(model: SentenceTransformer, settings: child.Json) -> None:

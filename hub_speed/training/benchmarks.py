@@ -206,8 +206,16 @@ def tasks(benchmarks: list[Json]) -> list[tuple[Json, mteb.AbsTask]]:
     for benchmark in benchmarks:
         mine = own(benchmark) if "folder" in benchmark else named(benchmark["name"].removeprefix("mteb:"))
         for task in mine:
-            found.setdefault(task.metadata.name, (benchmark, task))
+            found.setdefault(title(task), (benchmark, task))
     return list(found.values())
+
+
+def title(task: mteb.AbsTask) -> str:
+    """What mteb calls a task, with its languages where they are not English alone: mteb has one name for them all."""
+    languages = sorted(set(task.languages))
+    if languages in ([], ["eng"]):
+        return task.metadata.name
+    return f"{task.metadata.name} ({', '.join(languages) if len(languages) <= 3 else f'{len(languages)} languages'})"
 
 
 def instruction(metadata: TaskMetadata) -> str:

@@ -24,7 +24,7 @@ from hub_speed.errors import StageError
 from hub_speed.instructions import with_instruction
 from hub_speed.rows import read_parquet
 from hub_speed.training import batches, child, labelled
-from hub_speed.training.backbone import adapter, embedder, pooling_of, publish, transformer_of
+from hub_speed.training.backbone import add_adapter, embedder, pooling_of, publish, transformer_of
 from hub_speed.training.checkpoints import Keeper, last
 from hub_speed.training.infonce import InfoNCE
 
@@ -78,7 +78,7 @@ def fit(
     model = embedder(settings["base"], settings)
     dimensions = _dimensions(model, settings["matryoshka"])
     if settings["lora_r"]:
-        model.add_adapter(adapter(settings))
+        add_adapter(model, settings)
     examples, truncated = batches.encode(rows, model.tokenizer, settings["max_length"])
     order = batches.batches(
         examples,
@@ -184,6 +184,7 @@ def train(settings: child.Json) -> child.Json:
     Raises:
         StageError: see `fit` and `labelled.read`.
     """
+    set_seed(settings["rng_seed"])  # hard negatives are drawn
     synthetic = sorted(read_parquet(Path(settings["data"])), key=lambda row: row["id"])[: settings["rows"]]
     extra, mined = labelled.read(settings)
     rows = synthetic + extra

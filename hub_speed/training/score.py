@@ -107,7 +107,7 @@ def score_task(model: Any, name: str, benchmark: Json, task: mteb.AbsTask, work:
         "subject": name,
         "task_type": metadata.type,
         "measure": measure,
-        "benchmark": benchmark["name"] if is_own else metadata.name,
+        "benchmark": benchmark["name"] if is_own else benchmarks.title(task),
         "dataset": "@".join(data),
         "value": value,
         "low": None,
@@ -199,23 +199,24 @@ def run(settings: Json) -> Json:
     child.say(total=len(jobs))
     failed, done, model, loaded = [], [], None, None
     for i, (subject, benchmark, task) in enumerate(jobs):
-        path = kept / f"{subject['kind']}-{task.metadata.name}.json"
+        title = benchmarks.title(task)
+        path = kept / f"{subject['kind']}-{title}.json"
         try:
             if not path.exists():
                 if loaded != subject:
                     model, loaded = _load(subject, settings["max_length"], work), subject
-                _keep(path, score_task(model, subject["name"], benchmark, task, work / "predictions"))
+                keep(path, score_task(model, subject["name"], benchmark, task, work / "predictions"))
             done.append(path)
         except Exception as error:  # whatever a task fails with, the others are scored
             reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
-            name = benchmark["name"] if "folder" in benchmark else task.metadata.name
+            name = benchmark["name"] if "folder" in benchmark else title
             failed.append({"subject": subject["name"], "benchmark": name, "reason": reason})
-        child.say(step=i + 1, note=task.metadata.name)
+        child.say(step=i + 1, note=title)
     write_parquet(_items(done), ItemScoreRow, Path(settings["items"]))
     return {"scores": [json.loads(path.read_text("utf-8"))["row"] for path in done], "failed": failed}
 
 
-def _keep(path: Path, result: Json) -> None:
+def keep(path: Path, result: Any) -> None:
     """Write a result so that it is whole or not there."""
     part = path.with_suffix(".part")
     part.write_text(json.dumps(result), "utf-8")
