@@ -23,11 +23,17 @@ def fsync_dir(path: Path) -> None:
         os.close(fd)
 
 
-def make_dirs(path: Path) -> None:
-    """Create `path` and its parents, and flush every directory that got a new entry."""
+def make_dirs(path: Path, within: Path | None = None) -> None:
+    """Create `path` and its parents, and flush every directory that got a new entry.
+
+    Raises:
+        FileNotFoundError: `within`, a parent that is not to be created, is gone (its repo was deleted meanwhile).
+    """
     if path.is_dir():
         return
-    make_dirs(path.parent)
+    if path == within:
+        raise FileNotFoundError(path)
+    make_dirs(path.parent, within)
     path.mkdir(exist_ok=True)
     fsync_dir(path.parent)
 
@@ -87,12 +93,13 @@ class Scratch:
         return self.path / uuid.uuid4().hex
 
     @contextlib.contextmanager
-    def replacing(self, target: Path, *, flush_dir: bool = True) -> Iterator[IO[bytes]]:
+    def replacing(self, target: Path, *, flush_dir: bool = True, within: Path | None = None) -> Iterator[IO[bytes]]:
         """Write a file that appears at `target` when the block ends, whole and flushed, or not at all.
 
         Args:
             target: Where the file goes; an older one is replaced.
             flush_dir: False when the caller writes many files and flushes their folders itself.
+            within: A parent of `target` that is not created again when it is gone.
         """
         temp = self.new_path()
         try:
@@ -100,7 +107,7 @@ class Scratch:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            make_dirs(target.parent)
+            make_dirs(target.parent, within)
             os.replace(temp, target)
         except BaseException:
             temp.unlink(missing_ok=True)

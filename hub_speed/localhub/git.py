@@ -94,7 +94,7 @@ class GitRepo:
         missing = [path for path in paths if not path.exists()]
 
         def write(path: Path) -> None:
-            with self.scratch.replacing(path, flush_dir=False) as file:
+            with self.scratch.replacing(path, flush_dir=False, within=self.path) as file:
                 file.write(paths[path].as_legacy_object())
 
         if len(missing) > 8:  # flushing waits for the disk, and waits overlap

@@ -279,3 +279,19 @@ def test_a_file_size_limit_is_answered_like_a_full_disk(tmp_path, serve):
     assert len(check_store(tmp_path)) == 1
     assert web.commit(REPO, [put("small", b"x"), put_large(web, "fits", os.urandom(200_000))]).status == 200
     assert len(check_store(tmp_path)) == 2
+
+
+def test_a_deleted_repo_is_not_created_again_by_a_late_writer(tmp_path, http_to):
+    with LocalHub(tmp_path) as hub:
+        web = http_to(hub)
+        web("POST", "/api/repos/create", CREATE)
+        place = tmp_path / "hub" / "repos" / "datasets" / "org" / "crash"
+        scratch = disk.Scratch(tmp_path / "hub" / "tmp")
+        with (
+            pytest.raises(FileNotFoundError),
+            scratch.replacing(place / "objects" / "ab" / "ccc", within=place) as file,
+        ):
+            file.write(b"late")
+            assert web("DELETE", "/api/repos/delete", CREATE).status == 200
+        assert not place.exists()
+        scratch.close()
