@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hub_speed import __version__
 from hub_speed.errors import HubSpeedError, RecipeError
 
 if TYPE_CHECKING:
@@ -47,6 +48,21 @@ EndpointOpt = Annotated[
 JsonOpt = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
 
 DEFAULT_ORG = "speed-demo"
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"hub_speed {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", help="print the version", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()

@@ -159,11 +159,12 @@ def test_the_package_itself_loads_nothing() -> None:
     assert loaded("import hub_speed") & {*HEAVY, "pydantic", "pyarrow", "numpy", "huggingface_hub"} == set()
 
 
-def test_the_command_line_and_its_help_load_nothing_heavy() -> None:
-    code = """
+@pytest.mark.parametrize("flag", ["--help", "--version"])
+def test_the_command_line_and_its_help_load_nothing_heavy(flag: str) -> None:
+    code = f"""
 import sys
 from hub_speed import cli
-sys.argv = ["hub-speed", "--help"]
+sys.argv = ["hub-speed", "{flag}"]
 try:
     cli.main()
 except SystemExit as end:
