@@ -145,15 +145,14 @@ class Batches:
             problem = f"{response.status} {' '.join(body[:300].decode('utf-8', 'replace').split())}"
             if response.status not in RETRY_STATUS:
                 refused = f"endpoint {name}: {self._root}{path} answers {response.status}"
-                raise EndpointRefused(refused, got=self._words(problem), fix="does this server have a Batch API?")
+                raise EndpointRefused(
+                    refused, got=self.address.words(problem), fix="does this server have a Batch API?"
+                )
         raise EndpointDown(
             f"endpoint {name}: {self._root}{path} keeps failing",
-            got=self._words(problem),
+            got=self.address.words(problem),
             fix="run the same command again later: what was submitted is found again",
         )
-
-    def _words(self, text: str) -> str:
-        return text.replace(self.address.key, "<key>") if self.address.key else text
 
 
 def _batch(found: dict[str, Any]) -> Batch:

@@ -59,6 +59,10 @@ class Address:
     prompt_format: str = "{prompt}"
     key: str | None = field(default=None, repr=False)
 
+    def words(self, text: str) -> str:
+        """What a server says, for a message: without the key, which it may repeat, and shortened."""
+        return (text.replace(self.key, "<key>") if self.key else text)[:300]
+
 
 class TooLong(ValueError):
     """An answer of more than MAX_ANSWER_BYTES."""
@@ -332,7 +336,7 @@ class Endpoint:
                 if response.status != 200:
                     if response.status in RETRY_STATUS:
                         return Trouble(
-                            f"{response.status} {self._words(_message(body))}",
+                            f"{response.status} {self.address.words(_message(body))}",
                             _retry_after(response.headers),
                             too_much=response.status in TOO_MUCH_STATUS,
                             broken=response.status >= 500,
@@ -343,7 +347,7 @@ class Endpoint:
                 return Trouble(f"asked for {n} answers, got {len(completion.texts)}")
             return completion
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            words = self._words(f"{type(error).__name__}: {error}")
+            words = self.address.words(f"{type(error).__name__}: {error}")
             silent, unreadable = isinstance(error, TimeoutError), isinstance(error, ValueError)
             return Trouble(words, too_much=silent, broken=not unreadable)
 
@@ -358,7 +362,9 @@ class Endpoint:
         }.get(status, "")
         if 300 <= status < 400:
             fix = "pass the address it redirects to: a key is not carried elsewhere"
-        refused = EndpointRefused(f"endpoint {name}: {url} answers {status}", got=self._words(_message(body)), fix=fix)
+        refused = EndpointRefused(
+            f"endpoint {name}: {url} answers {status}", got=self.address.words(_message(body)), fix=fix
+        )
         refused.status = status
         return refused
 
@@ -368,10 +374,6 @@ class Endpoint:
             return ""
         near = did_you_mean(self.model, self._listed)
         return f"; {near}" if near else f"; it serves {', '.join(list(self._listed)[:5])}"
-
-    def _words(self, text: str) -> str:
-        """What a server says, for a message: without the key, which it may repeat, and shortened."""
-        return (text.replace(self.address.key, "<key>") if self.address.key else text)[:300]
 
 
 def _one_of(request: Request, i: int) -> Request:
