@@ -1,13 +1,11 @@
 """The ledger of one stage at work: every row ends in exactly one state, and a kill loses only what was in flight.
 
-One SQLite file in WAL mode, one writer process (held by a lock file). A row is written once, in the same tick of the
-event loop in which its answer was read; it survives the process, and after a power cut at most the last moments are
-asked again. `failed` rows are asked again by the next run; the other states are final. Nothing here grows with the
+One SQLite file in WAL mode: one process writes (see `lock`), others may read. A row is written once, in the same tick
+of the event loop in which its answer was read; it survives the process, and after a power cut at most the last moments
+are asked again. `failed` rows are asked again by the next run; the other states are final. Nothing here grows with the
 number of rows: questions about many of them are answered by two narrow indexes, a part at a time.
 """
 
-import fcntl
-import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +16,7 @@ from typing import Any, Self
 
 import orjson
 
-from hub_speed.errors import Busy, NoSpace, StageError
+from hub_speed.errors import NoSpace, StageError
 from hub_speed.rows import LedgerRow
 
 _COLUMNS = tuple(LedgerRow.model_fields)
@@ -28,14 +26,13 @@ _WINDOW = 1000  # names of finished rows that are read ahead
 
 
 class Journal:
-    """The ledger in `folder`; use as a context manager, which holds the lock.
+    """The ledger in `folder`; use as a context manager.
 
     Args:
         folder: made when it is not there.
         identity: what decides the rows (`stage.identity`), where only a ledger of the same will do.
 
     Raises:
-        Busy: another process has it open.
         NoSpace: the disk is full, or the folder cannot be written.
         StageError: it belongs to another identity, or another version of this program wrote it.
     """
@@ -46,31 +43,8 @@ class Journal:
     def __enter__(self) -> Self:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._lock = open(self._folder / "lock", "a+", encoding="utf-8")  # held until __exit__
         except OSError as error:
             raise self._no_space(error) from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._lock.seek(0)
-            holder = self._lock.read().strip() or "unknown"
-            self._lock.close()
-            raise Busy(
-                f"{self._folder}: another process works on this stage",
-                got=f"process {holder}",
-                fix="wait for it, or stop it; the rows it has finished are kept",
-            ) from error
-        self._lock.truncate(0)
-        self._lock.write(str(os.getpid()))
-        self._lock.flush()
-        try:
-            self._open()
-        except BaseException:
-            self._lock.close()
-            raise
-        return self
-
-    def _open(self) -> None:
         with self._full_disk():
             self._db = sqlite3.connect(self._folder / "ledger.sqlite", isolation_level=None, check_same_thread=False)
         try:
@@ -87,12 +61,12 @@ class Journal:
         except BaseException:
             self._db.close()
             raise
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._db.close()
-        self._lock.close()
 
     def _check_version(self) -> None:
         """Whether the ledger has the columns that are written here."""

@@ -22,6 +22,7 @@ from hub_speed.errors import HubError, NotFound, RecipeError, Stopped, did_you_m
 from hub_speed.hub import RECORD, Hub, Ref
 from hub_speed.llm.budget import Budget
 from hub_speed.llm.endpoint import Address
+from hub_speed.lock import locked
 from hub_speed.recipe import Recipe
 from hub_speed.rows import TopicRow, count_parquet, write_parquet
 from hub_speed.stage import Context, FromHub, FromStage, Progress, RunRecord, Source, Stage
@@ -465,18 +466,25 @@ class _Worker:
         refs = _pin(s, self.recipe, session, done)
         identity = stage.identity(s, self.recipe, refs, self.digest)
         fingerprint = stage.fingerprint(identity)
-        ref = session.hub.find(s.kind, s.repo(session.org), stage.tag(fingerprint))
-        if ref and not self.again:
-            return Result(s, ref, session.hub.record(ref) or {}, cached=True)
-        ctx = self._context(refs, identity, fingerprint)
-        stage.build(s, ctx, render)
-        ref = stage.publish(s, ctx, session.hub, session.org, session.branch)
+        if found := self._finished(fingerprint):
+            return found
+        work = session.home / "work" / session.org / f"{s.name}-{fingerprint}"
+        with locked(work):
+            if found := self._finished(fingerprint):  # by another process, since it was looked for
+                return found
+            work.mkdir(exist_ok=True)
+            ctx = self._context(refs, identity, fingerprint, work)
+            stage.build(s, ctx, render)
+            ref = stage.publish(s, ctx, session.hub, session.org, session.branch)
         return Result(s, ref, session.hub.record(ref) or {}, cached=False)
 
-    def _context(self, refs: dict[str, Ref], identity: dict[str, Any], fingerprint: str) -> Context:
+    def _finished(self, fingerprint: str) -> Result | None:
+        s, hub = self.stage, self.session.hub
+        ref = None if self.again else hub.find(s.kind, s.repo(self.session.org), stage.tag(fingerprint))
+        return Result(s, ref, hub.record(ref) or {}, cached=True) if ref else None
+
+    def _context(self, refs: dict[str, Ref], identity: dict[str, Any], fingerprint: str, work: Path) -> Context:
         s, session, recipe = self.stage, self.session, self.recipe
-        work = session.home / "work" / session.org / f"{s.name}-{fingerprint}"
-        work.mkdir(parents=True, exist_ok=True)
         inputs = {name: session.hub.fetch(ref) for name, ref in refs.items()}
         record = RunRecord(
             stage=s.name,

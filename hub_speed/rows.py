@@ -259,15 +259,17 @@ def write_parquet(rows: Iterable[dict[str, Any]], model: type[BaseModel], folder
     total, iterator, file_schema = 0, iter(rows), schema(model)
     while True:
         path = folder / f"train-{total // ROWS_PER_FILE:05d}.parquet"
-        written = 0
-        with pq.ParquetWriter(path, file_schema, compression="zstd") as writer:
+        partial, written = path.with_suffix(".partial"), 0
+        with pq.ParquetWriter(partial, file_schema, compression="zstd") as writer:
             while written < ROWS_PER_FILE and (batch := list(islice(iterator, ROWS_AT_ONCE))):
                 writer.write_table(pa.Table.from_pylist(batch, schema=file_schema))
                 written += len(batch)
+        if written or not total:
+            partial.replace(path)
+        else:
+            partial.unlink()
         total += written
         if written < ROWS_PER_FILE:
-            if written == 0 and total > 0:
-                path.unlink()
             return total
 
 

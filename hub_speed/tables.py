@@ -297,11 +297,11 @@ def print_rows(
             and (state is None or row["state"] == state)
             and (reason is None or row["reason"] == reason)
         )
+        if as_json:  # one by one: there may be millions
+            for row in islice(rows, limit):
+                sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
+            return
         shown = list(islice(rows, limit))
-    if as_json:
-        for row in shown:
-            sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
-        return
     for row in shown:
         table = _table("", "")
         table.show_header = False

@@ -18,7 +18,7 @@ HEAVY = ["torch", "transformers", "datasets", "gradio", "matplotlib", "sentence_
 FLOORS: list[set[str]] = [
     {"errors", "languages", "instructions", "rows", "stats", "fits", "progress", "papers", "licences"},
     {"task_types", "plots", "effects"},
-    {"topics", "recipe", "prompts", "parse", "dedup", "journal", "hub"},
+    {"topics", "recipe", "prompts", "parse", "dedup", "journal", "lock", "hub"},
     {"mixture", "llm"},
     {"generate", "addresses"},
     {"examples", "stage", "batch", "quality"},

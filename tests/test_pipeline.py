@@ -130,6 +130,25 @@ def ledger_rows(cli: Cli, stage: str) -> int:
     return 0
 
 
+def test_a_second_process_leaves_a_stage_at_work_alone(cli: Cli) -> None:
+    args = ("run", "quickstart", "--only", "seed", *tiny(seed__rows=300), "--set", "runtime.in_flight=4")
+    process = cli.start(*args)
+    while process.poll() is None and not ledger_rows(cli, "seed"):
+        time.sleep(0.005)
+    process.send_signal(signal.SIGSTOP)
+    [work] = cli.home.glob("work/*/seed-*/")
+    (work / "out" / "written").touch()
+    said = cli(*args, code=6)
+    assert "another process works on this stage" in said and f"process {process.pid}" in said
+    assert (work / "out" / "written").exists()
+    looked = cli("rows", str(work), "--state", "accepted", "--json", "-n", "1000")  # looking does not disturb it
+    assert len(looked.splitlines()) == ledger_rows(cli, "seed") > 0
+    (work / "out" / "written").unlink()
+    process.send_signal(signal.SIGCONT)
+    out, err = process.communicate(timeout=280)
+    assert process.returncode == 0 and re.search(r"✓ seed +300 rows", out), err
+
+
 def test_kill_9_around_publishing_is_finished_by_the_next_run(cli: Cli) -> None:
     """Killed once the stage is built: the next run publishes without asking anybody."""
     args = ("run", "quickstart", "--only", "brainstorm", *tiny())
