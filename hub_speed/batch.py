@@ -165,12 +165,11 @@ class _Rounds:
 
     def _is_for_its_schema(self, batch: Batch, answers: Collection[Answer]) -> bool:
         """Whether a batch of ours may have been refused for how its schema was sent; then another form is tried."""
-        form = self._submitted[batch.id]
+        forms, form = SCHEMA_FORMS[self._address.dialect], self._submitted[batch.id]
         if any(answer.completion for answer in answers):
-            if form == self._forms[0]:
-                if self._refusal:
-                    first = SCHEMA_FORMS[self._address.dialect][0]
-                    self.notes.append(f"refuses a JSON schema as {first}: sent as {form}. It says: {self._refusal}")
+            if forms.index(form) <= forms.index(self._forms[0]):  # of an earlier form, where it comes late
+                if self._refusal and form != forms[0]:
+                    self.notes.append(f"refuses a JSON schema as {forms[0]}: sent as {form}. It says: {self._refusal}")
                 self._forms, self._refusal = (form,), ""
             return False
         refused = [answer for answer in answers if _is_refused(answer)]
