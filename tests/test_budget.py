@@ -186,6 +186,7 @@ def test_the_command_line_stops_at_the_budget_and_goes_on_and_a_plan_adds_up_wha
 
 # --- prices -----------------------------------------------------------------------------------------------------------
 
+
 def test_batches_count_with_half_the_price_in_estimates_and_caps() -> None:
     prices = ["budget={usd_per_million_read: 10, usd_per_million_written: 20, max_usd: 0.00615}"]  # of three requests
     online, batch = load("speed", prices), load("speed", [*prices, "runtime.mode=batch"])
