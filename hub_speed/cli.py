@@ -334,7 +334,7 @@ def _session(
         session = pipeline.Session(
             opened, org, home(), addresses.Addresses(endpoints or [], stop.is_set).open, stop=stop
         )
-        session.budget = Budget(loaded.budget)
+        session.budget = Budget(loaded.purse)
         if publish and loaded.offline:
             from hub_speed.quickstart import assets
 

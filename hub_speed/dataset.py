@@ -78,9 +78,10 @@ def ask(
     budget = ctx.budget if model == "teacher" else None
     with ctx.address(model, weights) as address:
         if provider := _batches(ctx, address, model, weights):
-            generate_in_batches(jobs, read, provider, journal, ctx.limits.retries, meter.rows, ctx.stop, budget)
-            return
-        notes = generate(jobs, read, address, journal, ctx.limits, meter.rows, ctx.stop, budget)
+            retries = ctx.limits.retries
+            notes = generate_in_batches(jobs, read, provider, journal, retries, meter.rows, ctx.stop, budget)
+        else:
+            notes = generate(jobs, read, address, journal, ctx.limits, meter.rows, ctx.stop, budget)
     if notes:
         ctx.record.measures["server"] = notes
 

@@ -28,6 +28,9 @@ from hub_speed.task_types import TASK_TYPES, TaskType
 CHAT = "chat"
 """The prompt format that is the tokenizer's own chat template."""
 
+BATCH_PRICE = 0.5
+"""Of a provider's list price, in batches: "50% off", says OpenAI's page on its Batch API."""
+
 
 class Section(BaseModel):
     """A group of recipe fields."""
@@ -244,7 +247,8 @@ class Scaling(Section):
 class Budget(Section):
     """What the teacher costs, and the most that one `hub-speed run` may spend on it. Never part of an identity."""
 
-    usd_per_million_read: float | None = Field(None, ge=0)  # the provider's price list; None: costs are not shown
+    usd_per_million_read: float | None = Field(None, ge=0)  # the provider's list price, which `runtime.mode: batch`
+    # halves; None: costs are not shown
     usd_per_million_written: float | None = Field(None, ge=0)  # as above
     max_calls: int | None = Field(None, ge=1)  # None: no cap
     max_tokens: int | None = Field(None, ge=1)  # read and written together
@@ -256,6 +260,14 @@ class Budget(Section):
         if prices.count(None) == 1 or (self.max_usd is not None and None in prices):
             raise ValueError("give both usd_per_million_read and usd_per_million_written")
         return self
+
+    def in_batches(self) -> "Budget":
+        """The same caps, at the prices of a Batch API."""
+        read, written = self.usd_per_million_read, self.usd_per_million_written
+        if read is None or written is None:
+            return self
+        prices = {"usd_per_million_read": read * BATCH_PRICE, "usd_per_million_written": written * BATCH_PRICE}
+        return self.model_copy(update=prices)
 
     def cost_usd(self, read: int, written: int) -> float | None:
         """Dollars for so many tokens; None where no prices are given."""
@@ -329,6 +341,11 @@ class Recipe(Section):
     bitext: Knobs = {}
     runtime: Runtime = Runtime()
     budget: Budget = Budget()
+
+    @property
+    def purse(self) -> Budget:
+        """The budget, at the prices of the way in which the teacher is asked."""
+        return self.budget.in_batches() if self.runtime.mode == "batch" else self.budget
 
     def knobs(self, task_type: str) -> Knobs:
         """The knob values this recipe sets for a task type."""

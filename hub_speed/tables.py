@@ -21,7 +21,7 @@ from hub_speed.estimate import Estimate
 from hub_speed.hub import Hub, Ref
 from hub_speed.journal import Journal
 from hub_speed.pipeline import STAGES, Result, Session, Step
-from hub_speed.recipe import Recipe
+from hub_speed.recipe import BATCH_PRICE, Recipe
 from hub_speed.release import Released
 from hub_speed.rows import read_parquet
 
@@ -41,7 +41,7 @@ def _table(*columns: str, right: tuple[str, ...] = ()) -> Table:
 
 
 def print_plan(recipe: Recipe, session: Session, steps: list[Step], estimates: list[Estimate]) -> None:
-    """One line a stage: what it will take, and whether and why it will run."""
+    """One line a stage: finished, or what it will take and why it will run."""
     console.print(
         f"{recipe.name} → {session.org} on {session.hub.endpoint}"
         f"    teacher {recipe.teacher.model} · generator {recipe.generator.base_model}"
@@ -49,23 +49,30 @@ def print_plan(recipe: Recipe, session: Session, steps: list[Step], estimates: l
     )
     right = ("calls", "tokens", "cost", "time")
     table = _table("stage", "asks", *right, "state", right=right)
-    teacher: Counter[str] = Counter()
     for step, estimate in zip(steps, estimates, strict=True):
-        if estimate.model == "teacher":
-            teacher[step.stage.name] = estimate.calls
-        state = f"cached      {step.ref}" if step.ref else f"will run    {escape(step.why)}"
+        name, model = step.stage.name, estimate.model or "–"
+        if step.ref:
+            table.add_row(name, model, "", "", "", "", f"cached      {step.ref}")
+            continue
         calls = f"{estimate.calls:,}" if estimate.calls else ""
         tokens = _tokens(estimate.tokens) if estimate.tokens else ""
         cost = "" if estimate.cost_usd is None else f"${estimate.cost_usd:,.2f}"
         time = _time(estimate.seconds) if estimate.seconds else ""
-        table.add_row(step.stage.name, estimate.model or "–", calls, tokens, cost, time, state)
+        table.add_row(name, model, calls, tokens, cost, time, f"will run    {escape(step.why)}")
     console.print(table)
-    costs = [estimate.cost_usd for estimate in estimates if estimate.cost_usd is not None]
+    ahead = {step.stage.name: estimate for step, estimate in zip(steps, estimates, strict=True) if not step.ref}
+    costs = [estimate.cost_usd for estimate in ahead.values() if estimate.cost_usd is not None]
     if costs:
-        console.print(f"\nteacher        about ${sum(costs):,.2f}; a run stops before budget.max_usd, if there is one")
+        price = f", in batches at {BATCH_PRICE:.0%} of the list price" if recipe.runtime.mode == "batch" else ""
+        console.print(
+            f"\nteacher        about ${sum(costs):,.2f} for what is left to run{price};"
+            " a run stops before budget.max_usd, if there is one"
+        )
+    teacher = Counter({name: estimate.calls for name, estimate in ahead.items() if estimate.model == "teacher"})
+    left = " left" if len(ahead) < len(steps) else ""
     counted = sum(teacher[name] for name in ("seed", "preference", "revision"))
     console.print(
-        f"\nteacher calls  [bold]{counted:,}[/bold] as SPEED counts them (seed, preference, revision;"
+        f"\nteacher calls  [bold]{counted:,}[/bold]{left} as SPEED counts them (seed, preference, revision;"
         f" the paper: {PAPER['SPEED']['calls']:,}; E5-mistral: {PAPER['E5-mistral']['calls']:,})"
         f"\n               + {teacher['brainstorm']:,} to brainstorm, which the paper does not count"
         f", + {teacher['evaluate']:,} to audit rows"

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import threading
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -37,14 +38,23 @@ class FakeBatches:
         looks: how often a batch is listed as under way.
         state: what a batch ends as.
         fail: answers a call with this status, when it is not 0; set back to 0 by the call.
+        words: its message then; {key} is what it was authorised with.
+        drop: how many batches are taken and the connection dropped before the answer.
+        busy: how many batches are not taken: 503.
+        room: how many requests may be under way; a batch that is one too many fails.
+        problem: the message of a batch that ends as failed.
         submitted: the requests of every batch, in order.
+        downloads: how often each file was fetched.
     """
 
     def __init__(self, work: Callable[[int, list[dict[str, Any]]], list[dict[str, Any]]]) -> None:
         self.work, self.looks, self.state, self.fail = work, 1, "completed", 0
+        self.words, self.problem = "no, {key}", "no such model"
+        self.drop, self.busy, self.room = 0, 0, 10**9
         self.files: dict[str, bytes] = {}
         self.batches: list[dict[str, Any]] = []
         self.submitted: list[list[dict[str, Any]]] = []
+        self.downloads: Counter[str] = Counter()
         self.keys: set[str] = set()
         self._names = itertools.count()
 
@@ -80,9 +90,8 @@ class FakeBatches:
         self.keys.add(request.headers.get("Authorization", ""))
         if self.fail:
             status, self.fail = self.fail, 0
-            return web.json_response(
-                {"error": {"message": f"no, {request.headers.get('Authorization')}"}}, status=status
-            )
+            words = self.words.replace("{key}", request.headers.get("Authorization", ""))
+            return web.json_response({"error": {"message": words}}, status=status)
         return await handler(request)
 
     def _keep(self, content: bytes) -> str:
@@ -96,13 +105,27 @@ class FakeBatches:
         return web.json_response({"id": self._keep(form["file"].file.read())})  # type: ignore[union-attr]
 
     async def _content(self, request: web.Request) -> web.Response:
+        self.downloads[request.match_info["name"]] += 1
         return web.Response(body=self.files[request.match_info["name"]])
 
     async def _create(self, request: web.Request) -> web.Response:
         asked = await request.json()
+        if self.busy:
+            self.busy -= 1
+            return web.json_response({"error": {"message": "busy"}}, status=503)
+        underway = sum(batch["size"] for batch in self.batches if batch["status"] == "validating")
         self.submitted.append([json.loads(line) for line in self.files[asked["input_file_id"]].splitlines()])
         batch = {"id": f"batch-{len(self.batches)}", "status": "validating", "looks": 0, **asked}
+        batch["size"] = len(self.submitted[-1])
+        if underway + batch["size"] > self.room:
+            batch["status"] = "failed"
+            problem = {"code": "token_limit_exceeded", "message": "Enqueued token limit reached"}
+            batch["errors"] = {"data": [problem]}
         self.batches.append(batch)
+        if self.drop:
+            self.drop -= 1
+            assert request.transport is not None
+            request.transport.abort()
         return web.json_response(batch)
 
     async def _list(self, request: web.Request) -> web.Response:
@@ -117,7 +140,7 @@ class FakeBatches:
                     if found:
                         batch[name] = self._keep("\n".join(map(json.dumps, reversed(found))).encode())
                 if self.state == "failed":
-                    batch["errors"] = {"data": [{"message": "too many tokens enqueued"}]}
+                    batch["errors"] = {"data": [{"code": "model_not_found", "message": self.problem}]}
         found = self.batches[::-1]
         after = request.query.get("after")
         start = next((i + 1 for i, batch in enumerate(found) if batch["id"] == after), 0)

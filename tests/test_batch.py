@@ -2,14 +2,17 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_batches import FakeBatches, answered, expired, refused
+from rich.console import Console
 
-from hub_speed import batch
+from hub_speed import batch, dataset
 from hub_speed.batch import generate_in_batches
 from hub_speed.errors import BudgetSpent, EndpointDown, EndpointRefused, Stopped
 from hub_speed.generate import Accepted, Job, Jobs, Outcome
@@ -19,7 +22,10 @@ from hub_speed.llm.budget import Budget
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.llm.endpoint import Address
 from hub_speed.parse import Rejected
+from hub_speed.progress import Bars
 from hub_speed.recipe import Budget as Caps
+from hub_speed.recipe import Recipe
+from hub_speed.stage import Context, RunRecord
 
 KEY = "sk-0123456789abcdef"
 Lines = list[dict[str, Any]]
@@ -64,15 +70,18 @@ def run(
     stop: threading.Event | None = None,
     rounds: int = 3,
     purpose: str = "seed-abc",
+    notes: list[str] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """The ledger afterwards, by row. What was raised goes through."""
+    """The ledger afterwards, by row; what was noticed goes into `notes`. What was raised goes through."""
     address, stop = Address("teacher", "m", (url,), key=KEY), stop or threading.Event()
     with Journal(folder) as journal:
         told: list[int] = []
         provider = batches.Batches(address, purpose)
-        generate_in_batches(
+        noticed = generate_in_batches(
             jobs(count), read, provider, journal, rounds, lambda e, n: told.append(len(e)), stop, budget
         )
+        if notes is not None:
+            notes += noticed
         found = {entry["id"]: entry for entry in journal.entries()}
         assert sum(told) <= len(found)
     return found
@@ -194,6 +203,7 @@ def test_a_request_that_is_refused_stops_the_run_and_the_rest_is_kept(
     with pytest.raises(EndpointRefused, match="was refused") as caught:
         run(provider.url, tmp_path)
     assert caught.value.got == f"{status} no such model"
+    assert "check the key and the model (it was m)" in caught.value.fix
     provider.work = all_good
     assert len(run(provider.url, tmp_path)) == 20  # the refusal of an earlier run does not stand for ever
     assert asked(provider)[1] == ["row-019"]
@@ -203,7 +213,7 @@ def test_a_batch_that_fails_whole_is_told(provider: FakeBatches, tmp_path: Path)
     provider.work, provider.state = lambda nth, requests: [], "failed"
     with pytest.raises(EndpointRefused, match="refuses batch batch-0") as caught:
         run(provider.url, tmp_path)
-    assert caught.value.got == "too many tokens enqueued"
+    assert caught.value.got == "no such model" and "mend what it names" in caught.value.fix
     provider.work, provider.state = all_good, "completed"
     assert len(run(provider.url, tmp_path)) == 20
 
@@ -222,6 +232,29 @@ def test_calls_are_made_again_and_the_key_is_in_no_message(provider: FakeBatches
         run(provider.url, tmp_path, 3)
     assert "no, Bearer <key>" in caught.value.got
     assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize("before", [0, 265, 290])
+def test_a_key_that_is_repeated_is_in_no_error_and_no_ledger(
+    provider: FakeBatches, tmp_path: Path, before: int
+) -> None:
+    words = "x" * before + KEY + " is no good"  # its place decides whether a part of it is cut off
+    provider.work = lambda nth, requests: [
+        refused(requests[0]["custom_id"], 400, words),
+        *all_good(nth, requests[1:]),
+    ]
+    found = run(provider.url, tmp_path / "line", 3)
+    assert found["row-000"]["reason"] == "refused" and "<" in found["row-000"]["detail"]
+    ledger = b"".join(path.read_bytes() for path in (tmp_path / "line").glob("ledger.sqlite*"))
+    assert KEY[:6].encode() not in ledger
+    provider.work, provider.state, provider.problem = lambda nth, requests: [], "failed", words
+    with pytest.raises(EndpointRefused, match="refuses batch") as whole:
+        run(provider.url, tmp_path / "batch", purpose="another")
+    provider.fail, provider.words = 404, words
+    with pytest.raises(EndpointRefused, match="answers 404") as call:
+        run(provider.url, tmp_path / "call")
+    for caught in (whole, call):
+        assert "x" * min(before, 200) in caught.value.got and KEY[:6] not in str(caught.value)
 
 
 def test_a_budget_holds_for_batches(provider: FakeBatches, tmp_path: Path) -> None:
@@ -260,3 +293,164 @@ def test_an_answer_that_is_never_there_gives_its_room_back_and_its_row_up(
     assert lost == dict.fromkeys(("row-001", "row-002"), ("failed", "endpoint_error")) and len(found) == 40
     assert [len(rows) for rows in asked(provider)] == [40, 2, 2]
     assert budget.spent.calls == 38  # what was not answered took nothing
+
+
+# --- a schema that is not taken ---------------------------------------------------------------------------------------
+
+
+def takes(*forms: str) -> Any:
+    """A provider that takes a request in these forms alone."""
+
+    def work(_: int, requests: Lines) -> Lines:
+        return [
+            all_good(0, [r])[0] if form_of(r) in forms else refused(r["custom_id"], 400, f"{form_of(r)} is not for me")
+            for r in requests
+        ]
+
+    return work
+
+
+def form_of(request: dict[str, Any]) -> str:
+    return next((name for name in ("response_format", "structured_outputs") if name in request["body"]), "none")
+
+
+def forms(provider: FakeBatches) -> list[str]:
+    """How each batch carried its schema."""
+    return [form_of(requests[0]) for requests in provider.submitted]
+
+
+@pytest.mark.parametrize("form", ["structured_outputs", "none"])
+def test_a_schema_is_sent_in_the_form_that_the_provider_takes(
+    provider: FakeBatches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    monkeypatch.setattr(batch, "REQUESTS_PER_BATCH", 4)
+    provider.work, provider.looks = takes(form), 9  # several batches are under way before the first comes back
+    notes: list[str] = []
+    budget = Budget(Caps(max_calls=20))
+    found = run(provider.url, tmp_path, budget=budget, rounds=0, notes=notes)
+    assert {entry["state"] for entry in found.values()} == {"accepted", "rejected"} and len(found) == 20
+    assert set(forms(provider)[-5:]) == {form} and forms(provider)[1] == "response_format"
+    assert budget.spent.calls == 20  # a refused request takes nothing
+    first = "400 response_format is not for me"
+    assert notes == [f"refuses a JSON schema as response_format: sent as {form}. It says: {first}"]
+
+
+def test_what_was_noticed_is_in_the_record(provider: FakeBatches, tmp_path: Path) -> None:
+    provider.work = takes("none")
+    ctx = Context(
+        recipe=Recipe.model_validate({"name": "test", "runtime": {"mode": "batch"}}),
+        repo="org/x",
+        inputs={},
+        refs={},
+        out=tmp_path / "out",
+        work=tmp_path,
+        record=RunRecord("seed", "0" * 12, "test", {}, {}, {}),
+        progress=Bars(Console(quiet=True)).stage("seed"),
+        stop=threading.Event(),
+        threads=1,
+        address=lambda name, weights: nullcontext(Address(name, "m", (provider.url,))),
+    )
+    with Journal(tmp_path) as journal:
+        dataset.ask(ctx, journal, jobs(4), read, total=4, model="teacher")
+    assert "sent as none" in ctx.record.measures["server"][0]
+
+
+def test_a_provider_that_refuses_every_form_is_told(provider: FakeBatches, tmp_path: Path) -> None:
+    provider.work = takes()
+    with pytest.raises(EndpointRefused, match="was refused") as caught:
+        run(provider.url, tmp_path, rounds=0)
+    assert forms(provider) == ["response_format", "structured_outputs", "none"]
+    assert caught.value.got == "400 none is not for me"
+    assert "mend what it names in the recipe, or ask another model (it was m)" in caught.value.fix
+    assert caught.value.status == 400
+
+
+def test_what_is_left_over_and_refused_is_refused_in_every_later_run(provider: FakeBatches, tmp_path: Path) -> None:
+    def work(_: int, requests: Lines) -> Lines:
+        done = all_good(0, requests)
+        return [refused(line["custom_id"], 400, "no") if "row-005" in line["custom_id"] else line for line in done]
+
+    provider.work = work
+    first = run(provider.url, tmp_path)
+    assert len(provider.submitted) == 1
+    assert run(provider.url, tmp_path) == first  # whether the schema takes part in it is found out again
+    assert asked(provider)[1:] == [["row-005"]] * 3
+    assert (first["row-005"]["state"], first["row-005"]["reason"]) == ("failed", "refused")
+
+
+def test_a_batch_of_refused_rows_does_not_cost_others_their_schema(
+    provider: FakeBatches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "REQUESTS_PER_BATCH", 5)
+    odd = {f"row-{i:03d}" for i in range(5)}  # the first batch, which comes back while others are under way
+
+    def work(nth: int, requests: Lines) -> Lines:
+        done = takes("response_format")(nth, requests)
+        return [refused(line["custom_id"], 400, "no") if line["custom_id"][:7] in odd else line for line in done]
+
+    provider.work, provider.looks = work, 2
+    found = run(provider.url, tmp_path)
+    assert {row for row, entry in found.items() if entry["reason"] == "refused"} == odd and len(found) == 20
+    assert "structured_outputs" in forms(provider) and forms(provider)[-1] == "response_format"
+
+
+# --- room, lost answers, downloads ------------------------------------------------------------------------------------
+
+
+def test_a_batch_there_is_no_room_for_waits_and_is_halved(
+    provider: FakeBatches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "REQUESTS_PER_BATCH", 16)
+    provider.room, provider.looks = 6, 12
+    budget = Budget(Caps(max_calls=20))
+    assert len(run(provider.url, tmp_path, budget=budget, rounds=0)) == 20
+    sizes = [len(rows) for rows in asked(provider)]
+    assert sizes[:3] == [16, 8, 4] and set(sizes[3:]) == {4}  # halved only where nothing else is under way
+    assert [b["size"] for b in provider.batches if b["status"] == "completed"] == [4] * 5
+    assert len(sizes) <= 2 + 5 + 5  # and not tried again until another is done
+    assert budget.spent.calls == 20
+
+
+def test_no_room_for_one_request_ends_the_run(provider: FakeBatches, tmp_path: Path) -> None:
+    provider.room = 0
+    with pytest.raises(EndpointRefused, match="no room for a batch of one request") as caught:
+        run(provider.url, tmp_path)
+    assert [len(rows) for rows in asked(provider)] == [20, 10, 5, 2, 1]
+    assert caught.value.got == "Enqueued token limit reached" and "run the same command again" in caught.value.fix
+    provider.room = 20
+    assert len(run(provider.url, tmp_path)) == 20
+
+
+@pytest.mark.parametrize("looks", [0, 50])
+def test_a_batch_whose_answer_was_lost_is_not_started_again(provider: FakeBatches, tmp_path: Path, looks: int) -> None:
+    provider.drop, provider.looks = 1, looks  # it may even be answered by then
+    assert len(run(provider.url, tmp_path)) == 20
+    assert len(provider.submitted) == 1 and provider.drop == 0
+
+
+def test_a_batch_that_was_not_taken_is_started_again(provider: FakeBatches, tmp_path: Path) -> None:
+    provider.busy = 2
+    assert len(run(provider.url, tmp_path)) == 20
+    assert len(provider.submitted) == 1 and provider.busy == 0
+
+
+def test_a_file_is_fetched_once_and_ones_own_never(
+    provider: FakeBatches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "REQUESTS_PER_BATCH", 10)
+    provider.looks = 10**9
+    stop = threading.Event()
+
+    def stop_after_some_looks() -> None:
+        while len(provider.submitted) < 2 or provider.batches[1]["looks"] < 20:
+            time.sleep(0.005)
+        stop.set()
+
+    threading.Thread(target=stop_after_some_looks, daemon=True).start()
+    with pytest.raises(Stopped):
+        run(provider.url, tmp_path / "here", stop=stop)
+    assert len(provider.submitted) == 2 and not provider.downloads
+    provider.looks = provider.batches[0]["looks"] + 30  # another machine looks at them several times
+    assert len(run(provider.url, tmp_path / "there")) == 20
+    assert {batch["input_file_id"] for batch in provider.batches} <= set(provider.downloads)
+    assert set(provider.downloads.values()) == {1}

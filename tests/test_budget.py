@@ -1,16 +1,20 @@
 """The budget: no cap is ever passed, a run ends cleanly at it, and the next one goes on."""
 
 import itertools
+import re
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fake_batches import FakeBatches
 from fake_openai import Asked, FakeOpenAI, Reply, as_json, choices, error
 from hypothesis import given
 from hypothesis import strategies as st
-from running import Cli, tiny
+from running import Cli, kill, tiny
 
+from hub_speed import estimate
 from hub_speed.errors import BudgetSpent, RecipeError
 from hub_speed.generate import Accepted, Job, Limits, generate
 from hub_speed.journal import Journal
@@ -18,6 +22,7 @@ from hub_speed.llm import endpoint
 from hub_speed.llm.budget import Budget, Spent
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.llm.endpoint import Address
+from hub_speed.pipeline import STAGES
 from hub_speed.recipe import Budget as Caps
 from hub_speed.recipe import load
 
@@ -156,12 +161,53 @@ def test_a_request_that_is_not_answered_is_free(
     assert len(server.asked) == 40
 
 
-def test_the_command_line_stops_at_the_budget_and_goes_on(cli: Cli) -> None:
+def test_the_command_line_stops_at_the_budget_and_goes_on_and_a_plan_adds_up_what_is_left(cli: Cli) -> None:
+    prices = "budget={usd_per_million_read: 5000, usd_per_million_written: 15000}"
+    plan = ("plan", "quickstart", "--only", "preference", *tiny(seed__rows=200), "--set", prices)
+
+    def dollars(out: str) -> list[float]:
+        return [float(found.replace(",", "")) for found in re.findall(r"\$([\d.,]+\d)", out)]
+
+    whole = cli(*plan)
+    *costs, together = dollars(whole)
+    assert len(costs) == 3 and together == pytest.approx(sum(costs), abs=0.02)  # brainstorm, seed, preference
+    assert "for what is left to run; a run" in whole and "224 as SPEED counts them" in whole
     args = ("run", "quickstart", "--only", "seed", *tiny(seed__rows=200))
     cli(*args[:2], "--only", "brainstorm", *tiny())
     out = cli(*args, "--set", "budget.max_calls=150", code=8)
     assert "could pass budget.max_calls = 150" in out
     assert "goes on where this one stopped" in out
     assert "200 rows" in cli(*args, "--set", "budget.max_calls=50")
-    planned = cli("plan", "quickstart", "--set", "budget={usd_per_million_read: 5, usd_per_million_written: 15}")
-    assert "about $" in planned
+    left = cli(*plan, "--set", "runtime.mode=batch")
+    assert dollars(left) == pytest.approx([costs[-1] / 2] * 2, abs=0.01)
+    assert "for what is left to run, in batches at 50% of the list price" in left
+    assert "24 left as SPEED counts them" in left and "+ 0 to brainstorm" in left
+
+
+# --- prices -----------------------------------------------------------------------------------------------------------
+
+
+def test_batches_count_with_half_the_price_in_estimates_and_caps() -> None:
+    prices = ["budget={usd_per_million_read: 10, usd_per_million_written: 20, max_usd: 0.00615}"]  # of three requests
+    online, batch = load("speed", prices), load("speed", [*prices, "runtime.mode=batch"])
+    for name, s in STAGES.items():
+        full, half = (estimate.stage(s, recipe, 10).cost_usd for recipe in (online, batch))
+        assert half == (None if full is None else pytest.approx(full / 2)), name
+    for recipe, fits in ((online, 3), (batch, 6)):
+        budget = Budget(recipe.purse)
+        aside = [budget.set_aside(request()) for _ in range(fits)]
+        assert None not in aside and budget.set_aside(request()) is None
+    assert online.budget.max_usd == batch.purse.max_usd
+    assert load("quickstart", ["runtime.mode=batch"]).purse.cost_usd(1, 1) is None
+
+
+def test_a_run_in_batches_has_twice_the_calls_for_its_dollars(cli: Cli) -> None:
+    with FakeBatches(lambda nth, requests: []) as provider:
+        args = ["run", "quickstart", "--only", "brainstorm", "--endpoint", f"teacher={provider.url}", *tiny()]
+        sets = ["runtime.mode=batch", "teacher.max_tokens=1000"]
+        sets += ["budget={usd_per_million_read: 0, usd_per_million_written: 1000, max_usd: 2}"]  # $1 an answer, online
+        process = cli.start(*args, *(part for each in sets for part in ("--set", each)))
+        while not provider.submitted and process.poll() is None:
+            time.sleep(0.02)
+        kill(process)
+        assert [len(requests) for requests in provider.submitted] == [4]

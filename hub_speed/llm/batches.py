@@ -15,7 +15,7 @@ import orjson
 
 from hub_speed.errors import EndpointDown, EndpointRefused
 from hub_speed.llm import dialects
-from hub_speed.llm.dialects import PATHS, Completion, Request
+from hub_speed.llm.dialects import PATHS, Completion, Request, SchemaForm
 from hub_speed.llm.endpoint import RETRY_STATUS, Address
 
 TRIES, WAIT_S = 6, 1.0  # Assumption: a call is made again for about a minute; the wait doubles
@@ -25,7 +25,13 @@ WORKING = ("validating", "in_progress", "finalizing", "cancelling")
 
 @dataclass(frozen=True)
 class Batch:
-    """One submitted file of requests. `answers` and `errors` are files too, None where there are none (yet)."""
+    """One submitted file of requests.
+
+    Attributes:
+        answers, errors: files too, None where there are none (yet).
+        problem: why it failed as a whole, in the provider's words.
+        no_room: whether that is because it did not fit beside what the provider has to answer already.
+    """
 
     id: str
     state: str
@@ -33,6 +39,7 @@ class Batch:
     answers: str | None
     errors: str | None
     problem: str = ""
+    no_room: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,9 +52,9 @@ class Answer:
     problem: str = ""
 
 
-def line(custom_id: str, address: Address, request: Request) -> bytes:
+def line(custom_id: str, address: Address, request: Request, form: SchemaForm) -> bytes:
     """A request as a line of a batch file; `vllm run-batch` reads the same."""
-    body = dialects.body(address.dialect, request, address.model, address.prompt_format)
+    body = dialects.body(address.dialect, request, address.model, address.prompt_format, form)
     whole = {"custom_id": custom_id, "method": "POST", "url": PATHS[address.dialect], "body": body}
     return orjson.dumps(whole) + b"\n"
 
@@ -64,7 +71,7 @@ def read_answers(address: Address, content: bytes) -> Iterator[Answer]:
             else:
                 inner = (response.get("body") or {}).get("error") or {}
                 words = str(error.get("message") or inner.get("message") or error.get("code") or "no answer")
-                yield Answer(name, None, status, words[:300])
+                yield Answer(name, None, status, address.words(words))
         except (ValueError, KeyError, TypeError, AttributeError):
             continue
 
@@ -104,8 +111,20 @@ class Batches:
 
         file = orjson.loads(await self._call("POST", "/files", form=form))
         body = {"input_file_id": file["id"], "endpoint": PATHS[self.address.dialect], "completion_window": "24h"}
-        asked = body | {"metadata": {"hub_speed": self._purpose}}
-        return _batch(orjson.loads(await self._call("POST", "/batches", json=asked)))
+        return await self._start(body | {"metadata": {"hub_speed": self._purpose}})
+
+    async def _start(self, asked: dict[str, Any]) -> Batch:
+        """Have a file answered, once: where no answer came, the batch may be there all the same."""
+        for attempt in range(TRIES):
+            try:
+                return self._batch(orjson.loads(await self._call("POST", "/batches", json=asked, tries=1)))
+            except EndpointDown as error:
+                down = error
+            await asyncio.sleep(WAIT_S * 2**attempt)
+            for batch in await self.mine():
+                if batch.requests == asked["input_file_id"]:
+                    return batch
+        raise down
 
     async def mine(self) -> list[Batch]:
         """Every batch of this purpose, the newest first, whoever submitted it."""
@@ -113,7 +132,7 @@ class Batches:
         while True:
             page = orjson.loads(await self._call("GET", f"/batches?limit=100{after}"))
             data = page.get("data") or []
-            found += [_batch(b) for b in data if (b.get("metadata") or {}).get("hub_speed") == self._purpose]
+            found += [self._batch(b) for b in data if (b.get("metadata") or {}).get("hub_speed") == self._purpose]
             if not page.get("has_more") or not data:
                 return found
             after = f"&after={data[-1]['id']}"
@@ -122,7 +141,7 @@ class Batches:
         """What is in a file."""
         return await self._call("GET", f"/files/{file}/content")
 
-    async def _call(self, method: str, path: str, *, json: Any = None, form: Any = None) -> bytes:
+    async def _call(self, method: str, path: str, *, json: Any = None, form: Any = None, tries: int = TRIES) -> bytes:
         """The body of an answer of 200.
 
         Raises:
@@ -130,7 +149,7 @@ class Batches:
             EndpointDown: no answer after all tries.
         """
         name, problem = self.address.name, ""
-        for attempt in range(TRIES):
+        for attempt in range(tries):
             if attempt:
                 await asyncio.sleep(WAIT_S * 2 ** (attempt - 1))
             try:
@@ -138,30 +157,28 @@ class Batches:
                 async with self._session.request(method, url, json=json, data=data, allow_redirects=False) as response:
                     body = await response.read()
             except (aiohttp.ClientError, TimeoutError) as error:
-                problem = f"{type(error).__name__}: {error}"
+                problem = self.address.words(f"{type(error).__name__}: {error}")
                 continue
             if response.status == 200:
                 return body
-            problem = f"{response.status} {' '.join(body[:300].decode('utf-8', 'replace').split())}"
+            problem = self.address.words(f"{response.status} {' '.join(body.decode('utf-8', 'replace').split())}")
             if response.status not in RETRY_STATUS:
                 refused = f"endpoint {name}: {self._root}{path} answers {response.status}"
-                raise EndpointRefused(
-                    refused, got=self.address.words(problem), fix="does this server have a Batch API?"
-                )
+                raise EndpointRefused(refused, got=problem, fix="does this server have a Batch API?")
         raise EndpointDown(
             f"endpoint {name}: {self._root}{path} keeps failing",
-            got=self.address.words(problem),
+            got=problem,
             fix="run the same command again later: what was submitted is found again",
         )
 
-
-def _batch(found: dict[str, Any]) -> Batch:
-    problems = [str(problem.get("message")) for problem in ((found.get("errors") or {}).get("data") or [])]
-    return Batch(
-        str(found["id"]),
-        str(found["status"]),
-        str(found["input_file_id"]),
-        found.get("output_file_id"),
-        found.get("error_file_id"),
-        "; ".join(problems)[:300],
-    )
+    def _batch(self, found: dict[str, Any]) -> Batch:
+        problems = (found.get("errors") or {}).get("data") or []
+        return Batch(
+            str(found["id"]),
+            str(found["status"]),
+            str(found["input_file_id"]),
+            found.get("output_file_id"),
+            found.get("error_file_id"),
+            self.address.words("; ".join(str(problem.get("message")) for problem in problems)),
+            any(problem.get("code") == "token_limit_exceeded" for problem in problems),
+        )
