@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from hub_speed.batch import generate_in_batches
-from hub_speed.generate import Job, Jobs, Outcome, generate
+from hub_speed.generate import Job, Jobs, Outcome, generate, read_again
 from hub_speed.journal import Journal
 from hub_speed.llm.batches import Batches
 from hub_speed.llm.budget import Budget
@@ -73,6 +73,8 @@ def ask(
     weights: Path | None = None,
 ) -> None:
     """Ask for every job the ledger does not hold yet."""
+    if ctx.recipe.runtime.reread:
+        read_again(jobs, read, journal)
     ctx.progress.start(total, "rows", done=journal.count_finished())
     meter = Meter(ctx.progress, ctx.budget if model == "teacher" else None)
     budget = ctx.budget if model == "teacher" else None

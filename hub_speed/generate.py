@@ -57,14 +57,12 @@ class Limits:
 
     Attributes:
         reask: whether a chat model is told once when its answer cannot be read.
-        reread: whether answers that the ledger holds as rejected are first read anew.
     """
 
     in_flight: int
     timeout_s: float
     retries: int
     reask: bool = True
-    reread: bool = False
 
 
 UNREADABLE = frozenset({"empty_answer", "bad_json", "wrong_keys", "wrong_type", "empty_field", "bad_index"})
@@ -73,6 +71,7 @@ but not bargained over; one that was truncated would be truncated again."""
 COLLECT_EVERY = 10_000
 """New objects between two searches for garbage cycles, for the process. With Python's 700 and hundreds of requests
 open, a fifth of the time goes into searches that find nothing (`scripts/bench_engine.py`)."""
+READ_AT_ONCE = 1_000  # rows read again that are in memory at a time
 LONGEST_QUOTE = 8_000  # characters of an answer the model is reminded of. Assumption: the rest would not help it
 
 
@@ -107,8 +106,6 @@ def generate(
         BudgetSpent: another call does not fit into the budget; all that was in flight has come back.
         Stopped: `stop` was set.
     """
-    if limits.reread:
-        read_again(jobs, read, journal)
     gc.set_threshold(COLLECT_EVERY)
     try:
         return uvloop.run(_generate(jobs, read, address, journal, limits, on_rows, stop, budget))
@@ -116,8 +113,8 @@ def generate(
         raise _first(group) from None
 
 
-def read_again(jobs: Jobs, read: Callable[[Job, Completion], Outcome], journal: Journal) -> int:
-    """Read the rejected answers of a ledger anew, without asking anybody; returns how many are accepted now."""
+def read_again(jobs: Jobs, read: Callable[[Job, Completion], Outcome], journal: Journal) -> None:
+    """Read the rejected answers of a ledger anew, without asking anybody."""
     rejected = journal.rejected()
     mended: list[tuple[LedgerRow, dict[str, Any] | None]] = []
     for job in jobs(rejected.__contains__):
@@ -128,8 +125,10 @@ def read_again(jobs: Jobs, read: Callable[[Job, Completion], Outcome], journal: 
             reasked = len(before["completions"]) > job.request.sampling.n
             after = _verdict(outcome) | ({"state": "reasked"} if reasked else {})
             mended.append((LedgerRow.model_construct(**before | after), outcome.row))
+        if len(mended) == READ_AT_ONCE:
+            journal.add(mended)
+            mended = []
     journal.add(mended)
-    return len(mended)
 
 
 async def _generate(

@@ -171,7 +171,7 @@ class Context:
     def limits(self) -> Limits:
         """How hard an endpoint may be worked."""
         runtime = self.recipe.runtime
-        return Limits(runtime.in_flight, runtime.timeout_s, runtime.retries, runtime.reask, runtime.reread)
+        return Limits(runtime.in_flight, runtime.timeout_s, runtime.retries, runtime.reask)
 
 
 def identity(stage: Stage, recipe: Recipe, refs: dict[str, Ref], prompts_digest: str) -> dict[str, Any]:

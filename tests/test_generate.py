@@ -10,7 +10,7 @@ import pytest
 from fake_openai import DROP, Asked, FakeOpenAI, Reply, as_json, choices, error, text
 
 from hub_speed.errors import EndpointDown, EndpointRefused, HubSpeedError, NoSpace, Stopped
-from hub_speed.generate import Accepted, Job, Jobs, Limits, Outcome, generate
+from hub_speed.generate import Accepted, Job, Jobs, Limits, Outcome, generate, read_again
 from hub_speed.journal import Journal
 from hub_speed.llm import endpoint
 from hub_speed.llm.dialects import Completion, Dialect, Request, Sampling
@@ -67,12 +67,11 @@ def run(
     on_rows: Callable[[list, int], None] = lambda rows, in_flight: None,
     stop: threading.Event | None = None,
     reask: bool = False,
-    reread: bool = False,
     dialect: Dialect = "chat",
 ) -> dict[str, dict]:
     """Generate, whatever happens; then the ledger by row id. What generate raised goes through."""
     address = Address("teacher", "big-model", (url,), dialect, key=KEY)
-    limits = Limits(in_flight, timeout_s, retries, reask, reread)
+    limits = Limits(in_flight, timeout_s, retries, reask)
     with Journal(folder) as journal:
         generate(unfinished(todo), read, address, journal, limits, on_rows, stop or threading.Event())
     return ledger(folder)
@@ -263,7 +262,10 @@ def test_where_asking_again_fails_the_first_answer_stands(server: FakeOpenAI, tm
 # --- read again ------------------------------------------------------------------------------------------------------
 
 
-def test_rejected_answers_are_read_anew_without_asking(server: FakeOpenAI, tmp_path: Path) -> None:
+def test_rejected_answers_are_read_anew_without_asking(
+    server: FakeOpenAI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub_speed.generate.READ_AT_ONCE", 2)
     server.answer = lambda asked: (
         error(500) if asked.prompt == "prompt 5" else "no" if asked.prompt == "prompt 3" else good(asked)
     )
@@ -275,7 +277,9 @@ def test_rejected_answers_are_read_anew_without_asking(server: FakeOpenAI, tmp_p
     assert [entry["state"][0] for entry in before.values()] == list("rarrrfra")
     server.answer = good
     asked = len(server.asked)
-    after = run(server.url, tmp_path, list(jobs(8)), reread=True)
+    with Journal(tmp_path) as journal:
+        read_again(unfinished(jobs(8)), read, journal)
+    after = run(server.url, tmp_path, jobs(8))
     assert server.prompts()[asked:] == ["prompt 5"]  # the one that had failed; the others cost nothing
     assert [entry["state"] for entry in after.values()] == ["accepted"] * 3 + ["rejected"] + ["accepted"] * 4
     for name in before.keys() - {"row-0005"}:
