@@ -127,7 +127,8 @@ def test_every_row_ends_in_its_state_with_the_raw_text(server: FakeOpenAI, tmp_p
         entry = found[f"row-{i:04d}"]
         assert (entry["state"], entry["reason"]) == (state, reason), name
         if state == "failed":
-            assert (entry["completions"], entry["attempts"], entry["prompt_tokens"]) == ([], 0, 0), name
+            assert (entry["completions"], entry["prompt_tokens"]) == ([], 0), name
+            assert (entry["attempts"], entry["calls"]) == (3, 0), name  # once, and two retries
             assert entry["detail"]
         else:
             assert entry["attempts"] == 1
@@ -373,6 +374,85 @@ def test_an_endpoint_that_refuses_every_request_stops_the_run(server: FakeOpenAI
     assert sum(entry["state"] == "failed" for entry in ledger(tmp_path).values()) <= endpoint.REFUSED_IN_A_ROW
 
 
+def wave(asked: Asked, every: int, bad: Reply) -> Reply:
+    """Every so many rows are refused or failed at once; the others are answered slowly."""
+    if int(asked.prompt.split()[1]) % every == 0:
+        return bad
+    return Reply(text(asked, good(asked)).body, wait_s=0.3)
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"), [(error(400, "too long"), "refused"), (error(500, "too deep"), "endpoint_error")]
+)
+def test_rows_that_fail_quickly_while_others_are_answered_slowly_fail_alone(
+    server: FakeOpenAI, tmp_path: Path, bad: Reply, reason: str
+) -> None:
+    server.answer = lambda asked: wave(asked, 5, bad)
+    found = run(server.url, tmp_path, jobs(400), in_flight=128, retries=1)
+    assert len(found) == 400
+    reasons = [entry["reason"] for entry in found.values()]
+    assert reasons == [reason if i % 5 == 0 else "" for i in range(400)]
+
+
+def test_a_server_that_begins_to_refuse_stops_the_run_though_older_requests_are_still_answered(
+    server: FakeOpenAI, tmp_path: Path
+) -> None:
+    def answer(asked: Asked) -> Reply:
+        nth = len(server.asked)
+        return Reply(text(asked, good(asked)).body, wait_s=nth / 200) if nth <= 64 else error(400, "no money")
+
+    server.answer = answer
+    with pytest.raises(EndpointRefused, match="no money"):
+        run(server.url, tmp_path, jobs(5000), in_flight=64)
+    states = [entry["state"] for entry in ledger(tmp_path).values()]
+    assert states.count("accepted") == 64
+    assert states.count("failed") < 2 * endpoint.REFUSED_IN_A_ROW
+
+
+@pytest.mark.parametrize("left_over", [3, 30])
+@pytest.mark.parametrize(
+    ("bad", "reason"), [(error(400, "too long"), "refused"), (error(500, "too deep"), "endpoint_error")]
+)
+def test_rows_that_failed_before_and_fail_again_are_let_go(
+    server: FakeOpenAI, tmp_path: Path, left_over: int, bad: Reply, reason: str
+) -> None:
+    """A run that was killed after its last row and before the stage was built leaves nothing else to ask for."""
+    poisoned = {f"prompt {9 * i}" for i in range(left_over)}
+    server.answer = lambda asked: bad if asked.prompt in poisoned else good(asked)
+    run(server.url, tmp_path, jobs(9 * 30 + 20), in_flight=2)
+    before = len(server.asked)
+    found = run(server.url, tmp_path, jobs(9 * 30 + 20), in_flight=64)
+    assert set(server.prompts()[before:]) == poisoned
+    assert [entry["reason"] for entry in found.values()].count(reason) == left_over
+    server.answer = good
+    assert {entry["state"] for entry in run(server.url, tmp_path, jobs(9 * 30 + 20)).values()} == {"accepted"}
+
+
+@pytest.mark.parametrize(
+    ("bad", "stops"), [(error(400, "no money"), EndpointRefused), (error(500, "no worker"), EndpointDown)]
+)
+def test_rows_that_did_not_fail_before_still_stop_the_run(
+    server: FakeOpenAI, tmp_path: Path, bad: Reply, stops: type[Exception]
+) -> None:
+    server.answer = lambda asked: bad if int(asked.prompt.split()[1]) % 9 == 0 else good(asked)
+    run(server.url, tmp_path, jobs(99), in_flight=2)
+    server.answer = lambda asked: bad
+    with pytest.raises(stops):
+        run(server.url, tmp_path, jobs(500))
+    assert len(ledger(tmp_path)) < 99 + 30
+
+
+def test_rows_that_are_refused_at_the_end_are_let_go_by_the_next_run_at_the_latest(
+    server: FakeOpenAI, tmp_path: Path
+) -> None:
+    """So many after the last answer look like a server that refuses everything; the ledger tells that it does not."""
+    server.answer = lambda asked: error(400) if int(asked.prompt.split()[1]) >= 50 else good(asked)
+    with pytest.raises(EndpointRefused):
+        run(server.url, tmp_path, jobs(75), in_flight=1)
+    found = run(server.url, tmp_path, jobs(75), in_flight=1)
+    assert [entry["state"] for entry in found.values()] == ["accepted"] * 50 + ["failed"] * 25
+
+
 @pytest.mark.parametrize("status", [401, 403, 404, 302])
 def test_a_final_no_stops_the_run_and_finished_rows_stay(server: FakeOpenAI, tmp_path: Path, status: int) -> None:
     server.answer = lambda asked: error(status, "no more") if len(server.asked) > 10 else good(asked)
@@ -394,7 +474,7 @@ def test_a_time_out_is_asked_again_and_then_fails_the_row(server: FakeOpenAI, tm
     assert [(e["state"], e["attempts"]) for e in found.values()] == [
         ("accepted", 1),
         ("accepted", 2),
-        ("failed", 0),
+        ("failed", 2),
         ("accepted", 1),
     ]
     assert "Timeout" in found["row-0002"]["detail"]
