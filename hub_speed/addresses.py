@@ -125,8 +125,8 @@ class Addresses:
 
 
 def _shown(url: str) -> str:
-    """An address for a message, without what stands before its @."""
-    return re.sub(r"//.*@", "//…@", url)
+    """An address for a message, without all that stands before an @."""
+    return re.sub(r".*@", "…@", url)
 
 
 def _in_environment(name: str) -> bool:

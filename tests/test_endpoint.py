@@ -696,6 +696,7 @@ def test_an_address_that_is_none_is_a_recipe_error(clean: pytest.MonkeyPatch, gi
         "teacher=https://api.openai.com:s3cret@evil.example",
         "techer=https://user:s3cret@host",
         "https://user:s3cret@host",
+        "senior=user:s3cret@host",
     ],
 )
 def test_a_password_in_an_address_is_refused_and_not_shown(clean: pytest.MonkeyPatch, given: str) -> None:

@@ -424,7 +424,7 @@ class Endpoint:
             self.replicas.leave(replica, failed=trouble is not None and trouble.broken)
             refused = trouble is not None and trouble.too_much
             # One turn of the loop later: the answer is then in the ledger before the next request goes out, and a kill
-            # never costs more requests than there are places.
+            # costs no more requests than there are places, where a row takes one.
             asyncio.get_running_loop().call_soon(lambda: self.pace.leave(entered, refused=refused))
 
     async def _ask(self, url: str, data: bytes, n: int) -> Completion | Trouble:
