@@ -105,7 +105,6 @@ ANSWERS: dict[str, tuple[Callable[[Asked], Reply | str], str, str]] = {
     "huge": (lambda asked: json.dumps({"input": "x" * 10_000_000, "positive_document": "b"}), "rejected", "too_long"),
     "refused": (lambda asked: error(500, "too deep"), "failed", "endpoint_error"),
     "empty choices": (lambda asked: as_json(choices(asked, [])), "failed", "endpoint_error"),
-    # three rows that fail; four in a row would look like a server that is down
     "dropped": (lambda asked: DROP, "failed", "endpoint_error"),
 }
 
@@ -442,15 +441,18 @@ def test_rows_that_did_not_fail_before_still_stop_the_run(
     assert len(ledger(tmp_path)) < 99 + 30
 
 
-def test_rows_that_are_refused_at_the_end_are_let_go_by_the_next_run_at_the_latest(
-    server: FakeOpenAI, tmp_path: Path
+@pytest.mark.parametrize(
+    ("status", "rows", "in_flight"), [(400, 75, 1), (400, 75, 64), (500, 75, 64), (500, 52, 1), (500, 55, 4)]
+)
+def test_rows_that_fail_after_the_last_answer_are_let_go_by_the_next_run(
+    server: FakeOpenAI, tmp_path: Path, status: int, rows: int, in_flight: int
 ) -> None:
-    """So many after the last answer look like a server that refuses everything; the ledger tells that it does not."""
-    server.answer = lambda asked: error(400) if int(asked.prompt.split()[1]) >= 50 else good(asked)
-    with pytest.raises(EndpointRefused):
-        run(server.url, tmp_path, jobs(75), in_flight=1)
-    found = run(server.url, tmp_path, jobs(75), in_flight=1)
-    assert [entry["state"] for entry in found.values()] == ["accepted"] * 50 + ["failed"] * 25
+    """So many look like a server that fails on everything; but it ends some, and the next run the others."""
+    server.answer = lambda asked: error(status) if int(asked.prompt.split()[1]) >= 50 else good(asked)
+    with pytest.raises((EndpointRefused, EndpointDown)):
+        run(server.url, tmp_path, jobs(rows), in_flight=in_flight, retries=1)
+    found = run(server.url, tmp_path, jobs(rows), in_flight=in_flight, retries=1)
+    assert [entry["state"] for entry in found.values()] == ["accepted"] * 50 + ["failed"] * (rows - 50)
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 302])

@@ -44,6 +44,8 @@ LONGEST_RETRY_AFTER_S = 900.0  # Assumption: a server that asks for more than 15
 ANSWERS_TO_CHECK = 20  # Assumption: a server that ignores the schema shows it in one of them
 OF_ONE_REQUEST = {400, 413, 422}  # what a server says to one request it cannot take, or to a way of asking
 REFUSED_IN_A_ROW = 20  # Assumption: so many, and no answer to any that came after them, and it is not the rows
+FAILED_IN_A_ROW = 20  # Assumption: so many, and no answer between them, and it is the server
+FAILED_AT_FIRST = 4  # Assumption: the same before the first answer
 LOOK_AGAIN_S = 0.05  # until it is looked again whether the budget has room, or another request was answered
 MAX_ANSWER_BYTES = 20_000_000  # Assumption: a hundred times the longest answer a prompt here asks for
 
@@ -154,7 +156,7 @@ class Endpoint:
         self._answers = answered_before
         self._sent = 0  # requests so far, by which they are numbered
         self._open: dict[int, None] = {}  # those that have not come back, in order
-        self._failures_in_a_row = 0
+        self._failed_in_a_row = 0
         self._begun = 0  # rows so far, by which they are numbered
         self._undecided = 0  # rows that may yet be answered
         self._answered_row = 0  # the last of those that were answered
@@ -351,22 +353,23 @@ class Endpoint:
                 continue
             if isinstance(found, Completion):
                 self._answers += 1
-                self._failures_in_a_row = 0
+                self._failed_in_a_row = 0
                 return replace(found, model=found.model or self.model, latency_s=round(took_s, 4))
             failures += 1
-            self._failures_in_a_row += not row.failed_before
             if failures > self._retries:
                 break
             back_off = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (failures - 1)) * random.uniform(0.5, 1.0)
             await asyncio.sleep(back_off if found.wait_s is None else min(found.wait_s, LONGEST_RETRY_AFTER_S))
-        # As many failures, and no answer between them, as four requests have to their last retry: it is the server.
-        many = self._failures_in_a_row >= (self._retries + 1) * min(self._in_flight, 4)
-        if not row.failed_before and many and await self._silent():
-            raise EndpointDown(
-                f"endpoint {address.name}: {replica.root}{PATHS[address.dialect]} keeps failing",
-                got=found.problem,
-                fix="start it or pass another --endpoint; the same command then goes on where it stopped",
-            )
+        if not row.failed_before and await self._silent():
+            self._failed_in_a_row += 1
+            # No more than are in flight, which takes long enough; at least two, so that every run ends a row.
+            most = min(FAILED_IN_A_ROW if self._answers else FAILED_AT_FIRST, max(2, self._in_flight))
+            if self._failed_in_a_row >= most:
+                raise EndpointDown(
+                    f"endpoint {address.name}: {replica.root}{PATHS[address.dialect]} keeps failing",
+                    got=found.problem,
+                    fix="start it or pass another --endpoint; the same command then goes on where it stopped",
+                )
         raise RowFailed(found.problem, row.attempts)
 
     async def _silent(self) -> bool:
