@@ -8,6 +8,7 @@ Keys come from the environment only. OPENAI_API_KEY is used for api.openai.com a
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +32,7 @@ class Addresses:
         stop: whether the user wants to stop; asked while a server starts.
 
     Raises:
-        RecipeError: one of them is not NAME=URL.
+        RecipeError: one of them is not NAME=URL, or the URL holds a password.
     """
 
     def __init__(self, given: list[str], stop: Callable[[], bool] = lambda: False) -> None:
@@ -40,14 +41,21 @@ class Addresses:
         for value in given:
             name, _, url = value.partition("=")
             if name not in MODELS or not url:
-                raise RecipeError(f"--endpoint {value}", expected=f"NAME=URL, NAME one of {', '.join(MODELS)}")
+                raise RecipeError(f"--endpoint {_shown(value)}", expected=f"NAME=URL, NAME one of {', '.join(MODELS)}")
             self._given[name] = url
         self._dialects: dict[str, Dialect] = {}
         for name, url in self._given.items():
             dialect, plus, rest = url.partition("+")
             if plus and dialect in get_args(Dialect):
                 self._dialects[name], self._given[name] = cast(Dialect, dialect), rest
-            for part in self._given[name].partition("#")[0].split(","):
+            urls = self._given[name].partition("#")[0]
+            if "@" in urls:
+                raise RecipeError(
+                    f"endpoint {name}: {_shown(urls)} holds a user's name or password",
+                    expected="an address without @",
+                    fix=f"put the key into HUB_SPEED_{name.upper()}_KEY",
+                )
+            for part in urls.split(","):
                 if urlsplit(part).scheme not in ("http", "https") or not urlsplit(part).hostname:
                     raise RecipeError(
                         f"endpoint {name}: {part} is no address", expected="http://… or https://…, or DIALECT+http://…"
@@ -114,6 +122,11 @@ class Addresses:
                 expected=f"the address of a server of {known_as}",
                 fix=f"--endpoint {name}=https://… or HUB_SPEED_{name.upper()}_URL; key in HUB_SPEED_{name.upper()}_KEY",
             )
+
+
+def _shown(url: str) -> str:
+    """An address for a message, without all that stands before an @."""
+    return re.sub(r".*@", "…@", url)
 
 
 def _in_environment(name: str) -> bool:

@@ -146,15 +146,22 @@ async def _generate(
     if first is None:
         return []
     todo = itertools.chain([first], unfinished)
+    answered_before = journal.count_finished()
+    failed_before = journal.failed() if answered_before else set()
     async with Endpoint(
-        address, in_flight=limits.in_flight, timeout_s=limits.timeout_s, retries=limits.retries, budget=budget
+        address,
+        in_flight=limits.in_flight,
+        timeout_s=limits.timeout_s,
+        retries=limits.retries,
+        budget=budget,
+        answered_before=answered_before,
     ) as endpoint:
         await endpoint.probe(first.request.sampling.max_tokens)
         writer = _Writer(journal, lambda entries: on_rows(entries, endpoint.pace.open))
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(_watch(stop))
             # Twice as many as there are places, so that a place is not left empty while a request waits to be retried.
-            work = (_work(todo, endpoint, read, writer, limits.reask) for _ in range(2 * limits.in_flight))
+            work = (_work(todo, endpoint, read, writer, limits, failed_before) for _ in range(2 * limits.in_flight))
             workers = [group.create_task(each) for each in work]
             await asyncio.gather(*workers)
             watch.cancel()
@@ -172,19 +179,21 @@ async def _work(
     endpoint: Endpoint,
     read: Callable[[Job, Completion], Outcome],
     writer: "_Writer",
-    reask: bool,
+    limits: Limits,
+    failed_before: set[str],
 ) -> None:
     """One worker: takes the next job once the answer to the last one is in the ledger."""
     for job in todo:
         try:
-            completion = await endpoint.complete(job.request)
+            completion = await endpoint.complete(job.request, failed_before=job.id in failed_before)
             outcome = read(job, completion)
         except (RowFailed, RowRefused) as error:
             reason = "refused" if isinstance(error, RowRefused) else "endpoint_error"
-            await writer.add(*ledger_entry(job, endpoint.address, None, Rejected(reason, str(error))))
+            failed = Rejected(reason, str(error))
+            await writer.add(*ledger_entry(job, endpoint.address, None, failed, attempts=error.attempts))
             continue
         first = None
-        if reask and isinstance(outcome, Rejected) and outcome.reason in UNREADABLE:
+        if limits.reask and isinstance(outcome, Rejected) and outcome.reason in UNREADABLE:
             second = await _ask_again(job, endpoint, completion, outcome)
             if second:
                 first, completion, outcome = outcome, second.joined(completion), read(job, second)
@@ -208,11 +217,17 @@ def _first(group: BaseExceptionGroup) -> BaseException:
 
 
 def ledger_entry(
-    job: Job, address: Address, completion: Completion | None, outcome: Outcome, first: Rejected | None = None
+    job: Job,
+    address: Address,
+    completion: Completion | None,
+    outcome: Outcome,
+    first: Rejected | None = None,
+    attempts: int = 0,
 ) -> tuple[LedgerRow, dict[str, Any] | None]:
     """The ledger's line for one job, with the accepted row if there is one.
 
-    `first` is why the first answer was no use, where a second one was asked for.
+    `first` is why the first answer was no use, where a second one was asked for; `attempts` is how many requests were
+    sent, where none was answered.
     """
     verdict = _verdict(outcome)
     if completion is None:
@@ -221,7 +236,7 @@ def ledger_entry(
         detail = verdict["detail"]
         verdict["detail"] = f"first {first.reason}: {first.detail}" + (f"; then {detail}" if detail else "")
         verdict["state"] = "reasked" if isinstance(outcome, Accepted) else "rejected"
-    got = completion or Completion((), (), address.model, 0, 0, attempts=0, calls=0)
+    got = completion or Completion((), (), address.model, 0, 0, attempts=attempts, calls=0)
     entry = LedgerRow.model_construct(  # made of our own values, so that there is nothing to validate
         id=job.id,
         task_type=job.task_type,

@@ -146,7 +146,7 @@ class Journal:
 
         It knows the ledger as it is now, and reads the names in it a window at a time, as they are come to.
         """
-        failed = {id_ for (id_,) in self._db.execute("SELECT id FROM ledger WHERE state = 'failed'")}
+        failed = self.failed()
         first, last, window = self._names_from("")
 
         def is_todo(row_id: str) -> bool:
@@ -218,6 +218,10 @@ class Journal:
     def rejected(self) -> set[str]:
         """The names of the rejected rows."""
         return {name for (name,) in self._db.execute("SELECT id FROM ledger WHERE state = 'rejected'")}
+
+    def failed(self) -> set[str]:
+        """The names of the failed rows."""
+        return {name for (name,) in self._db.execute("SELECT id FROM ledger WHERE state = 'failed'")}
 
     def entry(self, row_id: str) -> dict[str, Any]:
         """One line of the ledger, as `rows.LedgerRow` columns."""

@@ -4,12 +4,12 @@ import itertools
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from fake_batches import FakeBatches
-from fake_openai import Asked, FakeOpenAI, Reply, as_json, choices, error
+from fake_openai import DROP, Asked, FakeOpenAI, Reply, as_json, choices, error, text, tgi
 from hypothesis import given
 from hypothesis import strategies as st
 from running import Cli, kill, tiny
@@ -20,7 +20,7 @@ from hub_speed.generate import Accepted, Job, Limits, generate
 from hub_speed.journal import Journal
 from hub_speed.llm import endpoint
 from hub_speed.llm.budget import Budget, Spent
-from hub_speed.llm.dialects import Completion, Request, Sampling
+from hub_speed.llm.dialects import Completion, Dialect, Request, Sampling
 from hub_speed.llm.endpoint import Address
 from hub_speed.pipeline import STAGES
 from hub_speed.recipe import Budget as Caps
@@ -106,7 +106,7 @@ def server() -> Iterator[FakeOpenAI]:
         yield running
 
 
-def run(url: str, folder: Path, budget: Budget, count: int = 100) -> list[str]:
+def run(url: str, folder: Path, budget: Budget, count: int = 100, dialect: Dialect = "chat") -> list[str]:
     """Ask for `count` rows; the ids in the ledger afterwards. What generate raised goes through."""
 
     def jobs(todo: object) -> Iterator[Job]:
@@ -115,7 +115,7 @@ def run(url: str, folder: Path, budget: Budget, count: int = 100) -> list[str]:
     def read(job: Job, completion: Completion) -> Accepted:
         return Accepted({"id": job.id})
 
-    address, limits = Address("teacher", "m", (url,)), Limits(8, 10, 2)
+    address, limits = Address("teacher", "m", (url,), dialect), Limits(8, 10, 2)
     with Journal(folder) as journal:
         generate(jobs, read, address, journal, limits, lambda rows, in_flight: None, threading.Event(), budget)
     return ledger(folder)
@@ -159,6 +159,71 @@ def test_a_request_that_is_not_answered_is_free(
     server.answer = answer
     assert len(run(server.url, tmp_path, Budget(Caps(max_calls=20)), count=20)) == 20
     assert len(server.asked) == 40
+
+
+def test_tokens_that_the_server_does_not_count_are_as_many_as_were_set_aside(
+    server: FakeOpenAI, tmp_path: Path
+) -> None:
+    server.answer = lambda asked: as_json(choices(asked, ["x"]) | {"usage": None})
+    budget = Budget(Caps(max_tokens=1000))
+    with pytest.raises(BudgetSpent, match="max_tokens = 1,000"):
+        run(server.url, tmp_path, budget)
+    assert len(server.asked) == len(ledger(tmp_path)) == 6
+    assert budget.spent == Spent(6, 6 * (len("prompt 0") + 100), 6 * 50)
+
+
+def test_tgi_counts_what_it_writes_and_the_prompt_is_as_long_as_was_set_aside(
+    server: FakeOpenAI, tmp_path: Path
+) -> None:
+    server.answer = lambda asked: tgi("x")
+    budget = Budget(Caps(max_tokens=1000))
+    with pytest.raises(BudgetSpent):
+        run(server.url, tmp_path, budget, dialect="tgi")
+    calls = len(server.asked)
+    assert budget.spent == Spent(calls, sum(len(prompt) + 100 for prompt in server.prompts()), calls * 7)
+    assert 800 < budget.spent.read + budget.spent.written <= 1000
+    with Journal(tmp_path) as journal:
+        assert journal.usage() == (calls, 0, calls * 7)  # the ledger holds what is known
+
+
+@pytest.mark.parametrize(
+    "unusable",
+    [
+        lambda asked: as_json(choices(asked, ["x", "y"])),
+        lambda asked: Reply(text(asked, "x").body[:-9]),
+        lambda asked: Reply(text(asked, "x").body, cut=200),
+    ],
+    ids=["two answers", "broken JSON", "broken off"],
+)
+def test_an_answer_that_cannot_be_used_is_paid_for(
+    server: FakeOpenAI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unusable: Callable[[Asked], Reply]
+) -> None:
+    monkeypatch.setattr(endpoint, "FIRST_WAIT_S", 0.002)
+    server.answer = lambda asked: unusable(asked) if asked.nth == 1 else text(asked, "x")
+    budget = Budget(Caps(max_calls=20))
+    with pytest.raises(BudgetSpent, match="max_calls = 20"):
+        run(server.url, tmp_path, budget)
+    assert len(server.asked) == budget.spent.calls == 20
+    done = len(ledger(tmp_path))
+    assert budget.spent.written == 7 * done + 50 * (20 - done)
+
+
+def test_who_waits_to_be_asked_again_holds_nothing(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.answer = lambda asked: error(429, Retry_After="0.5") if asked.prompt == "prompt 0" else text(asked, "x")
+    with pytest.raises(BudgetSpent):
+        run(server.url, tmp_path, Budget(Caps(max_calls=3)), count=4)
+    assert ledger(tmp_path) == ["0001", "0002", "0003"]
+    assert server.prompts().count("prompt 0") == 1
+
+
+def test_a_connection_that_breaks_before_the_answer_is_free(
+    server: FakeOpenAI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint, "FIRST_WAIT_S", 0.002)
+    server.answer = lambda asked: DROP if asked.nth == 1 and asked.prompt == "prompt 3" else text(asked, "x")
+    budget = Budget(Caps(max_calls=20))
+    assert len(run(server.url, tmp_path, budget, count=20)) == 20
+    assert (len(server.asked), budget.spent.calls) == (21, 20)
 
 
 def test_the_command_line_stops_at_the_budget_and_goes_on_and_a_plan_adds_up_what_is_left(cli: Cli) -> None:

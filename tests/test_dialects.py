@@ -17,7 +17,7 @@ from hub_speed.llm.dialects import Completion, Dialect, Request, Sampling
 from hub_speed.llm.endpoint import Address, Endpoint, RowRefused
 from hub_speed.recipe import Recipe
 
-SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
+SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
 GOOD = '{"a": "b"}'
 
 
@@ -102,8 +102,9 @@ def test_other_refusals_are_final_at_once(server: FakeOpenAI, status: int) -> No
     assert len(server.asked) == 1
 
 
-def test_a_server_that_takes_the_schema_and_ignores_it_is_noticed(server: FakeOpenAI) -> None:
-    server.answer = lambda asked: "Sure, here it is!" if asked.prompt == "c" else GOOD
+@pytest.mark.parametrize("otherwise", ["Sure, here it is!", '{"b": "no such name"}', "[1]"])
+def test_a_server_that_takes_the_schema_and_ignores_it_is_noticed(server: FakeOpenAI, otherwise: str) -> None:
+    server.answer = lambda asked: otherwise if asked.prompt == "c" else GOOD
     found, notes = ask(server.url, *"abcdc")
     assert [completion.texts[0] == GOOD for completion in found] == [True, True, False, True, False]
     assert notes == ["takes a JSON schema as response_format, but answers otherwise"]
@@ -114,6 +115,81 @@ def test_an_answer_that_was_cut_off_says_nothing_about_the_schema(server: FakeOp
     assert ask(server.url, "a")[1] == []
     server.answer = lambda asked: '{"a": "line\nbreak"}'
     assert ask(server.url, "a")[1] == []
+
+
+# --- parameters -------------------------------------------------------------------------------------------------------
+
+
+def newer(asked: Asked) -> Reply | str:
+    """Refuses what OpenAI's newer models refuse, one thing at a time, in their words."""
+    words = {
+        "max_tokens": "Unsupported parameter: 'max_tokens' is not supported with this model."
+        " Use 'max_completion_tokens' instead.",
+        "temperature": "Unsupported value: 'temperature' does not support 0.7 with this model."
+        " Only the default (1) value is supported.",
+        "top_p": "Unsupported parameter: 'top_p' is not supported with this model.",
+    }
+    for name, message in words.items():
+        if name in asked.body:
+            return as_json({"error": {"message": message, "param": name, "code": "unsupported_parameter"}}, 400)
+    return GOOD
+
+
+def test_parameters_that_a_model_does_not_take_are_left_out_from_then_on(server: FakeOpenAI) -> None:
+    server.answer = newer
+    found, notes = ask(server.url, "a", "b", temperature=0.7)
+    assert [completion.texts for completion in found] == [(GOOD,)] * 2
+    assert [completion.attempts for completion in found] == [4, 1]
+    last = server.asked[-1].body
+    assert last["max_completion_tokens"] == 50
+    assert not last.keys() & {"max_tokens", "temperature", "top_p"}
+    assert form(server.asked[-1]) == "response_format"  # the refusal was not taken for one of the schema
+    assert [note.partition(" It says")[0] for note in notes] == [
+        "does not take max_tokens: sent as max_completion_tokens.",
+        "does not take temperature: left out.",
+        "does not take top_p: left out.",
+    ]
+
+
+def test_all_requests_that_were_in_flight_recover_and_are_told_of_once(server: FakeOpenAI) -> None:
+    def answer(asked: Asked) -> Reply:
+        found = newer(asked)
+        reply = found if isinstance(found, Reply) else text(asked, found)
+        return Reply(reply.body, reply.status, wait_s=0.05)
+
+    server.answer = answer
+
+    async def run() -> tuple[list[Completion], list[str]]:
+        async with Endpoint(Address("teacher", "m", (server.url,)), in_flight=8, timeout_s=10, retries=0) as opened:
+            requests = [Request(f"p{i}", Sampling(0.7, 0.9, 50), SCHEMA) for i in range(16)]
+            return list(await asyncio.gather(*map(opened.complete, requests))), opened.notes
+
+    found, notes = asyncio.run(run())
+    assert [completion.texts for completion in found] == [(GOOD,)] * 16
+    assert len(notes) == 3
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "max_completion_tokens is too large",
+        "'max_tokens' or 'max_completion_tokens' is too large: 8192",
+        "temperature must be below 2",
+    ],
+)
+def test_a_value_that_is_refused_is_a_refusal(server: FakeOpenAI, words: str) -> None:
+    server.answer = lambda asked: GOOD if asked.prompt == "a" else error(400, words)
+    with pytest.raises(RowRefused, match=words) as caught:
+        ask(server.url, "a", "b")
+    assert len(server.asked) == 2
+    assert caught.value.attempts == 1
+
+
+def test_a_model_that_takes_neither_name_is_asked_no_further(server: FakeOpenAI) -> None:
+    server.answer = lambda asked: error(400, "Use 'max_completion_tokens' instead.")
+    with pytest.raises(EndpointRefused):
+        ask(server.url, "a")
+    assert len(server.asked) == 4  # two names, then two more forms of the schema
 
 
 # --- n ----------------------------------------------------------------------------------------------------------------
@@ -159,6 +235,11 @@ def test_what_a_server_gives_too_few_of_is_not_thrown_away(server: FakeOpenAI) -
         ({"content": None, "reasoning_content": "and it never ends"}, "and it never ends", ""),
         ({"content": '{"a": "</think>"}'}, "", '{"a": "</think>"}'),
         ({"content": "I <think> so"}, "", "I <think> so"),
+        # The opening tag is in the prompt, and the thinking begins with a draft.
+        ({"content": f'{{"a": "draft"}} hm, no.\n</think>{GOOD}'}, '{"a": "draft"} hm, no.', GOOD),
+        ({"content": f'{{"a": "</think>"}} no\n</think>{GOOD}'}, '{"a": "</think>"} no', GOOD),
+        ({"content": ' {"a": "x</think>"} done'}, "", ' {"a": "x</think>"} done'),
+        ({"content": '{"a": "to be </think> repaired",'}, "", '{"a": "to be </think> repaired",'),
     ],
 )
 def test_thinking_is_kept_apart_from_the_answer(

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from hub_speed.addresses import Addresses
 from hub_speed.errors import EndpointDown, EndpointRefused, RecipeError
-from hub_speed.llm import dialects, endpoint
+from hub_speed.llm import dialects, endpoint, pacing
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.llm.endpoint import Address, Endpoint, RowFailed
 from hub_speed.recipe import Recipe
@@ -199,8 +199,9 @@ def test_what_a_server_leaves_out_is_filled_in(server: FakeOpenAI) -> None:
         ("0", 0, 0),
         ("2.5", 2.5, 2.5),
         ("-3", 0, 0),
-        ("100000", endpoint.LONGEST_WAIT_S, endpoint.LONGEST_WAIT_S),
-        ("inf", endpoint.LONGEST_WAIT_S, endpoint.LONGEST_WAIT_S),
+        ("600", 600, 600),
+        ("100000", endpoint.LONGEST_RETRY_AFTER_S, endpoint.LONGEST_RETRY_AFTER_S),
+        ("inf", endpoint.LONGEST_RETRY_AFTER_S, endpoint.LONGEST_RETRY_AFTER_S),
         ("in 30 s", 20, 31),
         ("a day ago", 0, 0),
         ("soon", endpoint.FIRST_WAIT_S / 2, endpoint.FIRST_WAIT_S),
@@ -388,6 +389,20 @@ def test_a_long_error_is_shortened_and_no_key_is_cut_in_two(server: FakeOpenAI) 
     assert KEY[:5] not in caught.value.got
 
 
+@pytest.mark.parametrize("before", [150, 165, 180, 280])
+def test_no_key_is_cut_in_two_in_an_answer_that_cannot_be_read(server: FakeOpenAI, before: int) -> None:
+    server.answer = lambda asked: as_json({"you sent": "x" * before + KEY})
+    with pytest.raises(RowFailed, match="you sent") as caught:
+        ask_one(server.url, key=KEY)
+    assert KEY[:5] not in str(caught.value)
+
+
+def test_no_key_is_cut_in_two_at_the_end_of_much_white_space(server: FakeOpenAI) -> None:
+    server.answer = lambda asked: Reply(b"you sent" + b" " * 1982 + KEY.encode(), status=400)
+    with pytest.raises(EndpointRefused, match="you sent <key>"):
+        ask_one(server.url, key=KEY)
+
+
 # --- down, or just this row -----------------------------------------------------------------------------------------
 
 
@@ -398,9 +413,39 @@ def test_nobody_answers(waits: list[float]) -> None:
     assert "--endpoint teacher=URL" in caught.value.fix
 
 
-def test_one_silent_replica_is_noticed_before_anything_is_asked(server: FakeOpenAI) -> None:
+def probed(*urls: str, prompts: int = 12) -> tuple[list[Completion], list[str]]:
+    """The answers after the probe, and the notes."""
+
+    async def run() -> tuple[list[Completion], list[str]]:
+        at = Address("teacher", "big-model", urls, key=KEY)
+        async with Endpoint(at, in_flight=4, timeout_s=10, retries=2) as opened:
+            await opened.probe()
+            return [await opened.complete(request(str(i))) for i in range(prompts)], opened.notes
+
+    return asyncio.run(run())
+
+
+def test_a_silent_replica_is_set_aside_and_the_others_are_asked(server: FakeOpenAI) -> None:
+    found, notes = probed(server.url, closed_port())
+    assert [completion.attempts for completion in found] == [1] * 12  # nothing was tried at the silent one
+    assert notes == ["nobody answers at replica 2 of 2: set aside, tried again"]
+    assert "127.0.0.1" not in notes[0]  # notes are published
+
+
+def test_a_silent_replica_is_found_again(server: FakeOpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pacing, "SET_ASIDE_S", 0.0)
+    with FakeOpenAI() as late:
+        late.models = DROP
+        found, notes = probed(late.url, server.url)
+        assert len(notes) == 1 and len(late.asked) > 0 and len(found) == 12
+
+
+def test_silent_replicas_alone_are_nobody(server: FakeOpenAI) -> None:
     with pytest.raises(EndpointDown, match="nobody answers"):
-        ask(server.url, closed_port(), probe=True)
+        probed(closed_port(), closed_port())
+    server.models = error(401, "bad key")
+    with pytest.raises(EndpointRefused, match="bad key"):
+        probed(closed_port(), server.url)
     assert server.asked == []
 
 
@@ -613,7 +658,6 @@ def test_openais_key_goes_to_openai_alone(clean: pytest.MonkeyPatch, tmp_path: P
     for url in (
         "https://api.openai.com.evil.example",
         "https://evil.example/api.openai.com",
-        "https://api.openai.com@evil.example",
         "http://127.0.0.1:1",
         "https://api.openai.com,https://evil.example",
     ):
@@ -640,6 +684,35 @@ def test_every_model_has_a_key_of_its_own(clean: pytest.MonkeyPatch, tmp_path: P
 def test_an_address_that_is_none_is_a_recipe_error(clean: pytest.MonkeyPatch, given: str) -> None:
     with pytest.raises(RecipeError, match="expected"):
         Addresses([given])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "teacher=https://user:s3cret@host",
+        "teacher=https://s3cret@host/v1#model",
+        "senior=tgi+http://a:1,http://user:s3cret@b:2",
+        "senior=http://a:1,http://user:s3cret,s3cret@b:2",
+        "teacher=https://api.openai.com:s3cret@evil.example",
+        "techer=https://user:s3cret@host",
+        "https://user:s3cret@host",
+        "senior=user:s3cret@host",
+    ],
+)
+def test_a_password_in_an_address_is_refused_and_not_shown(clean: pytest.MonkeyPatch, given: str) -> None:
+    with pytest.raises(RecipeError, match="expected") as caught:
+        Addresses([given])
+    assert "s3cret" not in f"{caught.value} {caught.value.__dict__}"
+    name, _, url = given.partition("=")
+    if name in ("teacher", "senior"):
+        clean.setenv(f"HUB_SPEED_{name.upper()}_URL", url)
+        with pytest.raises(RecipeError, match=f"HUB_SPEED_{name.upper()}_KEY") as caught:
+            Addresses([])
+        assert "s3cret" not in str(caught.value)
+
+
+def test_a_model_may_have_an_at_in_its_name(clean: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert opened(["teacher=https://host#@cf/big"], "teacher", tmp_path).model == "@cf/big"
 
 
 def test_a_teacher_without_an_address_says_what_to_do(clean: pytest.MonkeyPatch, tmp_path: Path) -> None:

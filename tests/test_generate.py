@@ -104,7 +104,6 @@ ANSWERS: dict[str, tuple[Callable[[Asked], Reply | str], str, str]] = {
     "huge": (lambda asked: json.dumps({"input": "x" * 10_000_000, "positive_document": "b"}), "rejected", "too_long"),
     "refused": (lambda asked: error(500, "too deep"), "failed", "endpoint_error"),
     "empty choices": (lambda asked: as_json(choices(asked, [])), "failed", "endpoint_error"),
-    # three rows that fail; four in a row would look like a server that is down
     "dropped": (lambda asked: DROP, "failed", "endpoint_error"),
 }
 
@@ -126,7 +125,8 @@ def test_every_row_ends_in_its_state_with_the_raw_text(server: FakeOpenAI, tmp_p
         entry = found[f"row-{i:04d}"]
         assert (entry["state"], entry["reason"]) == (state, reason), name
         if state == "failed":
-            assert (entry["completions"], entry["attempts"], entry["prompt_tokens"]) == ([], 0, 0), name
+            assert (entry["completions"], entry["prompt_tokens"]) == ([], 0), name
+            assert (entry["attempts"], entry["calls"]) == (3, 0), name  # once, and two retries
             assert entry["detail"]
         else:
             assert entry["attempts"] == 1
@@ -377,6 +377,88 @@ def test_an_endpoint_that_refuses_every_request_stops_the_run(server: FakeOpenAI
     assert sum(entry["state"] == "failed" for entry in ledger(tmp_path).values()) <= endpoint.REFUSED_IN_A_ROW
 
 
+def wave(asked: Asked, every: int, bad: Reply) -> Reply:
+    """Every so many rows are refused or failed at once; the others are answered slowly."""
+    if int(asked.prompt.split()[1]) % every == 0:
+        return bad
+    return Reply(text(asked, good(asked)).body, wait_s=0.3)
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"), [(error(400, "too long"), "refused"), (error(500, "too deep"), "endpoint_error")]
+)
+def test_rows_that_fail_quickly_while_others_are_answered_slowly_fail_alone(
+    server: FakeOpenAI, tmp_path: Path, bad: Reply, reason: str
+) -> None:
+    server.answer = lambda asked: wave(asked, 5, bad)
+    found = run(server.url, tmp_path, jobs(400), in_flight=128, retries=1)
+    assert len(found) == 400
+    reasons = [entry["reason"] for entry in found.values()]
+    assert reasons == [reason if i % 5 == 0 else "" for i in range(400)]
+
+
+def test_a_server_that_begins_to_refuse_stops_the_run_though_older_requests_are_still_answered(
+    server: FakeOpenAI, tmp_path: Path
+) -> None:
+    def answer(asked: Asked) -> Reply:
+        nth = len(server.asked)
+        return Reply(text(asked, good(asked)).body, wait_s=nth / 200) if nth <= 64 else error(400, "no money")
+
+    server.answer = answer
+    with pytest.raises(EndpointRefused, match="no money"):
+        run(server.url, tmp_path, jobs(5000), in_flight=64)
+    states = [entry["state"] for entry in ledger(tmp_path).values()]
+    assert states.count("accepted") == 64
+    assert states.count("failed") < 2 * endpoint.REFUSED_IN_A_ROW
+
+
+@pytest.mark.parametrize("left_over", [3, 30])
+@pytest.mark.parametrize(
+    ("bad", "reason"), [(error(400, "too long"), "refused"), (error(500, "too deep"), "endpoint_error")]
+)
+def test_rows_that_failed_before_and_fail_again_are_let_go(
+    server: FakeOpenAI, tmp_path: Path, left_over: int, bad: Reply, reason: str
+) -> None:
+    """A run that was killed after its last row and before the stage was built leaves nothing else to ask for."""
+    poisoned = {f"prompt {9 * i}" for i in range(left_over)}
+    server.answer = lambda asked: bad if asked.prompt in poisoned else good(asked)
+    run(server.url, tmp_path, jobs(9 * 30 + 20), in_flight=2)
+    before = len(server.asked)
+    found = run(server.url, tmp_path, jobs(9 * 30 + 20), in_flight=64)
+    assert set(server.prompts()[before:]) == poisoned
+    assert [entry["reason"] for entry in found.values()].count(reason) == left_over
+    server.answer = good
+    assert {entry["state"] for entry in run(server.url, tmp_path, jobs(9 * 30 + 20)).values()} == {"accepted"}
+
+
+@pytest.mark.parametrize(
+    ("bad", "stops"), [(error(400, "no money"), EndpointRefused), (error(500, "no worker"), EndpointDown)]
+)
+def test_rows_that_did_not_fail_before_still_stop_the_run(
+    server: FakeOpenAI, tmp_path: Path, bad: Reply, stops: type[Exception]
+) -> None:
+    server.answer = lambda asked: bad if int(asked.prompt.split()[1]) % 9 == 0 else good(asked)
+    run(server.url, tmp_path, jobs(99), in_flight=2)
+    server.answer = lambda asked: bad
+    with pytest.raises(stops):
+        run(server.url, tmp_path, jobs(500))
+    assert len(ledger(tmp_path)) < 99 + 30
+
+
+@pytest.mark.parametrize(
+    ("status", "rows", "in_flight"), [(400, 75, 1), (400, 75, 64), (500, 75, 64), (500, 52, 1), (500, 55, 4)]
+)
+def test_rows_that_fail_after_the_last_answer_are_let_go_by_the_next_run(
+    server: FakeOpenAI, tmp_path: Path, status: int, rows: int, in_flight: int
+) -> None:
+    """So many look like a server that fails on everything; but it ends some, and the next run the others."""
+    server.answer = lambda asked: error(status) if int(asked.prompt.split()[1]) >= 50 else good(asked)
+    with pytest.raises((EndpointRefused, EndpointDown)):
+        run(server.url, tmp_path, jobs(rows), in_flight=in_flight, retries=1)
+    found = run(server.url, tmp_path, jobs(rows), in_flight=in_flight, retries=1)
+    assert [entry["state"] for entry in found.values()] == ["accepted"] * 50 + ["failed"] * (rows - 50)
+
+
 @pytest.mark.parametrize("status", [401, 403, 404, 302])
 def test_a_final_no_stops_the_run_and_finished_rows_stay(server: FakeOpenAI, tmp_path: Path, status: int) -> None:
     server.answer = lambda asked: error(status, "no more") if len(server.asked) > 10 else good(asked)
@@ -398,7 +480,7 @@ def test_a_time_out_is_asked_again_and_then_fails_the_row(server: FakeOpenAI, tm
     assert [(e["state"], e["attempts"]) for e in found.values()] == [
         ("accepted", 1),
         ("accepted", 2),
-        ("failed", 0),
+        ("failed", 2),
         ("accepted", 1),
     ]
     assert "Timeout" in found["row-0002"]["detail"]

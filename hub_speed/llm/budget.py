@@ -2,7 +2,9 @@
 
 Before a request is sent, the most it can take is set aside: a token for every byte of the prompt, and all the tokens
 it may write. It is let through when that still fits; near the cap, fewer requests are therefore open at once, and the
-run ends when not even one fits. What an answer did not take goes back. Requests that get no answer are taken as free.
+run ends when not even one fits. What an answer did not take goes back; where the server does not say what it took, as
+when the answer cannot be read, all that was set aside is spent. Requests that get no answer (another status than 200,
+no connection, no answer in time) are taken as free; the next attempt is another request.
 """
 
 import threading
@@ -67,11 +69,15 @@ class Budget:
         )
 
     def settle(self, aside: Spent, completion: Completion | None) -> None:
-        """A request has ended: what it took is spent, the rest is there again."""
+        """A request has ended: what it took is spent, the rest is there again; no completion is no answer.
+
+        Tokens that the server did not count, read (TGI) or written, are as many as were set aside.
+        """
         with self._lock:
             self._aside -= aside
             if completion:
-                self.spent += Spent(1, completion.prompt_tokens, completion.completion_tokens)
+                read, written = completion.prompt_tokens or aside.read, completion.completion_tokens or aside.written
+                self.spent += Spent(1, read, written)
 
     def cost_usd(self) -> float | None:
         """What was spent so far, in dollars; None where the recipe names no prices."""

@@ -10,6 +10,9 @@ What a reasoning model thinks before it answers is kept apart from the answer, w
 """
 
 import hashlib
+import json
+import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -112,8 +115,18 @@ def body(
     model: str,
     prompt_format: str = "{prompt}",
     form: SchemaForm | None = None,
+    without: Collection[str] = (),
 ) -> dict[str, Any]:
-    """The JSON body of a request; the schema is sent in the dialect's first form unless another is given."""
+    """The JSON body of a request.
+
+    Args:
+        dialect: how the server is asked.
+        request: what is asked.
+        model: the model's name there.
+        prompt_format: what a prompt without a chat template stands in.
+        form: how the schema is sent, in the dialect's first form unless another is given.
+        without: parameters of a chat that the server does not take; see `unsupported`.
+    """
     s = request.sampling
     form = form or SCHEMA_FORMS[dialect][0]
     prompt = prompt_format.replace("{prompt}", request.prompt)
@@ -136,7 +149,23 @@ def body(
         out["response_format"] = {"type": "json_schema", "json_schema": schema}
     if request.schema is not None and form == "structured_outputs":
         out["structured_outputs"] = {"json": request.schema}
+    for name in without:
+        value = out.pop(name)
+        if name == "max_tokens":
+            out["max_completion_tokens"] = value
     return out
+
+
+def unsupported(problem: str) -> str:
+    """The parameter of a chat that a server says it does not take, empty where it says no such thing.
+
+    OpenAI's words to newer models' users: "Unsupported parameter: 'max_tokens' is not supported with this model. Use
+    'max_completion_tokens' instead." and "Unsupported value: 'temperature' does not support 0.7 with this model."
+    """
+    if re.search(r"\buse\W+max_completion_tokens", problem, re.IGNORECASE):
+        return "max_tokens"
+    found = re.search(r"\b(temperature|top_p)\W+(?:is|does) not support", problem)
+    return found[1] if found else ""
 
 
 def _tgi_parameters(request: Request, form: SchemaForm) -> dict[str, Any]:
@@ -172,7 +201,7 @@ def read(dialect: Dialect, answer: Any) -> Completion:
         read, written = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
         return Completion(texts, reasons, str(answer.get("model", "")), read, written, thoughts=thoughts)
     except (KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise ValueError(f"not a {dialect} answer: {str(answer)[:200]}") from error
+        raise ValueError(f"not a {dialect} answer: {answer}") from error
 
 
 def _choice(dialect: Dialect, choice: Any) -> tuple[str, str, str]:
@@ -197,17 +226,25 @@ def _read_tgi(answer: Any) -> Completion:
     return Completion((text,), (reason,), "", 0, written, thoughts=(thought,))
 
 
+_DECODER = json.JSONDecoder(strict=False)  # models write raw line breaks inside strings
+
+
 def _thought_apart(text: str) -> tuple[str, str]:
     """What stands before the answer as thinking, and the answer.
 
-    Some chat templates write the opening tag into the prompt, so that only the closing one is in the text. Thinking
-    that never ends has no answer.
+    Some chat templates write the opening tag into the prompt, so that only the closing one is in the text. One inside
+    the text's first JSON object is part of an answer. Thinking that never ends has no answer.
     """
     start = text.lstrip()
     if start.startswith("<think>"):
         thought, _, answer = start.removeprefix("<think>").partition("</think>")
         return thought.strip(), answer
-    if "</think>" in text and not start.startswith("{"):
-        thought, _, answer = text.partition("</think>")
-        return thought.strip(), answer
+    if "</think>" in text:
+        try:
+            end = _DECODER.raw_decode(start)[1] if start.startswith("{") else 0
+        except (ValueError, RecursionError):
+            return "", text  # not to be told apart from an answer that needs repair
+        thought, tag, answer = start[end:].partition("</think>")
+        if tag:
+            return (start[:end] + thought).strip(), answer
     return "", text

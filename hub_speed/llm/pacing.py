@@ -120,6 +120,11 @@ class Replicas:
         if replica.failures >= FAILURES_TO_SET_ASIDE:
             self._set_aside(replica, time.monotonic())
 
+    def miss(self, replica: Replica) -> None:
+        """Nobody answers there: it is set aside as one that keeps failing."""
+        replica.failures = FAILURES_TO_SET_ASIDE
+        self._set_aside(replica, time.monotonic())
+
     def _set_aside(self, replica: Replica, now: float) -> None:
         doublings = min(replica.failures - FAILURES_TO_SET_ASIDE, 10)
         replica.back_at = now + min(LONGEST_SET_ASIDE_S, SET_ASIDE_S * 2**doublings)
