@@ -78,18 +78,25 @@ def some_rows(n: int) -> list[dict]:
 def settings(base: Path, tmp_path: Path, **changes: object) -> dict:
     """What the stage hands on: the recipe's fields, and where things are."""
     fields = {"loss_temperature": 0.05, "warmup_steps": 0, "learning_rate": 3e-3, "batch_size": 8, "max_length": 24}
-    recipe = Embedder(**fields | {"lora_r": 0, "lora_dropout": 0.0, "weight_decay": 0.0, "epochs": 3} | changes)
-    return recipe.model_dump() | {
-        "base": str(base),
-        "base_name": "me/base",
-        "base_revision": "0" * 40,
-        "out": str(tmp_path / "out"),
-        "work": str(tmp_path / "work"),
-        "default_instruction": "find it",
-        "checkpoint_s": 600,
-        "miner": "",
-        "data": str(tmp_path / "data"),
-    }
+    fields |= {"lora_r": 0, "lora_dropout": 0.0, "weight_decay": 0.0, "epochs": 3}
+    fields |= {name: value for name, value in changes.items() if name in Embedder.model_fields}
+    return (
+        Embedder(**fields).model_dump()
+        | {
+            "base": str(base),
+            "base_name": "me/base",
+            "base_revision": "0" * 40,
+            "out": str(tmp_path / "out"),
+            "work": str(tmp_path / "work"),
+            "default_instruction": "find it",
+            "mini_batch_size": 32,
+            "gradient_checkpointing": False,
+            "checkpoint_s": 600,
+            "miner": "",
+            "data": str(tmp_path / "data"),
+        }
+        | {name: value for name, value in changes.items() if name not in Embedder.model_fields}
+    )
 
 
 def published(base: Path, tmp_path: Path, **changes: object) -> dict:
@@ -119,16 +126,19 @@ class Lookup(torch.nn.Module):
         return features | {"sentence_embedding": torch.nn.functional.normalize(found, dim=-1)}
 
 
-def batch_of(groups: list[tuple[int, ...]]) -> dict:
+Groups = list[tuple[tuple[int, int], ...]]  # the text's number and the label's, of each document of each row
+
+
+def batch_of(groups: Groups) -> dict:
     """A batch whose texts are single tokens (and some padding), numbered in the order query, positive, negative."""
     numbers, examples = iter(range(100)), []
     for i, mine in enumerate(groups):
         texts = tuple([next(numbers)] + [99] * ((i * 7 + k * 3) % 5) for k in range(1 + len(mine)))
-        examples.append(batches.Example("any", texts, mine))
+        examples.append(batches.Example("any", texts, *zip(*mine, strict=True)))
     return batches.Collate(0)(examples)
 
 
-def reference(vectors: np.ndarray, groups: list[tuple[int, ...]], margin: float | None, dimensions: list[int]) -> float:
+def reference(vectors: np.ndarray, groups: Groups, margin: float | None, dimensions: list[int]) -> float:
     """InfoNCE in float64, by its formula."""
     numbers = iter(range(100))
     places = [[next(numbers) for _ in range(1 + len(mine))] for mine in groups]
@@ -143,21 +153,23 @@ def reference(vectors: np.ndarray, groups: list[tuple[int, ...]], margin: float 
             own, total = float(cut[row[0]] @ cut[row[1]]), 0.0
             for place, group in documents:
                 near = unit[row[0]] @ unit[place] > unit[row[0]] @ unit[row[1]] + (9 if margin is None else margin)
-                if place == row[1] or not (group == mine[0] or near):
+                alike = group[0] == mine[0][0] or group[1] == mine[0][1] >= 0
+                if place == row[1] or not (alike or near):
                     total += np.exp(cut[row[0]] @ cut[place] / 0.05)
             losses.append(np.log(total) - own / 0.05)
     return float(np.mean(losses))
 
 
-TRIPLETS = [(2 * i, 2 * i + 1) for i in range(10)]
-LABELS = [(i % 3, 3 + i % 2) for i in range(10)]  # three labels: most rows share theirs with others
-MIXED = [(i,) if i % 2 else (i, 10 + i) for i in range(10)]  # half of the rows have no hard negative
+TRIPLETS = [((2 * i, -1), (2 * i + 1, -1)) for i in range(10)]
+TEXTS = [((i % 3, -1), (2 + i % 2, -1)) for i in range(10)]  # three positives, one of which is a hard negative, too
+LABELS = [((i, i % 3), (10 + i, i % 4 - 1)) for i in range(10)]  # three labels, and hard negatives of them and of none
+MIXED = [((i, -1),) if i % 2 else ((i, -1), (10 + i, -1)) for i in range(10)]  # half have no hard negative
 
 
-@pytest.mark.parametrize("groups", [TRIPLETS, LABELS, MIXED])
+@pytest.mark.parametrize("groups", [TRIPLETS, TEXTS, LABELS, MIXED])
 @pytest.mark.parametrize(("margin", "dimensions"), [(None, [6]), (0.1, [6]), (None, [2, 4, 6])])
 def test_info_nce_and_gradcache_equal_a_float64_reference(
-    groups: list[tuple[int, ...]], margin: float | None, dimensions: list[int]
+    groups: Groups, margin: float | None, dimensions: list[int]
 ) -> None:
     vectors = torch.randn(40, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     expected = reference(vectors.numpy(), groups, margin, dimensions)
@@ -189,7 +201,7 @@ def test_a_nearer_document_is_no_negative_when_the_margin_says_so() -> None:
     """The query lies on the other row's positive: with the margin, that one no longer counts against it."""
     query, other = [1.0, 0.0], [0.0, 1.0]
     vectors = torch.tensor([query, [0.8, 0.6], other, query], dtype=torch.float64)
-    batch = batch_of([(0,), (1,)])
+    batch = batch_of([((0, -1),), ((1, -1),)])
     texts = {"input_ids": batch["text_input_ids"], "attention_mask": batch["text_attention_mask"]}
     with_it, without = (InfoNCE(Lookup(vectors), 0.05, 64, m, [2])([texts], batch["label"]).item() for m in (0.1, None))
     assert with_it < without - 1
@@ -219,24 +231,57 @@ def test_neighbours_in_a_batch_are_of_one_length_and_the_label_leads_back(decode
     batch = batches.Collate(0)(examples)
     lengths = batch["text_attention_mask"].sum(1)
     assert (lengths.diff() >= 0).all()
-    place, group = batch["label"]
+    place, group, _ = batch["label"]
     in_order = batch["text_input_ids"][place.argsort()]
     for i, example in enumerate(examples):
         for text, k in zip(example.texts[:2], (i, len(rows) + i), strict=True):
-            assert in_order[k][: len(text)].tolist() == text
+            assert in_order[k][: len(text)].tolist() == text.tolist()
     assert (group[place.argsort()][: len(rows)] == -1).all()
 
 
-def test_documents_of_one_text_or_label_are_of_one_group_and_cut_texts_are_counted(decoder: Path) -> None:
+def wrong_negatives(rows: list[dict], decoder: Path) -> list[list[bool]]:
+    """For each query: which of the batch's positives, and then of its hard negatives, do not count against it."""
+    model = backbone.embedder(str(decoder), {"max_length": 48})
+    examples, _ = batches.encode(rows, model.tokenizer, 48)
+    batch = batches.Collate(0)(examples)
+    labels = batch["label"][1:, batch["label"][0].argsort()][:, len(rows) :]
+    vectors = torch.eye(len(rows) + labels.shape[1])
+    loss = InfoNCE(model, 0.05, 64, None, [32])
+    return loss._not_negatives(vectors[: len(rows)], vectors[len(rows) :], labels).tolist()
+
+
+def test_documents_of_one_text_or_label_are_no_negatives_and_cut_texts_are_counted(decoder: Path) -> None:
     row = {"task_type": "classification", "instruction": "find it", "query": "fox", "negative": None}
     rows = [row | {"positive": text} for text in ("Brown", " brown ", "lazy", "the " * 60)]
     examples, truncated = batches.encode(rows, AutoTokenizer.from_pretrained(decoder), 48)
-    groups = [example.groups[0] for example in examples]
-    assert groups[0] == groups[1] != groups[2]
     assert truncated == 1 / 8 and max(len(text) for example in examples for text in example.texts) == 48
-    labels = [row | {"positive": text, "label": label} for text, label in (("a", 1), ("b", 1), ("a", 2))]
-    groups = [e.groups[0] for e in batches.encode(labels, AutoTokenizer.from_pretrained(decoder), 24)[0]]
-    assert groups[0] == groups[1] != groups[2]
+    assert [sum(wrong) for wrong in wrong_negatives(rows, decoder)] == [1, 1, 0, 0]
+    # (positive, hard negative, label)
+    given = [("travel", "the fox", 1), ("sport", "Travel", 2), ("a trip", "sport", 1), ("news", None, None)]
+    rows = [row | {"positive": p, "negative": n, "label": label} for p, n, label in given]
+    rows.append(row | {"task_type": "retrieval", "positive": "dog", "negative": None, "label": 1})
+    yes, no = True, False
+    assert wrong_negatives(rows, decoder) == [
+        [no, no, yes, no, no, no, yes, no],  # "a trip" has its label; "Travel" is its own text
+        [no, no, no, no, no, no, no, yes],  # "sport" is its own text
+        [yes, no, no, no, no, no, yes, no],  # "Travel" is a text of its label, though not its own
+        [no] * 8,
+        [no] * 8,  # label 1 of another set
+    ]
+
+
+def test_tokens_are_the_same_however_many_texts_are_tokenised_at_once(
+    decoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer, rows = AutoTokenizer.from_pretrained(decoder), some_rows(40)
+    whole, cut = batches.encode(rows, tokenizer, 12)
+    monkeypatch.setattr(batches, "TEXTS_AT_ONCE", 7)
+    parts, again = batches.encode(rows, tokenizer, 12)
+    assert cut == again > 0
+    for one, other, row in zip(whole, parts, rows, strict=True):
+        assert [ids.tolist() for ids in one.texts] == [ids.tolist() for ids in other.texts]
+        assert one.texts[1].tolist() == tokenizer(row["positive"], truncation=True, max_length=12).input_ids
+        assert {ids.dtype.itemsize for ids in one.texts} == {4}
 
 
 # --- what is published ----------------------------------------------------------------------------------------------
