@@ -18,13 +18,22 @@ from safetensors.torch import load_file  # noqa: E402
 from sentence_transformers import SentenceTransformer  # noqa: E402
 from test_embedded import make_model  # noqa: E402
 from tokenizers import Tokenizer, models, pre_tokenizers, processors  # noqa: E402
-from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast  # noqa: E402
+from transformers import (  # noqa: E402
+    AutoModel,
+    AutoTokenizer,
+    BertConfig,
+    BertModel,
+    PreTrainedTokenizerFast,
+    TrainerState,
+)
 
+from hub_speed import stage  # noqa: E402
 from hub_speed.errors import StageError  # noqa: E402
 from hub_speed.pipeline import STAGES  # noqa: E402
 from hub_speed.recipe import Embedder, Labelled, load  # noqa: E402
 from hub_speed.stage import FromHub  # noqa: E402
-from hub_speed.training import backbone, batches, contrastive, labelled  # noqa: E402
+from hub_speed.training import backbone, batches, child, contrastive, labelled  # noqa: E402
+from hub_speed.training.checkpoints import last  # noqa: E402
 from hub_speed.training.infonce import InfoNCE  # noqa: E402
 
 WORDS = ["fox", "dog", "quick", "lazy", "brown", "over", "jumps", "the"]
@@ -195,6 +204,44 @@ def test_gradcache_gives_a_real_model_the_same_gradients(decoder: Path, tmp_path
         InfoNCE(model, 0.05, mini_batch, None, [32])([texts], batch["label"]).backward()
         found.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
     assert (found[0] - found[1]).abs().max() <= 1e-5 * found[0].abs().max()
+
+
+@pytest.mark.parametrize("lora_r", [0, 4])
+@pytest.mark.parametrize("mini_batch", [64, 5])  # at once, and by GradCache
+def test_gradient_checkpointing_keeps_less_and_gives_the_same_gradients(
+    decoder: Path, lora_r: int, mini_batch: int
+) -> None:
+    losses, gradients, kept = [], [], []
+    for recomputed in (False, True):
+        torch.manual_seed(0)
+        model = backbone.embedder(str(decoder), {"max_length": 24})
+        if lora_r:
+            backbone.add_adapter(model, Embedder(lora_r=lora_r, lora_dropout=0.1).model_dump())
+            for name, weights in model.named_parameters():
+                if "lora_B" in name:  # they begin at zero, and nothing would reach what stands before them
+                    torch.nn.init.normal_(weights, std=0.1)
+        if recomputed:
+            backbone.recompute(model)
+        examples, _ = batches.encode(some_rows(12), model.train().tokenizer, 24)
+        batch = batches.Collate(0)(examples)
+        texts = {"input_ids": batch["text_input_ids"], "attention_mask": batch["text_attention_mask"]}
+        sizes: list[int] = []
+
+        def keep(saved: "torch.Tensor", sizes: list[int] = sizes) -> "torch.Tensor":
+            sizes.append(saved.numel())
+            return saved
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved):
+            loss = InfoNCE(model, 0.05, mini_batch, None, [32])([texts], batch["label"])
+            loss.backward()
+        losses.append(loss.item())
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.requires_grad]))
+        kept.append(sum(sizes))
+        assert np.isfinite(model.encode(["the fox"])).all()
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+    assert (gradients[0] - gradients[1]).abs().max() <= 1e-5 * gradients[0].abs().max()
+    assert gradients[0].abs().max() > 0
+    assert kept[1] < kept[0] / 2
 
 
 def test_a_nearer_document_is_no_negative_when_the_margin_says_so() -> None:
@@ -395,17 +442,71 @@ def test_bases_that_cannot_be_used_are_refused(decoder: Path, tmp_path: Path) ->
         backbone.embedder(str(endless), {"max_length": 24, "pooling": "mean"})
 
 
-def test_a_loss_that_is_no_number_ends_the_training_and_names_the_step(decoder: Path, tmp_path: Path) -> None:
+def test_a_loss_that_is_no_number_names_its_step_and_the_checkpoint_that_is_kept(decoder: Path, tmp_path: Path) -> None:
+    given = settings(decoder, tmp_path, learning_rate=1e15, checkpoint_s=0)
     with pytest.raises(StageError, match=r"the loss is nan at step \d+ of 18") as error:
-        contrastive.fit(settings(decoder, tmp_path, learning_rate=1e30), some_rows(48))
-    assert "--set embedder.learning_rate=5e+29" in error.value.fix
+        contrastive.fit(given, some_rows(48))
+    assert "--set embedder.learning_rate=5e+14" in error.value.fix
+    kept, _ = last(tmp_path / "work")
+    assert kept and str(kept) in error.value.got
+    assert all(torch.isfinite(tensor).all() for tensor in load_file(kept / "model.safetensors").values())
 
 
-@pytest.mark.parametrize("lora_r", [0, 4])
-def test_a_killed_training_goes_on_and_ends_with_the_same_weights(
-    decoder: Path, tmp_path: Path, lora_r: int, capsys: pytest.CaptureFixture[str]
+def test_a_training_with_gradient_checkpointing_ends_with_the_same_weights(decoder: Path, tmp_path: Path) -> None:
+    found = []
+    for wanted in (False, True):
+        changes = {"gradient_checkpointing": wanted, "mini_batch_size": 5, "epochs": 1}
+        model, _ = contrastive.fit(settings(decoder, tmp_path, **changes), some_rows(48))
+        assert any(getattr(module, "gradient_checkpointing", False) for module in model.modules()) == wanted
+        found.append(torch.cat([weights.detach().flatten() for weights in model.parameters()]))
+    assert (found[0] - found[1]).abs().max() < 1e-5
+
+
+class Hungry(child.Reporter):
+    """Asks, in the second step of a training, for more memory than there can be."""
+
+    def on_step_begin(self, args: object, state: TrainerState, control: object, **kwargs: object) -> None:
+        if state.global_step == 1:
+            torch.empty(1 << 50)
+
+
+@pytest.mark.parametrize(
+    ("batch", "mini_batch", "where", "fix"),
+    [
+        (8, 6, "6 texts", "--set runtime.mini_batch_size=3 (the same"),
+        (8, 32, "8 rows", "--set runtime.mini_batch_size=4 (the same"),
+        (
+            8,
+            1,
+            "1 text",
+            "a smaller embedder.max_length, or a larger GPU, or --set runtime.gradient_checkpointing=true",
+        ),
+    ],
+)
+def test_memory_that_runs_out_names_a_smaller_mini_batch(
+    batch: int, mini_batch: int, where: str, fix: str, decoder: Path, tmp_path: Path
 ) -> None:
-    changes = {"epochs": 2, "lora_r": lora_r, "lora_dropout": 0.1}
+    given = settings(decoder, tmp_path, batch_size=batch, mini_batch_size=mini_batch)
+    with pytest.raises(StageError, match=f"does not suffice for {where} at once") as error:
+        contrastive.fit(given, some_rows(24), Hungry())
+    assert error.value.fix.startswith(fix) and "allocate memory" in error.value.got
+    with pytest.raises(StageError) as error:
+        contrastive.fit(given | {"gradient_checkpointing": True}, some_rows(24), Hungry())
+    assert "gradient_checkpointing" not in error.value.fix
+
+
+def test_the_mini_batch_can_be_made_smaller_without_another_identity() -> None:
+    smaller = load("small", ["runtime.mini_batch_size=4", "runtime.gradient_checkpointing=false"])
+    for name in ("embedder", "scaling"):
+        one, other = (stage.identity(STAGES[name], recipe, {}, "") for recipe in (load("small"), smaller))
+        assert stage.fingerprint(one) == stage.fingerprint(other)
+
+
+@pytest.mark.parametrize(("lora_r", "recomputed"), [(0, False), (4, True)])
+def test_a_killed_training_goes_on_and_ends_with_the_same_weights(
+    decoder: Path, tmp_path: Path, lora_r: int, recomputed: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes = {"epochs": 2, "lora_r": lora_r, "lora_dropout": 0.1, "gradient_checkpointing": recomputed}
     whole = tmp_path / "whole"
     published(decoder, whole, **changes)
     killed = settings(decoder, whole, **changes) | {

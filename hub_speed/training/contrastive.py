@@ -24,7 +24,7 @@ from hub_speed.errors import StageError
 from hub_speed.instructions import with_instruction
 from hub_speed.rows import read_parquet
 from hub_speed.training import batches, child, labelled, watch
-from hub_speed.training.backbone import add_adapter, embedder, pooling_of, publish, transformer_of
+from hub_speed.training.backbone import add_adapter, embedder, pooling_of, publish, recompute, transformer_of
 from hub_speed.training.checkpoints import Keeper, last
 from hub_speed.training.infonce import InfoNCE
 
@@ -68,6 +68,8 @@ def fit(
     dimensions = _dimensions(model, settings["matryoshka"])
     if settings["lora_r"]:
         add_adapter(model, settings)
+    if settings["gradient_checkpointing"]:
+        recompute(model)
     examples, truncated = batches.encode(rows, model.tokenizer, settings["max_length"])
     order = batches.batches(
         examples,
@@ -137,7 +139,6 @@ def _arguments(settings: child.Json) -> SentenceTransformerTrainingArguments:
         seed=settings["rng_seed"],
         bf16=gpu,
         use_cpu=not gpu,
-        gradient_checkpointing=settings["gradient_checkpointing"],
         save_strategy="no",  # `Keeper` saves
         save_total_limit=2,  # one that is complete, while the next is written
         report_to=[],
