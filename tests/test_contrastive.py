@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ torch = pytest.importorskip("torch")
 
 import pyarrow as pa  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
+from running import Cli  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 from sentence_transformers import SentenceTransformer  # noqa: E402
 from test_embedded import make_model  # noqa: E402
@@ -23,6 +25,9 @@ from transformers import (  # noqa: E402
     AutoTokenizer,
     BertConfig,
     BertModel,
+    LlamaConfig,
+    LlamaModel,
+    LlamaTokenizer,
     PreTrainedTokenizerFast,
     TrainerState,
 )
@@ -378,6 +383,26 @@ def test_the_embedder_learns_and_plain_transformers_gives_the_same_vectors(
         assert tokenizer("the quick " * 50, truncation=True, max_length=24).input_ids[-1] == tokenizer.eos_token_id
 
 
+def test_a_tokenizer_that_says_it_adds_no_end_still_ends_every_text_once_it_is_published(tmp_path: Path) -> None:
+    """As Mistral's and Llama's say: their class has a flag of its own for it."""
+    base = tmp_path / "base"
+    names = ["<unk>", "<s>", "</s>", *"▁:abcdefghijklmnopqrstuvwxyz"]
+    LlamaTokenizer({name: i for i, name in enumerate(names)}, [], add_bos_token=True).save_pretrained(base)
+    config = json.loads((base / "tokenizer_config.json").read_text())
+    assert config["tokenizer_class"] == "LlamaTokenizer"
+    (base / "tokenizer_config.json").write_text(json.dumps(config | {"add_bos_token": True, "add_eos_token": False}))
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    LlamaModel(LlamaConfig(vocab_size=len(names), **sizes)).save_pretrained(base)
+    assert AutoTokenizer.from_pretrained(base)("fox").input_ids[-1] != 2
+    published(base, tmp_path, epochs=1)
+    model = SentenceTransformer(str(tmp_path / "out"), device="cpu")
+    for tokenizer in (model.tokenizer, AutoTokenizer.from_pretrained(tmp_path / "out")):
+        assert type(tokenizer) is LlamaTokenizer
+        for ids in (tokenizer("fox").input_ids, tokenizer("fox " * 40, truncation=True, max_length=24).input_ids):
+            assert (ids[0], ids[-1], ids.count(2)) == (1, 2, 1)
+    assert model.preprocess(["fox " * 40])["input_ids"][0, -1] == 2
+
+
 def test_merged_weights_equal_base_plus_adapter(decoder: Path, tmp_path: Path) -> None:
     from peft import PeftModel
 
@@ -593,6 +618,19 @@ def test_missing_hard_negatives_are_mined_within_ranks_and_margin(decoder: Path,
         assert rank <= 11
 
 
+def test_no_document_of_a_rows_own_label_is_mined_for_it(decoder: Path, tmp_path: Path) -> None:
+    classes = ["travel", "sport", "news"]
+    rows = [{"query": f"{WORDS[i % 8]} {i}", "positive": f"{classes[i % 3]} {i // 6}"} for i in range(36)]
+    rows = [row | {"class": classes[i % 3]} for i, row in enumerate(rows)]
+    folder = labelled_set(tmp_path / "set", rows)
+    given = settings(decoder, tmp_path, mine_margin=0.0) | {"miner": str(decoder)}
+    found, mined = labelled.read(given | {"labelled": [source(folder, negative=None, label="class")]})
+    assert mined == sum(row["negative"] is not None for row in found) > 9
+    assert not [row for row in found if row["negative"] and row["negative"].split()[0] == row["label"]]
+    free, _ = labelled.read(given | {"labelled": [source(folder, negative=None)]})
+    assert [row for row in free if row["negative"] and row["negative"].split()[0] == row["positive"].split()[0]]
+
+
 @pytest.mark.parametrize(
     ("changes", "where", "expected"),
     [
@@ -641,3 +679,54 @@ def test_an_adapter_is_trained_in_32_bits_on_a_base_in_16(decoder: Path) -> None
     assert {weights.dtype for weights in model.parameters() if weights.requires_grad} == {torch.float32}
     assert {weights.dtype for weights in model.parameters() if not weights.requires_grad} == {torch.bfloat16}
     assert torch.isfinite(torch.tensor(model.encode(["a text"]))).all()
+
+
+# --- the script that fine-tunes ---------------------------------------------------------------------------------------
+
+FINETUNE = """
+import runpy, sys
+from huggingface_hub import HfApi
+api = HfApi()
+for name in ("embedder", "pickled"):
+    api.create_repo(f"me/{name}")
+    api.upload_folder(repo_id=f"me/{name}", folder_path=f"FOLDER/{name}")
+for base, pairs, out, push in (
+    ("embedder", "labelled", "first", "mine"),
+    ("embedder", "plain", "second", "mine"),
+    ("embedder", "plain", "third", "embedder"),
+    ("pickled", "plain", "fourth", "other"),
+):
+    places = ["--out", f"FOLDER/{out}", "--push", f"me/{push}"]
+    sys.argv = ["", f"me/{base}", f"FOLDER/{pairs}.csv", *places, "--batch-size", "8", "--learning-rate", "1e-3"]
+    try:
+        runpy.run_path("SCRIPT", run_name="__main__")
+    except (SystemExit, OSError) as error:
+        print(f"{out}: {error}")
+print("files", *api.list_repo_files("me/mine"))
+print("commits", *(len(api.list_repo_commits(f"me/{name}")) for name in ("mine", "embedder")))
+"""
+
+
+def test_the_script_fine_tunes_on_pairs_alone_and_pushes_to_what_it_has_made(
+    decoder: Path, tmp_path: Path, cli: Cli
+) -> None:
+    model = backbone.embedder(str(decoder), {"max_length": 24})
+    model.prompts = {"query": "Instruct: find it\nQuery: ", "document": ""}
+    backbone.publish(model, {"out": str(tmp_path / "embedder"), "lora_r": 0})
+    shutil.copytree(tmp_path / "embedder", tmp_path / "pickled")
+    (tmp_path / "pickled" / "model.safetensors").unlink()
+    torch.save(model[0].auto_model.state_dict(), tmp_path / "pickled" / "pytorch_model.bin")
+    lines = [f"{row['query']},{row['positive']}" for row in some_rows(40)]
+    (tmp_path / "plain.csv").write_text("\n".join(["query,positive", *lines]))
+    (tmp_path / "labelled.csv").write_text("\n".join(["query,positive,label", *(f"{line},1" for line in lines)]))
+    script = Path(__file__).parent.parent / "scripts" / "finetune_embedder.py"
+    out = cli.python(FINETUNE.replace("FOLDER", str(tmp_path)).replace("SCRIPT", str(script)))
+    assert out.count("after:  nDCG@10") == out.count("pushed: me/mine@") == 2
+    assert "third: me/embedder is there and not made by this script" in out
+    assert "fourth: " in out and "safetensors" in out
+    assert not (tmp_path / "third").exists() and not (tmp_path / "fourth").exists()
+    base, first, second = (load_file(tmp_path / n / "model.safetensors") for n in ("embedder", "first", "second"))
+    assert all(torch.equal(first[name], second[name]) for name in base)  # a column of labels is not read
+    assert max((first[name] - base[name]).abs().max() for name in base) > 1e-3
+    assert {"README.md", "model.safetensors", "modules.json"} <= set(out.split("files ")[1].split())
+    assert out.splitlines()[-1] == "commits 3 2"  # two pushes after the empty first one; none to the base
