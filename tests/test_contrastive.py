@@ -520,6 +520,20 @@ def test_memory_that_runs_out_names_a_smaller_mini_batch(
     assert "gradient_checkpointing" not in error.value.fix
 
 
+def test_after_memory_ran_out_a_smaller_mini_batch_goes_on_from_the_checkpoint(
+    decoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = settings(decoder, tmp_path, mini_batch_size=6, checkpoint_s=0, epochs=1)
+    with pytest.raises(StageError, match="memory does not suffice"):
+        contrastive.fit(given, some_rows(48), Hungry())
+    capsys.readouterr()
+    model, measures = contrastive.fit(given | {"mini_batch_size": 3}, some_rows(48), child.Reporter())
+    assert '"total": 6, "done": 1' in capsys.readouterr().out and measures["steps"] == 6
+    whole, _ = contrastive.fit(given | {"work": str(tmp_path / "whole")}, some_rows(48))
+    pairs = zip(model.parameters(), whole.parameters(), strict=True)
+    assert max((one - other).abs().max() for one, other in pairs) < 1e-5
+
+
 def test_the_mini_batch_can_be_made_smaller_without_another_identity() -> None:
     smaller = load("small", ["runtime.mini_batch_size=4", "runtime.gradient_checkpointing=false"])
     for name in ("embedder", "scaling"):

@@ -413,6 +413,15 @@ def test_the_last_steps_again_give_the_same_weights(module: Any, rows: list, bas
     assert again["device_seconds"] >= json.loads((tmp_path / "work/checkpoint-4/complete.json").read_text())["seconds"]
 
 
+def test_a_smaller_micro_batch_goes_on_from_the_checkpoint(base: Path, tmp_path: Path) -> None:
+    given = settings(tmp_path, base, ROWS, checkpoint_s=0, micro_batch_size=8)
+    sft.train(given)
+    shutil.move(tmp_path / "out", tmp_path / "before")
+    shutil.rmtree(tmp_path / "work" / "checkpoint-5")
+    assert len(sft.train(given | {"micro_batch_size": 2})["loss_curve"]) == 6
+    assert same(tmp_path / "before", tmp_path / "out") < 1e-5
+
+
 class Silent:
     """Progress that only remembers."""
 
