@@ -98,6 +98,7 @@ class Tuning(Lora):
     max_length: int = Field(4096, ge=16)  # tokens of prompt and answer. Assumption: not stated
     too_long: Literal["drop", "truncate"] = "drop"  # Assumption: of an answer that is cut off, no end is learnt
     warmup_ratio: float = Field(0.03, ge=0, lt=1)  # Assumption: not stated
+    schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"  # Assumption: not stated
     load_in_4bit: bool = False  # QLoRA (arXiv 2305.14314), for small GPUs; SPEED does not say that it does so
 
     @model_validator(mode="after")
@@ -204,7 +205,6 @@ class Embedder(Lora):
     warmup_steps: int = Field(100, ge=0)  # E5 §4.2
     weight_decay: float = Field(0.1, ge=0)  # E5 §4.2
     batch_size: int = Field(1536, ge=2)  # SPEED App. B
-    mini_batch_size: int = Field(32, ge=1)  # rows in memory at once (GradCache); changes no result but rounding
     epochs: float = Field(1, gt=0)  # E5 §4.2
     max_length: int = Field(512, ge=8)  # E5 §4.2
     batching: Literal["homogeneous", "mixed"] = "homogeneous"  # Assumption: labels and sentences collide when mixed
@@ -295,7 +295,8 @@ class Runtime(Section):
     server_flags: tuple[str, ...] = ()  # for that program: ["--tensor-parallel-size", "2"]
     launcher: tuple[str, ...] = ()  # what trains generators on several devices: ["accelerate", "launch"], ["torchrun"]
     micro_batch_size: int | None = Field(None, ge=1)  # rows of a generator's batch in memory at once; None: all of them
-    gradient_checkpointing: bool = True  # generators, on a GPU: less memory for about a third more time
+    mini_batch_size: int = Field(32, ge=1)  # texts of an embedder's batch in memory at once (GradCache)
+    gradient_checkpointing: bool = True  # every training: much less memory for about a third more time (E5 §4.2)
     checkpoint_s: float = Field(600, ge=0)  # between checkpoints of a training. Assumption: ten minutes
     server_start_s: float = Field(1800, gt=0)  # until it must be ready. Assumption: half an hour to load 8B weights
 

@@ -118,7 +118,7 @@ def main() -> None:
             "prompt_format": "{prompt} [/INST]",
             "rng_seed": 1,
             "micro_batch_size": None,
-            "gradient_checkpointing": True,
+            "gradient_checkpointing": False,
             "checkpoint_s": 600,
         }
         for i in range(args.repeats):

@@ -31,7 +31,7 @@ from sentence_transformers.sentence_transformer.losses import CachedMultipleNega
 import hub_speed
 from hub_speed.instructions import with_instruction
 from hub_speed.quickstart import benchmark
-from hub_speed.recipe import Embedder
+from hub_speed.recipe import Embedder, Runtime
 from hub_speed.rows import read_parquet
 from hub_speed.training import backbone, contrastive
 
@@ -63,7 +63,8 @@ def columns(rows: list[dict]) -> dict[str, list[str]]:
 
 def ours(rows: list[dict], recipe: Embedder, work: str) -> SentenceTransformer:
     """Trained by this package."""
-    model, _ = contrastive.fit(recipe.model_dump() | {"base": str(BASE), "work": work}, rows)
+    settings = recipe.model_dump() | {"mini_batch_size": Runtime().mini_batch_size, "gradient_checkpointing": False}
+    model, _ = contrastive.fit(settings | {"base": str(BASE), "work": work}, rows)
     return model
 
 

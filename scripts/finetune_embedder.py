@@ -2,8 +2,7 @@
 
     python scripts/finetune_embedder.py ORG/speed-embedder@TAG PAIRS [--push ORG/NAME]
 
-PAIRS is a .csv, .jsonl or .parquet file, or a Hub dataset, with the columns query, positive and, if there are any,
-negative. See docs/finetune.md.
+PAIRS: a .csv, .jsonl or .parquet file or a Hub dataset; query, positive and maybe negative are read: docs/finetune.md.
 """
 
 import argparse
@@ -19,7 +18,7 @@ from hub_speed.hub import Hub
 from hub_speed.instructions import with_instruction
 from hub_speed.recipe import Embedder
 from hub_speed.stats import bootstrap_mean, ndcg_at_10
-from hub_speed.training import backbone, contrastive
+from hub_speed.training import backbone, child, contrastive
 
 CARD = """---
 library_name: sentence-transformers
@@ -35,22 +34,20 @@ On {trained} pairs of `{pairs}`. nDCG@10 on {held} queries that were held out: b
 
 def read(pairs: str) -> list[dict]:
     """The rows of a file or a Hub dataset."""
-    kinds = {".csv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parquet"}
-    kind = kinds.get(Path(pairs).suffix)
+    kind = {".csv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parquet"}.get(Path(pairs).suffix)
     found = load_dataset(kind, data_files=pairs, split="train") if kind else load_dataset(pairs, split="train")
     if missing := {"query", "positive"} - set(found.column_names):
         raise SystemExit(f"{pairs}: no column {', '.join(sorted(missing))}; there are {', '.join(found.column_names)}")
+    found = found.select_columns([name for name in ("query", "positive", "negative") if name in found.column_names])
     return [{"negative": None} | row for row in found if row["query"] and row["positive"]]
 
 
 def score(model: SentenceTransformer, held: dict[str, set[str]], documents: list[str], prompt: str) -> str:
     """nDCG@10 of finding each query's own documents among all, with its 95% interval."""
     queries, texts = model.encode(list(held), prompt=prompt), model.encode(documents)
-    nearest = np.argsort(-(queries @ texts.T), axis=1)[:, :10]
-    ranked = [[documents[i] for i in row] for row in nearest]
+    ranked = [[documents[i] for i in row] for row in np.argsort(-(queries @ texts.T), axis=1)[:, :10]]
     values = np.array([ndcg_at_10(r, dict.fromkeys(own, 1)) for r, own in zip(ranked, held.values(), strict=True)])
-    low, high = bootstrap_mean(values)
-    return f"{values.mean():.3f} ({low:.3f}-{high:.3f})"
+    return "{:.3f} ({:.3f}-{:.3f})".format(values.mean(), *bootstrap_mean(values))
 
 
 def main() -> None:
@@ -60,15 +57,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("finetuned"), help="a new folder for the result")
     parser.add_argument("--push", metavar="ORG/NAME", help="publish the result here; a new repository is private")
     parser.add_argument("--instruction", help="goes before every query; default: the embedder's own")
-    for name, default in (("epochs", 2.0), ("learning-rate", 1e-4), ("batch-size", 32), ("lora-r", 0)):
+    flags = {"epochs": 2.0, "learning-rate": 1e-4, "batch-size": 32, "mini-batch-size": 32, "lora-r": 0}
+    for name, default in flags.items():
         parser.add_argument(f"--{name}", type=type(default), default=default)
     asked = parser.parse_args()
     if asked.out.exists():
         raise SystemExit(f"{asked.out} is there already; choose another folder: --out")
-
     hub = Hub(ENDPOINT, private=True)
+    if asked.push and hub.head("model", asked.push) and not hub.find("model", asked.push, "finetuned"):
+        raise SystemExit(f"{asked.push} is there and not made by this script; choose another name: --push")
     base = hub.fetch(ref := hub.pin("model", asked.embedder))
-    model = SentenceTransformer(str(base))
+    model = SentenceTransformer(str(base), model_kwargs={"use_safetensors": True})
     instruction = asked.instruction or model.prompts["query"].removeprefix("Instruct: ").removesuffix("\nQuery: ")
     rows = [row | {"instruction": instruction, "task_type": "pairs"} for row in read(asked.pairs)]
     relevant: dict[str, set[str]] = {}
@@ -80,11 +79,12 @@ def main() -> None:
     documents, prompt = sorted({row["positive"] for row in rows}), with_instruction(instruction, "")
     before = score(model, held, documents, prompt)
     print(f"before: nDCG@10 {before} on {len(held)} held-out queries among {len(documents)} documents", flush=True)
-    fields = {name: getattr(asked, name) for name in ("epochs", "learning_rate", "batch_size", "lora_r")}
+    fields = {name: value for name, value in vars(asked).items() if name in Embedder.model_fields}
     fields |= {"pooling": backbone.pooling_of(model), "max_length": model.max_seq_length, "warmup_steps": 10}
     with tempfile.TemporaryDirectory() as work:
+        settings = vars(asked) | Embedder(**fields).model_dump() | {"gradient_checkpointing": child.use_gpu()}
         places = {"base": str(base), "base_name": ref.repo, "base_revision": ref.commit, "work": work}
-        settings = Embedder(**fields).model_dump() | places | {"out": str(asked.out)}
+        settings |= places | {"out": str(asked.out)}
         model, _ = contrastive.fit(settings, rest)
         model.prompts, after = {"query": prompt, "document": ""}, score(model, held, documents, prompt)
         backbone.publish(model, settings)

@@ -1,6 +1,7 @@
 """Fine-tuning of generators on tiny models: what is learnt, what survives a kill, what is said when it cannot work."""
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -26,7 +27,8 @@ from hub_speed.llm.dialects import Request, Sampling, body  # noqa: E402
 from hub_speed.llm.embedded import read_request  # noqa: E402
 from hub_speed.recipe import Recipe  # noqa: E402
 from hub_speed.training import dpo, generator, sft, texts  # noqa: E402
-from hub_speed.training.launch import launch  # noqa: E402
+from hub_speed.training.checkpoints import last  # noqa: E402
+from hub_speed.training.launch import environment, launch  # noqa: E402
 
 PAIRS = [(f"say {word}", f'{{"word": "{word}"}}') for word in ("fox", "dog", "quick", "lazy", "brown", "over")] * 4
 ROWS = [{"id": f"{i:03d}", "prompt": p, "completion": c} for i, (p, c) in enumerate(PAIRS)]
@@ -161,6 +163,30 @@ def test_dpo_starts_from_a_loss_of_log_2_against_the_frozen_start(base: Path, tm
     result = dpo.train(settings(tmp_path, base, PREFERENCES[:4], batch_size=4, epochs=1, lora_r=4))
     assert abs(result["loss_curve"][0][1] - 0.6931) < 1e-3
     assert (tmp_path / "out" / "adapter" / "adapter_model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("schedule", "share"),
+    [
+        ("cosine", lambda done: (1 + math.cos(math.pi * done)) / 2),
+        ("linear", lambda done: 1 - done),
+        ("constant_with_warmup", lambda done: 1),
+    ],
+)
+def test_the_learning_rate_follows_the_schedule(schedule: str, share: Any, base: Path, tmp_path: Path) -> None:
+    sft.train(settings(tmp_path, base, ROWS, checkpoint_s=0, schedule=schedule))  # six steps
+    kept, _ = last(tmp_path / "work")
+    assert kept
+    log = json.loads((kept / "trainer_state.json").read_text())["log_history"]
+    assert [entry["learning_rate"] / 3e-3 for entry in log] == pytest.approx([share(i / 6) for i in range(5)])
+
+
+@pytest.mark.parametrize(("module", "rows"), [(sft, ROWS), (dpo, PREFERENCES)], ids=["sft", "dpo"])
+def test_gradient_checkpointing_changes_no_result(module: Any, rows: list, base: Path, tmp_path: Path) -> None:
+    changes = {"lora_r": 4, "lora_dropout": 0.1, "epochs": 1}
+    module.train(settings(tmp_path / "kept", base, rows, gradient_checkpointing=False, **changes))
+    module.train(settings(tmp_path / "again", base, rows, gradient_checkpointing=True, **changes))
+    assert same(tmp_path / "kept/out", tmp_path / "again/out") < 1e-5 < same(tmp_path / "kept/out", base)
 
 
 @pytest.mark.parametrize(("module", "rows"), [(sft, ROWS), (dpo, PREFERENCES)], ids=["sft", "dpo"])
@@ -311,8 +337,9 @@ def test_a_loss_that_is_no_number_stops_with_its_step_and_keeps_the_checkpoint(b
     error = refused(sft, given)
     assert "the loss is nan at step " in error.where or "the loss is inf at step " in error.where
     assert error.fix == "lower the learning rate, which is 1e+12: --set junior.learning_rate=5e+11"
-    for kept in (tmp_path / "work").glob("checkpoint-*/model.safetensors"):
-        assert all(torch.isfinite(tensor).all() for tensor in load_file(kept).values())
+    kept, _ = last(tmp_path / "work")
+    assert kept and str(kept) in error.got
+    assert all(torch.isfinite(tensor).all() for tensor in load_file(kept / "model.safetensors").values())
 
 
 @pytest.mark.parametrize(("rows", "fix"), [(8, "--set runtime.micro_batch_size=4"), (1, "a smaller junior.max_length")])
@@ -386,6 +413,15 @@ def test_the_last_steps_again_give_the_same_weights(module: Any, rows: list, bas
     assert again["device_seconds"] >= json.loads((tmp_path / "work/checkpoint-4/complete.json").read_text())["seconds"]
 
 
+def test_a_smaller_micro_batch_goes_on_from_the_checkpoint(base: Path, tmp_path: Path) -> None:
+    given = settings(tmp_path, base, ROWS, checkpoint_s=0, micro_batch_size=8)
+    sft.train(given)
+    shutil.move(tmp_path / "out", tmp_path / "before")
+    shutil.rmtree(tmp_path / "work" / "checkpoint-5")
+    assert len(sft.train(given | {"micro_batch_size": 2})["loss_curve"]) == 6
+    assert same(tmp_path / "before", tmp_path / "out") < 1e-5
+
+
 class Silent:
     """Progress that only remembers."""
 
@@ -410,6 +446,17 @@ def test_two_processes_train_together(base: Path, tmp_path: Path) -> None:
     assert (result["steps"], result["devices"], ctx.progress.steps) == (6, "2 x CPU", 6)
     sft.train(settings(tmp_path / "one", base, ROWS, epochs=2))
     assert same(tmp_path / "one/out", tmp_path / "two/out") < 1e-5 < same(tmp_path / "one/out", base)
+
+
+def test_without_a_launcher_a_training_sees_one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    for visible, seen in ((None, "0"), ("2,3", "2"), ("GPU-8f5a,GPU-1c2d", "GPU-8f5a"), ("1", "1"), ("", "")):
+        if visible is None:
+            monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        else:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        assert environment(3)["CUDA_VISIBLE_DEVICES"] == seen
+        assert environment(3, ["torchrun"]).get("CUDA_VISIBLE_DEVICES") == visible
+        assert environment(3)["OMP_NUM_THREADS"] == "3"
 
 
 def test_an_error_of_a_training_arrives_as_one(base: Path, tmp_path: Path) -> None:

@@ -161,6 +161,7 @@ def test_one_gpu_is_enough_for_small_and_nothing_proprietary_is_in_open() -> Non
         "speed": "other",
         "speed_230k": "other",
     }
+    assert [name for name in builtin() if not load(name).runtime.gradient_checkpointing] == ["quickstart"]
     assert small.runtime.micro_batch_size == 2 and small.runtime.server == free.runtime.server == "vllm"
     assert 5_000 <= small.seed.rows <= 100_000 and 5_000 <= small.root.rows <= 15_000  # SPEED Fig. 3
 

@@ -93,6 +93,8 @@ def test_a_scaling_law_goes_on_with_the_embedder_it_was_at(tmp_path: Path) -> No
     base = make_model(tmp_path / "base")
     recipe = Embedder(lora_r=0, batch_size=8, max_length=128, learning_rate=1e-3, warmup_steps=0)
     settings = recipe.model_dump() | {
+        "mini_batch_size": 32,
+        "gradient_checkpointing": False,
         "base": str(base),
         "data": str(tmp_path / "data"),
         "benchmarks": [{"name": "me/bench", "folder": str(folder), "commit": "0" * 40}],

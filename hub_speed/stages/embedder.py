@@ -17,7 +17,7 @@ DEFAULT_INSTRUCTION = "Given a question, retrieve passages that answer it"
 def build(ctx: Context) -> None:
     """Fill `ctx.out` with the embedder."""
     data, base = ctx.inputs["data"] / "data", ctx.refs["base"]
-    recipe = ctx.recipe.embedder
+    recipe, runtime = ctx.recipe.embedder, ctx.recipe.runtime
     settings = recipe.model_dump() | {
         "base": str(ctx.inputs["base"]),
         "base_name": base.repo,
@@ -29,7 +29,9 @@ def build(ctx: Context) -> None:
         "miner": str(ctx.inputs.get("miner", "")),
         "out": str(ctx.out),
         "default_instruction": DEFAULT_INSTRUCTION,
-        "checkpoint_s": ctx.recipe.runtime.checkpoint_s,
+        "mini_batch_size": runtime.mini_batch_size,
+        "gradient_checkpointing": runtime.gradient_checkpointing,
+        "checkpoint_s": runtime.checkpoint_s,
     }
     ctx.record.rows_in = count_parquet(data)
     measures = launch(ctx, "contrastive", settings)

@@ -15,7 +15,7 @@ from hub_speed.training.launch import launch
 
 def build(ctx: Context) -> None:
     """Fill `ctx.out` with one score per size, seed and measure."""
-    settings, data = ctx.recipe.scaling, ctx.inputs["data"] / "data"
+    settings, runtime, data = ctx.recipe.scaling, ctx.recipe.runtime, ctx.inputs["data"] / "data"
     available = count_parquet(data)
     sizes = [size for size in settings.sizes if size <= available]
     if len(sizes) < 2:
@@ -29,7 +29,8 @@ def build(ctx: Context) -> None:
         "scaling",
         ctx.recipe.embedder.model_dump()
         | {"base": str(ctx.inputs["base"]), "data": str(data), "benchmarks": ctx.benchmarks()}
-        | {"sizes": sizes, "rng_seeds": list(settings.rng_seeds)},
+        | {"sizes": sizes, "rng_seeds": list(settings.rng_seeds)}
+        | {name: getattr(runtime, name) for name in ("mini_batch_size", "gradient_checkpointing")},
     )
     rows = found["runs"]
     write_parquet(rows, ScalingRow, ctx.out / "data")

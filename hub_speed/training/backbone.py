@@ -135,6 +135,12 @@ def add_adapter(model: SentenceTransformer, settings: child.Json) -> None:
             weights.data = weights.data.float()
 
 
+def recompute(model: SentenceTransformer) -> None:
+    """Let it keep no more than each layer's input while it is trained, and compute the rest again for the gradients."""
+    model.gradient_checkpointing_enable({"use_reentrant": False})
+    transformer_of(model).auto_model.enable_input_require_grads()  # under an adapter the first layer's input has none
+
+
 def publish(model: SentenceTransformer, settings: child.Json) -> None:
     """Write the embedder for sentence-transformers, transformers and others; with an adapter, its merged weights.
 

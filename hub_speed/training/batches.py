@@ -7,26 +7,32 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from hub_speed.instructions import with_instruction
 
+TEXTS_AT_ONCE = 10_000
+"""Texts in one call of the tokenizer, whose own record of a text takes much more memory than its token ids."""
+
 
 @dataclass(frozen=True)
 class Example:
-    """One row as tokens.
+    """One row as tokens; documents that have a text or a label in common are never negatives of each other's queries.
 
     Attributes:
         kind: rows of one kind make up a batch.
         texts: token ids of the query, the positive and, where there is one, the hard negative.
-        groups: two documents of the same group are never negatives of each other's queries; one per document.
+        same_text: a number for each document's text.
+        same_label: a number for each document's label, -1 where it has none.
     """
 
     kind: str
-    texts: tuple[list[int], ...]
-    groups: tuple[int, ...]
+    texts: tuple[Sequence[int] | np.ndarray, ...]
+    same_text: tuple[int, ...]
+    same_label: tuple[int, ...]
 
 
 def encode(
@@ -34,34 +40,54 @@ def encode(
 ) -> tuple[list[Example], float]:
     """Tokenise rows; returns them and the share of their texts that were cut at `max_length` tokens.
 
-    A row's `label`, where there is one, is the group of its positive (rows of one class are no negatives of each
-    other); else the positive's own text is, whatever its case.
+    Two documents are the same text whatever their case. A row's `label`, where there is one, is that of its positive,
+    and of every hard negative with the same text.
     """
     columns = [
         [with_instruction(row["instruction"], row["query"]), row["positive"], *filter(None, [row["negative"]])]
         for row in rows
     ]
     tokens, cut = _tokenise([text for texts in columns for text in texts], tokenizer, max_length)
-    groups: dict[tuple[str, str], int] = {}
+    labels = {
+        (row["task_type"], _plain(row["positive"])): str(row["label"]) for row in rows if row.get("label") is not None
+    }
+    numbers: dict[tuple[str, str], int] = {}
     examples = []
     for row, texts in zip(rows, columns, strict=True):
-        keys = [("text", text.strip().casefold()) for text in texts[1:]]
+        kind, plain = row["task_type"], [_plain(text) for text in texts[1:]]
+        named = [labels.get((kind, text)) for text in plain]
         if row.get("label") is not None:
-            keys[0] = (row["task_type"], str(row["label"]))
-        numbers = tuple(groups.setdefault(key, len(groups)) for key in keys)
-        examples.append(Example(row["task_type"], tuple(tokens[text] for text in texts), numbers))
+            named[0] = str(row["label"])
+        examples.append(
+            Example(
+                kind,
+                tuple(tokens[text] for text in texts),
+                tuple(numbers.setdefault(("text", text), len(numbers)) for text in plain),
+                tuple(-1 if n is None else numbers.setdefault((f"label of {kind}", n), len(numbers)) for n in named),
+            )
+        )
     return examples, cut
+
+
+def _plain(text: str) -> str:
+    return text.strip().casefold()
 
 
 def _tokenise(
     texts: list[str], tokenizer: PreTrainedTokenizerBase, max_length: int
-) -> tuple[dict[str, list[int]], float]:
+) -> tuple[dict[str, np.ndarray], float]:
     """Token ids by text, and the share of the texts that were cut."""
     distinct = list(dict.fromkeys(texts))
-    found = tokenizer(distinct, truncation=True, max_length=max_length)
-    cut = {text for text, encoding in zip(distinct, found.encodings or [], strict=True) if encoding.overflowing}
-    share = sum(text in cut for text in texts) / max(1, len(texts))
-    return dict(zip(distinct, found["input_ids"], strict=True)), share
+    tokens: dict[str, np.ndarray] = {}
+    cut: set[str] = set()
+    for start in range(0, len(distinct), TEXTS_AT_ONCE):
+        part = distinct[start : start + TEXTS_AT_ONCE]
+        found = tokenizer(part, truncation=True, max_length=max_length, return_attention_mask=False)
+        for text, ids, encoding in zip(part, found["input_ids"], found.encodings or [], strict=True):
+            tokens[text] = np.array(ids, np.int32)
+            if encoding.overflowing:
+                cut.add(text)
+    return tokens, sum(text in cut for text in texts) / max(1, len(texts))
 
 
 def batches(
@@ -99,18 +125,18 @@ class Collate:
     pad_token_id: int
 
     def __call__(self, examples: Iterable[Example]) -> dict[str, Tensor]:
-        """text_input_ids and text_attention_mask: M texts × longest; label: 2 × M, see `InfoNCE.calculate_loss`."""
+        """text_input_ids and text_attention_mask: M texts × longest; label: 3 × M, see `InfoNCE.calculate_loss`."""
         examples = list(examples)
-        queries = [(example.texts[0], -1) for example in examples]
-        positives = [(example.texts[1], example.groups[0]) for example in examples]
-        negatives = [(example.texts[2], example.groups[1]) for example in examples if len(example.texts) > 2]
-        texts = [*queries, *positives, *negatives]
+        queries = [(example.texts[0], -1, -1) for example in examples]
+        documents = [list(zip(e.texts[1:], e.same_text, e.same_label, strict=True)) for e in examples]
+        texts = [*queries, *(found[0] for found in documents), *(one for found in documents for one in found[1:])]
         order = sorted(range(len(texts)), key=lambda i: len(texts[i][0]))
-        width = len(texts[order[-1]][0])
-        padded = [texts[i][0] + [self.pad_token_id] * (width - len(texts[i][0])) for i in order]
+        padded = np.full((len(texts), len(texts[order[-1]][0])), self.pad_token_id)
+        for ids, i in zip(padded, order, strict=True):
+            ids[: len(texts[i][0])] = texts[i][0]
         lengths = torch.tensor([len(texts[i][0]) for i in order])
         return {
-            "text_input_ids": torch.tensor(padded),
-            "text_attention_mask": (torch.arange(width) < lengths[:, None]).long(),
-            "label": torch.tensor([order, [texts[i][1] for i in order]]),
+            "text_input_ids": torch.from_numpy(padded),
+            "text_attention_mask": (torch.arange(padded.shape[1]) < lengths[:, None]).long(),
+            "label": torch.tensor([order, [texts[i][1] for i in order], [texts[i][2] for i in order]]),
         }

@@ -1,13 +1,13 @@
 """Embedder training: InfoNCE with instructions and hard negatives, on any decoder or encoder (SPEED §3.3, E5 §3.2).
 
 Settings: base (a folder), base_name and base_revision (on the Hub), data (folder of parquet with id, task_type,
-instruction, query, positive, negative), labelled and miner (see `labelled.read`), out, work, checkpoint_s, and the
-fields of `recipe.Embedder`.
+instruction, query, positive, negative), labelled and miner (see `labelled.read`), out, work, the fields of
+`recipe.Embedder`, and of `recipe.Runtime` mini_batch_size, gradient_checkpointing and checkpoint_s.
 """
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,19 @@ from transformers import PrinterCallback, TrainerCallback, set_seed
 from hub_speed.errors import StageError
 from hub_speed.instructions import with_instruction
 from hub_speed.rows import read_parquet
-from hub_speed.training import batches, child, labelled
-from hub_speed.training.backbone import add_adapter, embedder, pooling_of, publish, transformer_of
+from hub_speed.training import batches, child, labelled, watch
+from hub_speed.training.backbone import add_adapter, embedder, pooling_of, publish, recompute, transformer_of
 from hub_speed.training.checkpoints import Keeper, last
 from hub_speed.training.infonce import InfoNCE
 
+COLUMNS = ["id", "task_type", "instruction", "query", "positive", "negative"]
+"""What is read of the rows."""
 
-class Trainer(SentenceTransformerTrainer):
-    """The library's trainer, on tokens and batches that are ready, and stopping at a loss that is no number."""
+
+class Trainer(watch.Watched, SentenceTransformerTrainer):
+    """The library's trainer, watched, on tokens and batches that are ready."""
+
+    section = "embedder"
 
     def __init__(self, examples: list[batches.Example], order: list[list[int]], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -46,22 +51,6 @@ class Trainer(SentenceTransformerTrainer):
             DataLoader(self._examples, batch_sampler=self._order, collate_fn=collate)  # type: ignore[arg-type]
         )
 
-    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """One batch, forward and backward.
-
-        Raises:
-            StageError: the loss is NaN or infinite; says at which step.
-        """
-        loss = super().training_step(*args, **kwargs)
-        if not torch.isfinite(loss):
-            rate = self.args.learning_rate
-            raise StageError(
-                f"the loss is {loss.item()} at step {self.state.global_step + 1} of {self.state.max_steps}",
-                expected="a number",
-                fix=f"lower the learning rate, which is {rate:g}: --set embedder.learning_rate={rate / 2:g}",
-            )
-        return loss
-
 
 def fit(
     settings: child.Json, rows: list[child.Json], reporter: child.Reporter | None = None
@@ -72,13 +61,15 @@ def fit(
         The embedder, and what was measured.
 
     Raises:
-        StageError: the base is not fit for it, too few rows, or a loss that is no number.
+        StageError: the base is not fit for it, too few rows, too little memory, or a loss that is no number.
     """
     set_seed(settings["rng_seed"])
     model = embedder(settings["base"], settings)
     dimensions = _dimensions(model, settings["matryoshka"])
     if settings["lora_r"]:
         add_adapter(model, settings)
+    if settings["gradient_checkpointing"]:
+        recompute(model)
     examples, truncated = batches.encode(rows, model.tokenizer, settings["max_length"])
     order = batches.batches(
         examples,
@@ -111,7 +102,7 @@ def fit(
         callbacks=callbacks,
     )
     trainer.remove_callback(PrinterCallback)
-    with _fast_on_cpu(model):
+    with _explained(settings), _fast_on_cpu(model):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     curve = [(entry["step"], entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
     return model, {
@@ -157,6 +148,13 @@ def _arguments(settings: child.Json) -> SentenceTransformerTrainingArguments:
     )
 
 
+def _explained(settings: child.Json) -> AbstractContextManager[None]:
+    """Says what to do about memory that runs out: see `watch.memory`."""
+    batch, piece = settings["batch_size"], settings["mini_batch_size"]
+    what = "texts" if piece < batch else "rows"  # see `infonce.InfoNCE`
+    return watch.memory(settings | {"section": "embedder"}, what, min(piece, batch), "mini_batch_size")
+
+
 @contextmanager
 def _fast_on_cpu(model: SentenceTransformer) -> Iterator[None]:
     """Have oneDNN multiply matrices: with a tiny model, half the time of the default (MKL) on an AMD processor.
@@ -184,8 +182,7 @@ def train(settings: child.Json) -> child.Json:
     Raises:
         StageError: see `fit` and `labelled.read`.
     """
-    set_seed(settings["rng_seed"])  # hard negatives are drawn
-    synthetic = sorted(read_parquet(Path(settings["data"])), key=lambda row: row["id"])[: settings["rows"]]
+    synthetic = sorted(read_parquet(Path(settings["data"]), COLUMNS), key=lambda row: row["id"])[: settings["rows"]]
     extra, mined = labelled.read(settings)
     rows = synthetic + extra
     model, measures = fit(settings, rows, child.Reporter())

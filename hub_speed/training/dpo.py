@@ -11,10 +11,10 @@ from accelerate import PartialState
 from datasets import Dataset, load_from_disk
 from trl import DPOConfig, DPOTrainer
 
-from hub_speed.training import child, generator, texts
+from hub_speed.training import child, generator, texts, watch
 
 
-class Dpo(generator.Watched, DPOTrainer):
+class Dpo(watch.Watched, DPOTrainer):
     """TRL's trainer, watched; it takes rows as tokens, as its SFT does by itself."""
 
     def _prepare_dataset(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:

@@ -1,10 +1,9 @@
-"""What fine-tuning of generators and revisors shares: the base, the arguments, what goes wrong, what is published."""
+"""What fine-tuning of generators and revisors shares: the base, the arguments, what is published."""
 
 import importlib.util
 import math
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from transformers import (
 )
 
 from hub_speed.errors import StageError
-from hub_speed.training import child, texts
+from hub_speed.training import child, texts, watch
 from hub_speed.training.checkpoints import Keeper, last
 
 Json = dict[str, Any]
@@ -145,11 +144,11 @@ def arguments(settings: Json) -> Json:
         "num_train_epochs": 1,  # `texts.order` holds all of them
         "train_sampling_strategy": "sequential",
         "warmup_steps": settings["warmup_ratio"],  # below 1: a share of all steps
-        "lr_scheduler_type": "cosine",  # Assumption: not stated
+        "lr_scheduler_type": settings["schedule"],
         "seed": settings["rng_seed"],
         "bf16": gpu,
         "use_cpu": not gpu,
-        "gradient_checkpointing": gpu and settings["gradient_checkpointing"],
+        "gradient_checkpointing": settings["gradient_checkpointing"],
         "save_strategy": "no",  # `Keeper` saves
         "save_total_limit": 2,  # one that is complete, while the next is written
         "report_to": [],
@@ -159,54 +158,12 @@ def arguments(settings: Json) -> Json:
     }
 
 
-class Watched(Trainer):
-    """A trainer that stops at the first loss that is no number.
-
-    Raises:
-        StageError: the loss is NaN or infinite; says at which step.
-    """
-
-    section = ""  # of the recipe, to say where the learning rate is set
-
-    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """One micro batch, forward and backward."""
-        loss = super().training_step(*args, **kwargs)
-        if not torch.isfinite(loss):
-            step, rate = self.state.global_step + 1, self.args.learning_rate
-            before = [entry["loss"] for entry in self.state.log_history if "loss" in entry]
-            kept, _ = last(Path(str(self.args.output_dir)))
-            raise StageError(
-                f"the loss is {loss.item()} at step {step} of {self.state.max_steps}",
-                got=f"{f'{before[-1]:.3f} at the last look' if before else 'no loss before'}"
-                + (f"; the last good checkpoint is {kept}" if kept else ""),
-                fix=f"lower the learning rate, which is {rate:g}: --set {self.section}.learning_rate={rate / 2:g}",
-            )
-        return loss
+def explained(settings: Json) -> AbstractContextManager[None]:
+    """Says what to do about memory that runs out: see `watch.memory`."""
+    return watch.memory(settings, "rows", micro_batch(settings), "micro_batch_size")
 
 
-@contextmanager
-def explained(settings: Json) -> Iterator[None]:
-    """Says what to do about memory that runs out.
-
-    Raises:
-        StageError: it did, with the next smaller micro batch.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
-            raise
-        rows = micro_batch(settings)
-        smaller = f"--set runtime.micro_batch_size={rows // 2} (the same result, up to rounding)"
-        section = settings["section"]
-        raise StageError(
-            f"the memory does not suffice for {rows} {'rows' if rows > 1 else 'row'} at once",
-            got=str(error).splitlines()[0][:300],
-            fix=smaller if rows > 1 else f"a smaller {section}.max_length, {section}.load_in_4bit, or a larger GPU",
-        ) from error
-
-
-def train(trainer: Watched, lengths: list[int], settings: Json) -> Json:
+def train(trainer: watch.Watched, lengths: list[int], settings: Json) -> Json:
     """Train on rows of these lengths, from the last complete checkpoint on; returns what was measured."""
     order = texts.order(
         lengths,

@@ -15,8 +15,8 @@ class InfoNCE(CachedLossMixin, nn.Module):
     """−log of the positive's share of φ over all documents of the batch, φ(q, d) = exp(cos(q, d) / τ).
 
     Every query sees the positives and hard negatives of all rows, but for those that would be wrong as its negatives:
-    documents of the same group as its positive (equal texts, the same label), and, with `false_negative_margin`,
-    documents that lie nearer to the query than its positive by more than that margin.
+    documents of the same text or the same label as its positive, and, with `false_negative_margin`, documents that
+    lie nearer to the query than its positive by more than that margin.
 
     Args:
         model: the embedder; its embeddings have unit length.
@@ -58,17 +58,17 @@ class InfoNCE(CachedLossMixin, nn.Module):
 
         Args:
             reps: one column of pieces; together M texts × D dimensions.
-            labels: 2 × M: the place of each text in the batch (queries, then their positives in the same order, then
-                hard negatives), and its group, which is negative for queries.
+            labels: 3 × M: the place of each text in the batch (queries, then their positives in the same order, then
+                hard negatives); a number that equal texts share, negative for queries; and one that those of the
+                same label share, negative for those without.
             with_backward: also compute the gradients of the pieces.
         """
         assert labels is not None
-        place_M, group_M = labels
-        texts_MD = torch.cat(reps[0])[place_M.argsort()].float()
-        group_M = group_M[place_M.argsort()]
-        rows = int((group_M < 0).sum())
+        back_M = labels[0].argsort()
+        texts_MD, same_2M = torch.cat(reps[0])[back_M].float(), labels[1:, back_M]
+        rows = int((same_2M[0] < 0).sum())
         with torch.no_grad():
-            wrong_BN = self._not_negatives(texts_MD[:rows], texts_MD[rows:], group_M[rows:])
+            wrong_BN = self._not_negatives(texts_MD[:rows], texts_MD[rows:], same_2M[:, rows:])
         target = torch.arange(rows, device=texts_MD.device)
         losses = []
         for dimension in self.dimensions:
@@ -80,10 +80,11 @@ class InfoNCE(CachedLossMixin, nn.Module):
             loss.backward()
         return loss.detach() if with_backward else loss
 
-    def _not_negatives(self, queries_BD: Tensor, documents_ND: Tensor, group_N: Tensor) -> Tensor:
+    def _not_negatives(self, queries_BD: Tensor, documents_ND: Tensor, same_2N: Tensor) -> Tensor:
         """B × N: the documents that are left out of each query's negatives; never its positive."""
         rows = torch.arange(len(queries_BD), device=queries_BD.device)
-        wrong_BN = group_N[rows, None] == group_N
+        text_N, label_N = same_2N
+        wrong_BN = (text_N[rows, None] == text_N) | ((label_N[rows, None] == label_N) & (label_N >= 0))
         if self.margin is not None:
             cosines_BN = queries_BD @ documents_ND.T
             wrong_BN = wrong_BN | (cosines_BN > cosines_BN.diagonal()[:, None] + self.margin)

@@ -3,20 +3,24 @@
 Every set is a Hub dataset at a commit; its files lie in a folder already.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from datasets import Dataset, get_dataset_config_names, get_dataset_split_names, load_dataset
+import torch
+from datasets import get_dataset_config_names, get_dataset_split_names, load_dataset
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.util import mine_hard_negatives
 
 from hub_speed.errors import StageError, did_you_mean
 from hub_speed.training import child
 from hub_speed.training.backbone import embedder
 
 Row = dict[str, Any]
+
+PAIRS_AT_ONCE = 256
+"""Queries that are compared with all documents in one product."""
 
 
 def read(settings: child.Json) -> tuple[list[Row], int]:
@@ -101,25 +105,35 @@ def draw(rows: list[Row], weight: float, max_rows: int | None, rng_seed: int) ->
 def add_negatives(rows: list[Row], settings: child.Json) -> int:
     """Give rows a hard negative: a document of the same set that a miner ranks high for the query; returns how many.
 
-    Candidates are the ranks `mine_from` to `mine_to`; those whose similarity comes within `mine_margin` (a share of
-    the positive's) are left out, since they may be answers as well. A row that has no candidate stays without.
+    Candidates are the ranks `mine_from` to `mine_to` among the documents of other queries and, where there are labels,
+    of other labels. Those whose similarity comes within `mine_margin` (a share of the positive's) are left out, since
+    they may be answers as well. A row that has no candidate stays without.
     """
-    pairs = list(dict.fromkeys((row["query"], row["positive"]) for row in rows))
-    miner = _miner(settings)
-    asked = "query" in miner.prompts
-    found = mine_hard_negatives(
-        Dataset.from_dict({"query": [q for q, _ in pairs], "positive": [p for _, p in pairs]}),
-        miner,
-        range_min=settings["mine_from"],
-        range_max=settings["mine_to"],
-        relative_margin=settings["mine_margin"],
-        num_negatives=1,
-        sampling_strategy="random",
-        query_prompt_name="query" if asked else None,
-        corpus_prompt_name="document" if asked and "document" in miner.prompts else None,
-        verbose=False,
-    )
-    negatives = {(row["query"], row["positive"]): row["negative"] for row in found}
+    miner, random = _miner(settings), Random(settings["rng_seed"])
+    pairs = list({(row["query"], row["positive"]): row["label"] for row in rows}.items())
+    queries = {query: i for i, query in enumerate(dict.fromkeys(query for (query, _), _ in pairs))}
+    documents = {text: i for i, text in enumerate(dict.fromkeys(positive for (_, positive), _ in pairs))}
+    answers, alike = defaultdict[str, set[int]](set), defaultdict[Any, set[int]](set)  # by query, by label
+    for row in rows:
+        answers[row["query"]].add(documents[row["positive"]])
+        alike[row["label"]].add(documents[row["positive"]])
+    barred = {label: torch.tensor(list(found)) for label, found in alike.items() if label is not None}
+    asked_QD = miner.encode_query(list(queries), convert_to_tensor=True, normalize_embeddings=True)
+    found_ND = miner.encode_document(list(documents), convert_to_tensor=True, normalize_embeddings=True)
+    texts, negatives = list(documents), dict[tuple[str, str], str]()
+    for start in range(0, len(pairs), PAIRS_AT_ONCE):
+        part = pairs[start : start + PAIRS_AT_ONCE]
+        cosines_PN = asked_QD[[queries[query] for (query, _), _ in part]] @ found_ND.T
+        for ((query, positive), label), cosines_N in zip(part, cosines_PN, strict=True):
+            own = cosines_N[documents[positive]].item()
+            cosines_N[list(answers[query])] = -torch.inf
+            if label is not None:
+                cosines_N[barred[label]] = -torch.inf
+            best = cosines_N.topk(min(settings["mine_to"], len(texts)))
+            ranked = list(zip(best.values.tolist(), best.indices.tolist(), strict=True))[settings["mine_from"] :]
+            highest = own - settings["mine_margin"] * abs(own)
+            if fit := [texts[i] for cosine, i in ranked if -torch.inf < cosine <= highest]:
+                negatives[query, positive] = random.choice(fit)
     for row in rows:
         row["negative"] = negatives.get((row["query"], row["positive"]))
     return sum(row["negative"] is not None for row in rows)

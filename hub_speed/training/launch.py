@@ -91,11 +91,10 @@ def launch(ctx: Context, module: str, settings: dict[str, Any], launcher: Sequen
     settings = settings | {"work": str(work / "trainer")}
     path, log = work / f"{module}.json", work / f"{module}.log"
     path.write_text(json.dumps(settings, indent=1), "utf-8")
-    environment = os.environ | {"OMP_NUM_THREADS": str(ctx.threads), "TOKENIZERS_PARALLELISM": "false"}
     with log.open("ab") as messages:
         process = subprocess.Popen(
             [*_program(launcher), "-m", f"hub_speed.training.{module}", str(path)],
-            env=environment,
+            env=environment(ctx.threads, launcher),
             stdin=subprocess.PIPE,  # closed when this process ends, however it ends: the child then ends too
             stdout=subprocess.PIPE,
             stderr=messages,
@@ -125,6 +124,17 @@ def launch(ctx: Context, module: str, settings: dict[str, Any], launcher: Sequen
     if code == -signal.SIGKILL:
         last = f"killed by the system, most likely because the memory was used up; {last}"
     raise StageError(f"training {module} failed (exit code {code})", got=last, fix=f"the whole log: {log}")
+
+
+def environment(threads: int, launcher: Sequence[str] = ()) -> dict[str, str]:
+    """What a training process finds in its environment; without a launcher it sees one GPU, the first of those here.
+
+    One process that sees several would spread every batch over them, which neither trainer is made for.
+    """
+    found = os.environ | {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+    if not launcher:
+        found["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    return found
 
 
 def _program(launcher: Sequence[str]) -> list[str]:

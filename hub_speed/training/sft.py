@@ -12,10 +12,10 @@ from transformers.utils import is_flash_attn_2_available
 from trl import SFTConfig, SFTTrainer
 
 from hub_speed.errors import StageError
-from hub_speed.training import child, generator, texts
+from hub_speed.training import child, generator, texts, watch
 
 
-class Sft(generator.Watched, SFTTrainer):
+class Sft(watch.Watched, SFTTrainer):
     """TRL's trainer, watched."""
 
 
