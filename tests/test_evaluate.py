@@ -311,10 +311,11 @@ def test_classification_agrees_with_sklearn(made: dict[str, Path], scored: tuple
     order, found = list(range(60)), []
     for _ in range(10):
         np.random.RandomState(42).shuffle(order)
-        chosen = [i for label in sorted(set(y)) for i in [j for j in order if y[j] == label][:8]]
+        kept = {i for label in sorted(set(y)) for i in [j for j in order if y[j] == label][:8]}
+        chosen = [i for i in order if i in kept]
         model = LogisticRegression(max_iter=100).fit(x[chosen], y[chosen])
         found.append((model.predict(x[60:]) == y[60:]).mean())
-    assert abs(value(scored[0], "Classification") - np.mean(found)) < 0.02
+    assert value(scored[0], "Classification") == pytest.approx(np.mean(found), abs=0.0034)  # one of 300
     assert 0 < value(scored[0], "Clustering") <= 1
 
 
