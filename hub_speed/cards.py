@@ -184,7 +184,9 @@ def _figures(stage: Stage, ctx: Context, report: "Report | None") -> dict[str, s
         found = list(rows.read_parquet(ctx.out / "data"))
         drawn["scores"] = plots.scores(found, folder / "scores.png")
     if stage.name == "scaling":
-        found = list(rows.read_parquet(ctx.out / "data"))
+        from hub_speed.fits import shared
+
+        found = shared(list(rows.read_parquet(ctx.out / "data")))
         drawn["scaling"] = plots.scaling(found, record.measures["fits"], folder / "scaling.png")
     return dict.fromkeys(FIGURES, "") | {name: path.relative_to(ctx.out).as_posix() for name, path in drawn.items()}
 

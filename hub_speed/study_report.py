@@ -16,7 +16,7 @@ import yaml
 
 from hub_speed import cards, stage
 from hub_speed.effects import Effect, Scored, effect, mean_interval, sentence, summary
-from hub_speed.fits import by_measure, in_words
+from hub_speed.fits import by_measure, in_words, shared
 from hub_speed.hub import RECORD, Ref
 from hub_speed.pipeline import STAGES, Result, Session
 from hub_speed.rows import EffectRow, StudyRow, columns, write_parquet
@@ -158,7 +158,7 @@ def _write_page(facts: Facts, path: Path, figures: str, header: str = "", *, rep
     }
     if facts["scaling"]:
         law = facts["scaling"]
-        plots.scaling(law["runs"], law["fits"], path.parent / figures / "scaling.png")
+        plots.scaling(shared(law["runs"]), law["fits"], path.parent / figures / "scaling.png")
     path.write_text(header + cards.environment("dataset").get_template("study.md").render(template), "utf-8")
 
 

@@ -1,6 +1,6 @@
 """Scores of the evaluate stage against a direct computation, on files of your own.
 
-    python scripts/check_evaluation.py --model ORG/speed-embedder@TAG --sts PAIRS.csv --classification TRAIN.csv TEST.csv
+    python scripts/check_evaluation.py --model REPO@TAG [--sts PAIRS.csv] [--classification TRAIN.csv TEST.csv]
 
 PAIRS.csv holds two sentences and a score a line; the others a text and a label a line, after a header. The files become
 a benchmark as a Hub dataset is one (docs/evaluation.md) and are scored by the code of the evaluate stage. Beside it

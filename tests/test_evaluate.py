@@ -22,6 +22,7 @@ import pyarrow as pa  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 from fake_openai import FakeOpenAI  # noqa: E402
 from running import Cli, tiny  # noqa: E402
+from sentence_transformers import SentenceTransformer  # noqa: E402
 from test_embedded import make_model  # noqa: E402
 from test_stages import Run  # noqa: E402
 
@@ -32,8 +33,9 @@ from hub_speed.recipe import Evaluate  # noqa: E402
 from hub_speed.rows import ItemScoreRow, ScoreRow, read_parquet  # noqa: E402
 from hub_speed.stats import ndcg_at_10  # noqa: E402
 from hub_speed.training import benchmarks  # noqa: E402
-from hub_speed.training.contrastive import embedder  # noqa: E402
+from hub_speed.training.backbone import embedder, pooling_of  # noqa: E402
 from hub_speed.training.launch import check_benchmarks  # noqa: E402
+from hub_speed.training.score import _load  # noqa: E402
 
 WORDS = ["fox", "dog", "quick", "lazy", "brown", "over", "jumps", "the"]
 
@@ -179,7 +181,7 @@ def settings(made: dict[str, Path], tmp_path: Path, *names: str, **changes: Any)
         for name in names
     ]
     path = tmp_path / "settings.json"
-    common = {"subjects": subjects, "benchmarks": wanted, "max_length": 128}
+    common = {"subjects": subjects, "benchmarks": wanted, "max_length": 128, "pooling": None}
     path.write_text(json.dumps(common | {"items": str(tmp_path / "items"), "work": str(tmp_path / "work")} | changes))
     return path
 
@@ -339,14 +341,14 @@ def test_kill_9_loses_no_finished_task_and_scores_none_twice(made: dict[str, Pat
     path = settings(made, tmp_path, "search")
     process = start(path)
     kept = tmp_path / "work" / "scores"
-    while not list(kept.glob("*.json")) and process.poll() is None:
+    while not list(kept.rglob("*.json")) and process.poll() is None:
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    before = {file.name: (file.stat().st_ino, file.stat().st_mtime_ns) for file in kept.glob("*.json")}
+    before = {file.relative_to(kept): (file.stat().st_ino, file.stat().st_mtime_ns) for file in kept.rglob("*.json")}
     assert 1 <= len(before) < 5
     found = finish(start(path))
-    after = {file.name: (file.stat().st_ino, file.stat().st_mtime_ns) for file in kept.glob("*.json")}
+    after = {file.relative_to(kept): (file.stat().st_ino, file.stat().st_mtime_ns) for file in kept.rglob("*.json")}
     assert len(after) == len(found["scores"]) == 5 and before.items() <= after.items()
     items = [(i["subject"], i["measure"], i["item"]) for i in read_parquet(tmp_path / "items")]
     assert len(items) == len(set(items)) == 3 * 12 + 2 * 60
@@ -357,12 +359,16 @@ def test_the_stage_fails_when_nothing_could_be_scored(
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with FakeOpenAI() as server:
-        run = Run("evaluate", tmp_path, server, evaluate={"benchmarks": ["mteb:SciFact"], "audit_rows": 0})
+        wanted = {"benchmarks": ["mteb:SciFact"], "audit_rows": 0}
+        run = Run("evaluate", tmp_path, server, evaluate=wanted, embedder={"pooling": "mean"})
         run.inputs |= {"embedder": made["model"], "base": made["base"]}
         with pytest.raises(StageError, match="no benchmark could be scored") as told:
             run.ctx.out.mkdir()
             run.build()
     assert "SciFact" in told.value.got
+    asked = json.loads((run.ctx.work / "score.json").read_text())
+    _load({"kind": "base", "folder": asked["subjects"][1]["folder"]}, asked, tmp_path)
+    assert pooling_of(SentenceTransformer(str(tmp_path / "untrained"))) == "mean"  # the base pools as the embedder does
     run.ctx.refs["benchmark me/search"] = Ref("dataset", "me/search", "c" * 40)
     run.inputs["benchmark me/search"] = made["search"]
     assert run.ctx.benchmarks()[0] == {"name": "me/search", "folder": str(made["search"]), "commit": "c" * 40} | {

@@ -39,8 +39,8 @@ def build(ctx: Context) -> None:
     scored = launch(
         ctx,
         "score",
-        {"subjects": subjects, "benchmarks": ctx.benchmarks(), "max_length": ctx.recipe.embedder.max_length}
-        | {"items": str(ctx.out / "items")},
+        {"subjects": subjects, "benchmarks": ctx.benchmarks(), "items": str(ctx.out / "items")}
+        | {name: getattr(ctx.recipe.embedder, name) for name in ("max_length", "pooling")},
     )
     failed = scored["failed"]
     if failed and not any(score["subject"] == "embedder" for score in scored["scores"]):
