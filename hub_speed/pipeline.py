@@ -103,7 +103,7 @@ STAGES = {s.name: s for s in (
     Stage("embedder", 2, "model", "embedder", ("embedder",),
           lambda r: {"data": FromStage(r.embedder.data)} | _embedder_base(r) | _labelled(r),
           "An embedder is trained on the rows."),
-    Stage("evaluate", 3, "dataset", "results", ("teacher", "evaluate"),
+    Stage("evaluate", 4, "dataset", "results", ("teacher", "evaluate"),
           lambda r: _from("embedder")(r) | _embedder_base(r) | _benchmarks(r) | _audited(r),
           "The embedder is scored beside its baselines, and rows of each generator are audited.",
           asks="teacher", renders_prompts=True),

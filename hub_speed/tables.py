@@ -112,6 +112,8 @@ def print_study(facts: dict[str, Any], ref: Ref) -> None:
         cells = (e["factor"], e["value"], e["measure"], f"{e['difference']:+.3f}", interval, e["verdict"])
         table.add_row(*map(escape, cells))
     console.print(table)
+    for text in facts["left_out"]:
+        console.print(f"[red]{escape(text)}[/red]")
     for text in (facts["scaling"] or {}).get("sentences", []):
         console.print(text)
     console.print(f"\ncomparisons: {len(facts['effects'])} · {ref}")

@@ -11,7 +11,7 @@ from scipy import optimize, stats
 
 from hub_speed.dedup import exact_duplicates, near_duplicates, shingles
 from hub_speed.fits import log_linear
-from hub_speed.stats import bootstrap_mean, bootstrap_spearman, ndcg_at_10, resampled_means, wilson
+from hub_speed.stats import bootstrap_mean, bootstrap_spearman, ndcg_at_10, resampled_means, resampled_spearman, wilson
 
 # --- duplicates -----------------------------------------------------------------------------------------------------
 
@@ -137,6 +137,22 @@ def test_bootstrap_spearman_agrees_with_fishers_interval() -> None:
     z, half = math.atanh(stats.spearmanr(a, b).statistic), 1.96 * 1.03 / math.sqrt(297)
     assert low == pytest.approx(math.tanh(z - half), abs=0.03)
     assert high == pytest.approx(math.tanh(z + half), abs=0.03)
+
+
+def test_spearman_of_a_sample_is_that_of_scipy_ties_and_all_in_samples_that_all_rows_share() -> None:
+    rng = np.random.default_rng(3)
+    gold = rng.integers(0, 6, 57).astype(float)
+    several = np.round(rng.normal(size=(3, 57)) + 0.3 * gold, 1)
+    found, again = resampled_spearman(several, gold, 40, seed=5), np.random.default_rng(5)
+    for k in range(40):
+        drawn = again.integers(0, 57, 57)
+        expected = [stats.spearmanr(row[drawn], gold[drawn]).statistic for row in several]
+        assert found[:, k] == pytest.approx(expected, abs=1e-12)
+    many = rng.random((1, 300_000))  # some samples at a time
+    few = resampled_spearman(many, many[0] + rng.normal(size=300_000), 8)
+    assert few.shape == (1, 8) and len(set(few[0])) == 8
+    assert few[0] == pytest.approx(stats.spearmanr(many[0], many[0]).statistic * 0.268, abs=0.02)
+    assert np.isnan(resampled_spearman(np.ones((1, 5)), np.arange(5.0), 3)).all()  # nothing to rank
 
 
 # --- fits and scores ------------------------------------------------------------------------------------------------

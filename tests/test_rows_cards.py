@@ -160,8 +160,10 @@ SCORES = [
         ("embedder", "STS", "Spearman", "STS12", 0.7, None, None),
     ]
 ]
-FAILED = [{"subject": "embedder", "benchmark": "SummEval", "reason": "ValueError: no | such file"}]
-ITEM = {"subject": "embedder", "measure": "nDCG@10", "benchmark": "org/b", "item": "q1", "value": 0.5}
+FAILED = [
+    {"subject": "embedder", "measure": "Spearman", "benchmark": "SummEval", "reason": "ValueError: no | such file"}
+]
+ITEM = {"subject": "embedder", "measure": "nDCG@10", "benchmark": "org/b", "item": "q1", "value": 0.5, "gold": None}
 RUNS = [
     {"rows": size, "rng_seed": seed, "measure": "nDCG@10", "benchmark": "b", "value": 0.1 * size**0.2 + 0.01 * seed}
     for size in (150, 300, 600)

@@ -97,7 +97,7 @@ def score(
         scored: called after each task.
 
     Returns:
-        The files in the order of the tasks; subject, benchmark and reason of every task that could not be scored.
+        The files in the order of the tasks; subject, measure, benchmark and reason of those that could not be scored.
     """
     kept.mkdir(parents=True, exist_ok=True)
     done, failed, model = [], [], None
@@ -112,7 +112,7 @@ def score(
         except Exception as error:
             reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
             name = benchmark["name"] if "folder" in benchmark else title
-            failed.append({"subject": subject, "benchmark": name, "reason": reason})
+            failed.append({"subject": subject, "measure": _measure(task), "benchmark": name, "reason": reason})
         scored(title)
     return done, failed
 
@@ -138,12 +138,11 @@ def score_task(model: Any, name: str, benchmark: Json, task: mteb.AbsTask, work:
     if not math.isfinite(value):
         raise ValueError(f"the score is {value}: all vectors are alike, or so is what they are compared with")
     metadata, is_own = task.metadata, "folder" in benchmark
-    measure = MEASURES.get(metadata.main_score, metadata.main_score)
     data = (benchmark["name"], benchmark["commit"]) if is_own else (metadata.dataset[k] for k in ("path", "revision"))
     row: Json = {
         "subject": name,
         "task_type": metadata.type,
-        "measure": measure,
+        "measure": _measure(task),
         "benchmark": benchmark["name"] if is_own else benchmarks.title(task),
         "dataset": "@".join(data),
         "value": value,
@@ -151,7 +150,7 @@ def score_task(model: Any, name: str, benchmark: Json, task: mteb.AbsTask, work:
         "high": None,
         "n": 0 if is_own else _size(task),
     }
-    items: dict[str, float] = {}
+    items: Items = []
     if is_own:
         found = json.loads(next(work.glob("*_predictions.json")).read_text("utf-8"))["default"]["test"]
         task.load_data()  # mteb drops it after scoring
@@ -159,7 +158,11 @@ def score_task(model: Any, name: str, benchmark: Json, task: mteb.AbsTask, work:
         row |= {"low": low, "high": high}
         task.unload_data()
     named = {key: row[key] for key in ("subject", "measure", "benchmark")}
-    return {"row": row, "items": [named | {"item": item, "value": value} for item, value in items.items()]}
+    return {"row": row, "items": [named | {"item": i, "value": value, "gold": gold} for i, value, gold in items]}
+
+
+def _measure(task: mteb.AbsTask) -> str:
+    return MEASURES.get(task.metadata.main_score, task.metadata.main_score)
 
 
 def _size(task: mteb.AbsTask) -> int:
@@ -174,7 +177,9 @@ def _size(task: mteb.AbsTask) -> int:
     return total
 
 
-Detail = tuple[tuple[float | None, float | None], int, dict[str, float]]
+Items = list[tuple[str, float, float | None]]
+"""Name, value and gold score of single queries, pairs or texts."""
+Detail = tuple[tuple[float | None, float | None], int, Items]
 
 
 def _detail(task: Any, found: Any) -> Detail:
@@ -182,15 +187,16 @@ def _detail(task: Any, found: Any) -> Detail:
     if task.metadata.type == "Retrieval":
         return _retrieval(task, found)
     if task.metadata.type == "Reranking":
-        return (None, None), len(found), {}
+        return (None, None), len(found), []
     test = task.dataset["test"]
     if task.metadata.type == "STS":
         similar, gold = np.array(found["cosine_scores"]), np.array(test["score"], dtype=float)
-        return bootstrap_spearman(similar, gold), len(gold), {str(i): float(s) for i, s in enumerate(similar)}
+        pairs = enumerate(zip(similar, gold, strict=True))
+        return bootstrap_spearman(similar, gold), len(gold), [(str(i), float(s), float(g)) for i, (s, g) in pairs]
     if task.metadata.type == "Classification":
         right = (np.array(found) == np.array(test["label"])).mean(0)  # over mteb's ten small training sets
-        return bootstrap_mean(right), len(right), {}
-    return (None, None), len(test), {}
+        return bootstrap_mean(right), len(right), [(str(i), float(share), None) for i, share in enumerate(right)]
+    return (None, None), len(test), []
 
 
 def _retrieval(task: Any, predictions: dict[str, dict[str, float]]) -> Detail:
@@ -199,7 +205,8 @@ def _retrieval(task: Any, predictions: dict[str, dict[str, float]]) -> Detail:
     # As trec_eval sorts: by score, then by name, both falling.
     rankings = {q: sorted(found, key=lambda doc: (found[doc], doc), reverse=True) for q, found in predictions.items()}
     values = {query: ndcg_at_10(ranking, relevant[query]) for query, ranking in rankings.items()}
-    return bootstrap_mean(np.array(list(values.values()))), len(values), values
+    items: Items = [(query, value, None) for query, value in values.items()]
+    return bootstrap_mean(np.array(list(values.values()))), len(values), items
 
 
 def _asked(subject: Json, benchmark: Json, task: mteb.AbsTask) -> bool:
@@ -226,7 +233,7 @@ def run(settings: Json) -> Json:
     """Score every subject. What is finished is kept in `work` and not computed again.
 
     Returns:
-        scores: `rows.ScoreRow`s; failed: subject, benchmark and reason of every task that could not be scored.
+        scores: `rows.ScoreRow`s; failed: subject, measure, benchmark and reason of every task that could not be scored.
     """
     quiet()
     work = Path(settings["work"])
