@@ -159,7 +159,7 @@ def _resampled(value: Runs, reference: Runs) -> tuple[np.ndarray, int]:
             return np.empty(0), 0
         signs = np.repeat([1 / len(value), -1 / len(reference)], [len(value), len(reference)])
         if first.gold:
-            gold = np.array([first.gold[question] for question in first.items or ()])
+            gold = np.array([first.gold[question] for question in sorted(first.gold)])
             parts.append(signs @ resampled_spearman(table, gold, ROUNDS, place))
         else:
             parts.append(resampled_means(signs @ table, ROUNDS, place))
@@ -169,7 +169,7 @@ def _resampled(value: Runs, reference: Runs) -> tuple[np.ndarray, int]:
 
 def _table(runs: Sequence[Scored]) -> np.ndarray:
     """Values, run by question; empty unless every run has the same questions and they make its score."""
-    questions, gold = list(runs[0].items or ()), runs[0].gold
+    questions, gold = sorted(runs[0].items or ()), runs[0].gold
     rows = []
     for run in runs:
         if not questions or run.items is None or set(run.items) != set(questions) or run.gold != gold:
