@@ -484,7 +484,7 @@ class _Worker:
             recipe=recipe.name,
             identity=identity,
             inputs={name: asdict(ref) for name, ref in refs.items()},
-            lineage=_lineage(refs, inputs),
+            lineage=_lineage(refs, inputs, self._licences(refs)),
             license=recipe.license,
         )
         threads, log = self.threads, work / "server.log"
@@ -503,14 +503,23 @@ class _Worker:
             address=lambda name, weights: session.address(recipe, name, weights, threads, log),
         )
 
+    def _licences(self, refs: dict[str, Ref]) -> dict[str, list[str]]:
+        """Licences of the inputs that are not this run's own; nothing comes from a benchmark."""
+        sources, hub = self.stage.inputs(self.recipe), self.session.hub
+        others = [name for name in refs if isinstance(sources[name], FromHub) and not name.startswith("benchmark ")]
+        return {name: hub.licences(refs[name]) for name in others}
 
-def _lineage(refs: dict[str, Ref], inputs: dict[str, Path]) -> dict[str, dict[str, Any]]:
+
+def _lineage(
+    refs: dict[str, Ref], inputs: dict[str, Path], licences: dict[str, list[str]]
+) -> dict[str, dict[str, Any]]:
     """All ancestors, from the records of the inputs."""
     found: dict[str, dict[str, Any]] = {}
     for name, ref in refs.items():
         path = inputs[name] / RECORD
+        stated = {"licences": licences[name]} if name in licences else {}
         if not path.exists():
-            found[f"{ref.repo}@{ref.commit}"] = {"stage": "", "inputs": []}
+            found[f"{ref.repo}@{ref.commit}"] = {"stage": "", "inputs": []} | stated
             continue
         record = json.loads(path.read_text("utf-8"))
         found |= record["lineage"]
@@ -519,5 +528,6 @@ def _lineage(refs: dict[str, Ref], inputs: dict[str, Path]) -> dict[str, dict[st
             "inputs": [f"{i['repo']}@{i['commit']}" for i in record["inputs"].values()],
             **{key: record[key] for key in ("accepted", "calls", "prompt_tokens", "completion_tokens", "seconds")},
             **({"quality": record["measures"]["quality"]} if "quality" in record["measures"] else {}),
+            **stated,
         }
     return found

@@ -379,6 +379,22 @@ def test_scores_and_fits_are_in_their_cards(card: Callable[..., Rendered]) -> No
     assert "\n\n**Not scored.** " in text and "| SummEval | 30 rows, seed 1 | ValueError: no \\| such file |" in text
 
 
+def test_a_card_says_which_licences_it_comes_into_conflict_with(tmp_path: Path) -> None:
+    pairs = {"repo": "org/pairs", "instruction": "find", "license": "CC-BY-NC-4.0", "negative": "negative"}
+    changed = {"license": "apache-2.0", "embedder": {"base_model": "base", "labelled": [pairs]}}
+    ctx = context("embedder", Recipe.model_validate({"name": "r", **changed}), tmp_path)
+    ctx.record.lineage[f"org/llama@{'3' * 40}"] = {"stage": "", "inputs": [], "licences": ["llama3"]}
+    cards.render(STAGES["embedder"], ctx)
+    text = (ctx.out / "README.md").read_text("utf-8")
+    section = text[text.index("## Licence") : text.index("## Reproduce")]
+    assert section.count("**Conflict:**") == 2
+    assert (
+        "- **Conflict:** org/llama@3333333 is llama3, which asks for Meta's Llama terms; apache-2.0 does not.\n"
+        in section
+    )
+    assert "- **Conflict:** org/pairs@" in section and "is cc-by-nc-4.0, which asks for no commercial use" in section
+
+
 def test_a_card_shows_the_quality_of_its_rows_beside_the_teachers(tmp_path: Path) -> None:
     ctx = context("revise", load("quickstart"), tmp_path)
     cards.render(STAGES["revise"], ctx)
