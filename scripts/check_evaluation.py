@@ -10,6 +10,7 @@ cosines, and the accuracy of sklearn's logistic regression on the same training 
 
 import argparse
 import csv
+import hashlib
 import json
 import tempfile
 from pathlib import Path
@@ -105,7 +106,8 @@ def main() -> None:
     score.quiet()
     found = []
     with tempfile.TemporaryDirectory() as name:
-        write(own := Path(name) / "benchmark", configs)
+        # `datasets` caches by the folder's last name: other files, another name.
+        write(own := Path(name) / hashlib.sha256(json.dumps(configs).encode()).hexdigest(), configs)
         through = score.instructed(str(folder), model.max_seq_length)
         for benchmark, task in benchmarks.tasks([{"name": "your/files", "folder": str(own), "commit": "local"}]):
             row = score.score_task(through, "embedder", benchmark, task, Path(name) / "work")["row"]

@@ -128,7 +128,8 @@ def dataset(folder: Path, **configs: dict[str, list[dict[str, Any]]]) -> Path:
         lines += [f"- config_name: {config}", "  data_files:"]
         for split, rows in splits.items():
             (folder / config).mkdir(parents=True, exist_ok=True)
-            pq.write_table(pa.Table.from_pylist(rows), folder / config / f"{split}.parquet")
+            empty = pa.schema([(name, pa.string()) for name in ("sentence1", "sentence2", "score")])
+            pq.write_table(pa.Table.from_pylist(rows, None if rows else empty), folder / config / f"{split}.parquet")
             lines += [f"  - split: {split}", f"    path: {config}/{split}.parquet"]
     (folder / "README.md").write_text("---\nconfigs:\n" + "\n".join(lines) + "\n---\n")
     return folder
@@ -300,12 +301,15 @@ def test_sts_agrees_with_scipy(made: dict[str, Path], scored: tuple[dict[str, An
     one, two = (vectors(made["model"], texts(STS, f"sentence{k}"), benchmarks.STS_INSTRUCTION) for k in (1, 2))
     similar = (one * two).sum(1)
     assert abs(value(found, "STS") - spearmanr(similar, texts(STS, "score")).statistic) < 1e-3
-    mine = {i["item"]: i["value"] for i in read_parquet(folder / "items") if i["measure"] == "Spearman"}
+    pairs = [i for i in read_parquet(folder / "items") if i["measure"] == "Spearman"]
+    assert [i["gold"] for i in pairs[:60]] == texts(STS, "score")
+    mine = {i["item"]: i["value"] for i in pairs}
     assert np.allclose([mine[str(i)] for i in range(60)], similar, atol=1e-4)  # embedder and untrained base are one
 
 
 def test_classification_agrees_with_sklearn(made: dict[str, Path], scored: tuple[dict[str, Any], Path]) -> None:
     """Eight texts a label, ten draws, on vectors that were not brought to unit length."""
+    result, folder = scored
     from sklearn.linear_model import LogisticRegression
 
     asked = benchmarks.AbsTaskClassification.abstask_prompt
@@ -317,8 +321,10 @@ def test_classification_agrees_with_sklearn(made: dict[str, Path], scored: tuple
         chosen = [i for i in order if i in kept]
         model = LogisticRegression(max_iter=100).fit(x[chosen], y[chosen])
         found.append((model.predict(x[60:]) == y[60:]).mean())
-    assert value(scored[0], "Classification") == pytest.approx(np.mean(found), abs=0.0034)  # one of 300
-    assert 0 < value(scored[0], "Clustering") <= 1
+    assert value(result, "Classification") == pytest.approx(np.mean(found), abs=0.0034)  # one of 300
+    items = [i for i in read_parquet(folder / "items") if (i["subject"], i["measure"]) == ("embedder", "accuracy")]
+    assert np.mean([item["value"] for item in items]) == pytest.approx(value(result, "Classification"))
+    assert 0 < value(result, "Clustering") <= 1
 
 
 def test_a_task_that_fails_is_told_and_the_others_are_scored(scored: tuple[dict[str, Any], Path]) -> None:
@@ -332,9 +338,65 @@ def test_an_instruction_of_the_recipe_is_asked(made: dict[str, Path], tmp_path: 
     assert {benchmarks.instruction(task.metadata) for _, task in benchmarks.tasks(own)} == {"Name the animal"}
     with pytest.raises(ValueError, match="did you mean me/labels"):
         Evaluate(benchmarks=("me/labels",), instructions={"me/lables": "Name the animal"})
-    nothing = dataset(tmp_path / "nothing", other={"test": [{"text": "a"}]})
-    with pytest.raises(ValueError, match="not corpus"):
-        benchmarks.tasks([{"name": "me/nothing", "folder": str(nothing), "commit": "c"}])
+
+
+NO_SCORE = [{"sentence1": "a", "sentence2": "b", "value": 1.0}]
+NO_LABEL = [{"text": "a"}]
+SEARCH = {"corpus": {"test": CORPUS}, "queries": {"test": QUERIES}, "qrels": {"test": QRELS}}
+
+
+@pytest.mark.parametrize(
+    ("configs", "where", "expected", "got"),
+    [
+        ({"other": {"test": STS}}, ": no config that can be scored", "corpus + queries + qrels; or ", "other"),
+        (
+            {"sts": {"test": NO_SCORE}},
+            ", config sts, split test: no column score",
+            "sentence1, sentence2, score",
+            "value",
+        ),
+        ({"sts": {"dev": STS}}, ", config sts: no split test", "test", "dev"),
+        ({"sts": {"test": []}}, ", config sts: it cannot be loaded", "files with at least one row", ""),
+        ({"classification": {"test": LABELLED}}, ", config classification: no split train", "train and test", "test"),
+        (
+            {"classification": {"train": NO_LABEL, "test": NO_LABEL}},
+            ", config classification, split train: no column label",
+            "text, label",
+            "text",
+        ),
+        (SEARCH | {"qrels": {"train": QRELS, "dev": QRELS}}, ", config qrels: no split test", "test", "train, dev"),
+        (
+            SEARCH | {"corpus": {"one": [{"id": "d0", "text": "a"}]}},
+            ", config corpus, split one: no column _id",
+            "_id",
+            "id",
+        ),
+    ],
+)
+def test_a_dataset_that_is_no_benchmark_is_told_by_what_it_lacks(
+    configs: dict[str, Any],
+    where: str,
+    expected: str,
+    got: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")  # it tells folders by their last name
+    folder = dataset(tmp_path / "d", **configs)
+    with pytest.raises(StageError) as told:
+        benchmarks.tasks([{"name": "me/d", "folder": str(folder), "commit": "c"}])
+    assert told.value.where == f"benchmark me/d{where}"
+    assert expected in told.value.expected and got in told.value.got and "docs/evaluation.md" in told.value.fix
+
+
+def test_a_file_with_nothing_but_a_header_is_no_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    folder = dataset(tmp_path / "d", sts={"test": STS})
+    (folder / "sts" / "test.parquet").unlink()
+    (folder / "sts" / "test.csv").write_text("sentence1,sentence2,score\n")
+    (folder / "README.md").write_text((folder / "README.md").read_text().replace("parquet", "csv"))
+    with pytest.raises(StageError, match="config sts: it cannot be loaded\n.*at least one row"):
+        benchmarks.tasks([{"name": "me/d", "folder": str(folder), "commit": "c"}])
 
 
 def test_kill_9_loses_no_finished_task_and_scores_none_twice(made: dict[str, Path], tmp_path: Path) -> None:
