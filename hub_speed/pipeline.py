@@ -53,6 +53,10 @@ def _generator(r: Recipe) -> dict[str, Source]:
     return {"generator": FromStage(r.synthesize.generator) if aligned else _base(r)["base"]}
 
 
+def _revised(r: Recipe) -> dict[str, Source]:
+    return _from("root", *(["preference"] if r.revision.candidate == "best" else []))(r)
+
+
 def _labelled(r: Recipe) -> dict[str, Source]:
     """Labelled sets that are mixed in, and what finds hard negatives for those that have none."""
     found: dict[str, Source] = {f"labelled {s.repo}": FromHub("dataset", s.repo) for s in r.embedder.labelled}
@@ -89,7 +93,7 @@ STAGES = {s.name: s for s in (
           "The teacher names the best and the worst answer.", asks="teacher", renders_prompts=True),
     Stage("senior", 2, "model", "senior", ("rng_seed", *FORMAT, "senior"), _from("preference", "junior"),
           "The junior learns these preferences: the senior generator."),
-    Stage("revision", 1, "dataset", "revision", ("rng_seed", "teacher", "revision"), _from("root"),
+    Stage("revision", 1, "dataset", "revision", ("rng_seed", "teacher", "revision"), _revised,
           "The teacher revises answers of the junior.", asks="teacher", renders_prompts=True),
     Stage("revisor", 2, "model", "revisor", ("rng_seed", *FORMAT, "revisor"),
           lambda r: _from("revision")(r) | _base(r),

@@ -31,6 +31,7 @@ REASONS = {
     "bad_index": "the judge named a candidate that does not exist",
     "tie": "the judge named the same candidate best and worst",
     "same_candidates": "fewer than two different candidates to choose from",
+    "duplicate": "another accepted row says the same, to the letter",
     "near_duplicate": "another accepted row says almost the same",
     "refused": "the endpoint refuses this request, while it answers others (its prompt is too long, say)",
     "endpoint_error": "the endpoint kept failing on this request",

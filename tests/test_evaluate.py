@@ -395,7 +395,7 @@ def test_a_file_with_nothing_but_a_header_is_no_benchmark(tmp_path: Path, monkey
     (folder / "sts" / "test.parquet").unlink()
     (folder / "sts" / "test.csv").write_text("sentence1,sentence2,score\n")
     (folder / "README.md").write_text((folder / "README.md").read_text().replace("parquet", "csv"))
-    with pytest.raises(StageError, match="config sts: it cannot be loaded\n.*at least one row"):
+    with pytest.raises(StageError, match=r"config sts: it cannot be loaded\n.*at least one row"):
         benchmarks.tasks([{"name": "me/d", "folder": str(folder), "commit": "c"}])
 
 
