@@ -10,7 +10,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel
 
-from hub_speed import papers, prompts, rows
+from hub_speed import licences, papers, prompts, rows
 from hub_speed.errors import HubSpeedError
 from hub_speed.stage import Context, Stage, tag
 
@@ -102,8 +102,22 @@ def _values(stage: Stage, ctx: Context) -> dict[str, Any]:
         "teacher_calls": teacher_calls,
         "teacher_tokens": _teacher(ctx, "prompt_tokens") + _teacher(ctx, "completion_tokens"),
         "paper": PAPER,
+        "conflicts": _conflicts(stage, ctx),
         "averages": papers.averages(record.measures["scores"]) if stage.name == "evaluate" else {},
     }
+
+
+def _conflicts(stage: Stage, ctx: Context) -> list[str]:
+    """Where the recipe's licence asks for less than that of something this version comes from."""
+    found = [
+        licences.Source(f"{name.partition('@')[0]}@{name.partition('@')[2][:7]}", licence)
+        for name, node in ctx.record.lineage.items()
+        for licence in node.get("licences", ())
+    ]
+    if stage.name == "embedder":
+        sets = ctx.recipe.embedder.labelled
+        found += [licences.Source(str(ctx.refs[f"labelled {each.repo}"]), each.license.lower()) for each in sets]
+    return licences.conflicts(ctx.record.license, list(dict.fromkeys(found)))
 
 
 def _columns(stage: Stage) -> dict[str, str]:
@@ -184,7 +198,9 @@ def _figures(stage: Stage, ctx: Context, report: "Report | None") -> dict[str, s
         found = list(rows.read_parquet(ctx.out / "data"))
         drawn["scores"] = plots.scores(found, folder / "scores.png")
     if stage.name == "scaling":
-        found = list(rows.read_parquet(ctx.out / "data"))
+        from hub_speed.fits import shared
+
+        found = shared(list(rows.read_parquet(ctx.out / "data")))
         drawn["scaling"] = plots.scaling(found, record.measures["fits"], folder / "scaling.png")
     return dict.fromkeys(FIGURES, "") | {name: path.relative_to(ctx.out).as_posix() for name, path in drawn.items()}
 

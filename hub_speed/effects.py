@@ -1,8 +1,9 @@
 """What a changed setting is worth: differences paired by seed and question, their intervals, and what may be said.
 
-Two chances are in a difference: the training seed and the benchmark's questions. Seeds are few, so their part comes
-from the t distribution: a bootstrap over three seeds gives intervals that are far too narrow. Questions are many, so
-theirs is a paired bootstrap. Both parts are joined by the squares of their half widths (MOVER: Zou & Donner 2008).
+Two chances are in a difference: the training seed and the benchmark's questions (queries, pairs or texts). Seeds are
+few, so their part comes from the t distribution: a bootstrap over three seeds gives intervals that are far too narrow.
+Questions are many, so theirs is a paired bootstrap: every run sees the same sample, and Spearman's correlation is that
+of the sample, ranked anew. Both parts are joined by the squares of their half widths (MOVER: Zou & Donner 2008).
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,18 +13,32 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from hub_speed.stats import resampled_means
+from hub_speed.stats import resampled_means, resampled_spearman
 
 Verdict = Literal["supported", "not told apart", "unclear"]
 Interval = tuple[float, float]
 
 
+ROUNDS = 2000  # samples of the questions
+
+
 @dataclass(frozen=True)
 class Scored:
-    """One run on one benchmark: its score and, where they are known, the values of single questions."""
+    """One run on one benchmark.
+
+    Attributes:
+        score: of the run.
+        items: where they are known, the values of single questions: their mean is the score, or
+        gold: what the same pairs should be like: the score is Spearman's correlation of values and gold.
+    """
 
     score: float
     items: Mapping[str, float] | None = None
+    gold: Mapping[str, float] | None = None
+
+
+Runs = Sequence[Sequence[Scored]]
+"""Some runs, and each on the same benchmarks of one measure."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +49,7 @@ class Effect:
         difference: mean over the seeds of value − reference; a score difference, between −1 and 1.
         low, high: its 95% interval; None where there is none.
         seeds: pairs of runs with the same seed.
-        items: questions in the bootstrap; 0 where the scores are no means of questions, or those are not known.
+        items: questions in the bootstrap; 0 where those of a benchmark are not known.
         verdict: *supported*: 0 is outside the interval. *Not told apart*: the interval is within ± margin, so any
             difference is too small to matter. *Unclear*: neither.
         holds: whether 0 is outside the interval at 1 − 5%/comparisons, too (Bonferroni).
@@ -56,8 +71,8 @@ class Effect:
 
 def effect(
     names: tuple[str, str, str, str, str],
-    value: Sequence[Scored],
-    reference: Sequence[Scored],
+    value: Runs,
+    reference: Runs,
     *,
     margin: float,
     comparisons: int,
@@ -66,7 +81,7 @@ def effect(
 
     Args:
         names: factor, value, reference's value, measure, benchmark.
-        value: its runs.
+        value: its runs; of several benchmarks, the mean counts.
         reference: the reference's runs, in the same order of seeds.
         margin: a smaller difference does not matter.
         comparisons: how many effects the study looks at.
@@ -74,24 +89,28 @@ def effect(
     Raises:
         ValueError: not as many runs of the one as of the other, or none.
     """
-    by_seed = np.array([v.score - r.score for v, r in zip(value, reference, strict=True)])
+    by_seed = np.array([_mean(v) - _mean(r) for v, r in zip(value, reference, strict=True)])
     if not len(by_seed):
         raise ValueError("an effect needs at least one pair of runs")
-    by_item = _by_item(value, reference)
+    resampled, items = _resampled(value, reference)
     mean = float(by_seed.mean())
-    found = interval(by_seed, by_item)
-    strict = interval(by_seed, by_item, 1 - 0.05 / max(1, comparisons))
+    found = interval(by_seed, resampled)
+    strict = interval(by_seed, resampled, 1 - 0.05 / max(1, comparisons))
     low, high = found or (None, None)
     holds = strict is not None and not strict[0] <= 0 <= strict[1]
-    return Effect(*names, mean, low, high, len(by_seed), len(by_item), verdict(found, margin), holds)
+    return Effect(*names, mean, low, high, len(by_seed), items, verdict(found, margin), holds)
 
 
-def interval(by_seed: np.ndarray, by_item: np.ndarray, level: float = 0.95) -> Interval | None:
+def _mean(run: Sequence[Scored]) -> float:
+    return float(np.mean([scored.score for scored in run]))
+
+
+def interval(by_seed: np.ndarray, resampled: np.ndarray, level: float = 0.95) -> Interval | None:
     """The interval of a mean difference over new seeds and new questions.
 
     Args:
         by_seed: the difference of each pair of runs.
-        by_item: the difference on each question, a mean over seeds; empty: the questions count as given.
+        resampled: the mean difference on samples of the questions; empty: the questions count as given.
         level: how sure.
 
     Returns:
@@ -99,14 +118,14 @@ def interval(by_seed: np.ndarray, by_item: np.ndarray, level: float = 0.95) -> I
         how far chance goes.
     """
     spread = by_seed.std(ddof=1) if len(by_seed) > 1 else 0.0
-    if len(by_seed) < 2 or (spread < 1e-12 and not len(by_item) and abs(by_seed.mean()) > 1e-12):
+    if len(by_seed) < 2 or (spread < 1e-12 and not len(resampled) and abs(by_seed.mean()) > 1e-12):
         return None
     mean = float(by_seed.mean())
     seeds = float(stats.t.ppf((1 + level) / 2, len(by_seed) - 1) * spread / np.sqrt(len(by_seed)))
     below = above = 0.0
-    if len(by_item):
-        low, high = _bootstrap(by_item, level)
-        below, above = mean - low, high - mean
+    if len(resampled):
+        low, high = np.nanquantile(resampled, [(1 - level) / 2, (1 + level) / 2])
+        below, above = mean - float(low), float(high) - mean
     return mean - float(np.hypot(seeds, below)), mean + float(np.hypot(seeds, above))
 
 
@@ -128,24 +147,38 @@ def verdict(found: Interval | None, margin: float) -> Verdict:
     return "not told apart" if -margin <= low and high <= margin else "unclear"
 
 
-def _bootstrap(values: np.ndarray, level: float, rounds: int = 2000) -> Interval:
-    """The percentile bootstrap interval of a mean over questions; each resampled from the differences, hence paired."""
-    low, high = np.quantile(resampled_means(values, rounds), [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+def _resampled(value: Runs, reference: Runs) -> tuple[np.ndarray, int]:
+    """The mean difference on samples of the questions, and how many there are; of several benchmarks, each is sampled.
+
+    Empty unless the questions of every score are known.
+    """
+    parts, total = [], 0
+    for place, first in enumerate(value[0]):
+        table = _table([run[place] for run in (*value, *reference)])
+        if not len(table):
+            return np.empty(0), 0
+        signs = np.repeat([1 / len(value), -1 / len(reference)], [len(value), len(reference)])
+        if first.gold:
+            gold = np.array([first.gold[question] for question in sorted(first.gold)])
+            parts.append(signs @ resampled_spearman(table, gold, ROUNDS, place))
+        else:
+            parts.append(resampled_means(signs @ table, ROUNDS, place))
+        total += table.shape[1]
+    return np.mean(parts, axis=0), total
 
 
-def _by_item(value: Sequence[Scored], reference: Sequence[Scored]) -> np.ndarray:
-    """The mean difference on each question; empty unless every score is the mean of the same questions' values."""
-    questions = list((value[0].items or {}) if value else {})
+def _table(runs: Sequence[Scored]) -> np.ndarray:
+    """Values, run by question; empty unless every run has the same questions and they make its score."""
+    questions, gold = sorted(runs[0].items or ()), runs[0].gold
     rows = []
-    for run in (*value, *reference):
-        if not questions or run.items is None or set(run.items) != set(questions):
+    for run in runs:
+        if not questions or run.items is None or set(run.items) != set(questions) or run.gold != gold:
             return np.empty(0)
         rows.append(np.array([run.items[question] for question in questions]))
-        if abs(rows[-1].mean() - run.score) > 1e-4:
+        made = stats.spearmanr(rows[-1], [gold[q] for q in questions]).statistic if gold else rows[-1].mean()
+        if not abs(made - run.score) < 1e-4:
             return np.empty(0)
-    table = np.array(rows)
-    return table[: len(value)].mean(0) - table[len(value) :].mean(0)
+    return np.array(rows)
 
 
 # --- in words -------------------------------------------------------------------------------------------------------

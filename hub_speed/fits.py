@@ -152,8 +152,9 @@ class Fitted:
 
 
 def by_measure(runs: Sequence[dict[str, Any]], least_gain: float) -> dict[str, dict[str, Any]]:
-    """Measure → what `compare` finds, for `rows.ScalingRow`s; of several benchmarks, a run's mean."""
+    """Measure → what `compare` finds, for `rows.ScalingRow`s; of several benchmarks, a run's mean. See `shared`."""
     found = {}
+    runs = shared(runs)
     for measure in dict.fromkeys(run["measure"] for run in runs):
         scores: dict[tuple[int, int], list[float]] = {}
         for run in runs:
@@ -162,6 +163,15 @@ def by_measure(runs: Sequence[dict[str, Any]], least_gain: float) -> dict[str, d
         sizes = np.array([size for size, _ in scores], dtype=float)
         found[measure] = compare(sizes, np.array([np.mean(values) for values in scores.values()]), least_gain)
     return found
+
+
+def shared(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of the benchmarks that every size and seed was scored on: means over others could not be compared."""
+    seen: dict[tuple[str, str], set[tuple[int, int]]] = {}
+    for run in runs:
+        seen.setdefault((run["measure"], run["benchmark"]), set()).add((run["rows"], run["rng_seed"]))
+    every = set().union(*seen.values())
+    return [run for run in runs if seen[run["measure"], run["benchmark"]] == every]
 
 
 def compare(rows: np.ndarray, scores: np.ndarray, least_gain: float) -> dict[str, Any]:

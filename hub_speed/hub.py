@@ -6,6 +6,7 @@ between the two finds its commit again and only the tag is missing.
 
 import hashlib
 import json
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -147,6 +148,7 @@ class Hub:
         card = ModelCard(self.card(ref))
         data = cast(ModelCardData, card.data)
         text = card.text.replace(f"## Licence\n\n`{data.license}`", f"## Licence\n\n`{licence}`")
+        text = re.sub(r"^- \*\*Conflict:\*\* .*\n", "", text, flags=re.MULTILINE)  # the section has those that are left
         data.license, data.model_name = licence, ref.repo.split("/")[1]
         data.eval_results = [EvalResult(**result) for result in results]
         front, heading, rest = text.partition("\n## ")

@@ -1,9 +1,10 @@
-"""Licences of what a release comes from. A reading aid, no legal advice.
+"""Licences of what a version comes from. A reading aid, no legal advice.
 
 A licence is a set of duties; a work may add to the duties of its sources and may not drop one. The names are those of
 the Hub (`license:` in a card).
 """
 
+import re
 from dataclasses import dataclass
 
 _NOTICE = frozenset({"keep the notices"})
@@ -40,13 +41,13 @@ DUTIES: dict[str, frozenset[str]] = {
 }
 """What each licence asks of whoever passes a work on. Of any other name, "other" too, the terms are not known here."""
 
-OPENAI = ("gpt-", "o1", "o3", "o4", "chatgpt")
-"""How the names of OpenAI's models begin."""
+OPENAI = re.compile(r"(.*/)?(ft:)?(gpt-\d|chatgpt-|o\d)", re.IGNORECASE)
+"""How the names of the models behind OpenAI's API begin, whoever passes them on; open weights are gpt-oss-…"""
 
 
 @dataclass(frozen=True)
 class Source:
-    """One input of a release: its name with its commit, and what its card says (empty: nothing)."""
+    """One input: its name with its commit, and what its card or the recipe says (empty: nothing)."""
 
     name: str
     licence: str
@@ -71,7 +72,7 @@ def notes(sources: list[Source], teacher: str) -> list[str]:
         for s in sources
         if s.licence and s.licence not in DUTIES
     ]
-    if teacher.startswith(OPENAI):
+    if OPENAI.match(teacher):
         found.append(
             f"The teacher is {teacher}: OpenAI's terms of use restrict what models its answers may be used to develop."
         )

@@ -54,6 +54,10 @@ def _generator(r: Recipe) -> dict[str, Source]:
     return {"generator": FromStage(r.synthesize.generator) if aligned else _base(r)["base"]}
 
 
+def _revised(r: Recipe) -> dict[str, Source]:
+    return _from("root", *(["preference"] if r.revision.candidate == "best" else []))(r)
+
+
 def _labelled(r: Recipe) -> dict[str, Source]:
     """Labelled sets that are mixed in, and what finds hard negatives for those that have none."""
     found: dict[str, Source] = {f"labelled {s.repo}": FromHub("dataset", s.repo) for s in r.embedder.labelled}
@@ -90,7 +94,7 @@ STAGES = {s.name: s for s in (
           "The teacher names the best and the worst answer.", asks="teacher", renders_prompts=True),
     Stage("senior", 2, "model", "senior", ("rng_seed", *FORMAT, "senior"), _from("preference", "junior"),
           "The junior learns these preferences: the senior generator."),
-    Stage("revision", 1, "dataset", "revision", ("rng_seed", "teacher", "revision"), _from("root"),
+    Stage("revision", 1, "dataset", "revision", ("rng_seed", "teacher", "revision"), _revised,
           "The teacher revises answers of the junior.", asks="teacher", renders_prompts=True),
     Stage("revisor", 2, "model", "revisor", ("rng_seed", *FORMAT, "revisor"),
           lambda r: _from("revision")(r) | _base(r),
@@ -104,7 +108,7 @@ STAGES = {s.name: s for s in (
     Stage("embedder", 2, "model", "embedder", ("embedder",),
           lambda r: {"data": FromStage(r.embedder.data)} | _embedder_base(r) | _labelled(r),
           "An embedder is trained on the rows."),
-    Stage("evaluate", 3, "dataset", "results", ("teacher", "evaluate"),
+    Stage("evaluate", 4, "dataset", "results", ("teacher", "evaluate"),
           lambda r: _from("embedder")(r) | _embedder_base(r) | _benchmarks(r) | _audited(r),
           "The embedder is scored beside its baselines, and rows of each generator are audited.",
           asks="teacher", renders_prompts=True),
@@ -492,7 +496,7 @@ class _Worker:
             recipe=recipe.name,
             identity=identity,
             inputs={name: asdict(ref) for name, ref in refs.items()},
-            lineage=_lineage(refs, inputs),
+            lineage=_lineage(refs, inputs, self._licences(refs)),
             license=recipe.license,
         )
         threads, log = self.threads, work / "server.log"
@@ -511,14 +515,23 @@ class _Worker:
             address=lambda name, weights: session.address(recipe, name, weights, threads, log),
         )
 
+    def _licences(self, refs: dict[str, Ref]) -> dict[str, list[str]]:
+        """Licences of the inputs that are not this run's own; nothing comes from a benchmark."""
+        sources, hub = self.stage.inputs(self.recipe), self.session.hub
+        others = [name for name in refs if isinstance(sources[name], FromHub) and not name.startswith("benchmark ")]
+        return {name: hub.licences(refs[name]) for name in others}
 
-def _lineage(refs: dict[str, Ref], inputs: dict[str, Path]) -> dict[str, dict[str, Any]]:
+
+def _lineage(
+    refs: dict[str, Ref], inputs: dict[str, Path], licences: dict[str, list[str]]
+) -> dict[str, dict[str, Any]]:
     """All ancestors, from the records of the inputs."""
     found: dict[str, dict[str, Any]] = {}
     for name, ref in refs.items():
         path = inputs[name] / RECORD
+        stated = {"licences": licences[name]} if name in licences else {}
         if not path.exists():
-            found[f"{ref.repo}@{ref.commit}"] = {"stage": "", "inputs": []}
+            found[f"{ref.repo}@{ref.commit}"] = {"stage": "", "inputs": []} | stated
             continue
         record = json.loads(path.read_text("utf-8"))
         found |= record["lineage"]
@@ -527,5 +540,6 @@ def _lineage(refs: dict[str, Ref], inputs: dict[str, Path]) -> dict[str, dict[st
             "inputs": [f"{i['repo']}@{i['commit']}" for i in record["inputs"].values()],
             **{key: record[key] for key in ("accepted", "calls", "prompt_tokens", "completion_tokens", "seconds")},
             **({"quality": record["measures"]["quality"]} if "quality" in record["measures"] else {}),
+            **stated,
         }
     return found

@@ -41,6 +41,8 @@ RUN = 1_000
 """Words in a run, over which different words are counted. Assumption."""
 NEAR = 0.8
 """Jaccard similarity of word n-grams from which two texts are near-duplicates. Assumption; `revise` drops at 0.9."""
+NGRAM = 3
+"""Words of such an n-gram. Assumption: as in `revise`, unless a recipe has another one."""
 EXAMPLES = 5
 """Rows that are named per finding."""
 
@@ -408,7 +410,7 @@ def _twins(kind: str, rows: list[Row], report: Report, numbers: Numbers) -> None
 def _near_pairs(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """The pairs (i < j) of near-duplicates, as two arrays of numbers."""
     index: dict[str, int] = {}
-    sets = [list({index.setdefault(piece, len(index)) for piece in shingles(text)}) for text in texts]
+    sets = [list({index.setdefault(piece, len(index)) for piece in shingles(text, NGRAM)}) for text in texts]
     marks = _rows_of_marks(sets, len(index))
     shared = sparse.triu(marks @ marks.T, 1).tocoo()
     sizes = np.diff(marks.indptr)

@@ -145,6 +145,8 @@ class RevisionSignals(Section):
     """The teacher's revisions of root data."""
 
     rows: int | None = Field(None, ge=1)  # at most this many prompts; None: all of root
+    candidate: Literal["drawn", "best"] = "drawn"  # which of a prompt's. Assumption: not stated; SPEED Fig. 6 revises
+    # the one that is judged best in Fig. 5
 
 
 class Revisor(Sft):
@@ -168,6 +170,7 @@ class Revise(Section):
     sampling_temperature: float = Field(1.0, ge=0)  # the released scripts, for generator and revisor alike
     top_p: float = Field(1.0, gt=0, le=1)  # the same
     dedup_threshold: float = Field(0.9, gt=0, le=1)  # Assumption: SPEED says MinHash, not which threshold
+    dedup_words: int = Field(3, ge=1)  # of the n-grams that are compared. Assumption: not stated
     dedup_permutations: int = Field(128, ge=16, multiple_of=4)  # Assumption: not stated; four to a band
 
 

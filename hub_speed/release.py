@@ -54,7 +54,8 @@ def release(recipe: Recipe, session: Session, tag: str, *, allow_conflict: bool 
                 f"release {recipe.name}: {name} is not finished", fix=f"hub-speed run {recipe.name} --org {session.org}"
             )
     embedder, scored = by_name["embedder"], by_name["evaluate"]
-    sources = _sources(hub, embedder.ref, {result.ref for result in results})
+    sources = _sources(hub, embedder.ref, {result.ref for result in results}) + _labelled(recipe, embedder)
+    sources = list(dict.fromkeys(sources))
     conflicts = licences.conflicts(recipe.license, sources)
     if conflicts and not allow_conflict:
         raise RecipeError(
@@ -85,6 +86,12 @@ def _sources(hub: Hub, ref: Ref, own: set[Ref]) -> list[Source]:
         found += [source for source in dict.fromkeys(given) if source not in found]
     others = [source for source in found if source not in own]
     return [Source(str(source), licence) for source in others for licence in hub.licences(source)]
+
+
+def _labelled(recipe: Recipe, embedder: Result) -> list[Source]:
+    """What the recipe says of the labelled sets that are mixed in, whatever their cards say."""
+    given = {name: Ref(**source) for name, source in embedder.record["inputs"].items()}
+    return [Source(str(given[f"labelled {each.repo}"]), each.license.lower()) for each in recipe.embedder.labelled]
 
 
 def _section(

@@ -31,6 +31,7 @@ REASONS = {
     "bad_index": "the judge named a candidate that does not exist",
     "tie": "the judge named the same candidate best and worst",
     "same_candidates": "fewer than two different candidates to choose from",
+    "duplicate": "another accepted row says the same, to the letter",
     "near_duplicate": "another accepted row says almost the same",
     "refused": "the endpoint refuses this request, while it answers others (its prompt is too long, say)",
     "endpoint_error": "the endpoint kept failing on this request",
@@ -169,15 +170,19 @@ class ScoreRow(BaseModel):
 
 
 class ItemScoreRow(BaseModel):
-    """The part of a score that comes from one query or one pair, of benchmarks that are Hub datasets."""
+    """The part of a score that comes from one query, pair or text, of benchmarks that are Hub datasets."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     subject: str = Field(description="what was measured: a model or a baseline")
-    measure: str = Field(description="nDCG@10 or Spearman")
+    measure: str = Field(description="nDCG@10, Spearman or accuracy")
     benchmark: str = Field(description="the Hub dataset it was measured on")
-    item: str = Field(description="retrieval: the query's id; STS: the number of the pair, from 0")
-    value: float = Field(description="retrieval: nDCG@10 of the query; STS: cosine similarity of the pair")
+    item: str = Field(description="retrieval: the query's id; else the number of the pair or text, from 0")
+    value: float = Field(
+        description="retrieval: nDCG@10 of the query; STS: cosine similarity of the pair; classification: share of the"
+        " classifiers that name the text's label"
+    )
+    gold: float | None = Field(description="STS: the score the pair has in the benchmark; else empty")
 
 
 class ScalingRow(BaseModel):
@@ -219,7 +224,7 @@ class EffectRow(BaseModel):
     low: float | None = Field(description="lower end of the 95% interval, where there is one")
     high: float | None = Field(description="upper end of the 95% interval, where there is one")
     seeds: int = Field(description="pairs of runs with the same seed")
-    items: int = Field(description="questions in the paired bootstrap; 0: the interval holds the seeds alone")
+    items: int = Field(description="queries, pairs or texts in the bootstrap; 0: the interval holds the seeds alone")
     verdict: str = Field(description="supported, not told apart or unclear")
     holds: bool = Field(description="whether 0 is outside the interval at 1 − 5%/comparisons, too")
 

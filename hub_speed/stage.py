@@ -102,7 +102,8 @@ class RunRecord:
 
     Attributes:
         identity: what the fingerprint is the hash of.
-        lineage: repository@commit → its stage, its inputs and what it took; this version's ancestors, itself left out.
+        lineage: repository@commit → its stage, its inputs, what it took, and the licences of what no stage of the run
+            made; this version's ancestors, itself left out.
         rows_in, accepted, rejected: counts, the last by reason.
         calls, prompt_tokens, completion_tokens: per model asked ("teacher", "junior", ...).
         measures: other numbers (losses, scores, lengths), by name.

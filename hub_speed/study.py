@@ -10,7 +10,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -212,12 +212,17 @@ def plan(study: Study, session: pipeline.Session, topics: int) -> list[Load]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a run: the rows its embedder was trained on, and its scores by (measure, benchmark)."""
+    """What became of a run: the rows its embedder was trained on, its scores by (measure, benchmark), and what failed.
+
+    Attributes:
+        failed: measure, benchmark and reason of what the embedder could not be scored on.
+    """
 
     run: Run
     rows: int
     results: Ref
     scores: dict[tuple[str, str], Scored]
+    failed: list[dict[str, str]] = field(default_factory=list)
 
 
 def execute(
@@ -237,9 +242,11 @@ def execute(
         recipe = pipeline.with_topics(run.recipe, session, publish=True)
         done = pipeline.run(recipe, replace(session, branch=run.branch), on_result=on_result)
         by_name = {result.stage.name: result for result in done}
-        results = by_name["evaluate"].ref
+        results = by_name["evaluate"]
         rows = by_name["embedder"].record["accepted"]
-        found.append(Outcome(run, rows, results, read_scores(session.hub.fetch(results, "data/*", "items/*"))))
+        scores = read_scores(session.hub.fetch(results.ref, "data/*", "items/*"))
+        failed = [row for row in results.record["measures"]["failed"] if row["subject"] == "embedder"]
+        found.append(Outcome(run, rows, results.ref, scores, failed))
     return found
 
 
@@ -254,10 +261,14 @@ def scaling_law(
 def read_scores(folder: Path) -> dict[tuple[str, str], Scored]:
     """The embedder's scores of one version of speed-results, with single questions where they were published."""
     items: dict[tuple[str, str], dict[str, float]] = {}
+    gold: dict[tuple[str, str], dict[str, float]] = {}
     if (folder / "items").is_dir():
         for row in read_parquet(folder / "items"):
             if row["subject"] == "embedder":
-                items.setdefault((row["measure"], row["benchmark"]), {})[str(row["item"])] = row["value"]
+                key, item = (row["measure"], row["benchmark"]), str(row["item"])
+                items.setdefault(key, {})[item] = row["value"]
+                if row["gold"] is not None:
+                    gold.setdefault(key, {})[item] = row["gold"]
     scores = [row for row in read_parquet(folder / "data") if row["subject"] == "embedder"]
     keys = [(row["measure"], row["benchmark"]) for row in scores]
-    return {key: Scored(row["value"], items.get(key)) for key, row in zip(keys, scores, strict=True)}
+    return {key: Scored(row["value"], items.get(key), gold.get(key)) for key, row in zip(keys, scores, strict=True)}

@@ -15,14 +15,14 @@ import numpy as np
 import yaml
 
 from hub_speed import cards, stage
-from hub_speed.effects import Effect, Scored, effect, mean_interval, sentence, summary
-from hub_speed.fits import by_measure, in_words
+from hub_speed.effects import Effect, effect, mean_interval, sentence, summary
+from hub_speed.fits import by_measure, in_words, shared
 from hub_speed.hub import RECORD, Ref
 from hub_speed.pipeline import STAGES, Result, Session
 from hub_speed.rows import EffectRow, StudyRow, columns, write_parquet
 from hub_speed.study import Outcome, Study
 
-VERSION = 1  # raised when the same runs give another page
+VERSION = 2  # raised when the same runs give another page
 
 Facts = dict[str, Any]
 
@@ -40,8 +40,8 @@ def effects(outcomes: Sequence[Outcome], study: Study, margin: float) -> list[Ef
     return [
         effect(
             (factor, value, study.references[factor], measure, ", ".join(names)),
-            [_mean(outcome, measure, names) for outcome in mine],
-            [_mean(outcome, measure, names) for outcome in reference],
+            [[outcome.scores[measure, name] for name in names] for outcome in mine],
+            [[outcome.scores[measure, name] for name in names] for outcome in reference],
             margin=margin,
             comparisons=len(by_value) * len(benchmarks),
         )
@@ -50,16 +50,20 @@ def effects(outcomes: Sequence[Outcome], study: Study, margin: float) -> list[Ef
     ]
 
 
-def _mean(outcome: Outcome, measure: str, benchmarks: Sequence[str]) -> Scored:
-    """One measure of a run over its benchmarks, with the questions of all of them."""
-    found = [outcome.scores[measure, name] for name in benchmarks]
-    total = sum(len(scored.items or {}) for scored in found)
-    items = {  # weighted, so that their mean is that of the benchmarks, however many questions each has
-        f"{name} {item}": value * total / (len(found) * len(scored.items or {}))
-        for name, scored in zip(benchmarks, found, strict=True)
-        for item, value in (scored.items or {}).items()
-    }
-    return Scored(float(np.mean([scored.score for scored in found])), items)
+def left_out(outcomes: Sequence[Outcome]) -> list[str]:
+    """Which benchmarks are in no effect and no table because a run could not be scored on them, one sentence each."""
+    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for outcome in outcomes:
+        for row in outcome.failed:
+            found.setdefault((row["benchmark"], row["measure"]), []).append((outcome.run.name, row["reason"]))
+    return [
+        f"left out: {benchmark} ({measure}), failed in {_some([name for name, _ in runs])}: {runs[0][1]}"
+        for (benchmark, measure), runs in found.items()
+    ]
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def record(study: Study, outcomes: Sequence[Outcome], margin: float, law: Result | None = None) -> Facts:
@@ -95,6 +99,7 @@ def record(study: Study, outcomes: Sequence[Outcome], margin: float, law: Result
         "margin": margin,
         "rows_made": study.rows_made,
         "runs": runs,
+        "left_out": left_out(outcomes),
         "effects": [asdict(e) for e in effects(outcomes, study, margin)],
         "scaling": law and _law(law, study.scaling.least_gain),
     }
@@ -104,6 +109,10 @@ def _law(law: Result, least_gain: float) -> Facts:
     runs = law.record["measures"]["runs"]
     fits = by_measure(runs, least_gain)
     sentences = [text for measure, fit in fits.items() for text in in_words(measure, fit)]
+    for row in law.record["measures"].get("failed", ()):
+        sentences.append(
+            f"Left out: {row['benchmark']} ({row['measure']}), failed for {row['subject']}: {row['reason']}"
+        )
     return {"version": str(law.ref), "runs": runs, "fits": fits, "sentences": sentences}
 
 
@@ -158,7 +167,7 @@ def _write_page(facts: Facts, path: Path, figures: str, header: str = "", *, rep
     }
     if facts["scaling"]:
         law = facts["scaling"]
-        plots.scaling(law["runs"], law["fits"], path.parent / figures / "scaling.png")
+        plots.scaling(shared(law["runs"]), law["fits"], path.parent / figures / "scaling.png")
     path.write_text(header + cards.environment("dataset").get_template("study.md").render(template), "utf-8")
 
 

@@ -119,6 +119,8 @@ def print_study(facts: dict[str, Any], ref: Ref) -> None:
         cells = (e["factor"], e["value"], e["measure"], f"{e['difference']:+.3f}", interval, e["verdict"])
         table.add_row(*map(escape, cells))
     console.print(table)
+    for text in facts["left_out"]:
+        console.print(f"[red]{escape(text)}[/red]")
     for text in (facts["scaling"] or {}).get("sentences", []):
         console.print(text)
     console.print(f"\ncomparisons: {len(facts['effects'])} · {ref}")
@@ -158,8 +160,10 @@ def print_run(recipe: Recipe, session: Session, results: list[Result], *, local:
         _print_lineage(results)
     _print_calls(by_name)
     if "evaluate" in by_name:
-        measures = by_name["evaluate"]["measures"]
-        _print_scores(measures["scores"], measures["failed"])
+        _print_scores(by_name["evaluate"]["measures"]["scores"])
+    for name in ("evaluate", "scaling"):
+        for row in by_name.get(name, {}).get("measures", {}).get("failed", ()):
+            console.print(f"[red]not scored[/red] {row['benchmark']} ({row['subject']}): {escape(row['reason'])}")
     for measure, fit in by_name.get("scaling", {}).get("measures", {}).get("fits", {}).items():
         interval = "" if fit["low"] is None else f" (95%: {fit['low']:+.3f} to {fit['high']:+.3f})"
         console.print(f"scaling    {measure} {fit['slope']:+.3f} per tenfold data{interval}, {fit['n']} runs")
@@ -184,7 +188,7 @@ def _print_calls(by_name: dict[str, dict[str, Any]]) -> None:
     )
 
 
-def _print_scores(scores: list[dict[str, Any]], failed: list[dict[str, Any]]) -> None:
+def _print_scores(scores: list[dict[str, Any]]) -> None:
     """Rows and Hub datasets as a table, mteb's tasks as means."""
     own = [score for score in scores if not papers.is_mteb(score)]
     places = list(dict.fromkeys((score["measure"], score["benchmark"]) for score in own))
@@ -198,8 +202,6 @@ def _print_scores(scores: list[dict[str, Any]], failed: list[dict[str, Any]]) ->
     console.print(table)
     for kind, (mean, count) in papers.averages(scores).items():
         console.print(f"mteb       {kind:<19} {mean:.1f} ({count} {'task' if count == 1 else 'tasks'})")
-    for row in failed:
-        console.print(f"[red]not scored[/red] {row['benchmark']} ({row['subject']}): {escape(row['reason'])}")
 
 
 def _cell(score: dict[str, Any] | None) -> str:

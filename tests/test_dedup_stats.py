@@ -11,7 +11,7 @@ from scipy import optimize, stats
 
 from hub_speed.dedup import exact_duplicates, near_duplicates, shingles
 from hub_speed.fits import log_linear
-from hub_speed.stats import bootstrap_mean, bootstrap_spearman, ndcg_at_10, resampled_means, wilson
+from hub_speed.stats import bootstrap_mean, bootstrap_spearman, ndcg_at_10, resampled_means, resampled_spearman, wilson
 
 # --- duplicates -----------------------------------------------------------------------------------------------------
 
@@ -37,7 +37,7 @@ def text(rng: random.Random, length: int = 60) -> list[str]:
 
 
 def jaccard(a: str, b: str) -> float:
-    x, y = set(shingles(a)), set(shingles(b))
+    x, y = set(shingles(a, 3)), set(shingles(b, 3))
     return len(x & y) / len(x | y)
 
 
@@ -54,7 +54,7 @@ def test_near_duplicates_are_those_that_share_most_word_runs() -> None:
             row(2000 + i, " ".join("other" if k % 6 == 0 else w for k, w in enumerate(parts)), "answer one two three")
         )
         far[rows[-1]["id"]] = i
-    found = dict(near_duplicates(rows, 0.8, 128))
+    found = dict(near_duplicates(rows, 0.8, 128, 3))
     assert not set(found) & set(far)
     assert len(set(found) & set(close)) >= 98  # an estimate: MinHash misses some
     assert all(close[row_id] == why for row_id, why in found.items())
@@ -67,17 +67,24 @@ def test_the_first_is_kept_whatever_comes_after() -> None:
     rng = random.Random(1)
     base = " ".join(text(rng))
     rows = [row(i, base, "same") for i in (5, 3, 9)] + [row(7, " ".join(text(rng)), "same")]
-    assert list(near_duplicates(rows, 0.9, 128)) == [("00003", "like 00005"), ("00009", "like 00005")]
-    assert list(near_duplicates([], 0.9, 128)) == []
+    assert list(near_duplicates(rows, 0.9, 128, 3)) == [("00003", "like 00005"), ("00009", "like 00005")]
+    assert list(near_duplicates([], 0.9, 128, 3)) == []
 
 
 def test_another_answer_to_the_same_query_is_no_duplicate() -> None:
     rng = random.Random(2)
     query, one, two = "what is it", " ".join(text(rng)), " ".join(text(rng))
-    assert list(near_duplicates([row(0, query, one), row(1, query, two)], 0.9, 128)) == []
+    assert list(near_duplicates([row(0, query, one), row(1, query, two)], 0.9, 128, 3)) == []
     assert (
-        list(near_duplicates([row(0, one, "yes"), row(1, one.upper() + "!", "Yes")], 0.9, 128)) != []
+        list(near_duplicates([row(0, one, "yes"), row(1, one.upper() + "!", "Yes")], 0.9, 128, 3)) != []
     )  # only words count
+
+
+def test_shorter_n_grams_forgive_more() -> None:
+    words = " ".join(text(random.Random(5))).split()
+    changed = ["other" if i % 12 == 0 else word for i, word in enumerate(words)]  # of 12 words, or of 12 three-grams, 3
+    rows = [row(0, " ".join(words), "x"), row(1, " ".join(changed), "x")]
+    assert [len(list(near_duplicates(rows, 0.7, 256, size))) for size in (1, 3)] == [1, 0]
 
 
 @pytest.mark.parametrize("permutations", [16, 64, 100, 128, 256])
@@ -85,20 +92,20 @@ def test_any_number_of_permutations_a_recipe_allows(permutations: int) -> None:
     rng = random.Random(4)
     rows = [row(i, " ".join(text(rng)), "x") for i in range(50)] * 2
     rows = [r | {"id": f"{i:05d}"} for i, r in enumerate(rows)]
-    assert [row_id for row_id, _ in near_duplicates(rows, 0.9, permutations)] == [f"{i:05d}" for i in range(50, 100)]
+    assert [row_id for row_id, _ in near_duplicates(rows, 0.9, permutations, 3)] == [f"{i:05d}" for i in range(50, 100)]
 
 
 @given(st.text(max_size=60))
 def test_shingles_cover_every_word(value: str) -> None:
-    found = shingles(value)
+    found = shingles(value, 3)
     assert found
     assert all(len(run.split()) <= 3 for run in found)
 
 
 def test_shingles() -> None:
-    assert shingles("The cat sat, on the mat.") == ["the cat sat", "cat sat on", "sat on the", "on the mat"]
-    assert shingles("The cat") == ["the cat"]
-    assert shingles("") == [""]
+    assert shingles("The cat sat, on the mat.", 3) == ["the cat sat", "cat sat on", "sat on the", "on the mat"]
+    assert shingles("The cat", 3) == ["the cat"]
+    assert shingles("", 3) == [""] == shingles("", 1)
 
 
 # --- intervals ------------------------------------------------------------------------------------------------------
@@ -137,6 +144,22 @@ def test_bootstrap_spearman_agrees_with_fishers_interval() -> None:
     z, half = math.atanh(stats.spearmanr(a, b).statistic), 1.96 * 1.03 / math.sqrt(297)
     assert low == pytest.approx(math.tanh(z - half), abs=0.03)
     assert high == pytest.approx(math.tanh(z + half), abs=0.03)
+
+
+def test_spearman_of_a_sample_is_that_of_scipy_ties_and_all_in_samples_that_all_rows_share() -> None:
+    rng = np.random.default_rng(3)
+    gold = rng.integers(0, 6, 57).astype(float)
+    several = np.round(rng.normal(size=(3, 57)) + 0.3 * gold, 1)
+    found, again = resampled_spearman(several, gold, 40, seed=5), np.random.default_rng(5)
+    for k in range(40):
+        drawn = again.integers(0, 57, 57)
+        expected = [stats.spearmanr(row[drawn], gold[drawn]).statistic for row in several]
+        assert found[:, k] == pytest.approx(expected, abs=1e-12)
+    many = rng.random((1, 300_000))  # some samples at a time
+    few = resampled_spearman(many, many[0] + rng.normal(size=300_000), 8)
+    assert few.shape == (1, 8) and len(set(few[0])) == 8
+    assert few[0] == pytest.approx(stats.spearmanr(many[0], many[0]).statistic * 0.268, abs=0.02)
+    assert np.isnan(resampled_spearman(np.ones((1, 5)), np.arange(5.0), 3)).all()  # nothing to rank
 
 
 # --- fits and scores ------------------------------------------------------------------------------------------------

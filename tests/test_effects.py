@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import spearmanr
 
 from hub_speed.effects import Effect, Scored, effect, interval, mean_interval, sentence, summary, verdict
+from hub_speed.stats import resampled_means
 
 TRUTH = 0.02
 
@@ -17,7 +19,8 @@ def covered(seeds: int, of_seed: float, of_item: float, *, with_items: bool, tri
         rng = np.random.default_rng(k)
         table = TRUTH + rng.normal(0, of_seed, (seeds, 1)) + rng.normal(0, of_item, (1, 100))
         table = table + rng.normal(0, 0.1, (seeds, 100))
-        low, high = interval(table.mean(1), table.mean(0) if with_items else np.empty(0)) or (1, 0)
+        resampled = resampled_means(table.mean(0), 2000) if with_items else np.empty(0)
+        low, high = interval(table.mean(1), resampled) or (1, 0)
         hits += low <= TRUTH <= high
     return hits / trials
 
@@ -86,8 +89,8 @@ def runs(scores: list[float], items: int = 0) -> list[Scored]:
 
 def found(value: list[float], reference: list[float], comparisons: int = 1, items: int = 0) -> Effect:
     names = ("senior.dpo_beta", "0.3", "0.1", "nDCG@10", "b")
-    pair = runs(value, items), runs(reference, items)
-    return effect(names, *pair, margin=0.01, comparisons=comparisons)
+    value_runs, reference_runs = ([[run] for run in runs(scores, items)] for scores in (value, reference))
+    return effect(names, value_runs, reference_runs, margin=0.01, comparisons=comparisons)
 
 
 def test_supported_says_better_or_worse_and_whether_it_stands_among_many() -> None:
@@ -119,21 +122,54 @@ def test_unclear_claims_nothing() -> None:
         assert "better" not in text and "worse" not in text
 
 
-def test_questions_count_only_where_the_score_is_their_mean() -> None:
+def test_questions_count_only_where_the_score_is_made_of_them() -> None:
     with_items = found([0.6, 0.62, 0.64], [0.5, 0.521, 0.539], items=50)
     assert with_items.items == 50
-    correlation = [Scored(0.9, {"a": 0.1, "b": 0.2}), Scored(0.8, {"a": 0.1, "b": 0.3})]  # no means of the pairs
+    values, gold = {"a": 0.1, "b": 0.2, "c": 0.3}, {"a": 1.0, "b": 3.0, "c": 2.0}
     names = ("f", "1", "2", "Spearman", "b")
-    assert effect(names, correlation, correlation, margin=0.01, comparisons=1).items == 0
-    partly = [Scored(0.15, {"a": 0.1, "b": 0.2}), Scored(0.1, {"a": 0.1})]
-    assert effect(names, partly, partly, margin=0.01, comparisons=1).items == 0
+
+    def items(*pair: Scored) -> int:
+        return effect(names, [[pair[0]]] * 2, [[pair[1]]] * 2, margin=0.01, comparisons=1).items
+
+    assert items(Scored(0.5, values, gold), Scored(0.5, values, gold)) == 3
+    assert items(Scored(0.5, values, gold), Scored(0.9, values, gold)) == 0  # not their correlation
+    assert items(Scored(0.5, values), Scored(0.5, values)) == 0  # nor their mean
+    assert items(Scored(0.2, values), Scored(0.2, values)) == 3
+    assert items(Scored(0.5, values, gold), Scored(0.2, values)) == 0
+    assert items(Scored(0.15, {"a": 0.1, "b": 0.2}), Scored(0.1, {"a": 0.1})) == 0
     with pytest.raises(ValueError, match="pair"):
         effect(names, [], [], margin=0.01, comparisons=1)
+
+
+def correlated(rng: np.random.Generator, gold: np.ndarray, shift: np.ndarray) -> list[Scored]:
+    """A run on each of two benchmarks: cosines that follow the gold scores, with noise of its own and of the pairs."""
+    values = gold + shift + rng.normal(0, 0.1, gold.shape)
+    return [
+        Scored(float(spearmanr(v, g).statistic), *({str(i): float(x) for i, x in enumerate(each)} for each in (v, g)))
+        for v, g in zip(values, gold, strict=True)
+    ]
+
+
+def test_the_interval_of_a_spearman_difference_holds_the_truth_of_new_pairs() -> None:
+    """Two settings that are equally good on all pairs there are: on 60 of them one looks better, by chance."""
+    hits, alone = 0, 0
+    for k in range(100):
+        rng = np.random.default_rng(k)
+        gold = np.round(rng.normal(0, 1, (2, 60)), 1)
+        shifts = rng.normal(0, 1, (2, *gold.shape))
+        value, reference = ([correlated(rng, gold, shift) for _ in range(3)] for shift in shifts)
+        whole = effect(("f", "1", "2", "Spearman", "b"), value, reference, margin=0.01, comparisons=1)
+        bare = [[[Scored(s.score) for s in run] for run in runs] for runs in (value, reference)]
+        seeds = effect(("f", "1", "2", "Spearman", "b"), *bare, margin=0.01, comparisons=1)
+        assert (whole.items, seeds.items) == (120, 0) and whole.difference == seeds.difference
+        hits += whole.low is not None and whole.high is not None and whole.low <= 0 <= whole.high
+        alone += seeds.low is not None and seeds.high is not None and seeds.low <= 0 <= seeds.high
+    assert hits >= 90 and alone < 60  # the seeds' chance alone holds it far too seldom
 
 
 def test_questions_widen_the_interval_by_their_own_chance() -> None:
     rng = np.random.default_rng(0)
     seeds, items = np.array([0.02, 0.021, 0.019]), rng.normal(0.02, 0.3, 200)
-    alone, both = interval(seeds, np.empty(0)), interval(seeds, items)
+    alone, both = interval(seeds, np.empty(0)), interval(seeds, resampled_means(items, 2000))
     assert alone and both
     assert both[1] - both[0] > 10 * (alone[1] - alone[0])

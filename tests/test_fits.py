@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 
-from hub_speed.fits import AHEAD, FAR, Line, PowerLaw, by_measure, compare, in_words, log_linear, power_law
+from hub_speed.fits import AHEAD, FAR, Line, PowerLaw, by_measure, compare, in_words, log_linear, power_law, shared
 
 SIZES = np.array([150.0, 300, 600, 1200, 2400])
 RUNS = np.repeat(SIZES, 5)
@@ -182,3 +182,15 @@ def test_benchmarks_of_one_measure_are_averaged_in_each_run() -> None:
     found = by_measure(runs, 0.01)
     assert list(found) == ["m"] and found["m"]["n"] == 6
     assert (found["m"]["slope"], found["m"]["intercept"]) == (pytest.approx(0.1), pytest.approx(0.2))
+
+
+def test_a_benchmark_that_one_run_lacks_is_in_no_fit() -> None:
+    """Else a run that lacks an easy benchmark would look worse than the others."""
+    runs = [
+        {"rows": size, "rng_seed": 0, "measure": "m", "benchmark": name, "value": 0.1 * np.log10(size) + shift}
+        for size in (10, 100, 1000)
+        for name, shift in (("a", 0.1), ("easy", 0.6))
+        if (size, name) != (1000, "easy")
+    ]
+    assert {run["benchmark"] for run in shared(runs)} == {"a"} and len(shared(runs)) == 3
+    assert by_measure(runs, 0.01)["m"]["slope"] == pytest.approx(0.1)

@@ -17,7 +17,7 @@ def seed(cli: Cli, *args: str, **kwargs: object) -> str:
 
 
 def test_a_run_publishes_commit_tag_card_and_record(cli: Cli) -> None:
-    out = seed(cli)
+    out = seed(cli, license="cc0-1.0")
     assert re.search(r"✓ seed +64 rows", out)
     facts = json.loads(
         cli.python(
@@ -50,6 +50,10 @@ print(json.dumps({"tag": tag.name, "target": tag.target_commit, "head": refs.bra
     assert facts["columns"][:3] == ["id", "task_type", "task"] and "negative" in facts["columns"]
     assert record["calls"] == {"teacher": 64} and record["inputs"]["brainstorm"]["repo"] == "speed-demo/speed-tasks"
     assert facts["tag"] in facts["card"] and "| `query` |" in facts["card"] and "{{" not in facts["card"]
+    conflict = (
+        r"\n\n- \*\*Conflict:\*\* speed-demo/quickstart-topics@\w{7} is apache-2.0, which asks for keep the notices; "
+    )
+    assert re.search(conflict + r"cc0-1.0 does not\.\n\n## Reproduce", facts["card"])  # of what it comes from, far back
     lock = yaml.safe_load((cli.cwd / "recipe.lock.yaml").read_text())
     assert lock["stages"]["seed"]["commit"] == facts["target"]
     assert lock["inputs"]["speed-demo/quickstart-topics"]

@@ -92,7 +92,7 @@ def test_the_size_of_a_set_decides_nothing(tmp_path: Path) -> None:
 
 @given(st.lists(st.lists(st.sampled_from("abcdefg"), min_size=1, max_size=6).map(" ".join), min_size=2, max_size=12))
 def test_near_pairs_are_those_of_all_pairs_compared_one_by_one(texts: list[str]) -> None:
-    sets = [set(shingles(text)) for text in texts]
+    sets = [set(shingles(text, quality.NGRAM)) for text in texts]
     expected = {
         (i, j) for (i, a), (j, b) in combinations(enumerate(sets), 2) if len(a & b) >= quality.NEAR * len(a | b)
     }

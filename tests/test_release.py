@@ -52,6 +52,23 @@ def test_what_no_name_says_is_a_note() -> None:
     assert licences.notes([Source("a/d", "mit")], "offline-teacher") == []
 
 
+@pytest.mark.parametrize(
+    ("teacher", "bound"),
+    [
+        ("gpt-4o-2024-05-13", True),
+        ("openai/gpt-4o", True),
+        ("openrouter/openai/o3-mini", True),
+        ("chatgpt-4o-latest", True),
+        ("gpt-oss-120b", False),
+        ("openai/gpt-oss-20b", False),
+        ("EleutherAI/gpt-j-6b", False),
+        ("Qwen/Qwen3-32B", False),
+    ],
+)
+def test_whose_terms_bind_a_teachers_answers(teacher: str, bound: bool) -> None:
+    assert ["OpenAI's terms" in note for note in licences.notes([], teacher)] == [True] * bound
+
+
 # --- releases -------------------------------------------------------------------------------------------------------
 
 
@@ -112,7 +129,7 @@ class Made:
         folder = self.folder / f"{ref.repo}-{tag}"
         folder.mkdir(parents=True)
         text = f'# A card\n\nWhat it is.\n\nrevision="{tag}"\n\n## Training\n\n## Licence\n\n'
-        text += f"`{header.get('license')}`. And so on.\n"
+        text += f"`{header.get('license')}`. And so on.\n\n- **Conflict:** with a licence it had.\n"
         (folder / "README.md").write_text(f"---\n{yaml.safe_dump(header)}---\n\n{text}")
         for name, content in files.items():
             (folder / name).write_text(content)
@@ -258,7 +275,24 @@ def test_a_conflict_of_licences_stops_it_unless_it_is_said(made: Callable[..., M
     run.recipe = run.recipe.model_copy(update={"license": "cc-by-nc-4.0"})
     text = run.hub.card(run.release("v2.0").embedder)
     assert "Conflict" not in text and ModelCard(text).data.license == "cc-by-nc-4.0"
-    assert "## Licence\n\n`cc-by-nc-4.0`. And so on." in text
+    assert "## Licence\n\n`cc-by-nc-4.0`. And so on." in text  # and what was said of another licence is gone
+
+
+def test_the_recipes_word_on_a_labelled_set_counts_whatever_its_card_says(made: Callable[..., Made]) -> None:
+    run = made()
+    ref = Ref("dataset", "org/pairs", "")
+    pairs = run.publish(ref, {"license": "apache-2.0"}, {}, "content-1")
+    labelled = {"repo": "pairs", "instruction": "find", "license": "CC-BY-NC-4.0", "negative": "negative"}
+    whole = run.recipe.model_dump()
+    run.recipe = Recipe.model_validate(
+        whole | {"rng_seed": 7, "embedder": whole["embedder"] | {"labelled": [labelled]}}
+    )
+    run.stages(SCORES)
+    with pytest.raises(RecipeError, match="more permissive") as told:
+        run.release()
+    assert told.value.got == f"{pairs} is cc-by-nc-4.0, which asks for no commercial use; apache-2.0 does not"
+    text = run.hub.card(run.release(allow_conflict=True).embedder)
+    assert f"| `{pairs}` | cc-by-nc-4.0 |" in text and f"| `{pairs}` | apache-2.0 |" in text
 
 
 def test_an_input_without_a_licence_is_told(made: Callable[..., Made]) -> None:

@@ -160,8 +160,10 @@ SCORES = [
         ("embedder", "STS", "Spearman", "STS12", 0.7, None, None),
     ]
 ]
-FAILED = [{"subject": "embedder", "benchmark": "SummEval", "reason": "ValueError: no | such file"}]
-ITEM = {"subject": "embedder", "measure": "nDCG@10", "benchmark": "org/b", "item": "q1", "value": 0.5}
+FAILED = [
+    {"subject": "embedder", "measure": "Spearman", "benchmark": "SummEval", "reason": "ValueError: no | such file"}
+]
+ITEM = {"subject": "embedder", "measure": "nDCG@10", "benchmark": "org/b", "item": "q1", "value": 0.5, "gold": None}
 RUNS = [
     {"rows": size, "rng_seed": seed, "measure": "nDCG@10", "benchmark": "b", "value": 0.1 * size**0.2 + 0.01 * seed}
     for size in (150, 300, 600)
@@ -231,7 +233,8 @@ def _fill(name: str, ctx: Context) -> None:
         ctx.record.measures |= {"scores": SCORES, "failed": FAILED}
     elif name == "scaling":
         rows.write_parquet(RUNS, rows.ScalingRow, ctx.out / "data")
-        ctx.record.measures |= {"fits": {"nDCG@10": FIT}, "sentences": in_words("nDCG@10", FIT)}
+        failed = [FAILED[0] | {"subject": "30 rows, seed 1"}]
+        ctx.record.measures |= {"fits": {"nDCG@10": FIT}, "sentences": in_words("nDCG@10", FIT), "failed": failed}
     elif STAGES[name].kind == "dataset":
         kind = cards.ROW_MODELS[name]
         row = {n: PLAIN.get(f.annotation, PLAIN[str]) for n, f in kind.model_fields.items()}
@@ -373,6 +376,23 @@ def test_scores_and_fits_are_in_their_cards(card: Callable[..., Rendered]) -> No
     assert "| SummEval | embedder | ValueError: no \\| such file |" in text
     _, text, _ = card("scaling")
     assert f"**nDCG@10**: {FIT['slope']:+.3f} per tenfold data (95% interval" in text and "6 runs." in text
+    assert "\n\n**Not scored.** " in text and "| SummEval | 30 rows, seed 1 | ValueError: no \\| such file |" in text
+
+
+def test_a_card_says_which_licences_it_comes_into_conflict_with(tmp_path: Path) -> None:
+    pairs = {"repo": "org/pairs", "instruction": "find", "license": "CC-BY-NC-4.0", "negative": "negative"}
+    changed = {"license": "apache-2.0", "embedder": {"base_model": "base", "labelled": [pairs]}}
+    ctx = context("embedder", Recipe.model_validate({"name": "r", **changed}), tmp_path)
+    ctx.record.lineage[f"org/llama@{'3' * 40}"] = {"stage": "", "inputs": [], "licences": ["llama3"]}
+    cards.render(STAGES["embedder"], ctx)
+    text = (ctx.out / "README.md").read_text("utf-8")
+    section = text[text.index("## Licence") : text.index("## Reproduce")]
+    assert section.count("**Conflict:**") == 2
+    assert (
+        "- **Conflict:** org/llama@3333333 is llama3, which asks for Meta's Llama terms; apache-2.0 does not.\n"
+        in section
+    )
+    assert "- **Conflict:** org/pairs@" in section and "is cc-by-nc-4.0, which asks for no commercial use" in section
 
 
 def test_a_card_shows_the_quality_of_its_rows_beside_the_teachers(tmp_path: Path) -> None:

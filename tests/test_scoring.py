@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ def run(module: str, tmp_path: Path, **settings: object) -> dict:
     )
     os.close(reading)
     os.close(writing)
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
     events = [json.loads(line[1:]) for line in done.stdout.splitlines() if line.startswith("@")]
     return events[-1]["result"]
 
@@ -61,6 +62,7 @@ def test_scores_of_a_hub_style_benchmark_agree_with_direct_computation(tmp_path:
         ],
         benchmarks=[{"name": "me/benchmark", "folder": str(folder), "commit": "0" * 40}],
         max_length=128,
+        pooling=None,
         items=str(tmp_path / "items"),
     )
     scores = {(s["subject"], s["measure"]): s for s in result["scores"]}
@@ -75,39 +77,87 @@ def test_scores_of_a_hub_style_benchmark_agree_with_direct_computation(tmp_path:
     assert abs(scores["model", "Spearman"]["value"] - expected) < 1e-3
 
 
-def test_a_scaling_law_goes_on_with_the_embedder_it_was_at(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def scaling(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Settings of a small scaling law, with two benchmarks of the same pairs."""
     from hub_speed.quickstart import benchmark
     from hub_speed.recipe import Embedder
 
-    folder = tmp_path / "benchmark"
-    benchmark.write(folder)
+    folder = tmp_path_factory.mktemp("scaling")
     header = "configs:\n- config_name: sts\n  data_files:\n  - split: test\n    path: sts/*.parquet"
-    (folder / "README.md").write_text(f"---\n{header}\n---\n")
+    for name in ("one", "two"):
+        benchmark.write(folder / name)
+        (folder / name / "README.md").write_text(f"---\n{header}\n---\n")
     rows = [
         {"id": f"{i:03d}", "task_type": "sts", "instruction": "find", "negative": None}
         | {"query": pair["sentence1"], "positive": pair["sentence2"]}
-        for i, pair in enumerate(pq.read_table(folder / "sts").to_pylist()[:48])
+        for i, pair in enumerate(pq.read_table(folder / "one" / "sts").to_pylist()[:48])
     ]
-    (tmp_path / "data").mkdir()
-    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "data" / "train.parquet")
-    base = make_model(tmp_path / "base")
+    (folder / "data").mkdir()
+    pq.write_table(pa.Table.from_pylist(rows), folder / "data" / "train.parquet")
     recipe = Embedder(lora_r=0, batch_size=8, max_length=128, learning_rate=1e-3, warmup_steps=0)
-    settings = recipe.model_dump() | {
+    return recipe.model_dump() | {
         "mini_batch_size": 32,
         "gradient_checkpointing": False,
-        "base": str(base),
-        "data": str(tmp_path / "data"),
-        "benchmarks": [{"name": "me/bench", "folder": str(folder), "commit": "0" * 40}],
+        "base": str(make_model(folder / "base")),
+        "data": str(folder / "data"),
+        "benchmarks": [{"name": f"me/{n}", "folder": str(folder / n), "commit": "0" * 40} for n in ("one", "two")],
         "sizes": [16, 32],
         "rng_seeds": [0, 1],
     }
+
+
+def test_a_scaling_law_goes_on_with_the_embedder_it_was_at(scaling: dict[str, Any], tmp_path: Path) -> None:
+    settings = scaling | {"benchmarks": scaling["benchmarks"][:1]}
     found = run("scaling", tmp_path, **settings)["runs"]
     assert [(r["rows"], r["rng_seed"], r["measure"]) for r in found] == [
         (size, seed, "Spearman") for size in (16, 32) for seed in (0, 1)
     ]
-    kept = tmp_path / "work" / "runs"
+    kept = tmp_path / "work" / "scores"
     (kept / "32-1.json").unlink()
-    (kept / "16-0.json").write_text(json.dumps([found[0] | {"value": 0.123}]))  # overwritten, if it was done again
+    (kept / "32-1" / "me--one-STS.json").unlink()
+    other = {"runs": [found[0] | {"value": 0.123}], "failed": []}
+    (kept / "16-0.json").write_text(json.dumps(other))  # overwritten, if it was done again
     again = run("scaling", tmp_path, **settings)["runs"]
     assert again[0]["value"] == 0.123 and again[1:3] == found[1:3]
     assert again[3]["value"] == pytest.approx(found[3]["value"], abs=1e-6)
+
+
+def test_a_benchmark_that_fails_for_one_embedder_is_told_and_in_no_fit(scaling: dict[str, Any], tmp_path: Path) -> None:
+    from hub_speed.fits import by_measure
+
+    settings = scaling | {"rng_seeds": [1]}
+    blocked = tmp_path / "work" / "scores" / "32-1"
+    (blocked / "me--two-STS.part").mkdir(parents=True)  # its score cannot be written
+    found = run("scaling", tmp_path, **settings)
+    (failed,) = found["failed"]
+    assert (failed["subject"], failed["benchmark"]) == ("32 rows, seed 1", "me/two")
+    assert "IsADirectoryError" in failed["reason"]
+    scores = {(r["rows"], r["rng_seed"], r["benchmark"]): r["value"] for r in found["runs"]}
+    assert len(scores) == 3 and (32, 1, "me/two") not in scores
+    ones = [run for run in found["runs"] if run["benchmark"] == "me/one"]
+    assert by_measure(found["runs"], 0.01) == by_measure(ones, 0.01)
+
+
+def test_an_embedder_that_could_not_be_scored_is_kept_and_each_of_its_scores(
+    scaling: dict[str, Any], tmp_path: Path
+) -> None:
+    work, settings = tmp_path / "work", scaling | {"rng_seeds": [0]}
+    blocked = [work / "scores" / "16-0" / f"me--{name}-STS.part" for name in ("one", "two")]
+    for path in blocked:
+        path.mkdir(parents=True)
+    with pytest.raises(AssertionError) as told:
+        run("scaling", tmp_path, **settings)
+    assert "16 rows, seed 0: no benchmark was scored" in str(told.value) and "me/two: IsADirectoryError" in str(
+        told.value
+    )
+    (weights,) = (work / "model-16-0").glob("*.safetensors")
+    weights.unlink()  # without them neither a new training nor another score goes unseen
+    for path in blocked:
+        path.rmdir()
+    row = {"row": {"measure": "Spearman", "benchmark": "me/one", "value": 0.123}, "items": []}
+    (work / "scores" / "16-0" / "me--one-STS.json").write_text(json.dumps(row))
+    found = run("scaling", tmp_path, **settings)
+    assert found["runs"][0]["value"] == 0.123 and len(found["runs"]) == 3  # it was not trained again
+    assert [(row["subject"], row["benchmark"]) for row in found["failed"]] == [("16 rows, seed 0", "me/two")]
+    assert not list(work.glob("model-*"))

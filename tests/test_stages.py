@@ -198,7 +198,7 @@ def test_exact_duplicates_of_the_seed_go_only_where_the_recipe_says_so(server: F
         found = run.give("brainstorm", rows.TaskRow, *TASKS).build()
         assert len(found) == count
         assert found[0]["id"] == "seed-0000000"
-        assert run.record.rejected == ({"near_duplicate": 4} if exact else {})
+        assert run.record.rejected == ({"duplicate": 4} if exact else {})
 
 
 @pytest.mark.parametrize("generator", ["junior", "base"])
@@ -313,6 +313,16 @@ def test_which_candidate_is_revised_is_drawn_and_repeatable(server: FakeOpenAI, 
         drawn.append([row["prompt"].split("Data:\n<<<\n")[1][0] for row in found])
     assert drawn[0] == drawn[1]
     assert set(drawn[0]) == {"x", "y", "z"}
+    run = Run("revision", tmp_path / "best", server, revision={"candidate": "best"})
+    judged = [
+        {"id": root_row(i, "x")["id"], "task_type": "sts", "prompt": "p", "chosen": "z", "rejected": "x", "reason": "r"}
+        for i in range(20)
+    ]
+    run.give("preference", rows.PreferenceRow, *judged)
+    found = run.give("root", rows.RootRow, *(root_row(i, "x", "y", "z") for i in range(30))).build()
+    taken = [row["prompt"].split("Data:\n<<<\n")[1][0] for row in found]
+    assert taken == ["z"] * 20 + drawn[0][20:]  # where the judge named none, it is drawn
+    assert set(STAGES["revision"].inputs(run.recipe)) == {"root", "preference"}
 
 
 # --- revise ---------------------------------------------------------------------------------------------------------

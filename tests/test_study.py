@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from running import Cli, kill, tiny
 
-from hub_speed import study
+from hub_speed import study, tables
 from hub_speed.effects import Scored
 from hub_speed.errors import RecipeError
 from hub_speed.hub import Ref
@@ -120,12 +120,19 @@ def test_scores_are_the_embedders_and_questions_are_read_where_they_are(tmp_path
     pq.write_table(pa.Table.from_pylist(scores), tmp_path / "data" / "train-00000.parquet")
     assert study.read_scores(tmp_path) == {("nDCG@10", "b"): Scored(0.5), ("Spearman", "b"): Scored(0.9)}
     items = [
-        {"subject": subject, "measure": "nDCG@10", "benchmark": "b", "item": item, "value": value}
-        for subject, item, value in [("embedder", "q1", 0.25), ("embedder", "q2", 0.75), ("BM25", "q1", 0.1)]
+        {"subject": subject, "measure": measure, "benchmark": "b", "item": item, "value": value, "gold": gold}
+        for subject, measure, item, value, gold in [
+            ("embedder", "nDCG@10", "q1", 0.25, None),
+            ("embedder", "nDCG@10", "q2", 0.75, None),
+            ("BM25", "nDCG@10", "q1", 0.1, None),
+            ("embedder", "Spearman", "0", 0.6, 5.0),
+        ]
     ]
     (tmp_path / "items").mkdir()
     pq.write_table(pa.Table.from_pylist(items), tmp_path / "items" / "train-00000.parquet")
-    assert study.read_scores(tmp_path)["nDCG@10", "b"] == Scored(0.5, {"q1": 0.25, "q2": 0.75})
+    found = study.read_scores(tmp_path)
+    assert found["nDCG@10", "b"] == Scored(0.5, {"q1": 0.25, "q2": 0.75})
+    assert found["Spearman", "b"] == Scored(0.9, {"0": 0.6}, {"0": 5.0})
 
 
 def test_the_long_table_and_the_effects_are_rows_of_their_kind(tmp_path: Path) -> None:
@@ -173,6 +180,29 @@ def test_the_page_shows_the_scaling_law_and_what_the_intervals_leave_out(tmp_pat
     assert "## Size of the data" in page and "per tenfold data" in page and "org/speed-scaling@1111111" in page
     assert "--seeds 3 --margin 0.01 --scaling" in page
     assert sorted(path.name for path in (tmp_path / "study").iterdir()) == ["embedder-data.png", "scaling.png"]
+
+
+def test_a_benchmark_that_failed_in_one_run_is_said_to_be_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = design("embedder.epochs=2,3")
+
+    def outcome(i: int, run: study.Run) -> study.Outcome:
+        scores = {("nDCG@10", "b"): Scored(0.5 + i / 100), ("Spearman", "c"): Scored(0.7)}
+        failed = []
+        if i in (1, 4):
+            del scores["Spearman", "c"]
+            failed = [{"subject": "embedder", "measure": "Spearman", "benchmark": "c", "reason": "OSError: gone"}]
+        return study.Outcome(run, 10, Ref("dataset", "org/r", "0" * 40), scores, failed)
+
+    facts = record(made, [outcome(i, run) for i, run in enumerate(made.runs)], 0.01)
+    assert {e["measure"] for e in facts["effects"]} == {"nDCG@10"}
+    (text,) = facts["left_out"]
+    assert text == "left out: c (Spearman), failed in reference seed 1, embedder.epochs=3 seed 0: OSError: gone"
+    write_docs(facts, tmp_path)
+    assert f"{text}." in (tmp_path / "study.md").read_text("utf-8")
+    tables.print_study(facts, Ref("dataset", "org/speed-study", "0" * 40))
+    assert "left out: c (Spearman)" in capsys.readouterr().out
 
 
 # --- a whole one ----------------------------------------------------------------------------------------------------
@@ -233,6 +263,7 @@ def test_a_study_that_is_killed_goes_on_and_shares_what_its_runs_have_in_common(
     assert len(found["rows"]) == 2 * 2  # values, seeds
     assert {(row["value"], row["seed"]) for row in found["rows"]} == {(v, k) for v in ("0.05", "0.5") for k in (0, 1)}
     assert [(e["value"], e["measure"], e["seeds"]) for e in found["effects"]] == [("0.5", "Spearman", 2)]
+    assert found["effects"][0]["items"] == 27  # the pairs
     assert (
         "1 was made" in found["card"] and "## embedder.loss_temperature" in found["card"] and "{{" not in found["card"]
     )

@@ -1,7 +1,7 @@
 """Embedder → scores, beside its baselines; and how good the rows of each generator are.
 
 In: speed-embedder, its base model, benchmarks, and the rows on the way (speed-root, speed-drafts, speed-synthetic).
-Out: speed-results; its config `items` has one row per query or pair of a benchmark that is a Hub dataset.
+Out: speed-results; its config `items` has one row per query, pair or text of a benchmark that is a Hub dataset.
 Source: mteb for the scores; E5 Table 15 and its evaluation code for what is asked (`training/score.py`).
 Differs: baselines are scored on Hub datasets only. A task that fails is reported; the stage fails when all do.
 The papers do not measure the generators' rows. *Yield* is the share of answers the check accepts; *pass rate*
@@ -39,8 +39,8 @@ def build(ctx: Context) -> None:
     scored = launch(
         ctx,
         "score",
-        {"subjects": subjects, "benchmarks": ctx.benchmarks(), "max_length": ctx.recipe.embedder.max_length}
-        | {"items": str(ctx.out / "items")},
+        {"subjects": subjects, "benchmarks": ctx.benchmarks(), "items": str(ctx.out / "items")}
+        | {name: getattr(ctx.recipe.embedder, name) for name in ("max_length", "pooling")},
     )
     failed = scored["failed"]
     if failed and not any(score["subject"] == "embedder" for score in scored["scores"]):

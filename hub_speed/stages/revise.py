@@ -43,9 +43,8 @@ def build(ctx: Context) -> None:
         return Accepted(draft | columns | {"draft": draft["completion"]}, revised.repaired)
 
     def sift(journal: Journal) -> None:
-        journal.reject(
-            near_duplicates(journal.rows(), settings.dedup_threshold, settings.dedup_permutations), "near_duplicate"
-        )
+        how = (settings.dedup_threshold, settings.dedup_permutations, settings.dedup_words)
+        journal.reject(near_duplicates(journal.rows(), *how), "near_duplicate")
 
     dataset.make(
         ctx,

@@ -1,9 +1,10 @@
 """Root data → the teacher's revision of one candidate per prompt.
 
-In: speed-root. Out: speed-revision, with `prompt`/`completion` for the revisor.
+In: speed-root; speed-preference, where the candidates that were judged best are to be revised. Out: speed-revision,
+with `prompt`/`completion` for the revisor.
 Source: SPEED §3.2.4 and App. C.2 (10K). The completion holds reason and revision, as the released scripts parse both.
-Differs: which candidate is revised is not stated; here the row's own generator draws it. A revision that fails the
-check of its task type is not kept.
+Differs: which candidate is revised is not stated; here the row's own generator draws it, unless `revision.candidate` is
+"best" and the teacher named one. A revision that fails the check of its task type is not kept.
 """
 
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from hub_speed.generate import Accepted, Job, Outcome, Todo
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.mixture import row_rng
 from hub_speed.parse import Rejected
-from hub_speed.rows import RevisionRow
+from hub_speed.rows import RevisionRow, read_parquet
 from hub_speed.stage import Context
 
 
@@ -23,12 +24,17 @@ def build(ctx: Context) -> None:
     sampling = Sampling(teacher.sampling_temperature, teacher.top_p, teacher.max_tokens)
     schema = prompts.Revision.model_json_schema()
     rows = examples.root_rows(ctx.inputs["root"], recipe.revision.rows)
+    best: dict[str, str] = {}
+    if recipe.revision.candidate == "best":
+        judged = read_parquet(ctx.inputs["preference"] / "data", ["id", "chosen"])
+        best = {row["id"]: row["chosen"] for row in judged}
 
     def jobs(todo: Todo) -> Iterator[Job]:
         for row in rows:
             if not todo(row["id"]):
                 continue
-            draft = row_rng(recipe.rng_seed, "revision", row["id"]).choice(row["candidates"])
+            drawn = row_rng(recipe.rng_seed, "revision", row["id"]).choice(row["candidates"])
+            draft = best.get(row["id"], drawn)
             prompt = prompts.revision(row["prompt"], draft)
             yield Job(row["id"], row["task_type"], Request(prompt, sampling, schema, "revision"), (row, prompt, draft))
 

@@ -3,7 +3,7 @@
 In: the embedder's data, its base model, benchmarks. Out: speed-scaling.
 Source: SPEED §4.4 claims log-linear growth but fits nothing and repeats no run.
 Differs: every size is trained with several seeds; a saturating power law is fitted, too, and both forms must foretell
-the largest size.
+the largest size. A benchmark that fails is reported; one that some run lacks is in no fit.
 """
 
 from hub_speed.errors import StageError
@@ -36,6 +36,6 @@ def build(ctx: Context) -> None:
     write_parquet(rows, ScalingRow, ctx.out / "data")
     ctx.record.rows_in, ctx.record.accepted = available, len(rows)
     ctx.record.measures["skipped_sizes"] = [size for size in settings.sizes if size > available]
-    ctx.record.measures["runs"] = rows
+    ctx.record.measures |= {"runs": rows, "failed": found["failed"]}
     fits = ctx.record.measures["fits"] = by_measure(rows, settings.least_gain)
     ctx.record.measures["sentences"] = [text for measure, fit in fits.items() for text in in_words(measure, fit)]

@@ -31,6 +31,6 @@ def build(ctx: Context) -> None:
 
     def sift(journal: Journal) -> None:
         if recipe.seed.exact_dedup:
-            journal.reject(exact_duplicates(journal.rows()), "near_duplicate")
+            journal.reject(exact_duplicates(journal.rows()), "duplicate")
 
     dataset.make(ctx, jobs, read, total=count, model="teacher", row=SeedRow, sift=sift)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import mteb
-from datasets import get_dataset_config_names
+from datasets import get_dataset_config_names, load_dataset
+from datasets.exceptions import DatasetGenerationError
 from mteb.abstasks import (
     AbsTaskClassification,
     AbsTaskClustering,
@@ -20,6 +21,7 @@ from mteb.abstasks import (
 from mteb.abstasks.abstask import get_abstask_prompt
 from mteb.abstasks.task_metadata import TaskMetadata
 
+from hub_speed.errors import StageError
 from hub_speed.training.launch import UNKNOWN
 
 Json = dict[str, Any]
@@ -65,38 +67,36 @@ class Kind:
 
     Attributes:
         name: mteb's type of task.
-        configs: they all have to be there, with the columns that `columns` names.
+        columns: config → the columns it has to have; all of them have to be there.
         base: mteb's class of such tasks.
         score: the main score, as mteb names it.
         instruction: unless the recipe has another one (`evaluate.instructions`).
         settings: attributes of the mteb class.
+        splits: they have to be there; in retrieval, one split of any other name will do, as in mteb.
     """
 
     name: str
-    configs: tuple[str, ...]
-    columns: str
+    columns: dict[str, tuple[str, ...]]
     base: type[mteb.AbsTask]
     score: str
     instruction: str
     settings: tuple[tuple[str, Any], ...] = ()
+    splits: tuple[str, ...] = ("test",)
 
 
-PAIRS = ("corpus", "queries", "qrels")
-QRELS = "corpus: _id, title, text; queries: _id, text; qrels: query-id, corpus-id, score"
+SEARCH = {"corpus": ("_id", "text"), "queries": ("_id", "text"), "qrels": ("query-id", "corpus-id", "score")}
 KINDS = (
-    Kind("Retrieval", PAIRS, QRELS, AbsTaskRetrieval, "ndcg_at_10", RETRIEVAL_INSTRUCTION),
+    Kind("Retrieval", SEARCH, AbsTaskRetrieval, "ndcg_at_10", RETRIEVAL_INSTRUCTION),
     Kind(
         "Reranking",
-        (*PAIRS, "top_ranked"),
-        f"{QRELS}; top_ranked: query-id, corpus-ids (the candidates, a list)",
+        SEARCH | {"top_ranked": ("query-id", "corpus-ids")},
         AbsTaskRetrieval,
         "map_at_1000",
         RETRIEVAL_INSTRUCTION,
     ),
     Kind(
         "STS",
-        ("sts",),
-        "sentence1, sentence2, score",
+        {"sts": ("sentence1", "sentence2", "score")},
         AbsTaskSTS,
         "cosine_spearman",
         STS_INSTRUCTION,
@@ -104,16 +104,15 @@ KINDS = (
     ),
     Kind(
         "Classification",
-        ("classification",),
-        "text, label; in a split train, too",
+        {"classification": ("text", "label")},
         AbsTaskClassification,
         "accuracy",
         AbsTaskClassification.abstask_prompt,
+        splits=("train", "test"),
     ),
     Kind(
         "Clustering",
-        ("clustering",),
-        "text, label",
+        {"clustering": ("text", "label")},
         AbsTaskClustering,
         "v_measure",
         AbsTaskClustering.abstask_prompt,
@@ -125,8 +124,7 @@ KINDS = (
     ),
     Kind(
         "PairClassification",
-        ("pair_classification",),
-        "sentence1, sentence2, label (1: they belong together, 0: not)",
+        {"pair_classification": ("sentence1", "sentence2", "label")},
         AbsTaskPairClassification,
         "max_ap",
         STS_INSTRUCTION,
@@ -158,20 +156,50 @@ def own(benchmark: Json) -> list[mteb.AbsTask]:
     """The tasks of a Hub dataset.
 
     Raises:
-        ValueError: it has none of the configs.
+        StageError: it has none of the configs, or one without a column or split that is needed, or without rows.
     """
     configs = set(get_dataset_config_names(benchmark["folder"]))
-    kinds = [kind for kind in KINDS if set(kind.configs) <= configs]
+    kinds = [kind for kind in KINDS if set(kind.columns) <= configs]
     if any(kind.name == "Reranking" for kind in kinds):
         kinds = [kind for kind in kinds if kind.name != "Retrieval"]  # the candidates are given
     if not kinds:
-        wanted = "; or ".join(" + ".join(kind.configs) for kind in KINDS)
-        raise ValueError(f"benchmark {benchmark['name']}: it has the configs {sorted(configs)}, not {wanted}")
+        raise _unfit(
+            f"benchmark {benchmark['name']}: no config that can be scored",
+            "; or ".join(" + ".join(kind.columns) for kind in KINDS),
+            ", ".join(sorted(configs)),
+        )
+    for kind in kinds:
+        for config, columns in kind.columns.items():
+            _check(f"benchmark {benchmark['name']}, config {config}", benchmark["folder"], config, columns, kind)
     return [_task(benchmark, kind) for kind in kinds]
 
 
+def _check(where: str, folder: str, config: str, columns: tuple[str, ...], kind: Kind) -> None:
+    """Look whether a config can be scored, which mteb would say less plainly and later."""
+    try:
+        found = load_dataset(folder, config)
+    except (DatasetGenerationError, ValueError) as error:  # so it ends with a split without a row, too
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise _unfit(
+            f"{where}: it cannot be loaded", "files with at least one row each, all with the same columns", reason
+        ) from error
+    wanted = tuple(found) if kind.base is AbsTaskRetrieval and len(found) == 1 else kind.splits
+    if missing := [split for split in wanted if split not in found]:
+        raise _unfit(f"{where}: no split {' and no split '.join(missing)}", " and ".join(wanted), ", ".join(found))
+    for split in wanted:
+        there = found[split].column_names
+        if lacking := [column for column in columns if column not in there]:
+            what = f"{where}, split {split}: no column {' and no column '.join(lacking)}"
+            raise _unfit(what, ", ".join(columns), ", ".join(there))
+
+
+def _unfit(where: str, expected: str, got: str) -> StageError:
+    fix = "mend the dataset, or take it out of evaluate.benchmarks; its layout: docs/evaluation.md"
+    return StageError(where, expected=expected, got=got, fix=fix)
+
+
 def _task(benchmark: Json, kind: Kind) -> mteb.AbsTask:
-    config = {} if kind.base is AbsTaskRetrieval else {"name": kind.configs[0]}
+    config = {} if kind.base is AbsTaskRetrieval else {"name": next(iter(kind.columns))}
     metadata = TaskMetadata(
         name=f"{benchmark['name'].replace('/', '--')}-{kind.name}",
         description=f"{kind.name} part of {benchmark['name']}",
@@ -200,7 +228,8 @@ def tasks(benchmarks: list[Json]) -> list[tuple[Json, mteb.AbsTask]]:
     """Every task of the benchmarks, once, with the benchmark it is part of.
 
     Raises:
-        ValueError: a benchmark is not known, or has nothing to score on.
+        ValueError: mteb does not know a benchmark.
+        StageError: a Hub dataset is not fit to score on.
     """
     found: dict[str, tuple[Json, mteb.AbsTask]] = {}
     for benchmark in benchmarks:

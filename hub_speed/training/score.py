@@ -1,14 +1,17 @@
 """Scores of embedders and of BM25 on benchmarks, by mteb; task by task, so that a run that was killed goes on.
 
-Settings: subjects, benchmarks (see `benchmarks`), max_length, items (a folder to fill), work.
+Settings: subjects, benchmarks (see `benchmarks`), max_length, pooling (of the untrained base), items (a folder to
+fill), work.
 """
 
+import itertools
 import json
 import logging
 import math
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,7 @@ from hub_speed.instructions import with_instruction
 from hub_speed.rows import ItemScoreRow, write_parquet
 from hub_speed.stats import bootstrap_mean, bootstrap_spearman, ndcg_at_10
 from hub_speed.training import benchmarks, child
-from hub_speed.training.contrastive import embedder
+from hub_speed.training.backbone import embedder
 
 Json = dict[str, Any]
 
@@ -75,9 +78,43 @@ def instructed(folder: str, max_length: int) -> Instructed:
     return Instructed(folder, max_length)
 
 
-def score(model: Any, name: str, wanted: list[Json], work: Path) -> list[Json]:
-    """`rows.ScoreRow`s of one model on all benchmarks."""
-    return [score_task(model, name, benchmark, task, work)["row"] for benchmark, task in benchmarks.tasks(wanted)]
+def score(
+    subject: str,
+    load: Callable[[], Any],
+    tasks: list[tuple[Json, mteb.AbsTask]],
+    kept: Path,
+    work: Path,
+    scored: Callable[[str], None] = lambda title: None,
+) -> tuple[list[Path], list[Json]]:
+    """One model on all tasks, whatever one of them fails with.
+
+    Args:
+        subject: its name.
+        load: gives it; not called when nothing is left to score.
+        tasks: see `benchmarks.tasks`.
+        kept: a folder with one file a task, what `score_task` returned; what is there is not scored again.
+        work: a folder for what mteb writes.
+        scored: called after each task.
+
+    Returns:
+        The files in the order of the tasks; subject, measure, benchmark and reason of those that could not be scored.
+    """
+    kept.mkdir(parents=True, exist_ok=True)
+    done, failed, model = [], [], None
+    for benchmark, task in tasks:
+        title = benchmarks.title(task)
+        path = kept / f"{title}.json"
+        try:
+            if not path.exists():
+                model = load() if model is None else model
+                keep(path, score_task(model, subject, benchmark, task, work))
+            done.append(path)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+            name = benchmark["name"] if "folder" in benchmark else title
+            failed.append({"subject": subject, "measure": _measure(task), "benchmark": name, "reason": reason})
+        scored(title)
+    return done, failed
 
 
 def score_task(model: Any, name: str, benchmark: Json, task: mteb.AbsTask, work: Path) -> Json:
@@ -101,12 +138,11 @@ def score_task(model: Any, name: str, benchmark: Json, task: mteb.AbsTask, work:
     if not math.isfinite(value):
         raise ValueError(f"the score is {value}: all vectors are alike, or so is what they are compared with")
     metadata, is_own = task.metadata, "folder" in benchmark
-    measure = MEASURES.get(metadata.main_score, metadata.main_score)
     data = (benchmark["name"], benchmark["commit"]) if is_own else (metadata.dataset[k] for k in ("path", "revision"))
     row: Json = {
         "subject": name,
         "task_type": metadata.type,
-        "measure": measure,
+        "measure": _measure(task),
         "benchmark": benchmark["name"] if is_own else benchmarks.title(task),
         "dataset": "@".join(data),
         "value": value,
@@ -114,7 +150,7 @@ def score_task(model: Any, name: str, benchmark: Json, task: mteb.AbsTask, work:
         "high": None,
         "n": 0 if is_own else _size(task),
     }
-    items: dict[str, float] = {}
+    items: Items = []
     if is_own:
         found = json.loads(next(work.glob("*_predictions.json")).read_text("utf-8"))["default"]["test"]
         task.load_data()  # mteb drops it after scoring
@@ -122,7 +158,11 @@ def score_task(model: Any, name: str, benchmark: Json, task: mteb.AbsTask, work:
         row |= {"low": low, "high": high}
         task.unload_data()
     named = {key: row[key] for key in ("subject", "measure", "benchmark")}
-    return {"row": row, "items": [named | {"item": item, "value": value} for item, value in items.items()]}
+    return {"row": row, "items": [named | {"item": i, "value": value, "gold": gold} for i, value, gold in items]}
+
+
+def _measure(task: mteb.AbsTask) -> str:
+    return MEASURES.get(task.metadata.main_score, task.metadata.main_score)
 
 
 def _size(task: mteb.AbsTask) -> int:
@@ -137,7 +177,9 @@ def _size(task: mteb.AbsTask) -> int:
     return total
 
 
-Detail = tuple[tuple[float | None, float | None], int, dict[str, float]]
+Items = list[tuple[str, float, float | None]]
+"""Name, value and gold score of single queries, pairs or texts."""
+Detail = tuple[tuple[float | None, float | None], int, Items]
 
 
 def _detail(task: Any, found: Any) -> Detail:
@@ -145,15 +187,16 @@ def _detail(task: Any, found: Any) -> Detail:
     if task.metadata.type == "Retrieval":
         return _retrieval(task, found)
     if task.metadata.type == "Reranking":
-        return (None, None), len(found), {}
+        return (None, None), len(found), []
     test = task.dataset["test"]
     if task.metadata.type == "STS":
         similar, gold = np.array(found["cosine_scores"]), np.array(test["score"], dtype=float)
-        return bootstrap_spearman(similar, gold), len(gold), {str(i): float(s) for i, s in enumerate(similar)}
+        pairs = enumerate(zip(similar, gold, strict=True))
+        return bootstrap_spearman(similar, gold), len(gold), [(str(i), float(s), float(g)) for i, (s, g) in pairs]
     if task.metadata.type == "Classification":
         right = (np.array(found) == np.array(test["label"])).mean(0)  # over mteb's ten small training sets
-        return bootstrap_mean(right), len(right), {}
-    return (None, None), len(test), {}
+        return bootstrap_mean(right), len(right), [(str(i), float(share), None) for i, share in enumerate(right)]
+    return (None, None), len(test), []
 
 
 def _retrieval(task: Any, predictions: dict[str, dict[str, float]]) -> Detail:
@@ -162,7 +205,8 @@ def _retrieval(task: Any, predictions: dict[str, dict[str, float]]) -> Detail:
     # As trec_eval sorts: by score, then by name, both falling.
     rankings = {q: sorted(found, key=lambda doc: (found[doc], doc), reverse=True) for q, found in predictions.items()}
     values = {query: ndcg_at_10(ranking, relevant[query]) for query, ranking in rankings.items()}
-    return bootstrap_mean(np.array(list(values.values()))), len(values), values
+    items: Items = [(query, value, None) for query, value in values.items()]
+    return bootstrap_mean(np.array(list(values.values()))), len(values), items
 
 
 def _asked(subject: Json, benchmark: Json, task: mteb.AbsTask) -> bool:
@@ -175,45 +219,48 @@ def _asked(subject: Json, benchmark: Json, task: mteb.AbsTask) -> bool:
     return "folder" in benchmark and (subject["kind"] == "base" or task.metadata.type == "Retrieval")
 
 
-def _load(subject: Json, max_length: int, work: Path) -> Any:
+def _load(subject: Json, settings: Json, work: Path) -> Any:
     if subject["kind"] == "bm25":
         return mteb.get_model("mteb/baseline-bm25s")
     if subject["kind"] == "base":
-        untrained = embedder(subject["folder"], {"max_length": max_length})
+        untrained = embedder(subject["folder"], {name: settings[name] for name in ("max_length", "pooling")})
         untrained.save_pretrained(str(work / "untrained"), safe_serialization=True)
-        return instructed(str(work / "untrained"), max_length)
-    return instructed(subject["folder"], max_length)
+        return instructed(str(work / "untrained"), settings["max_length"])
+    return instructed(subject["folder"], settings["max_length"])
 
 
 def run(settings: Json) -> Json:
     """Score every subject. What is finished is kept in `work` and not computed again.
 
     Returns:
-        scores: `rows.ScoreRow`s; failed: subject, benchmark and reason of every task that could not be scored.
+        scores: `rows.ScoreRow`s; failed: subject, measure, benchmark and reason of every task that could not be scored.
     """
     quiet()
-    work, kept = Path(settings["work"]), Path(settings["work"]) / "scores"
-    kept.mkdir(parents=True, exist_ok=True)
+    work = Path(settings["work"])
     tasks = benchmarks.tasks(settings["benchmarks"])
-    jobs = [(s, b, task) for s in settings["subjects"] for b, task in tasks if _asked(s, b, task)]
-    child.say(total=len(jobs))
-    failed, done, model, loaded = [], [], None, None
-    for i, (subject, benchmark, task) in enumerate(jobs):
-        title = benchmarks.title(task)
-        path = kept / f"{subject['kind']}-{title}.json"
-        try:
-            if not path.exists():
-                if loaded != subject:
-                    model, loaded = _load(subject, settings["max_length"], work), subject
-                keep(path, score_task(model, subject["name"], benchmark, task, work / "predictions"))
-            done.append(path)
-        except Exception as error:  # whatever a task fails with, the others are scored
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
-            name = benchmark["name"] if "folder" in benchmark else title
-            failed.append({"subject": subject["name"], "benchmark": name, "reason": reason})
-        child.say(step=i + 1, note=title)
+    jobs = {s["kind"]: [each for each in tasks if _asked(s, *each)] for s in settings["subjects"]}
+    child.say(total=sum(map(len, jobs.values())))
+    step = itertools.count(1)
+    done: list[Path] = []
+    failed: list[Json] = []
+    for subject in settings["subjects"]:
+        paths, reasons = score(
+            subject["name"],
+            partial(_load, subject, settings, work),
+            jobs[subject["kind"]],
+            work / "scores" / subject["kind"],
+            work / "predictions",
+            lambda title: child.say(step=next(step), note=title),
+        )
+        done += paths
+        failed += reasons
     write_parquet(_items(done), ItemScoreRow, Path(settings["items"]))
-    return {"scores": [json.loads(path.read_text("utf-8"))["row"] for path in done], "failed": failed}
+    return {"scores": rows(done), "failed": failed}
+
+
+def rows(paths: list[Path]) -> list[Json]:
+    """The `rows.ScoreRow`s in files of `score`."""
+    return [json.loads(path.read_text("utf-8"))["row"] for path in paths]
 
 
 def keep(path: Path, result: Any) -> None:
