@@ -19,6 +19,7 @@ from test_embedded import make_model  # noqa: E402
 def run(module: str, tmp_path: Path, **settings: object) -> dict:
     """Run a module the way a stage does: a process, settings in a file, events on standard output."""
     path = tmp_path / "settings.json"
+    tmp_path.mkdir(exist_ok=True)
     path.write_text(json.dumps({"work": str(tmp_path / "work")} | settings))
     reading, writing = os.pipe()  # stays open while the child runs, as a parent would hold it
     done = subprocess.run(
@@ -161,3 +162,10 @@ def test_an_embedder_that_could_not_be_scored_is_kept_and_each_of_its_scores(
     assert found["runs"][0]["value"] == 0.123 and len(found["runs"]) == 3  # it was not trained again
     assert [(row["subject"], row["benchmark"]) for row in found["failed"]] == [("16 rows, seed 0", "me/two")]
     assert not list(work.glob("model-*"))
+
+
+def test_an_embedder_with_an_adapter_is_scored_with_it(scaling: dict[str, Any], tmp_path: Path) -> None:
+    settings = scaling | {"benchmarks": scaling["benchmarks"][:1], "sizes": [32], "rng_seeds": [0], "lora_r": 4}
+    (trained,) = run("scaling", tmp_path / "trained", **settings | {"learning_rate": 0.05})["runs"]
+    (untrained,) = run("scaling", tmp_path / "untrained", **settings | {"learning_rate": 1e-12})["runs"]
+    assert trained["value"] != untrained["value"]
