@@ -162,10 +162,12 @@ def unsupported(problem: str) -> str:
     OpenAI's words to newer models' users: "Unsupported parameter: 'max_tokens' is not supported with this model. Use
     'max_completion_tokens' instead." and "Unsupported value: 'temperature' does not support 0.7 with this model."
     """
-    if re.search(r"\buse\W+max_completion_tokens", problem, re.IGNORECASE):
-        return "max_tokens"
-    found = re.search(r"\b(temperature|top_p)\W+(?:is|does) not support", problem)
-    return found[1] if found else ""
+    other_name, not_taken = (
+        r"\b(max_tokens)\b.*\b[Uu]se\W+max_completion_tokens",
+        r"\b(temperature|top_p)\W+(?:is|does) not support",
+    )
+    found = re.search(f"{other_name}|{not_taken}", problem)
+    return found[1] or found[2] if found else ""
 
 
 def _tgi_parameters(request: Request, form: SchemaForm) -> dict[str, Any]:
