@@ -186,7 +186,7 @@ def test_a_value_that_is_refused_is_a_refusal(server: FakeOpenAI, words: str) ->
 
 
 def test_a_model_that_takes_neither_name_is_asked_no_further(server: FakeOpenAI) -> None:
-    server.answer = lambda asked: error(400, "Use 'max_completion_tokens' instead.")
+    server.answer = lambda asked: error(400, "No 'max_tokens'. Use 'max_completion_tokens' instead.")
     with pytest.raises(EndpointRefused):
         ask(server.url, "a")
     assert len(server.asked) == 4  # two names, then two more forms of the schema
