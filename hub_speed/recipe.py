@@ -7,7 +7,7 @@ part of a stage's fingerprint. Only `runtime` and `budget` are not: they say how
 import math
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import (
@@ -528,12 +528,14 @@ def _explain(error: ValidationError, name: str, tree: yaml.Node | None) -> Recip
 
 
 def _model_at(loc: list[str]) -> type[BaseModel]:
+    """The model of a section, or of what a section's list holds."""
     model: type[BaseModel] = Recipe
     for part in loc:
+        if part.isdigit():
+            continue
         annotation = model.model_fields[part].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            break
-        model = annotation
+        kinds = (annotation, *get_args(annotation))
+        model = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), model)
     return model
 
 

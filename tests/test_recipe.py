@@ -250,6 +250,11 @@ REFUSED = [
     ("\nseed:\n  rwos: 5", [], ["seed.rwos is not a field of seed", "rows", "rwos: 5  (line 3)", "did you mean rows?"]),
     ("seed: {rows: 1}\nsenior: {dpo_betta: 1}", [], ["senior.dpo_betta", "(line 2)", "did you mean dpo_beta?"]),
     ("", ["seed.rwos=5"], ["seed.rwos is not a field", "got       rwos: 5\n", "did you mean rows?"]),
+    (
+        "embedder:\n  labelled:\n  - {repo: a/b, instruction: i, license: mit, positve: p}",
+        [],
+        ["embedder.labelled.0.positve is not a field", "query, positive, negative", "did you mean positive?"],
+    ),
     ("", ["zzz=5"], ["zzz is not a field of a recipe"]),
     ("seed: {rows: 0}", [], ["seed.rows", "greater than or equal to 1", "0  (line 1)"]),
     ("seed: {rows: ten}", [], ["seed.rows", "valid integer", "'ten'"]),
