@@ -66,3 +66,4 @@ def test_a_folder_may_be_removed_by_who_holds_it_and_is_never_held_twice(tmp_pat
     for thread in threads:
         thread.join()
     assert len(ended) == 4 * 300 and "worked" in ended
+    assert not list(tmp_path.iterdir())
