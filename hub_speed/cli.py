@@ -45,6 +45,9 @@ EndpointOpt = Annotated[
     list[str] | None,
     typer.Option("--endpoint", help="where a model is: teacher=URL, senior=URL … (URL,URL for replicas)"),
 ]
+ModeOpt = Annotated[
+    str | None, typer.Option("--mode", help="online, or batch: the teacher through its provider's Batch API")
+]
 JsonOpt = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
 
 DEFAULT_ORG = "speed-demo"
@@ -71,10 +74,11 @@ def plan(
     org: OrgOpt = DEFAULT_ORG,
     hub: HubOpt = "local",
     set_: SetOpt = None,
+    mode: ModeOpt = None,
     only: Annotated[str | None, typer.Option(help="only this stage and what it needs")] = None,
 ) -> None:
     """Show what would run and why, and the model calls it would take. Spends nothing."""
-    with _session(recipe, org, hub, set_, None, publish=False) as (session, loaded):
+    with _session(recipe, org, hub, _with_mode(set_, mode), None, publish=False) as (session, loaded):
         from hub_speed import estimate, pipeline, tables
 
         steps, topics = pipeline.plan(loaded, session, only), _topics(loaded, session)
@@ -88,6 +92,7 @@ def run(
     hub: HubOpt = "local",
     set_: SetOpt = None,
     endpoint: EndpointOpt = None,
+    mode: ModeOpt = None,
     only: Annotated[str | None, typer.Option(help="only this stage and what it needs")] = None,
     from_: Annotated[str | None, typer.Option("--from", help="run this stage and all after it again")] = None,
     log_format: Annotated[
@@ -95,7 +100,7 @@ def run(
     ] = "text",
 ) -> None:
     """Run the stages that are not finished yet. Each ends as one commit and its tag on the Hub."""
-    with _session(recipe, org, hub, set_, endpoint, publish=True) as (session, loaded):
+    with _session(recipe, org, hub, _with_mode(set_, mode), endpoint, publish=True) as (session, loaded):
         from hub_speed import pipeline, tables
         from hub_speed.progress import Bars
 
@@ -287,6 +292,11 @@ def _topics(loaded: "Recipe", session: "Session") -> int:
     from hub_speed.quickstart import assets
 
     return pipeline.count_topics(loaded, session) or (assets.count_topics() if loaded.offline else 0)
+
+
+def _with_mode(set_: list[str] | None, mode: str | None) -> list[str]:
+    """`--mode` is the one field of how a run is carried out that is often changed."""
+    return [*(set_ or []), *([f"runtime.mode={mode}"] if mode else [])]
 
 
 def _is_json(log_format: str) -> bool:

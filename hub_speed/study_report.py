@@ -175,14 +175,14 @@ def _table(facts: Facts, factor: str, reference: str) -> list[dict[str, Any]]:
     """One line a value: the mean and its interval on every measure, and the rows it was trained on."""
     lines = []
     benchmarks = [{(s["measure"], s["benchmark"]) for s in run["scores"]} for run in facts["runs"]]
-    shared = [(s["measure"], s["benchmark"]) for s in facts["runs"][0]["scores"]]
-    shared = [each for each in shared if all(each in found for found in benchmarks)]
+    everywhere = [(s["measure"], s["benchmark"]) for s in facts["runs"][0]["scores"]]
+    everywhere = [each for each in everywhere if all(each in found for found in benchmarks)]
     values = dict.fromkeys((run["factor"], run["value"]) for run in facts["runs"] if run["factor"] in ("", factor))
     for own, value in values:
         runs = [run for run in facts["runs"] if (run["factor"], run["value"]) == (own, value)]
         cells = {}
-        for measure in dict.fromkeys(measure for measure, _ in shared):
-            mine = [name for other, name in shared if other == measure]
+        for measure in dict.fromkeys(measure for measure, _ in everywhere):
+            mine = [name for other, name in everywhere if other == measure]
             scores = [
                 np.mean([s["score"] for s in run["scores"] if s["measure"] == measure and s["benchmark"] in mine])
                 for run in runs

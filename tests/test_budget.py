@@ -243,7 +243,7 @@ def test_the_command_line_stops_at_the_budget_and_goes_on_and_a_plan_adds_up_wha
     assert "could pass budget.max_calls = 150" in out
     assert "goes on where this one stopped" in out
     assert "200 rows" in cli(*args, "--set", "budget.max_calls=50")
-    left = cli(*plan, "--set", "runtime.mode=batch")
+    left = cli(*plan, "--mode", "batch")
     assert dollars(left) == pytest.approx([costs[-1] / 2] * 2, abs=0.01)
     assert "for what is left to run, in batches at 50% of the list price" in left
     assert "24 left as SPEED counts them" in left and "+ 0 to brainstorm" in left

@@ -111,6 +111,24 @@ def test_lines_for_people_and_for_machines(clock: Clock, capsys: pytest.CaptureF
     assert "$3.50" in in_words(numbers | {"retries": 0, "cost_usd": 3.5})
 
 
+def test_the_panel_in_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    numbers = {"rows_per_s": 20.0, "tokens_per_s": 4000, "used": 0.9, "rejected": {"bad_json": 3}, "in_flight": 8}
+    with Bars(Console(width=200, force_terminal=True)) as bars:
+        seed, judged = bars.stage("seed"), bars.stage("preference")
+        seed.start(1000, "rows", done=100)
+        judged.start(50, "rows")
+        seed.measure(numbers | {"retries": 2, "cost_usd": 3.5})
+        seed.advance(50)
+        bars._rich.refresh()
+        drawn = capsys.readouterr().out
+        bars.finish("seed")
+        bars._rich.refresh()
+        left = capsys.readouterr().out
+    assert "150/1000" in drawn and "20 rows/s · 4,000 tokens/s · 90% used (bad_json 3) · 8 in flight" in drawn
+    assert "2 retries · $3.50 · 45 s left" in drawn
+    assert "preference" in drawn and "preference" in left and "seed" not in left
+
+
 def test_the_command_line_speaks_json(cli: Cli) -> None:
     process = cli.start("run", "quickstart", "--only", "brainstorm", *tiny(), "--log-format", "json")
     out, err = process.communicate(timeout=120)
