@@ -19,8 +19,8 @@ from hub_speed import __version__
 from hub_speed.errors import HubSpeedError, RecipeError
 
 if TYPE_CHECKING:
-    from hub_speed import pipeline
-    from hub_speed.pipeline import Session
+    from hub_speed.pipeline import run as pipeline
+    from hub_speed.pipeline.run import Session
     from hub_speed.recipe import Recipe
 
 app = typer.Typer(
@@ -79,7 +79,9 @@ def plan(
 ) -> None:
     """Show what would run and why, and the model calls it would take. Spends nothing."""
     with _session(recipe, org, hub, _with_mode(set_, mode), None, publish=False) as (session, loaded):
-        from hub_speed import estimate, pipeline, tables
+        from hub_speed.console import tables
+        from hub_speed.pipeline import estimate
+        from hub_speed.pipeline import run as pipeline
 
         steps, topics = pipeline.plan(loaded, session, only), _topics(loaded, session)
         tables.print_plan(loaded, session, steps, [estimate.stage(step.stage, loaded, topics) for step in steps])
@@ -101,8 +103,9 @@ def run(
 ) -> None:
     """Run the stages that are not finished yet. Each ends as one commit and its tag on the Hub."""
     with _session(recipe, org, hub, _with_mode(set_, mode), endpoint, publish=True) as (session, loaded):
-        from hub_speed import pipeline, tables
-        from hub_speed.progress import Bars
+        from hub_speed.console import tables
+        from hub_speed.console.progress import Bars
+        from hub_speed.pipeline import run as pipeline
 
         as_json = _is_json(log_format)
         with Bars(tables.console, as_json=as_json) as bars:
@@ -139,9 +142,10 @@ def study(
 ) -> None:
     """Vary recipe fields one at a time, with several seeds. Effects with intervals, as a dataset and a page."""
     with _session(recipe, org, hub, set_, endpoint, publish=not plan_) as (session, loaded):
-        from hub_speed import study as studies
-        from hub_speed import study_report, tables
-        from hub_speed.progress import Bars
+        from hub_speed.console import tables
+        from hub_speed.console.progress import Bars
+        from hub_speed.study import report
+        from hub_speed.study import runs as studies
 
         study = studies.design(recipe, set_ or [], vary, seeds, seed_all=seed_all)
         loads = studies.plan(study, session, _topics(loaded, session))
@@ -158,10 +162,10 @@ def study(
 
             outcomes = studies.execute(study, session, tables.print_study_run, on_result)
             law = studies.scaling_law(study, session, on_result) if scaling else None
-        facts = study_report.record(study, outcomes, margin, law)
-        ref = study_report.publish(facts, session)
+        facts = report.record(study, outcomes, margin, law)
+        ref = report.publish(facts, session)
         if out:
-            study_report.write_docs(facts, out)
+            report.write_docs(facts, out)
         tables.print_study(facts, ref)
 
 
@@ -171,7 +175,8 @@ def show(
 ) -> None:
     """Show a finished run as a table, with its scores and its lineage."""
     with _session(recipe, org, hub, set_, None, publish=False) as (session, loaded):
-        from hub_speed import pipeline, tables
+        from hub_speed.console import tables
+        from hub_speed.pipeline import run as pipeline
 
         results = pipeline.finished(loaded, session)
         if json:
@@ -193,7 +198,7 @@ def release(
 ) -> None:
     """Tag a finished run, its scores in the embedder's card. One tag on all its repositories."""
     with _session(recipe, org, hub, set_, None, publish=False) as (session, loaded):
-        from hub_speed import tables
+        from hub_speed.console import tables
         from hub_speed.release import release
 
         tables.print_release(release(loaded, session, tag, allow_conflict=allow_licence_conflict), tag)
@@ -214,7 +219,7 @@ def rows(
 ) -> None:
     """Look at rows, or into the ledger. With --state or --reason: what became of the requests, raw text included."""
     with open_hub(hub) as opened:
-        from hub_speed import tables
+        from hub_speed.console import tables
 
         tables.print_rows(opened, repo, revision, task_type, state, reason, limit, as_json=json)
 
@@ -231,13 +236,13 @@ def quality(
 ) -> None:
     """Measure rows: variety, hardness, mistakes. Any dataset with a query, a positive and a negative."""
     with open_hub(hub) as opened:
-        from hub_speed import quality as measures
-        from hub_speed import tables
+        from hub_speed.console import tables
+        from hub_speed.data_quality import measures as measures
 
         folders = [tables.folder_of(opened, name, revision) for name in sets]
         embed = None
         if model:
-            from hub_speed.training.encode import encoder
+            from hub_speed.data_quality.encoder import encoder
 
             embed = encoder(model)
         tables.print_quality(sets, measures.measure(folders, embed, model or ""), as_json=json)
@@ -288,7 +293,7 @@ def space_push(org: OrgOpt = DEFAULT_ORG, hub: HubOpt = "local") -> None:
 
 def _topics(loaded: "Recipe", session: "Session") -> int:
     """How many topics there are, also before the quickstart's are on the Hub."""
-    from hub_speed import pipeline
+    from hub_speed.pipeline import run as pipeline
     from hub_speed.quickstart import assets
 
     return pipeline.count_topics(loaded, session) or (assets.count_topics() if loaded.offline else 0)
@@ -338,8 +343,9 @@ def _session(
     loaded = recipes.load(name, set_)
     stop = threading.Event()
     with open_hub(hub) as opened, _stopping(stop):
-        from hub_speed import addresses, pipeline
+        from hub_speed.llm import addresses
         from hub_speed.llm.budget import Budget
+        from hub_speed.pipeline import run as pipeline
 
         session = pipeline.Session(
             opened, org, home(), addresses.Addresses(endpoints or [], stop.is_set).open, stop=stop

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hub_speed import cards, licences, papers, pipeline, stage
+from hub_speed import stage
+from hub_speed.cards import licences, render
+from hub_speed.cards.licences import Source
 from hub_speed.errors import HubError, RecipeError
+from hub_speed.evaluation import published_scores
 from hub_speed.hub import Hub, Ref
-from hub_speed.licences import Source
-from hub_speed.pipeline import Result, Session
+from hub_speed.pipeline import run
+from hub_speed.pipeline.run import Result, Session
 from hub_speed.recipe import Recipe
 
 TAG = re.compile(r"(?!run-|content-)[A-Za-z0-9][A-Za-z0-9._-]*")  # those two are the pipeline's own
@@ -46,7 +49,7 @@ def release(recipe: Recipe, session: Session, tag: str, *, allow_conflict: bool 
     """
     if not TAG.fullmatch(tag):
         raise RecipeError(f"--tag {tag}: not a tag for a release", expected="for example v1.0")
-    hub, results = session.hub, pipeline.finished(recipe, session)
+    hub, results = session.hub, run.finished(recipe, session)
     by_name = {result.stage.name: result for result in results}
     for name in ("embedder", "evaluate"):
         if name not in by_name:
@@ -101,14 +104,14 @@ def _section(
     measures = scored.record["measures"]
     scores = [score for score in measures["scores"] if score["task_type"] != "rows"]
     return (
-        cards.environment("model")
+        render.environment("model")
         .get_template("release.md")
         .render(
             tag=tag,
             scores=sorted(scores, key=lambda score: (score["benchmark"], score["measure"])),
-            is_mteb=papers.is_mteb,
-            averages=papers.averages(measures["scores"]),
-            comparison=papers.comparison(measures["scores"]),
+            is_mteb=published_scores.is_mteb,
+            averages=published_scores.averages(measures["scores"]),
+            comparison=published_scores.comparison(measures["scores"]),
             failed=measures["failed"],
             results=str(scored.ref),
             mteb=scored.record["packages"].get("mteb", ""),
@@ -129,10 +132,10 @@ def _results(scored: Result) -> list[dict[str, Any]]:
         dataset, _, revision = score["dataset"].partition("@")
         found.append(
             {
-                "task_name": score["benchmark"] if papers.is_mteb(score) else score["task_type"].lower(),
+                "task_name": score["benchmark"] if published_scores.is_mteb(score) else score["task_type"].lower(),
                 "task_type": re.sub(r"(?<=[a-z])(?=[A-Z])", "-", score["task_type"]).lower(),
                 "dataset_type": dataset,
-                "dataset_name": ("MTEB " if papers.is_mteb(score) else "") + score["benchmark"],
+                "dataset_name": ("MTEB " if published_scores.is_mteb(score) else "") + score["benchmark"],
                 "dataset_split": "test",
                 "dataset_revision": revision,
                 "metric_type": score["measure"].lower().replace("@", "_at_"),

@@ -18,7 +18,7 @@ import yaml
 
 from hub_speed.errors import HubError, HubSpeedError
 from hub_speed.hub import Hub, Ref
-from hub_speed.pipeline import STAGES
+from hub_speed.pipeline.run import STAGES
 
 NEEDED = ("gradio", "torch", "sentence_transformers")
 SHOWN = ("brainstorm", "senior", "synthesize", "revisor", "revise", "embedder")
@@ -28,12 +28,8 @@ LEFT_OUT = ("localhub", "quickstart", "spaces", "stages", "training")
 
 
 def folder() -> Path:
-    """The folder of the app: beside the package in a clone, inside it in an installed wheel."""
-    here = Path(__file__).parent
-    for found in (here / "spaces" / "explorer", here.parent / "spaces" / "explorer"):
-        if (found / "app.py").is_file():
-            return found
-    raise HubSpeedError("spaces/explorer: the app is missing", fix="install hub-speed again")
+    """The folder of the app."""
+    return Path(__file__).parent / "spaces" / "explorer"
 
 
 def run(hub: Hub, org: str, port: int | None) -> None:

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 import hub_speed
 from hub_speed.errors import StageError
-from hub_speed.generate import Limits
+from hub_speed.generation.online import Limits
 from hub_speed.hub import RECORD, Hub, Kind, Ref
 from hub_speed.llm.budget import Budget
 from hub_speed.llm.endpoint import Address

@@ -37,12 +37,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hub_speed import examples
-from hub_speed.generate import Job, Limits, Outcome, Todo, generate
-from hub_speed.journal import Journal
+from hub_speed.generation import examples
+from hub_speed.generation.ledger import Journal
+from hub_speed.generation.online import Job, Limits, Outcome, Todo, generate
+from hub_speed.generation.planning import PlannedRow, plan_rows
 from hub_speed.llm.dialects import Completion, Request, Sampling, body
 from hub_speed.llm.endpoint import Address
-from hub_speed.mixture import PlannedRow, plan_rows
 from hub_speed.recipe import Recipe
 from hub_speed.rows import LedgerRow, SeedRow, read_parquet, write_parquet
 from hub_speed.task_types import TASK_TYPES

@@ -68,7 +68,7 @@ def stock(settings: Json) -> Json:
 
 def child(which: str, path: Path) -> None:
     """Train once; prints seconds and what was measured."""
-    from hub_speed.training import sft  # with TRL: the import is not what is measured
+    from hub_speed.training.generator import sft  # with TRL: the import is not what is measured
 
     settings = json.loads(path.read_text("utf-8"))
     started = time.perf_counter()

@@ -29,11 +29,11 @@ from sentence_transformers import (
 from sentence_transformers.sentence_transformer.losses import CachedMultipleNegativesRankingLoss
 
 import hub_speed
-from hub_speed.instructions import with_instruction
 from hub_speed.quickstart import benchmark
 from hub_speed.recipe import Embedder, Runtime
 from hub_speed.rows import read_parquet
-from hub_speed.training import backbone, contrastive
+from hub_speed.text import with_instruction
+from hub_speed.training.embedder import backbone, contrastive
 
 BASE = Path(hub_speed.__file__).parent / "quickstart" / "tiny_base"
 TARGET = 1.3

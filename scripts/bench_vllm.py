@@ -29,14 +29,14 @@ from typing import Any
 
 from bench_engine import RECIPE, request_for
 
-from hub_speed import prompts
 from hub_speed.errors import EndpointRefused
-from hub_speed.generate import Accepted, Job, Limits, Outcome, Todo, generate
-from hub_speed.journal import Journal
-from hub_speed.llm import serve
+from hub_speed.generation import prompts
+from hub_speed.generation.ledger import Journal
+from hub_speed.generation.online import Accepted, Job, Limits, Outcome, Todo, generate
+from hub_speed.generation.planning import plan_rows
+from hub_speed.llm import servers
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.llm.endpoint import Address, Endpoint, RowRefused
-from hub_speed.mixture import plan_rows
 from hub_speed.rows import LedgerRow, write_parquet
 
 NAME = "generator"
@@ -132,7 +132,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         log, never = Path("bench_out/vllm.log"), lambda: False
-        server = serve.program("vllm", model, NAME, flags=tuple(args.flag), start_s=600.0, log=log, stop=never)
+        server = servers.program("vllm", model, NAME, flags=tuple(args.flag), start_s=600.0, log=log, stop=never)
         with server as url:
             seen = asyncio.run(honours(url))
             times: dict[str, tuple[float, int]] = {}

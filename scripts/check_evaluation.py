@@ -24,9 +24,9 @@ from scipy.stats import spearmanr
 from sentence_transformers import SentenceTransformer
 from sklearn.linear_model import LogisticRegression
 
+from hub_speed.evaluation import benchmarks, scoring
 from hub_speed.hub import Hub
-from hub_speed.instructions import with_instruction
-from hub_speed.training import benchmarks, score
+from hub_speed.text import with_instruction
 
 Splits = dict[str, list[dict]]
 
@@ -103,14 +103,14 @@ def main() -> None:
     folder, hub = Path(asked.model), Hub(ENDPOINT)
     folder = folder if folder.is_dir() else hub.fetch(hub.pin("model", asked.model))
     model = SentenceTransformer(str(folder), device="cpu")
-    score.quiet()
+    scoring.quiet()
     found = []
     with tempfile.TemporaryDirectory() as name:
         # `datasets` caches by the folder's last name: other files, another name.
         write(own := Path(name) / hashlib.sha256(json.dumps(configs).encode()).hexdigest(), configs)
-        through = score.instructed(str(folder), model.max_seq_length)
+        through = scoring.instructed(str(folder), model.max_seq_length)
         for benchmark, task in benchmarks.tasks([{"name": "your/files", "folder": str(own), "commit": "local"}]):
-            row = score.score_task(through, "embedder", benchmark, task, Path(name) / "work")["row"]
+            row = scoring.score_task(through, "embedder", benchmark, task, Path(name) / "work")["row"]
             direct = DIRECT[task.metadata.type](model, configs[task.metadata.type.lower()])
             found.append({key: row[key] for key in ("task_type", "measure", "value", "low", "high", "n")})
             found[-1] |= {"direct": direct, "difference": row["value"] - direct}

@@ -14,11 +14,12 @@ from datasets import load_dataset
 from huggingface_hub.constants import ENDPOINT
 from sentence_transformers import SentenceTransformer
 
+from hub_speed.evaluation.intervals import bootstrap_mean, ndcg_at_10
 from hub_speed.hub import Hub
-from hub_speed.instructions import with_instruction
 from hub_speed.recipe import Embedder
-from hub_speed.stats import bootstrap_mean, ndcg_at_10
-from hub_speed.training import backbone, child, contrastive
+from hub_speed.text import with_instruction
+from hub_speed.training.embedder import backbone, contrastive
+from hub_speed.training.process import child
 
 CARD = """---
 library_name: sentence-transformers

@@ -31,12 +31,13 @@ import torch.multiprocessing as mp
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from hub_speed import examples, prompts, recipe
+from hub_speed import recipe
+from hub_speed.generation import examples, prompts
+from hub_speed.generation.topics import spoken
 from hub_speed.quickstart import reviser, tasks, writer
 from hub_speed.quickstart import world as worlds
 from hub_speed.quickstart.requests import Synthesis
 from hub_speed.task_types import TASK_TYPES
-from hub_speed.topics import spoken
 
 PAD, BOS, EOS = "<pad>", "<s>", "</s>"
 VOCABULARY, CONTEXT = 2048, 1024

@@ -16,18 +16,20 @@ HEAVY = ["torch", "transformers", "datasets", "gradio", "matplotlib", "sentence_
 
 # From the ground up: a part imports what stands in lines above its own, and itself.
 FLOORS: list[set[str]] = [
-    {"errors", "languages", "instructions", "rows", "stats", "fits", "progress", "papers", "licences"},
-    {"task_types", "plots", "effects"},
-    {"topics", "recipe", "prompts", "parse", "dedup", "journal", "lock", "hub"},
-    {"mixture", "llm"},
-    {"generate", "addresses"},
-    {"examples", "stage", "batch", "quality"},
-    {"dataset", "training", "cards", "estimate"},
+    {"errors", "languages", "text", "rows"},
+    {"task_types"},
+    {"recipe", "hub"},
+    {"llm"},
+    {"stage"},
+    {"generation"},
+    {"training"},
+    {"evaluation"},
+    {"data_quality"},
+    {"cards"},
     {"stages"},
     {"pipeline"},
-    {"release", "space", "study"},
-    {"study_report"},
-    {"tables"},
+    {"study", "release", "space"},
+    {"console"},
     {"cli"},
 ]
 # They stand beside the house: the embedded Hub knows nothing of it, the quickstart uses it as any user could.
@@ -121,19 +123,20 @@ def test_only_hub_py_calls_the_hub() -> None:
 
 
 def test_only_llm_opens_sockets_to_models() -> None:
-    assert users("aiohttp") == {"llm.endpoint", "llm.batches", "llm.embedded", "quickstart.teacher"}
-    for server in ("llm.embedded", "quickstart.teacher"):  # these answer and never ask
+    assert users("aiohttp") == {"llm.endpoint", "llm.batch_api", "llm.embedded_server", "quickstart.teacher"}
+    for server in ("llm.embedded_server", "quickstart.teacher"):  # these answer and never ask
         assert {other for other in IMPORTS[server] if other.startswith("aiohttp")} == {"aiohttp", "aiohttp.web"}
-    assert users("urllib.request") == {"llm.serve"}  # asks whether a server it has started is ready
+    assert users("urllib.request") == {"llm.servers"}  # asks whether a server it has started is ready
     assert users("openai", "requests", "httpx", "urllib3", "http.client", "websockets") == set()
     assert {name.split(".")[0] for name in users("socket")} <= {"localhub", "llm"}
 
 
 def test_only_training_and_the_embedded_server_load_torch() -> None:
     heavy = users("torch", "transformers", "trl", "peft", "sentence_transformers", "datasets", "mteb", "accelerate")
-    assert {name for name in heavy if not name.startswith("training.")} == {"llm.embedded"}
-    assert "training.launch" not in heavy  # the one that stages import
-    assert users("matplotlib") == {"plots"}
+    others = {"llm.embedded_server", "evaluation.benchmarks", "evaluation.scoring", "data_quality.encoder"}
+    assert {name for name in heavy if not name.startswith("training.")} == others
+    assert "training.process.launch" not in heavy  # the one that stages import
+    assert users("matplotlib") == {"cards.figures"}
     assert users("gradio") == set()
 
 
@@ -174,7 +177,12 @@ except SystemExit as end:
 
 
 def test_the_data_side_loads_no_torch() -> None:
-    names = [name for name in IMPORTS if name.startswith("stages.")] + ["pipeline", "tables", "addresses", "estimate"]
+    names = [name for name in IMPORTS if name.startswith("stages.")] + [
+        "pipeline.run",
+        "pipeline.estimate",
+        "console.tables",
+        "llm.addresses",
+    ]
     found = loaded("\n".join(f"import hub_speed.{name}" for name in names))
     assert found & set(HEAVY) == set()
     assert "pyarrow" in found  # the test sees what is loaded

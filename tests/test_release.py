@@ -11,12 +11,14 @@ import pytest
 import yaml
 from huggingface_hub import HfApi, ModelCard, parse_eval_result_entries
 
-from hub_speed import licences, pipeline, stage
+from hub_speed import stage
+from hub_speed.cards import licences
+from hub_speed.cards.licences import Source
 from hub_speed.errors import HubError, RecipeError
+from hub_speed.evaluation.published_scores import TASKS
 from hub_speed.hub import RECORD, Hub, Ref
-from hub_speed.licences import Source
 from hub_speed.localhub import LocalHub
-from hub_speed.papers import TASKS
+from hub_speed.pipeline import run
 from hub_speed.recipe import Recipe
 from hub_speed.release import release
 from hub_speed.stage import RunRecord
@@ -114,7 +116,7 @@ class Made:
         small = {"evaluate": {"benchmarks": ["bench"], "audit_rows": 0}, "scaling": {"sizes": []}}
         bases = {"brainstorm": {"topics": "topics"}, "embedder": {"base_model": "base", "data": "seed"}}
         self.recipe = Recipe.model_validate({"name": "toy", "license": licence, **offline, **small, **bases})
-        self.session = pipeline.Session(hub, "org", folder / "home", lambda *a: None)  # type: ignore[arg-type,return-value]
+        self.session = run.Session(hub, "org", folder / "home", lambda *a: None)  # type: ignore[arg-type,return-value]
         for kind, name, given in (
             ("dataset", "topics", "cc-by-4.0"),
             ("dataset", "bench", "cc-by-nc-4.0"),  # only measured on: nothing comes from it
@@ -138,9 +140,9 @@ class Made:
     def stages(self, scores: list[dict[str, Any]]) -> None:
         """Publish every stage as if it had run."""
         done: dict[str, Ref] = {}
-        for s in pipeline.wanted(self.recipe):
-            refs = pipeline._pin(s, self.recipe, self.session, done)
-            identity = stage.identity(s, self.recipe, refs, pipeline.prompts_digest())
+        for s in run.wanted(self.recipe):
+            refs = run._pin(s, self.recipe, self.session, done)
+            identity = stage.identity(s, self.recipe, refs, run.prompts_digest())
             record = RunRecord(s.name, stage.fingerprint(identity), "toy", identity, {}, {}, license="apache-2.0")
             record.inputs = {name: asdict(ref) for name, ref in refs.items()}
             record.packages = {"mteb": "2.0"}
@@ -184,7 +186,7 @@ def test_a_release_is_one_commit_and_a_tag_on_all_and_a_second_does_nothing(
     assert again.tagged == 0 and again.embedder == released.embedder
     assert len(api.list_repo_commits("org/speed-embedder")) == len(after)
     # The pipeline still finds the version it made.
-    assert all(step.why == "cached" for step in pipeline.plan(run.recipe, run.session))
+    assert all(step.why == "cached" for step in run.plan(run.recipe, run.session))
 
 
 def test_the_card_holds_scores_as_the_hub_reads_them(made: Callable[..., Made]) -> None:
@@ -221,7 +223,7 @@ def test_scores_are_there_for_leaderboards(made: Callable[..., Made]) -> None:
     run = made([*SCORES, *MTEB])
     released, (results,) = (
         run.release().embedder,
-        [step.ref for step in pipeline.plan(run.recipe, run.session) if step.stage.name == "evaluate"],
+        [step.ref for step in run.plan(run.recipe, run.session) if step.stage.name == "evaluate"],
     )
     place = run.hub.fetch(released, ".eval_results/*") / ".eval_results" / "hub_speed.yaml"
     found = {(e.dataset_id, e.task_id): e for e in parse_eval_result_entries(yaml.safe_load(place.read_text()))}

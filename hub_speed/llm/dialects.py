@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import orjson
 
-from hub_speed.prompts import SYSTEM
+from hub_speed.generation.prompts import SYSTEM
 
 Dialect = Literal["chat", "completion", "tgi"]
 

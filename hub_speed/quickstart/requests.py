@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from string import Formatter
 
-from hub_speed import prompts
+from hub_speed.generation import prompts
 from hub_speed.task_types import TASK_TYPES
 
 

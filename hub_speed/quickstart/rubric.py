@@ -5,7 +5,7 @@ The strict counterpart of `check`: every sentence must be one the world can say,
 
 from collections.abc import Callable
 
-from hub_speed.parse import Parsed, parse
+from hub_speed.generation.parsing import Parsed, parse
 from hub_speed.quickstart import world as worlds
 from hub_speed.quickstart.requests import Synthesis
 from hub_speed.quickstart.tasks import Target

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from hub_speed.generation.topics import spoken
 from hub_speed.quickstart import world as worlds
-from hub_speed.topics import spoken
 
 
 @dataclass(frozen=True)

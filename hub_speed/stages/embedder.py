@@ -8,7 +8,7 @@ sampling of labelled sets).
 
 from hub_speed.rows import count_parquet
 from hub_speed.stage import Context
-from hub_speed.training.launch import launch
+from hub_speed.training.process.launch import launch
 
 DEFAULT_INSTRUCTION = "Given a question, retrieve passages that answer it"
 """The prompt that `encode_query` uses when none is given."""
@@ -34,6 +34,6 @@ def build(ctx: Context) -> None:
         "checkpoint_s": runtime.checkpoint_s,
     }
     ctx.record.rows_in = count_parquet(data)
-    measures = launch(ctx, "contrastive", settings)
+    measures = launch(ctx, "training.embedder.contrastive", settings)
     ctx.record.accepted = measures.pop("rows")
     ctx.record.measures |= measures

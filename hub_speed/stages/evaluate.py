@@ -12,16 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hub_speed import dataset, examples, prompts
 from hub_speed.errors import StageError
-from hub_speed.generate import Accepted, Job, Outcome, Todo
-from hub_speed.journal import Journal
+from hub_speed.evaluation.intervals import wilson
+from hub_speed.generation import dataset, examples, prompts
+from hub_speed.generation.ledger import Journal
+from hub_speed.generation.online import Accepted, Job, Outcome, Todo
+from hub_speed.generation.parsing import Rejected
 from hub_speed.llm.dialects import Completion, Request, Sampling
-from hub_speed.parse import Rejected
 from hub_speed.rows import ACCEPTED, ScoreRow, read_parquet, write_parquet
 from hub_speed.stage import Context
-from hub_speed.stats import wilson
-from hub_speed.training.launch import launch
+from hub_speed.training.process.launch import launch
 
 Rows = dict[str, dict[str, Any]]
 
@@ -38,7 +38,7 @@ def build(ctx: Context) -> None:
         dataset.tally(ctx, journal, "teacher")
     scored = launch(
         ctx,
-        "score",
+        "evaluation.scoring",
         {"subjects": subjects, "benchmarks": ctx.benchmarks(), "items": str(ctx.out / "items")}
         | {name: getattr(ctx.recipe.embedder, name) for name in ("max_length", "pooling")},
     )

@@ -7,10 +7,10 @@ Differs: candidates that repeat another are shown once; an index that does not e
 
 from collections.abc import Iterator
 
-from hub_speed import dataset, examples, prompts
-from hub_speed.generate import Accepted, Job, Outcome, Todo
+from hub_speed.generation import dataset, examples, prompts
+from hub_speed.generation.online import Accepted, Job, Outcome, Todo
+from hub_speed.generation.parsing import Rejected, parse
 from hub_speed.llm.dialects import Completion, Request, Sampling
-from hub_speed.parse import Rejected, parse
 from hub_speed.rows import PreferenceRow
 from hub_speed.stage import Context
 

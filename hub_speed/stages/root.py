@@ -7,11 +7,11 @@ Differs: answers that the check rejects stay in the list, because a judge has to
 
 from collections.abc import Iterator
 
-from hub_speed import dataset, examples
-from hub_speed.generate import Accepted, Job, Outcome, Todo
+from hub_speed.generation import dataset, examples
+from hub_speed.generation.online import Accepted, Job, Outcome, Todo
+from hub_speed.generation.parsing import Rejected
+from hub_speed.generation.planning import PlannedRow, plan_rows
 from hub_speed.llm.dialects import Completion, Sampling
-from hub_speed.mixture import PlannedRow, plan_rows
-from hub_speed.parse import Rejected
 from hub_speed.rows import RootRow
 from hub_speed.stage import Context
 

@@ -7,10 +7,10 @@ the largest size. A benchmark that fails is reported; one that some run lacks is
 """
 
 from hub_speed.errors import StageError
-from hub_speed.fits import by_measure, in_words
+from hub_speed.evaluation.scaling_law import by_measure, in_words
 from hub_speed.rows import ScalingRow, count_parquet, write_parquet
 from hub_speed.stage import Context
-from hub_speed.training.launch import launch
+from hub_speed.training.process.launch import launch
 
 
 def build(ctx: Context) -> None:
@@ -26,7 +26,7 @@ def build(ctx: Context) -> None:
         )
     found = launch(
         ctx,
-        "scaling",
+        "evaluation.scaling_runs",
         ctx.recipe.embedder.model_dump()
         | {"base": str(ctx.inputs["base"]), "data": str(data), "benchmarks": ctx.benchmarks()}
         | {"sizes": sizes, "rng_seeds": list(settings.rng_seeds)}

@@ -6,12 +6,12 @@ Source: SPEED §3.2.2 (25K, GPT-4o). E5 §3.1 trains an embedder on such rows di
 
 from collections.abc import Iterator
 
-from hub_speed import dataset, examples
-from hub_speed.dedup import exact_duplicates
-from hub_speed.generate import Job, Outcome, Todo
-from hub_speed.journal import Journal
+from hub_speed.generation import dataset, examples
+from hub_speed.generation.dedup import exact_duplicates
+from hub_speed.generation.ledger import Journal
+from hub_speed.generation.online import Job, Outcome, Todo
+from hub_speed.generation.planning import plan_rows
 from hub_speed.llm.dialects import Completion, Sampling
-from hub_speed.mixture import plan_rows
 from hub_speed.rows import SeedRow
 from hub_speed.stage import Context
 

@@ -18,9 +18,9 @@ from looks import CSS, render
 from published import MAX_LINE_CHARS, Json, Published
 
 from hub_speed.errors import HubSpeedError
+from hub_speed.generation.topics import spoken
 from hub_speed.hub import Hub
 from hub_speed.task_types import TASK_TYPES
-from hub_speed.topics import spoken
 
 ANY_TOPIC = "any topic"
 KEPT = 20  # rows shown below the flow

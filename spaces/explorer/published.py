@@ -17,21 +17,22 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from hub_speed import examples, prompts, stage
-from hub_speed.addresses import Addresses
+from hub_speed import stage
 from hub_speed.errors import EndpointDown, HubError, HubSpeedError
-from hub_speed.examples import Revised
-from hub_speed.generate import Accepted
+from hub_speed.generation import examples, prompts
+from hub_speed.generation.examples import Revised
+from hub_speed.generation.online import Accepted
+from hub_speed.generation.parsing import Rejected
+from hub_speed.generation.planning import PlannedRow, plan_rows
+from hub_speed.generation.topics import spoken
 from hub_speed.hub import Hub, Ref
-from hub_speed.instructions import with_instruction
+from hub_speed.llm.addresses import Addresses
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.llm.endpoint import Address, Endpoint, RowFailed
-from hub_speed.mixture import PlannedRow, plan_rows
-from hub_speed.parse import Rejected
-from hub_speed.pipeline import STAGES
+from hub_speed.pipeline.run import STAGES
 from hub_speed.recipe import Generator, Recipe, Revise
 from hub_speed.rows import REASONS, read_parquet
-from hub_speed.topics import spoken
+from hub_speed.text import with_instruction
 
 Json = dict[str, Any]
 

@@ -17,10 +17,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub_speed import examples, prompts
-from hub_speed.llm import serve
-from hub_speed.mixture import PlannedRow, plan_rows
-from hub_speed.parse import Parsed, Rejected, parse
+from hub_speed.generation import examples, prompts
+from hub_speed.generation.parsing import Parsed, Rejected, parse
+from hub_speed.generation.planning import PlannedRow, plan_rows
+from hub_speed.generation.topics import spoken
+from hub_speed.llm import servers
 from hub_speed.quickstart import assets, benchmark, requests, reviser, rubric, tasks, teacher
 from hub_speed.quickstart import world as worlds
 from hub_speed.quickstart.requests import Brainstorm, Judgement, NotUnderstood, Revise, Synthesis
@@ -28,7 +29,6 @@ from hub_speed.quickstart.writer import OtherWorld
 from hub_speed.recipe import load
 from hub_speed.rows import read_parquet
 from hub_speed.task_types import TASK_TYPES
-from hub_speed.topics import spoken
 
 WORLD = worlds.load()
 RECIPE = load("quickstart")
@@ -469,8 +469,8 @@ def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """Two teachers, of two seeds, each a process of its own."""
     log = tmp_path_factory.mktemp("teacher") / "log"
     with (
-        serve.module(["hub_speed.quickstart.teacher", "--rng-seed", "0"], "teacher", log) as one,
-        serve.module(["hub_speed.quickstart.teacher", "--rng-seed", "1"], "teacher", log) as two,
+        servers.module(["hub_speed.quickstart.teacher", "--rng-seed", "0"], "teacher", log) as one,
+        servers.module(["hub_speed.quickstart.teacher", "--rng-seed", "1"], "teacher", log) as two,
     ):
         yield one, two
 

@@ -1,0 +1,1 @@
+"""Cards and figures of every published repository, rendered from its record and rows."""

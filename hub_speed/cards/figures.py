@@ -1,0 +1,285 @@
+"""The figures of the cards: small PNGs for light and dark pages alike (white ground, few colours, labels on marks)."""
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from hub_speed.evaluation.published_scores import is_mteb
+
+BLUE, ORANGE, GREEN, GREY = "#2f6db3", "#d9822b", "#3b8f5a", "#8a8f98"
+PURPLE, RED = "#7d5ba6", "#b8474b"
+
+plt.rcParams.update(
+    {
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.edgecolor": "#444444",
+        "axes.titlesize": 10,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "legend.frameon": False,
+    }
+)
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130, bbox_inches="tight", facecolor="white")
+    plt.close(figure)
+    return path
+
+
+def yields(rows_in: int, accepted: int, rejected: dict[str, int], path: Path) -> Path:
+    """What became of the requests: one bar for all, one for the accepted, one per reason of rejection."""
+    names = ["asked for", "accepted", *rejected]
+    values = [rows_in, accepted, *rejected.values()]
+    figure, axes = plt.subplots(figsize=(6.2, 0.6 + 0.28 * len(names)))
+    axes.barh(names[::-1], values[::-1], color=[ORANGE] * len(rejected) + [GREEN, GREY])
+    for y, value in enumerate(values[::-1]):
+        axes.text(value, y, f" {value:,} ({value / rows_in:.1%})" if rows_in else " 0", va="center")
+    axes.set_xlim(0, max(values) * 1.25 or 1)
+    axes.set_xticks([])
+    axes.spines["bottom"].set_visible(False)
+    axes.set_title("What became of the requests")
+    return _save(figure, path)
+
+
+def lengths(words_by_column: dict[str, list[int]], path: Path) -> Path:
+    """Words per text, per column, as box plots."""
+    figure, axes = plt.subplots(figsize=(6.2, 0.8 + 0.32 * len(words_by_column)))
+    names = list(words_by_column)[::-1]
+    boxes = axes.boxplot(
+        [words_by_column[name] for name in names], orientation="horizontal", tick_labels=names, showfliers=False
+    )
+    for median in boxes["medians"]:
+        median.set_color(BLUE)
+        median.set_linewidth(2)
+    axes.set_xlabel("words (box: middle half, whiskers: 1.5 times that)")
+    axes.set_title("Length of the texts")
+    return _save(figure, path)
+
+
+def quality(
+    coverage: dict[str, dict[str, int]],
+    in_range: dict[str, float | None],
+    overlaps: dict[str, list[float]],
+    margins: dict[str, list[float]],
+    path: Path,
+) -> Path:
+    """A set of rows at a glance: what it covers, lengths as asked, words copied, and how hard the negatives are."""
+    spaces = {"hspace": 0.5, "wspace": 0.45}
+    figure, ((cover, length), (overlap, margin)) = plt.subplots(2, 2, figsize=(8.8, 5.8), gridspec_kw=spaces)
+    colours = dict(zip(overlaps, cycle((BLUE, ORANGE, GREEN, GREY, PURPLE, RED)), strict=False))
+    _heat_map(coverage, cover)
+    shares = {name: share for name, share in reversed(in_range.items()) if share is not None}
+    bars = length.barh(list(shares), list(shares.values()), color=BLUE)
+    length.bar_label(bars, [f"{share:.0%}" for share in shares.values()], padding=3)
+    length.set_xlim(0, 1.15)
+    length.set_xticks([])
+    length.spines["bottom"].set_visible(False)
+    length.set_title("Length as asked (share of texts)")
+    for axes, values in ((overlap, overlaps), (margin, margins)):
+        for name, found in values.items():
+            axes.ecdf(found, color=colours[name], linewidth=1.4, label=name)
+        axes.set_ylabel("share of rows at or below")
+        axes.set_ylim(0, 1.02)
+        if values:
+            axes.legend(fontsize=7.5)
+    overlap.set_xlabel("share of the query's words (of the label's, in the text)")
+    overlap.set_title("Words of the query in the positive")
+    margin.axvline(0, color=GREY, linewidth=0.8)
+    margin.set_xlabel("similarity to the positive − to the negative")
+    margin.set_title("How hard the negatives are")
+    return _save(figure, path)
+
+
+def _heat_map(coverage: dict[str, dict[str, int]], axes: Axes) -> None:
+    """Rows per task type and topic: the fifteen topics with the most rows."""
+    totals: Counter[str] = Counter()
+    for row in coverage.values():
+        totals.update(row)
+    topics, kinds = [topic for topic, _ in totals.most_common(15)], list(coverage)
+    axes.set_title("Rows by task type and topic")
+    if not topics:
+        axes.axis("off")
+        return
+    counts = np.array([[coverage[kind].get(topic, 0) for topic in topics] for kind in kinds])
+    axes.imshow(counts, cmap="Blues", vmin=0, aspect="auto")
+    axes.set_xticks(range(len(topics)), topics, rotation=35, ha="right", fontsize=7.5)
+    axes.set_yticks(range(len(kinds)), kinds)
+    for (y, x), number in np.ndenumerate(counts):
+        colour = "white" if number > counts.max() / 2 else "black"
+        axes.text(x, y, f"{number:,}", ha="center", va="center", fontsize=7, color=colour)
+
+
+def loss_curve(curve: Sequence[tuple[int, float]], path: Path) -> Path:
+    """Training loss over steps."""
+    figure, axes = plt.subplots(figsize=(5.2, 2.6))
+    steps, losses = zip(*curve, strict=True)
+    axes.plot(steps, losses, color=BLUE)
+    axes.text(steps[-1], losses[-1], f" {losses[-1]:.3f}", va="bottom", ha="right")
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss")
+    axes.set_title("Training loss")
+    return _save(figure, path)
+
+
+def scores(rows: Sequence[dict[str, Any]], path: Path) -> Path:
+    """Scores with their intervals: a panel per measure and benchmark, and one per type of mteb's tasks."""
+    panels: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+    for row in rows:
+        if is_mteb(row):
+            panels.setdefault(f"mteb: {row['task_type']}", []).append((row["benchmark"], row))
+        else:
+            title = row["measure"] if row["task_type"] == "rows" else f"{row['measure']} on {row['benchmark']}"
+            panels.setdefault(title, []).append((row["subject"], row))
+    heights = [0.55 + 0.2 * len(lines) for lines in panels.values()]
+    grid = {"height_ratios": heights}
+    figure, axes_of = plt.subplots(len(panels), 1, figsize=(6.2, sum(heights)), squeeze=False, gridspec_kw=grid)
+    for (title, lines), axes in zip(panels.items(), axes_of[:, 0], strict=True):
+        for y, (_, row) in enumerate(lines[::-1]):
+            if row["low"] is not None:
+                axes.plot([row["low"], row["high"]], [y, y], color=BLUE, linewidth=2)
+            axes.plot(row["value"], y, "o", color=BLUE, markersize=5)
+            axes.text(1.02, y, f"{row['value']:.3f}", va="center")
+        axes.set_yticks(range(len(lines)), [name for name, _ in lines[::-1]])
+        axes.set_xlim(min(0, *(row["value"] for _, row in lines)), 1)
+        axes.set_ylim(-0.6, len(lines) - 0.4)
+        axes.set_title(title)
+    figure.tight_layout()
+    return _save(figure, path)
+
+
+def effects(found: Sequence[dict[str, Any]], margin: float, path: Path) -> Path:
+    """Differences to the reference with their intervals (`effects.Effect`), one panel per measure.
+
+    Green and orange: supported, better and worse. Grey: not. The band is what does not matter.
+    """
+    panels_of = list(dict.fromkeys((e["measure"], e["benchmark"]) for e in found))
+    values = list(dict.fromkeys(e["value"] for e in found))[::-1]
+    figure, panels = plt.subplots(
+        1, len(panels_of), figsize=(0.6 + 3.1 * len(panels_of), 1.0 + 0.32 * len(values)), squeeze=False, sharey=True
+    )
+    for (measure, benchmark), axes in zip(panels_of, panels[0], strict=True):
+        axes.axvspan(-margin, margin, color=GREY, alpha=0.2, linewidth=0)
+        axes.axvline(0, color=GREY, linewidth=1)
+        for e in found:
+            if (e["measure"], e["benchmark"]) != (measure, benchmark):
+                continue
+            y, low, high = values.index(e["value"]), e["low"], e["high"]
+            colour = GREY if e["verdict"] != "supported" else GREEN if e["difference"] > 0 else ORANGE
+            if low is not None:
+                axes.plot([low, high], [y, y], color=colour, linewidth=2)
+            axes.plot(e["difference"], y, "o", color=colour)
+        axes.set_yticks(range(len(values)), [value if len(value) < 40 else value[:38] + "…" for value in values])
+        axes.set_ylim(-0.6, len(values) - 0.4)
+        axes.set_xlabel(f"difference to {found[0]['reference']:.30}")
+        axes.set_title(measure)
+    figure.tight_layout()
+    return _save(figure, path)
+
+
+def scaling(rows: Sequence[dict[str, Any]], fits: dict[str, Any], path: Path) -> Path:
+    """Scores over the number of rows, one panel per measure, with the fitted curves drawn on to ten times the rows.
+
+    A curve that failed to foretell the largest size ends there. The one that foretold it better is solid; both are,
+    where they cannot be told apart.
+    """
+    figure, panels = plt.subplots(1, len(fits), figsize=(0.6 + 3.4 * len(fits), 3.2), squeeze=False)
+    for (measure, fit), axes in zip(fits.items(), panels[0], strict=True):
+        mine = [row for row in rows if row["measure"] == measure]
+        sizes = sorted({row["rows"] for row in mine})
+        axes.plot([row["rows"] for row in mine], [row["value"] for row in mine], "o", color=GREY, markersize=3)
+        for (name, form), colour in zip(fit["forms"].items(), (BLUE, ORANGE), strict=False):
+            grid = np.geomspace(sizes[0], sizes[-1] if form["fails"] else 10 * sizes[-1], 60)
+            curve = form["curve"]
+            if name == "log-linear":
+                drawn = curve["intercept"] + curve["slope"] * np.log10(grid)
+            else:
+                drawn = curve["ceiling"] - curve["gap"] * (grid / curve["unit"]) ** -curve["exponent"]
+            style = "--" if fit["told_apart"] and name != fit["best"] else "-"
+            axes.plot(grid, np.clip(drawn, 0, 1), style, color=colour, linewidth=1.2, label=name)
+            if form["ahead_span"] and not form["fails"]:
+                axes.plot([grid[-1]] * 2, form["ahead_span"], color=colour, linewidth=2, alpha=0.5)
+        axes.axvline(sizes[-1], color=GREY, linewidth=0.8, linestyle=":")
+        axes.set_xscale("log")
+        shown = [
+            sizes[0],
+            sizes[-1],
+            *([] if all(form["fails"] for form in fit["forms"].values()) else [10 * sizes[-1]]),
+        ]
+        axes.set_xticks(shown, [f"{size:,}" for size in shown])
+        axes.minorticks_off()
+        axes.set_xlabel("training rows")
+        axes.set_title(measure)
+        axes.legend(fontsize=7, title=_fit_note(fit), title_fontsize=7, loc="lower right")
+    panels[0][0].set_ylabel("score")
+    figure.tight_layout()
+    return _save(figure, path)
+
+
+def _fit_note(fit: dict[str, Any]) -> str:
+    """What the figure may say about the two forms."""
+    failed = [name for name, form in fit["forms"].items() if form["fails"]]
+    if failed:
+        return f"{' and '.join(failed)} missed the largest size"
+    if fit["best"] is None:
+        return "no power law to compare with"
+    return f"{fit['best']} foretells better" if fit["told_apart"] else "not told apart"
+
+
+def lineage(nodes: dict[str, dict[str, Any]], last: str, last_inputs: Sequence[str], path: Path) -> Path:
+    """Where a version comes from: a box per version, an arrow per input, columns by distance from the start."""
+    inputs = {name: list(node["inputs"]) for name, node in nodes.items()} | {last: list(last_inputs)}
+    depth: dict[str, int] = {}
+
+    def depth_of(name: str) -> int:
+        if name not in depth:
+            depth[name] = 1 + max((depth_of(i) for i in inputs.get(name, ())), default=-1)
+        return depth[name]
+
+    columns: dict[int, list[str]] = {}
+    for name in inputs:
+        columns.setdefault(depth_of(name), []).append(name)
+    tallest = max(len(column) for column in columns.values())
+    figure, axes = plt.subplots(figsize=(1.45 * len(columns) + 0.3, 0.62 * tallest + 0.5))
+    place = {}
+    for x, column in columns.items():
+        for i, name in enumerate(column):
+            place[name] = (x, (tallest - 1) / 2 + (len(column) - 1) / 2 - i)
+    for name, (x, y) in place.items():
+        for source in inputs[name]:
+            _arrow(axes, place[source], (x, y))
+    for name, (x, y) in place.items():
+        repo, _, commit = name.partition("@")
+        colour = BLUE if name == last else "white"
+        axes.text(
+            x,
+            y,
+            f"{repo.split('/')[-1].removeprefix('speed-')}\n{commit[:7]}",
+            ha="center",
+            va="center",
+            fontsize=7.5,
+            color="white" if name == last else "black",
+            bbox={"boxstyle": "round,pad=0.35", "facecolor": colour, "edgecolor": BLUE},
+        )
+    axes.set_xlim(-0.5, len(columns) - 0.5)
+    axes.set_ylim(-0.6, tallest - 0.4)
+    axes.axis("off")
+    return _save(figure, path)
+
+
+def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+    arrow = {"arrowstyle": "->", "color": GREY, "shrinkA": 22, "shrinkB": 24}
+    axes.annotate("", xy=end, xytext=start, arrowprops=arrow)

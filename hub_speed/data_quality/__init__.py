@@ -1,0 +1,1 @@
+"""How varied, hard and clean a set of rows is."""

@@ -1,0 +1,1 @@
+"""How good an embedder is: benchmarks, scoring, intervals, the scaling law."""

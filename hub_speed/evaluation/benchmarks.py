@@ -1,0 +1,267 @@
+"""What embedders are scored on: tasks of mteb by name, and any Hub dataset with one of the configs in `KINDS`.
+
+`mteb:MTEB(eng, v1)`, or another benchmark of mteb; `mteb:fast`; `mteb:Banking77Classification`, or another task of
+mteb. `docs/evaluation.md` says it in tables. Run as a program, it looks whether the names in its arguments are known.
+"""
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import mteb
+from datasets import get_dataset_config_names, load_dataset
+from datasets.exceptions import DatasetGenerationError
+from mteb.abstasks import (
+    AbsTaskClassification,
+    AbsTaskClustering,
+    AbsTaskPairClassification,
+    AbsTaskRetrieval,
+    AbsTaskSTS,
+)
+from mteb.abstasks.abstask import get_abstask_prompt
+from mteb.abstasks.task_metadata import TaskMetadata
+
+from hub_speed.errors import StageError
+from hub_speed.training.process.launch import UNKNOWN
+
+Json = dict[str, Any]
+
+ENGLISH = ("MTEB(eng, v1)", "MTEB(eng, v2)")
+"""SPEED and E5 score on the first, which has 56 tasks."""
+
+FAST = (
+    "Banking77Classification",
+    "EmotionClassification",
+    "TwentyNewsgroupsClustering",
+    "SprintDuplicateQuestions",
+    "AskUbuntuDupQuestions",
+    "NFCorpus",
+    "SciFact",
+    "BIOSSES",
+    "STSBenchmark",
+    "SummEval",
+)
+"""`mteb:fast`: small tasks of every type in MTEB(eng, v1). Assumption: chosen by size, not by score."""
+
+E5_INSTRUCTIONS = {
+    "CQADupstack": "Given a question, retrieve detailed question descriptions from Stackexchange that are duplicates to"
+    " the given question",
+    "ClimateFEVER": "Given a claim about climate change, retrieve documents that support or refute the claim",
+    "FEVER": "Given a claim, retrieve documents that support or refute the claim",
+    "HotpotQA": "Given a multi-hop question, retrieve documents that can help answer the question",
+    "Touche2020": "Given a question, retrieve detailed and persuasive arguments that answer the question",
+    "ArXivHierarchicalClusteringP2P": "Identify the main and secondary category of Arxiv papers based on the titles and"
+    " abstracts",
+    "ArXivHierarchicalClusteringS2S": "Identify the main and secondary category of Arxiv papers based on the titles",
+    "SummEval": "Given a news summary, retrieve other semantically similar summaries",
+}
+"""E5 Table 15, by the beginning of the task's name: only where mteb has no prompt of its own, else they agree."""
+
+RETRIEVAL_INSTRUCTION = "Given a question, retrieve passages that answer it"
+STS_INSTRUCTION = "Retrieve semantically similar text"  # the instruction both papers train with (E5 Table 14)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of task a Hub dataset can hold, told by its configs; the split `test` is scored.
+
+    Attributes:
+        name: mteb's type of task.
+        columns: config → the columns it has to have; all of them have to be there.
+        base: mteb's class of such tasks.
+        score: the main score, as mteb names it.
+        instruction: unless the recipe has another one (`evaluate.instructions`).
+        settings: attributes of the mteb class.
+        splits: they have to be there; in retrieval, one split of any other name will do, as in mteb.
+    """
+
+    name: str
+    columns: dict[str, tuple[str, ...]]
+    base: type[mteb.AbsTask]
+    score: str
+    instruction: str
+    settings: tuple[tuple[str, Any], ...] = ()
+    splits: tuple[str, ...] = ("test",)
+
+
+SEARCH = {"corpus": ("_id", "text"), "queries": ("_id", "text"), "qrels": ("query-id", "corpus-id", "score")}
+KINDS = (
+    Kind("Retrieval", SEARCH, AbsTaskRetrieval, "ndcg_at_10", RETRIEVAL_INSTRUCTION),
+    Kind(
+        "Reranking",
+        SEARCH | {"top_ranked": ("query-id", "corpus-ids")},
+        AbsTaskRetrieval,
+        "map_at_1000",
+        RETRIEVAL_INSTRUCTION,
+    ),
+    Kind(
+        "STS",
+        {"sts": ("sentence1", "sentence2", "score")},
+        AbsTaskSTS,
+        "cosine_spearman",
+        STS_INSTRUCTION,
+        (("min_score", 0), ("max_score", 5)),  # mteb wants them; the rank correlation does not see them
+    ),
+    Kind(
+        "Classification",
+        {"classification": ("text", "label")},
+        AbsTaskClassification,
+        "accuracy",
+        AbsTaskClassification.abstask_prompt,
+        splits=("train", "test"),
+    ),
+    Kind(
+        "Clustering",
+        {"clustering": ("text", "label")},
+        AbsTaskClustering,
+        "v_measure",
+        AbsTaskClustering.abstask_prompt,
+        (
+            ("input_column_name", "text"),
+            ("label_column_name", "label"),
+            ("max_fraction_of_documents_to_embed", None),  # all of them
+        ),
+    ),
+    Kind(
+        "PairClassification",
+        {"pair_classification": ("sentence1", "sentence2", "label")},
+        AbsTaskPairClassification,
+        "max_ap",
+        STS_INSTRUCTION,
+        (("label_column_name", "label"),),
+    ),
+)
+
+
+def named(name: str) -> list[mteb.AbsTask]:
+    """The tasks behind `mteb:<name>`. A task of the English benchmarks is the same here: its splits and languages.
+
+    Raises:
+        ValueError: mteb has neither a benchmark nor a task of that name; says which is near.
+    """
+    known = {task.metadata.name: task for name in ENGLISH for task in mteb.get_benchmark(name).tasks}
+    if name == "fast":
+        return [known[task] for task in FAST]
+    if name in known:
+        return [known[name]]
+    try:
+        if "(" in name:
+            return list(mteb.get_benchmark(name).tasks)
+        return [mteb.get_task(name)]
+    except KeyError as error:
+        raise ValueError(str(error.args[0]).removeprefix("KeyError: ")) from error
+
+
+def own(benchmark: Json) -> list[mteb.AbsTask]:
+    """The tasks of a Hub dataset.
+
+    Raises:
+        StageError: it has none of the configs, or one without a column or split that is needed, or without rows.
+    """
+    configs = set(get_dataset_config_names(benchmark["folder"]))
+    kinds = [kind for kind in KINDS if set(kind.columns) <= configs]
+    if any(kind.name == "Reranking" for kind in kinds):
+        kinds = [kind for kind in kinds if kind.name != "Retrieval"]  # the candidates are given
+    if not kinds:
+        raise _unfit(
+            f"benchmark {benchmark['name']}: no config that can be scored",
+            "; or ".join(" + ".join(kind.columns) for kind in KINDS),
+            ", ".join(sorted(configs)),
+        )
+    for kind in kinds:
+        for config, columns in kind.columns.items():
+            _check(f"benchmark {benchmark['name']}, config {config}", benchmark["folder"], config, columns, kind)
+    return [_task(benchmark, kind) for kind in kinds]
+
+
+def _check(where: str, folder: str, config: str, columns: tuple[str, ...], kind: Kind) -> None:
+    """Look whether a config can be scored, which mteb would say less plainly and later."""
+    try:
+        found = load_dataset(folder, config)
+    except (DatasetGenerationError, ValueError) as error:  # so it ends with a split without a row, too
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise _unfit(
+            f"{where}: it cannot be loaded", "files with at least one row each, all with the same columns", reason
+        ) from error
+    wanted = tuple(found) if kind.base is AbsTaskRetrieval and len(found) == 1 else kind.splits
+    if missing := [split for split in wanted if split not in found]:
+        raise _unfit(f"{where}: no split {' and no split '.join(missing)}", " and ".join(wanted), ", ".join(found))
+    for split in wanted:
+        there = found[split].column_names
+        if lacking := [column for column in columns if column not in there]:
+            what = f"{where}, split {split}: no column {' and no column '.join(lacking)}"
+            raise _unfit(what, ", ".join(columns), ", ".join(there))
+
+
+def _unfit(where: str, expected: str, got: str) -> StageError:
+    fix = "mend the dataset, or take it out of evaluate.benchmarks; its layout: docs/evaluation.md"
+    return StageError(where, expected=expected, got=got, fix=fix)
+
+
+def _task(benchmark: Json, kind: Kind) -> mteb.AbsTask:
+    config = {} if kind.base is AbsTaskRetrieval else {"name": next(iter(kind.columns))}
+    metadata = TaskMetadata(
+        name=f"{benchmark['name'].replace('/', '--')}-{kind.name}",
+        description=f"{kind.name} part of {benchmark['name']}",
+        dataset={"path": benchmark["folder"], "revision": benchmark["commit"]} | config,
+        type=kind.name,
+        category="t2t",
+        modalities=["text"],
+        main_score=kind.score,
+        prompt=benchmark.get("instruction") or kind.instruction,
+        eval_splits=["test"],
+        eval_langs=["eng-Latn"],
+        reference=None,
+        date=None,
+        domains=None,
+        task_subtypes=None,
+        license=None,
+        annotations_creators=None,
+        dialect=None,
+        sample_creation=None,
+        bibtex_citation=None,
+    )
+    return type(kind.name, (kind.base,), {"metadata": metadata, **dict(kind.settings)})()
+
+
+def tasks(benchmarks: list[Json]) -> list[tuple[Json, mteb.AbsTask]]:
+    """Every task of the benchmarks, once, with the benchmark it is part of.
+
+    Raises:
+        ValueError: mteb does not know a benchmark.
+        StageError: a Hub dataset is not fit to score on.
+    """
+    found: dict[str, tuple[Json, mteb.AbsTask]] = {}
+    for benchmark in benchmarks:
+        mine = own(benchmark) if "folder" in benchmark else named(benchmark["name"].removeprefix("mteb:"))
+        for task in mine:
+            found.setdefault(title(task), (benchmark, task))
+    return list(found.values())
+
+
+def title(task: mteb.AbsTask) -> str:
+    """What mteb calls a task, with its languages where they are not English alone: mteb has one name for them all."""
+    languages = sorted(set(task.languages))
+    if languages in ([], ["eng"]):
+        return task.metadata.name
+    return f"{task.metadata.name} ({', '.join(languages) if len(languages) <= 3 else f'{len(languages)} languages'})"
+
+
+def instruction(metadata: TaskMetadata) -> str:
+    """What a task asks for, in one sentence: mteb's own prompt, else E5's, else mteb's for the type of task."""
+    prompt = metadata.prompt["query"] if isinstance(metadata.prompt, dict) else metadata.prompt
+    if prompt:
+        return prompt
+    for beginning, text in E5_INSTRUCTIONS.items():
+        if metadata.name.startswith(beginning):
+            return text
+    return get_abstask_prompt(metadata.name)
+
+
+if __name__ == "__main__":
+    for argument in sys.argv[1:]:
+        try:
+            named(argument.removeprefix("mteb:"))
+        except ValueError as error:
+            sys.stdout.write(f"{argument}: {error}")
+            sys.exit(UNKNOWN)

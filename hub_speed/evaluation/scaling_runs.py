@@ -1,0 +1,77 @@
+"""Trains and scores one embedder per size and seed.
+
+Every seed has an order of the rows of its own, of which every size is a prefix: what differs between seeds is the
+training and which rows come first. Settings: those of `contrastive`, and sizes, rng_seeds, benchmarks.
+"""
+
+import json
+import random
+import shutil
+from functools import partial
+from pathlib import Path
+
+from hub_speed.errors import StageError
+from hub_speed.evaluation import benchmarks, scoring
+from hub_speed.evaluation.scaling_law import shared
+from hub_speed.rows import read_parquet
+from hub_speed.training.embedder import contrastive
+from hub_speed.training.process import child
+
+
+def run(settings: child.Json) -> child.Json:
+    """Train and score every size with every seed. What is finished is kept in `work` and not done again.
+
+    Returns:
+        runs: one row per size, seed and measure; failed: subject, benchmark and reason of what could not be scored.
+
+    Raises:
+        StageError: no benchmark is left that every run until then was scored on.
+    """
+    scoring.quiet()
+    rows = sorted(read_parquet(Path(settings["data"]), contrastive.COLUMNS), key=lambda row: row["id"])
+    work, tasks = Path(settings["work"]), benchmarks.tasks(settings["benchmarks"])
+    plan = [(size, seed) for size in settings["sizes"] for seed in settings["rng_seeds"]]
+    child.say(total=len(plan))
+    runs: list[child.Json] = []
+    failed: list[child.Json] = []
+    for i, (size, seed) in enumerate(plan):
+        name = f"{size}-{seed}"
+        path, model = work / "scores" / f"{name}.json", work / f"model-{name}"
+        if not path.exists():
+            if not model.exists():
+                _train(settings | {"rng_seed": seed}, rows, size, model)
+            load = partial(scoring.instructed, str(model), settings["max_length"])
+            subject = f"{size:,} rows, seed {seed}"
+            files, reasons = scoring.score(subject, load, tasks, work / "scores" / name, work / "predictions")
+            mine = [
+                {"rows": size, "rng_seed": seed} | {key: row[key] for key in ("measure", "benchmark", "value")}
+                for row in scoring.rows(files)
+            ]
+            if not mine or not shared(runs + mine):
+                raise StageError(
+                    f"{subject}: no benchmark was scored",
+                    expected="one that the embedders before it were scored on, too" if runs else "",
+                    got="; ".join(f"{row['benchmark']}: {row['reason']}" for row in reasons),
+                    fix="mend that and run the same command again; the embedder and its other scores are kept",
+                )
+            scoring.keep(path, {"runs": mine, "failed": reasons})
+        shutil.rmtree(model, ignore_errors=True)
+        found = json.loads(path.read_text("utf-8"))
+        runs += found["runs"]
+        failed += found["failed"]
+        child.say(step=i + 1, note=f"{size} rows: {runs[-1]['value']:.3f}")
+    return {"runs": runs, "failed": failed}
+
+
+def _train(settings: child.Json, rows: list[child.Json], size: int, folder: Path) -> None:
+    """One embedder, whole or not there."""
+    order = random.Random(settings["rng_seed"]).sample(rows, len(rows))
+    model, _ = contrastive.fit(settings, order[:size])
+    part = folder.with_suffix(".part")
+    shutil.rmtree(part, ignore_errors=True)
+    model.save_pretrained(str(part), safe_serialization=True)
+    part.rename(folder)
+
+
+if __name__ == "__main__":
+    child.run(run)

@@ -1,0 +1,286 @@
+"""Scores of embedders and of BM25 on benchmarks, by mteb; task by task, so that a run that was killed goes on.
+
+Settings: subjects, benchmarks (see `benchmarks`), max_length, pooling (of the untrained base), items (a folder to
+fill), work.
+"""
+
+import itertools
+import json
+import logging
+import math
+import shutil
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import mteb
+import numpy as np
+from mteb.models import ModelMeta
+from mteb.models.instruct_wrapper import InstructSentenceTransformerModel
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Normalize
+
+from hub_speed.evaluation import benchmarks
+from hub_speed.evaluation.intervals import bootstrap_mean, bootstrap_spearman, ndcg_at_10
+from hub_speed.rows import ItemScoreRow, write_parquet
+from hub_speed.text import with_instruction
+from hub_speed.training.embedder.backbone import embedder
+from hub_speed.training.process import child
+
+Json = dict[str, Any]
+
+MEASURES = {
+    "ndcg_at_10": "nDCG@10",
+    "map_at_1000": "MAP",
+    "max_over_subqueries_map_at_1000": "MAP",
+    "cosine_spearman": "Spearman",
+    "accuracy": "accuracy",
+    "v_measure": "V-measure",
+    "max_ap": "AP",
+}
+"""mteb's names of main scores → ours; others stay as they are."""
+
+
+class Instructed(InstructSentenceTransformerModel):
+    """A saved embedder, asked as E5's evaluation code asks.
+
+    The instruction goes before every text, but for the documents of retrieval, which get none. Vectors have unit
+    length, but for those a classifier is trained on. Source: E5 §4.1 and Table 15, and its released evaluation code.
+    """
+
+    def __init__(self, folder: str, max_length: int) -> None:
+        device = "cuda" if child.use_gpu() else "cpu"
+        super().__init__(
+            folder,
+            revision="",
+            device=device,
+            instruction_template=lambda instruction, _: with_instruction(instruction, ""),
+            max_seq_length=max_length,
+        )
+        self.mteb_model_meta = ModelMeta.create_empty({"name": "local/embedder", "revision": "none"})
+        self.unit = self.model
+        self.raw = SentenceTransformer(modules=[m for m in self.unit if not isinstance(m, Normalize)], device=device)
+
+    def get_instruction(self, task_metadata: Any, prompt_type: Any) -> str:
+        """The task's instruction."""
+        return benchmarks.instruction(task_metadata)
+
+    def encode(self, inputs: Any, *, task_metadata: Any, **kwargs: Any) -> Any:
+        """Vectors of texts, shape (texts, dimension)."""
+        self.apply_instruction_to_passages = not task_metadata.type.endswith("Retrieval")
+        self.model = self.raw if task_metadata.type == "Classification" else self.unit
+        return super().encode(inputs, task_metadata=task_metadata, **kwargs)
+
+
+def instructed(folder: str, max_length: int) -> Instructed:
+    """A saved embedder that mteb asks with instructions."""
+    return Instructed(folder, max_length)
+
+
+def score(
+    subject: str,
+    load: Callable[[], Any],
+    tasks: list[tuple[Json, mteb.AbsTask]],
+    kept: Path,
+    work: Path,
+    scored: Callable[[str], None] = lambda title: None,
+) -> tuple[list[Path], list[Json]]:
+    """One model on all tasks, whatever one of them fails with.
+
+    Args:
+        subject: its name.
+        load: gives it; not called when nothing is left to score.
+        tasks: see `benchmarks.tasks`.
+        kept: a folder with one file a task, what `score_task` returned; what is there is not scored again.
+        work: a folder for what mteb writes.
+        scored: called after each task.
+
+    Returns:
+        The files in the order of the tasks; subject, measure, benchmark and reason of those that could not be scored.
+    """
+    kept.mkdir(parents=True, exist_ok=True)
+    done, failed, model = [], [], None
+    for benchmark, task in tasks:
+        title = benchmarks.title(task)
+        path = kept / f"{title}.json"
+        try:
+            if not path.exists():
+                model = load() if model is None else model
+                keep(path, score_task(model, subject, benchmark, task, work))
+            done.append(path)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+            name = benchmark["name"] if "folder" in benchmark else title
+            failed.append({"subject": subject, "measure": _measure(task), "benchmark": name, "reason": reason})
+        scored(title)
+    return done, failed
+
+
+def score_task(model: Any, name: str, benchmark: Json, task: mteb.AbsTask, work: Path) -> Json:
+    """One model on one task: `row` (a `rows.ScoreRow`), and `items`, its `rows.ItemScoreRow`s.
+
+    Raises:
+        ValueError: the score is no number.
+    """
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    result = mteb.evaluate(
+        model,
+        task,
+        cache=None,
+        co2_tracker=False,
+        encode_kwargs={"batch_size": 64, "show_progress_bar": False},  # E5's evaluation code: 64
+        prediction_folder=work,
+        show_progress_bar=False,
+    )
+    value = float(result.task_results[0].get_score())
+    if not math.isfinite(value):
+        raise ValueError(f"the score is {value}: all vectors are alike, or so is what they are compared with")
+    metadata, is_own = task.metadata, "folder" in benchmark
+    data = (benchmark["name"], benchmark["commit"]) if is_own else (metadata.dataset[k] for k in ("path", "revision"))
+    row: Json = {
+        "subject": name,
+        "task_type": metadata.type,
+        "measure": _measure(task),
+        "benchmark": benchmark["name"] if is_own else benchmarks.title(task),
+        "dataset": "@".join(data),
+        "value": value,
+        "low": None,
+        "high": None,
+        "n": 0 if is_own else _size(task),
+    }
+    items: Items = []
+    if is_own:
+        found = json.loads(next(work.glob("*_predictions.json")).read_text("utf-8"))["default"]["test"]
+        task.load_data()  # mteb drops it after scoring
+        (low, high), row["n"], items = _detail(task, found)
+        row |= {"low": low, "high": high}
+        task.unload_data()
+    named = {key: row[key] for key in ("subject", "measure", "benchmark")}
+    return {"row": row, "items": [named | {"item": i, "value": value, "gold": gold} for i, value, gold in items]}
+
+
+def _measure(task: mteb.AbsTask) -> str:
+    return MEASURES.get(task.metadata.main_score, task.metadata.main_score)
+
+
+def _size(task: mteb.AbsTask) -> int:
+    """How many queries, pairs or texts one of mteb's tasks has, as mteb counted them; 0 when it did not."""
+    counted: Json = dict(task.metadata.descriptive_stats or {})
+    count, total = "num_queries" if task.metadata.type in ("Retrieval", "Reranking") else "num_samples", 0
+    for split in task.eval_splits:
+        whole = counted.get(split, {})
+        languages = whole.get("hf_subset_descriptive_stats") or {}
+        parts = [languages[subset] for subset in task.hf_subsets if subset in languages] or [whole]
+        total += sum(int(part.get(count, 0)) for part in parts)
+    return total
+
+
+Items = list[tuple[str, float, float | None]]
+"""Name, value and gold score of single queries, pairs or texts."""
+Detail = tuple[tuple[float | None, float | None], int, Items]
+
+
+def _detail(task: Any, found: Any) -> Detail:
+    """Interval, number of items and the score of each, from the predictions for a task of a Hub dataset."""
+    if task.metadata.type == "Retrieval":
+        return _retrieval(task, found)
+    if task.metadata.type == "Reranking":
+        return (None, None), len(found), []
+    test = task.dataset["test"]
+    if task.metadata.type == "STS":
+        similar, gold = np.array(found["cosine_scores"]), np.array(test["score"], dtype=float)
+        pairs = enumerate(zip(similar, gold, strict=True))
+        return bootstrap_spearman(similar, gold), len(gold), [(str(i), float(s), float(g)) for i, (s, g) in pairs]
+    if task.metadata.type == "Classification":
+        right = (np.array(found) == np.array(test["label"])).mean(0)  # over mteb's ten small training sets
+        return bootstrap_mean(right), len(right), [(str(i), float(share), None) for i, share in enumerate(right)]
+    return (None, None), len(test), []
+
+
+def _retrieval(task: Any, predictions: dict[str, dict[str, float]]) -> Detail:
+    """nDCG@10 per query, and its interval over queries."""
+    relevant = task.dataset["default"]["test"]["relevant_docs"]
+    # As trec_eval sorts: by score, then by name, both falling.
+    rankings = {q: sorted(found, key=lambda doc: (found[doc], doc), reverse=True) for q, found in predictions.items()}
+    values = {query: ndcg_at_10(ranking, relevant[query]) for query, ranking in rankings.items()}
+    items: Items = [(query, value, None) for query, value in values.items()]
+    return bootstrap_mean(np.array(list(values.values()))), len(values), items
+
+
+def _asked(subject: Json, benchmark: Json, task: mteb.AbsTask) -> bool:
+    """Whether a subject is scored on a task.
+
+    mteb's tasks are the embedder's alone: they take days, and have published baselines. BM25 only ranks documents.
+    """
+    if subject["kind"] == "embedder":
+        return True
+    return "folder" in benchmark and (subject["kind"] == "base" or task.metadata.type == "Retrieval")
+
+
+def _load(subject: Json, settings: Json, work: Path) -> Any:
+    if subject["kind"] == "bm25":
+        return mteb.get_model("mteb/baseline-bm25s")
+    if subject["kind"] == "base":
+        untrained = embedder(subject["folder"], {name: settings[name] for name in ("max_length", "pooling")})
+        untrained.save_pretrained(str(work / "untrained"), safe_serialization=True)
+        return instructed(str(work / "untrained"), settings["max_length"])
+    return instructed(subject["folder"], settings["max_length"])
+
+
+def run(settings: Json) -> Json:
+    """Score every subject. What is finished is kept in `work` and not computed again.
+
+    Returns:
+        scores: `rows.ScoreRow`s; failed: subject, measure, benchmark and reason of every task that could not be scored.
+    """
+    quiet()
+    work = Path(settings["work"])
+    tasks = benchmarks.tasks(settings["benchmarks"])
+    jobs = {s["kind"]: [each for each in tasks if _asked(s, *each)] for s in settings["subjects"]}
+    child.say(total=sum(map(len, jobs.values())))
+    step = itertools.count(1)
+    done: list[Path] = []
+    failed: list[Json] = []
+    for subject in settings["subjects"]:
+        paths, reasons = score(
+            subject["name"],
+            partial(_load, subject, settings, work),
+            jobs[subject["kind"]],
+            work / "scores" / subject["kind"],
+            work / "predictions",
+            lambda title: child.say(step=next(step), note=title),
+        )
+        done += paths
+        failed += reasons
+    write_parquet(_items(done), ItemScoreRow, Path(settings["items"]))
+    return {"scores": rows(done), "failed": failed}
+
+
+def rows(paths: list[Path]) -> list[Json]:
+    """The `rows.ScoreRow`s in files of `score`."""
+    return [json.loads(path.read_text("utf-8"))["row"] for path in paths]
+
+
+def keep(path: Path, result: Any) -> None:
+    """Write a result so that it is whole or not there."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(result), "utf-8")
+    part.replace(path)
+
+
+def _items(paths: list[Path]) -> Iterator[Json]:
+    for path in paths:
+        yield from json.loads(path.read_text("utf-8"))["items"]
+
+
+def quiet() -> None:
+    """Keep the libraries from talking."""
+    logging.disable(logging.WARNING)
+    warnings.simplefilter("ignore")
+
+
+if __name__ == "__main__":
+    child.run(run)

@@ -1,0 +1,278 @@
+"""Asks for many rows in batches: the same jobs and ledger as `generate`, half the price at a provider, more time.
+
+Nothing has to be remembered between runs: batches at a provider carry the stage's fingerprint and are found again by
+it, from any machine. A round collects what is answered, submits what is neither in the ledger nor under way, and waits.
+What came back expired or failed is in neither, so the next round submits it again; a request that keeps failing is
+given up for this run. A batch that is refused whole goes again with its schema in another form, and one that does not
+fit into the provider's queue waits until others are done. Nobody is told what was wrong with an answer.
+"""
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import chain, islice
+
+import orjson
+
+from hub_speed.errors import BudgetSpent, EndpointDown, EndpointRefused, Stopped
+from hub_speed.generation.ledger import Journal
+from hub_speed.generation.online import Job, Jobs, OnRows, Outcome, ledger_entry
+from hub_speed.generation.parsing import Rejected
+from hub_speed.llm import batch_api
+from hub_speed.llm.batch_api import WORKING, Answer, Batch, Batches
+from hub_speed.llm.budget import Budget, Spent
+from hub_speed.llm.dialects import SCHEMA_FORMS, Completion, SchemaForm
+from hub_speed.llm.endpoint import OF_ONE_REQUEST, RETRY_STATUS, Address
+from hub_speed.llm.vllm_run_batch import RunBatch
+
+FEW = 0.1  # of the rows that have been answered. Assumption
+REQUESTS_PER_BATCH = 10_000  # Assumption: of the 50,000 that are allowed, some 30 MB; smaller ones come back sooner
+
+
+def generate_in_batches(
+    jobs: Jobs,
+    read: Callable[[Job, Completion], Outcome],
+    provider: Batches | RunBatch,
+    journal: Journal,
+    rounds: int,
+    on_rows: OnRows,
+    stop: threading.Event,
+    budget: Budget | None = None,
+) -> list[str]:
+    """Ask for every job that the ledger does not hold yet.
+
+    Args:
+        jobs: what to ask for, given a function that tells which rows are still to be asked for.
+        read: turns a completion into an accepted row or the reason why not.
+        provider: what answers the batches; of several URLs of a model the first is used.
+        journal: the open ledger.
+        rounds: how many batches in a row may come back without one answer, and how often one request may fail.
+        on_rows: called as soon as rows are in the ledger, and with none when it was looked after the batches.
+        stop: set to stop looking after them.
+        budget: what may be spent, None for a model that costs nothing.
+
+    Returns:
+        What the provider does otherwise than it was asked; one sentence each.
+
+    Raises:
+        EndpointRefused, EndpointDown: batches cannot be submitted or are not answered; finished rows are kept.
+        BudgetSpent: not one more request fits into the budget.
+        Stopped: `stop` was set; what is under way goes on, and the next run collects it.
+    """
+    return asyncio.run(_Rounds(jobs, read, provider, journal, rounds, on_rows, stop, budget).run())
+
+
+class _Rounds:
+    """Collect, submit, wait, until every row is in the ledger."""
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        read: Callable[[Job, Completion], Outcome],
+        provider: Batches | RunBatch,
+        journal: Journal,
+        rounds: int,
+        on_rows: OnRows,
+        stop: threading.Event,
+        budget: Budget | None,
+    ) -> None:
+        self._jobs, self._read, self._provider, self._address = jobs, read, provider, provider.address
+        self._journal, self._most, self._on_rows, self._stop, self._budget = journal, rounds, on_rows, stop, budget
+        self.notes: list[str] = []
+        self._aside: dict[str, Spent] = {}
+        self._collected: set[str] = set()
+        self._rows: dict[str, set[str]] = {}  # batch → rows, of all that were seen under way
+        self._submitted: dict[str, SchemaForm] = {}  # batch → how its schema was sent, of those of this process
+        self._forms = SCHEMA_FORMS[self._address.dialect]  # the one in use first; no other, once it is known to work
+        self._refusal = ""  # of the first form, in the provider's words
+        self._per_batch = REQUESTS_PER_BATCH
+        self._no_room: Batch | None = None  # one that waits until others are done
+        self._failures: Counter[str] = Counter()  # of a request, at the provider
+        self._given_up: set[str] = set()
+
+    async def run(self) -> list[str]:
+        async with self._provider as provider:
+            fruitless = 0
+            while True:
+                known = await provider.mine()
+                listed = {batch.id for batch in known}
+                # What was submitted a moment ago may not be in the listing yet.
+                underway = {row for name in self._submitted if name not in listed for row in self._rows[name]}
+                for batch in known:
+                    if batch.state in WORKING:
+                        underway |= await self._rows_of(batch)
+                    elif batch.id not in self._collected:
+                        self._collected.add(batch.id)
+                        if await self._collect(batch):
+                            fruitless = 0
+                        elif batch.id in self._submitted:
+                            fruitless += 1
+                        if fruitless > self._most:
+                            raise EndpointDown(
+                                f"endpoint {self._address.name}: {fruitless} batches in a row without one answer",
+                                got=f"the last: {batch.state} {batch.problem}".strip(),
+                            )
+                self._on_rows([], len(underway))
+                if self._has_room(underway) and await self._submit(underway) and not underway:
+                    return self.notes
+                await self._wait()
+
+    async def _rows_of(self, batch: Batch) -> set[str]:
+        """The rows that a batch asks for."""
+        if batch.id not in self._rows:
+            content = await self._provider.content(batch.requests)
+            self._rows[batch.id] = {_row_of(orjson.loads(line)["custom_id"]) for line in content.splitlines()}
+        return self._rows[batch.id]
+
+    async def _collect(self, batch: Batch) -> bool:
+        """Write what became of the requests of a batch into the ledger; returns whether it brought us any further.
+
+        What an earlier run was refused is asked for again: its cause may have gone.
+        """
+        own = self._rows[batch.id] if batch.id in self._submitted else set()
+        answers: dict[str, Answer] = {}
+        for file in (batch.answers, batch.errors):
+            if file:
+                found = batch_api.read_answers(self._address, await self._provider.content(file))
+                answers |= {_row_of(answer.custom_id): answer for answer in found}
+        for row in own:
+            self._settle(row, answers[row].completion if row in answers else None)
+        if own and batch.no_room:
+            self._no_room = batch
+            return True
+        self._no_room = None  # it is one batch less now
+        if own and batch.state == "failed":
+            where = f"endpoint {self._address.name}: the provider refuses batch {batch.id}"
+            fix = "mend what it names, and run the same command again: what was answered is kept"
+            raise EndpointRefused(where, got=batch.problem, fix=fix)
+        if own and self._is_for_its_schema(batch, answers.values()):
+            return True
+        some, finished = any(answer.completion for answer in answers.values()), self._journal.count_finished()
+        todo, entries = self._journal.todo(), []
+        for job in self._jobs(lambda row_id: (row_id in answers or row_id in own) and todo(row_id)):
+            answer = answers.get(job.id) or Answer("", None, 0, "no answer that can be read")
+            if answer.completion is not None and answer.custom_id == _custom_id(job, self._address):
+                outcome = self._read(job, answer.completion)
+                entries.append(ledger_entry(job, self._address, answer.completion, outcome))
+            elif job.id in own and (reason := self._failure(batch, job, answer, some, finished)):
+                self._given_up.add(job.id)
+                rejected = Rejected(reason, f"{answer.status or ''} {answer.problem}".strip())
+                entries.append(ledger_entry(job, self._address, None, rejected))
+        self._journal.add(entries)
+        self._on_rows([entry for entry, _ in entries], 0)
+        return bool(entries)
+
+    def _is_for_its_schema(self, batch: Batch, answers: Collection[Answer]) -> bool:
+        """Whether a batch of ours may have been refused for how its schema was sent; then another form is tried."""
+        forms, form = SCHEMA_FORMS[self._address.dialect], self._submitted[batch.id]
+        if any(answer.completion for answer in answers):
+            if forms.index(form) <= forms.index(self._forms[0]):  # of an earlier form, where it comes late
+                if self._refusal and form != forms[0]:
+                    self.notes.append(f"refuses a JSON schema as {forms[0]}: sent as {form}. It says: {self._refusal}")
+                self._forms, self._refusal = (form,), ""
+            return False
+        refused = [answer for answer in answers if _is_refused(answer)]
+        if not refused or any(answer.status not in OF_ONE_REQUEST for answer in refused):
+            return False
+        if form == self._forms[0]:
+            if len(self._forms) == 1:
+                return False
+            self._forms = self._forms[1:]
+            self._refusal = self._refusal or f"{refused[0].status} {refused[0].problem}"
+        return True
+
+    def _failure(self, batch: Batch, job: Job, answer: Answer, some: bool, finished: int) -> str:
+        """Why a request of ours is given up; empty when it is not, or not yet.
+
+        `some` says whether others of its batch were answered; `finished` counts the rows that were, before it.
+        """
+        if _is_refused(answer):
+            of_one = answer.status in OF_ONE_REQUEST
+            if of_one and (some or finished):
+                return "refused"
+            fix = "mend what it names in the recipe, or ask another model" if of_one else "check the key and the model"
+            refused = EndpointRefused(
+                f"endpoint {self._address.name}: a request of batch {batch.id} was refused",
+                got=f"{answer.status} {answer.problem}",
+                fix=f"{fix} (it was {self._address.model}); what was answered is kept",
+            )
+            refused.status = answer.status
+            raise refused
+        # A batch without one answer is the provider's failure, but for a few requests that are left over.
+        if some or len(self._rows[batch.id]) <= FEW * finished:
+            self._failures[job.id] += 1
+        return "endpoint_error" if self._failures[job.id] > self._most else ""
+
+    def _has_room(self, underway: set[str]) -> bool:
+        """Whether another batch may go; a smaller one, where there was no room though nothing is under way."""
+        batch = self._no_room
+        if batch and not underway:
+            size = len(self._rows[batch.id])
+            if size == 1:
+                raise EndpointRefused(
+                    f"endpoint {self._address.name}: the provider has no room for a batch of one request",
+                    got=batch.problem,
+                    fix="wait until other batches of yours are done there, then run the same command again",
+                )
+            self._per_batch, self._no_room = size // 2, None
+        return self._no_room is None
+
+    async def _submit(self, underway: set[str]) -> bool:
+        """Submit one more batch of what nobody has been asked for; returns whether there was nothing (left) to ask.
+
+        What does not fit into the budget until others have come back is left.
+        """
+        todo = self._journal.todo()
+        jobs = self._jobs(lambda row_id: row_id not in underway and row_id not in self._given_up and todo(row_id))
+        unasked = iter(jobs)
+        first = next(unasked, None)
+        if first is None:
+            return True
+        if first.request.schema is None:
+            self._forms = ("none",)
+        lines = list(islice(self._affordable(chain([first], unasked)), self._per_batch))
+        if lines:
+            batch = await self._provider.submit(lines)
+            self._rows[batch.id] = {_row_of(orjson.loads(line)["custom_id"]) for line in lines}
+            self._submitted[batch.id] = self._forms[0]
+        return False
+
+    def _affordable(self, jobs: Iterable[Job]) -> Iterator[bytes]:
+        """The lines of the jobs, as long as they fit into the budget."""
+        for i, job in enumerate(jobs):
+            if self._budget:
+                try:
+                    aside = self._budget.set_aside(job.request)
+                except BudgetSpent:
+                    if i == 0:
+                        raise
+                    return
+                if aside is None:
+                    return
+                self._aside[job.id] = aside
+            yield batch_api.line(_custom_id(job, self._address), self._address, job.request, self._forms[0])
+
+    def _settle(self, row_id: str, completion: Completion | None) -> None:
+        aside = self._aside.pop(row_id, None)
+        if self._budget and aside:
+            self._budget.settle(aside, completion)
+
+    async def _wait(self) -> None:
+        loop = asyncio.get_running_loop()
+        if await loop.run_in_executor(None, self._stop.wait, self._provider.look_every_s):
+            raise Stopped("stopped", fix="batches under way go on; run the same command to collect them")
+
+
+def _custom_id(job: Job, address: Address) -> str:
+    """The row, so that it is found again, and the hash of its request, so that it is known to be the same."""
+    return f"{job.id}.{job.request.digest(address.model)[:16]}"
+
+
+def _row_of(custom_id: str) -> str:
+    return custom_id.rpartition(".")[0]
+
+
+def _is_refused(answer: Answer) -> bool:
+    """Whether asking again would not help."""
+    return 400 <= answer.status < 500 and answer.status not in RETRY_STATUS

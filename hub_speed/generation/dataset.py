@@ -1,0 +1,150 @@
+"""How every dataset stage works: ask a model for many rows, then turn the ledger into a repository.
+
+data/<task type>/train-00000.parquet   the accepted rows; all of them together are the default config
+ledger/train-00000.parquet             every request with its state, reason and raw text
+"""
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from hub_speed.generation.batched import generate_in_batches
+from hub_speed.generation.ledger import Journal
+from hub_speed.generation.online import Job, Jobs, Outcome, generate, read_again
+from hub_speed.llm.batch_api import Batches
+from hub_speed.llm.budget import Budget
+from hub_speed.llm.dialects import Completion
+from hub_speed.llm.endpoint import Address
+from hub_speed.llm.vllm_run_batch import RunBatch
+from hub_speed.rows import ACCEPTED, LedgerRow, write_parquet
+from hub_speed.stage import Context, Progress
+
+MARKS = 31  # rates are means over the last half minute
+Read = Callable[[Job, Completion], Outcome]
+
+
+def make(
+    ctx: Context,
+    jobs: Jobs,
+    read: Read,
+    *,
+    total: int,
+    model: str,
+    weights: Path | None = None,
+    row: type[BaseModel],
+    sift: Callable[[Journal], None] | None = None,
+    publish: Callable[[Journal, str], Iterable[dict[str, Any]]] | None = None,
+) -> None:
+    """Ask for every job the ledger does not hold yet, then fill `ctx.out` and the counts of `ctx.record`.
+
+    Args:
+        ctx: the stage at work.
+        jobs: what to ask for, given a function that tells which rows are still to be asked for.
+        read: turns an answer into an accepted row or the reason why not.
+        total: how many jobs there are.
+        model: the name of the model that is asked ("teacher", "junior", ...).
+        weights: its files, when it is not the teacher.
+        row: the kind of row that is published.
+        sift: looks at all accepted rows together once they are there, and rejects some (duplicates).
+        publish: (ledger, task type) → the rows to publish, where they are not simply the accepted ones.
+    """
+    with Journal(ctx.work, ctx.record.identity) as journal:
+        ask(ctx, journal, jobs, read, total=total, model=model, weights=weights)
+        if sift:
+            sift(journal)
+        for task_type in ctx.recipe.mixture:
+            rows = publish(journal, task_type) if publish else journal.rows(task_type)
+            ctx.record.by_task_type[task_type] = write_parquet(rows, row, ctx.out / "data" / task_type)
+        tally(ctx, journal, model)
+
+
+def ask(
+    ctx: Context,
+    journal: Journal,
+    jobs: Jobs,
+    read: Read,
+    *,
+    total: int,
+    model: str,
+    weights: Path | None = None,
+) -> None:
+    """Ask for every job the ledger does not hold yet."""
+    if ctx.recipe.runtime.reread:
+        read_again(jobs, read, journal)
+    ctx.progress.start(total, "rows", done=journal.count_finished())
+    meter = Meter(ctx.progress, ctx.budget if model == "teacher" else None)
+    budget = ctx.budget if model == "teacher" else None
+    with ctx.address(model, weights) as address:
+        if provider := _batches(ctx, address, model, weights):
+            retries = ctx.limits.retries
+            notes = generate_in_batches(jobs, read, provider, journal, retries, meter.rows, ctx.stop, budget)
+        else:
+            notes = generate(jobs, read, address, journal, ctx.limits, meter.rows, ctx.stop, budget)
+    if notes:
+        ctx.record.measures["server"] = notes
+
+
+def _batches(ctx: Context, address: Address, model: str, weights: Path | None) -> Batches | RunBatch | None:
+    """What answers the requests in batches; None where they are asked for one by one."""
+    runtime = ctx.recipe.runtime
+    if model == "teacher" and runtime.mode == "batch":
+        return Batches(address, f"{ctx.record.stage}-{ctx.record.fingerprint}")
+    if weights is None or address.urls:
+        return None
+    log, folder = ctx.work / "server.log", ctx.work / "batches"
+    return RunBatch(address, weights, folder, runtime.server_flags, log, ctx.stop.is_set)
+
+
+class Meter:
+    """Numbers on how the asking goes, from the rows that end; tells them about once a second."""
+
+    def __init__(self, progress: Progress, budget: Budget | None) -> None:
+        self._progress, self._budget = progress, budget
+        self._states: Counter[str] = Counter()
+        self._reasons: Counter[str] = Counter()
+        self._retries = self._written = self._rows = 0
+        self._marks = deque([(time.monotonic(), 0, 0)], maxlen=MARKS)  # when; rows and tokens written until then
+
+    def rows(self, entries: list[LedgerRow], in_flight: int) -> None:
+        """These rows have ended."""
+        self._progress.advance(len(entries))
+        for entry in entries:
+            self._states[entry.state] += 1
+            if entry.reason:
+                self._reasons[entry.reason] += 1
+            self._retries += entry.attempts - entry.calls
+            self._written += entry.completion_tokens
+        self._rows += len(entries)
+        now = time.monotonic()
+        if now - self._marks[-1][0] >= 1.0:
+            self._marks.append((now, self._rows, self._written))
+            self._progress.measure(self._numbers(in_flight))
+
+    def _numbers(self, in_flight: int) -> dict[str, Any]:
+        (start, rows, tokens), (now, rows_now, tokens_now) = self._marks[0], self._marks[-1]
+        used = sum(self._states[state] for state in ACCEPTED)
+        numbers = {
+            "rows_per_s": round((rows_now - rows) / (now - start), 1),
+            "tokens_per_s": round((tokens_now - tokens) / (now - start)),
+            "used": round(used / max(1, self._rows), 3),
+            "rejected": dict(self._reasons.most_common(3)),
+            "in_flight": in_flight,
+            "retries": self._retries,
+        }
+        cost = self._budget.cost_usd() if self._budget else None
+        return numbers if cost is None else numbers | {"cost_usd": round(cost, 2)}
+
+
+def tally(ctx: Context, journal: Journal, model: str) -> None:
+    """Write the ledger into `ctx.out` and its counts into `ctx.record`."""
+    record, states = ctx.record, journal.counts()
+    write_parquet(journal.entries(), LedgerRow, ctx.out / "ledger")
+    record.rows_in = sum(states.values())
+    record.accepted = sum(states[state] for state in ACCEPTED)
+    record.rejected = dict(journal.reasons().most_common())
+    record.measures["repaired"], record.measures["reasked"] = states["repaired"], states["reasked"]
+    record.calls[model], record.prompt_tokens[model], record.completion_tokens[model] = journal.usage()

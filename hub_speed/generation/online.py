@@ -1,0 +1,292 @@
+"""Asks an endpoint for many rows at once and writes what becomes of each into the ledger.
+
+Rows that the ledger already holds are skipped, so the same call goes on after a kill. Memory does not grow with the
+number of rows: at most `in_flight` are open at a time.
+"""
+
+import asyncio
+import gc
+import itertools
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import uvloop
+
+from hub_speed.errors import BudgetSpent, Stopped
+from hub_speed.generation.ledger import Journal
+from hub_speed.generation.parsing import Rejected
+from hub_speed.llm.budget import Budget
+from hub_speed.llm.dialects import Completion, Request
+from hub_speed.llm.endpoint import Address, Endpoint, RowFailed, RowRefused
+from hub_speed.rows import REASONS, LedgerRow
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row to be asked for; `source` is whatever the reader needs to make sense of the answer."""
+
+    id: str
+    task_type: str
+    request: Request
+    source: Any = None
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A row that was accepted: its columns, whether the answer's JSON had to be repaired, a remark for the ledger."""
+
+    row: dict[str, Any]
+    repaired: bool = False
+    note: str = ""
+
+
+Outcome = Accepted | Rejected
+OnRows = Callable[[list[LedgerRow], int], None]
+"""Told of the rows that have just ended, and of how many requests are in flight."""
+Todo = Callable[[str], bool]
+"""Whether a row, by its id, is still to be asked for."""
+Jobs = Callable[[Todo], Iterable[Job]]
+"""What to ask for, lazily. Rows that are not to be asked for are left out, best before their prompts are written."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How hard an endpoint is worked.
+
+    Attributes:
+        reask: whether a chat model is told once when its answer cannot be read.
+    """
+
+    in_flight: int
+    timeout_s: float
+    retries: int
+    reask: bool = True
+
+
+UNREADABLE = frozenset({"empty_answer", "bad_json", "wrong_keys", "wrong_type", "empty_field", "bad_index"})
+"""Reasons that are told to the model: its answer has not the form that was asked for. What an answer says is judged,
+but not bargained over; one that was truncated would be truncated again."""
+COLLECT_EVERY = 10_000
+"""New objects between two searches for garbage cycles, for the process. With Python's 700 and hundreds of requests
+open, a fifth of the time goes into searches that find nothing (`scripts/bench_engine.py`)."""
+READ_AT_ONCE = 1_000  # rows read again that are in memory at a time
+LONGEST_QUOTE = 8_000  # characters of an answer the model is reminded of. Assumption: the rest would not help it
+
+
+def generate(
+    jobs: Jobs,
+    read: Callable[[Job, Completion], Outcome],
+    address: Address,
+    journal: Journal,
+    limits: Limits,
+    on_rows: OnRows,
+    stop: threading.Event,
+    budget: Budget | None = None,
+) -> list[str]:
+    """Ask for every job that the ledger does not hold yet.
+
+    Args:
+        jobs: what to ask for, given a function that tells which rows are still to be asked for.
+        read: turns a completion into an accepted row or the reason why not. Must not raise on bad answers.
+        address: the model.
+        journal: the open ledger.
+        limits: how hard to work the endpoint.
+        on_rows: called as soon as rows are in the ledger.
+        stop: set from another thread (or a signal) to stop asking; what is in flight is dropped.
+        budget: what may be spent, None for a model that costs nothing.
+
+    Returns:
+        What the server does otherwise than it was asked, as seen in its answers; one sentence each.
+
+    Raises:
+        EndpointRefused, EndpointDown: the endpoint cannot be used; finished rows are kept.
+        NoSpace: the ledger cannot be written.
+        BudgetSpent: another call does not fit into the budget; all that was in flight has come back.
+        Stopped: `stop` was set.
+    """
+    gc.set_threshold(COLLECT_EVERY)
+    try:
+        return uvloop.run(_generate(jobs, read, address, journal, limits, on_rows, stop, budget))
+    except BaseExceptionGroup as group:
+        raise _first(group) from None
+
+
+def read_again(jobs: Jobs, read: Callable[[Job, Completion], Outcome], journal: Journal) -> None:
+    """Read the rejected answers of a ledger anew, without asking anybody."""
+    rejected = journal.rejected()
+    mended: list[tuple[LedgerRow, dict[str, Any] | None]] = []
+    for job in jobs(rejected.__contains__):
+        before = journal.entry(job.id)
+        texts, reasons = tuple(before["completions"]), tuple(before["finish_reasons"])
+        outcome = read(job, Completion(texts, reasons, before["model"], 0, 0))
+        if isinstance(outcome, Accepted):
+            reasked = len(before["completions"]) > job.request.sampling.n
+            after = _verdict(outcome) | ({"state": "reasked"} if reasked else {})
+            mended.append((LedgerRow.model_construct(**before | after), outcome.row))
+        if len(mended) == READ_AT_ONCE:
+            journal.add(mended)
+            mended = []
+    journal.add(mended)
+
+
+async def _generate(
+    jobs: Jobs,
+    read: Callable[[Job, Completion], Outcome],
+    address: Address,
+    journal: Journal,
+    limits: Limits,
+    on_rows: OnRows,
+    stop: threading.Event,
+    budget: Budget | None,
+) -> list[str]:
+    unfinished = iter(jobs(journal.todo()))
+    first = next(unfinished, None)
+    if first is None:
+        return []
+    todo = itertools.chain([first], unfinished)
+    answered_before = journal.count_finished()
+    failed_before = journal.failed() if answered_before else set()
+    async with Endpoint(
+        address,
+        in_flight=limits.in_flight,
+        timeout_s=limits.timeout_s,
+        retries=limits.retries,
+        budget=budget,
+        answered_before=answered_before,
+    ) as endpoint:
+        await endpoint.probe(first.request.sampling.max_tokens)
+        writer = _Writer(journal, lambda entries: on_rows(entries, endpoint.pace.open))
+        async with asyncio.TaskGroup() as group:
+            watch = group.create_task(_watch(stop))
+            # Twice as many as there are places, so that a place is not left empty while a request waits to be retried.
+            work = (_work(todo, endpoint, read, writer, limits, failed_before) for _ in range(2 * limits.in_flight))
+            workers = [group.create_task(each) for each in work]
+            await asyncio.gather(*workers)
+            watch.cancel()
+    return endpoint.notes
+
+
+async def _watch(stop: threading.Event) -> None:
+    while not stop.is_set():
+        await asyncio.sleep(0.1)
+    raise Stopped("stopped", fix="finished rows are safe; run the same command to go on")
+
+
+async def _work(
+    todo: Iterator[Job],
+    endpoint: Endpoint,
+    read: Callable[[Job, Completion], Outcome],
+    writer: "_Writer",
+    limits: Limits,
+    failed_before: set[str],
+) -> None:
+    """One worker: takes the next job once the answer to the last one is in the ledger."""
+    for job in todo:
+        try:
+            completion = await endpoint.complete(job.request, failed_before=job.id in failed_before)
+            outcome = read(job, completion)
+        except (RowFailed, RowRefused) as error:
+            reason = "refused" if isinstance(error, RowRefused) else "endpoint_error"
+            failed = Rejected(reason, str(error))
+            await writer.add(*ledger_entry(job, endpoint.address, None, failed, attempts=error.attempts))
+            continue
+        first = None
+        if limits.reask and isinstance(outcome, Rejected) and outcome.reason in UNREADABLE:
+            second = await _ask_again(job, endpoint, completion, outcome)
+            if second:
+                first, completion, outcome = outcome, second.joined(completion), read(job, second)
+        await writer.add(*ledger_entry(job, endpoint.address, completion, outcome, first))
+
+
+async def _ask_again(job: Job, endpoint: Endpoint, completion: Completion, first: Rejected) -> Completion | None:
+    """What the model answers when it is told what was wrong; None where it does not, and the first answer stands."""
+    problem = f"{REASONS[first.reason]} ({first.detail})" if first.detail else REASONS[first.reason]
+    try:
+        return await endpoint.complete_again(job.request, completion.texts[0][:LONGEST_QUOTE], problem)
+    except (RowFailed, BudgetSpent):
+        return None
+
+
+def _first(group: BaseExceptionGroup) -> BaseException:
+    """The error that stopped the others."""
+    for error in group.exceptions:
+        return _first(error) if isinstance(error, BaseExceptionGroup) else error
+    raise AssertionError("an exception group is never empty")
+
+
+def ledger_entry(
+    job: Job,
+    address: Address,
+    completion: Completion | None,
+    outcome: Outcome,
+    first: Rejected | None = None,
+    attempts: int = 0,
+) -> tuple[LedgerRow, dict[str, Any] | None]:
+    """The ledger's line for one job, with the accepted row if there is one.
+
+    `first` is why the first answer was no use, where a second one was asked for; `attempts` is how many requests were
+    sent, where none was answered.
+    """
+    verdict = _verdict(outcome)
+    if completion is None:
+        verdict["state"] = "failed"
+    elif first:
+        detail = verdict["detail"]
+        verdict["detail"] = f"first {first.reason}: {first.detail}" + (f"; then {detail}" if detail else "")
+        verdict["state"] = "reasked" if isinstance(outcome, Accepted) else "rejected"
+    got = completion or Completion((), (), address.model, 0, 0, attempts=attempts, calls=0)
+    entry = LedgerRow.model_construct(  # made of our own values, so that there is nothing to validate
+        id=job.id,
+        task_type=job.task_type,
+        state=verdict["state"],
+        reason=verdict["reason"],
+        detail=verdict["detail"],
+        request=job.request.digest(address.model),
+        completions=list(got.texts),
+        thoughts=list(got.thoughts) if any(got.thoughts) else [],
+        finish_reasons=list(got.finish_reasons),
+        model=got.model,
+        prompt_tokens=got.prompt_tokens,
+        completion_tokens=got.completion_tokens,
+        calls=got.calls,
+        attempts=got.attempts,
+        latency_s=got.latency_s,
+    )
+    return entry, outcome.row if isinstance(outcome, Accepted) else None
+
+
+def _verdict(outcome: Outcome) -> dict[str, str]:
+    """What the ledger says of an answer that was asked for once."""
+    if isinstance(outcome, Accepted):
+        return {"state": "repaired" if outcome.repaired else "accepted", "reason": "", "detail": outcome.note}
+    return {"state": "rejected", "reason": outcome.reason, "detail": outcome.detail}
+
+
+class _Writer:
+    """Gathers what ends within one tick of the event loop and writes it in one transaction."""
+
+    def __init__(self, journal: Journal, on_written: Callable[[list[LedgerRow]], None]) -> None:
+        self._journal, self._on_written = journal, on_written
+        self._waiting: list[tuple[LedgerRow, dict[str, Any] | None]] = []
+        self._written: asyncio.Future[None]
+
+    async def add(self, entry: LedgerRow, row: dict[str, Any] | None) -> None:
+        """Returns once the entry is in the ledger; raises what writing it raised."""
+        if not self._waiting:
+            loop = asyncio.get_running_loop()
+            self._written = loop.create_future()
+            loop.call_soon(self._write)
+        self._waiting.append((entry, row))
+        await asyncio.shield(self._written)
+
+    def _write(self) -> None:
+        entries, self._waiting = self._waiting, []
+        try:
+            self._journal.add(entries)
+        except Exception as error:  # handed to every worker that waits for it
+            self._written.set_exception(error)
+        else:
+            self._written.set_result(None)
+            self._on_written([entry for entry, _ in entries])

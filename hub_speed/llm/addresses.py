@@ -1,0 +1,140 @@
+"""Where each model is: given with --endpoint or in the environment, or else started here for the time of a stage.
+
+    --endpoint teacher=https://api.openai.com      or HUB_SPEED_TEACHER_URL, with the key in HUB_SPEED_TEACHER_KEY
+    --endpoint senior=http://gpu1:8000,http://gpu2:8000#my-senior      two replicas that call the model my-senior
+    --endpoint junior=tgi+http://gpu1:8080      asked in another dialect: chat, completion or tgi
+
+Keys come from the environment only. OPENAI_API_KEY is used for api.openai.com and for no other address.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast, get_args
+from urllib.parse import urlsplit
+
+from hub_speed.errors import RecipeError
+from hub_speed.llm import servers
+from hub_speed.llm.dialects import Dialect
+from hub_speed.llm.endpoint import Address
+from hub_speed.recipe import CHAT, Recipe
+
+MODELS = ("teacher", "base", "junior", "senior", "revisor")
+
+
+class Addresses:
+    """The addresses of one run.
+
+    Args:
+        given: values of --endpoint.
+        stop: whether the user wants to stop; asked while a server starts.
+
+    Raises:
+        RecipeError: one of them is not NAME=URL, or the URL holds a password.
+    """
+
+    def __init__(self, given: list[str], stop: Callable[[], bool] = lambda: False) -> None:
+        self._stop = stop
+        self._given = {name: os.environ[f"HUB_SPEED_{name.upper()}_URL"] for name in MODELS if _in_environment(name)}
+        for value in given:
+            name, _, url = value.partition("=")
+            if name not in MODELS or not url:
+                raise RecipeError(f"--endpoint {_shown(value)}", expected=f"NAME=URL, NAME one of {', '.join(MODELS)}")
+            self._given[name] = url
+        self._dialects: dict[str, Dialect] = {}
+        for name, url in self._given.items():
+            dialect, plus, rest = url.partition("+")
+            if plus and dialect in get_args(Dialect):
+                self._dialects[name], self._given[name] = cast(Dialect, dialect), rest
+            urls = self._given[name].partition("#")[0]
+            if "@" in urls:
+                raise RecipeError(
+                    f"endpoint {name}: {_shown(urls)} holds a user's name or password",
+                    expected="an address without @",
+                    fix=f"put the key into HUB_SPEED_{name.upper()}_KEY",
+                )
+            for part in urls.split(","):
+                if urlsplit(part).scheme not in ("http", "https") or not urlsplit(part).hostname:
+                    raise RecipeError(
+                        f"endpoint {name}: {part} is no address", expected="http://… or https://…, or DIALECT+http://…"
+                    )
+
+    @contextmanager
+    def open(self, recipe: Recipe, name: str, weights: Path | None, threads: int, log: Path) -> Iterator[Address]:
+        """The address of a model; where none was given, a server is started and stopped again.
+
+        With `vllm run-batch` there is no server, and the address has no URL.
+
+        Args:
+            recipe: the run's recipe.
+            name: of the model.
+            weights: its files, for all but the teacher.
+            threads: processor threads a started server may use.
+            log: where a started server's messages go.
+
+        Raises:
+            RecipeError: the teacher has no address, or a generator is asked in another way than it was trained.
+        """
+        teacher = name == "teacher"
+        chat = teacher or recipe.generator.prompt_format == CHAT
+        dialect = self._dialects.get(name, "chat" if chat else "completion")
+        prompt_format = "{prompt}" if chat else recipe.generator.prompt_format
+        if chat and not teacher and dialect != "chat":
+            raise RecipeError(
+                f"endpoint {name}: asked in the dialect {dialect}, but trained with a chat template",
+                expected="chat, because of generator.prompt_format: chat",
+                fix=f"--endpoint {name}={self._given[name]}",
+            )
+        known_as = recipe.teacher.model if teacher else f"speed-{name}"
+        if name in self._given:
+            urls, _, model = self._given[name].partition("#")
+            model = model or (known_as if teacher else "")
+            yield Address(name, model, tuple(urls.split(",")), dialect, prompt_format, _key(name, urls))
+        elif weights is not None and recipe.runtime.server == "vllm run-batch":
+            yield Address(name, known_as, (), dialect, prompt_format)
+        elif weights is not None and recipe.runtime.server != "embedded":
+            runtime = recipe.runtime
+            # `transformers serve` takes the folder for the model's name.
+            model = str(weights) if runtime.server == "transformers" else known_as
+            with servers.program(
+                runtime.server,
+                weights,
+                known_as,
+                flags=runtime.server_flags,
+                start_s=runtime.server_start_s,
+                log=log,
+                stop=self._stop,
+            ) as url:
+                dialect = "tgi" if runtime.server == "tgi" and not chat else dialect
+                yield Address(name, model, (url,), dialect, prompt_format)
+        elif weights is not None:
+            replicas = min(recipe.runtime.replicas, threads)
+            with servers.embedded(weights, known_as, replicas=replicas, threads=threads, log=log) as found:
+                yield Address(name, known_as, found, dialect, prompt_format)
+        elif recipe.offline:
+            with servers.module(["hub_speed.quickstart.teacher", "--rng-seed", str(recipe.rng_seed)], name, log) as url:
+                yield Address(name, known_as, (url,), dialect, prompt_format)
+        else:
+            raise RecipeError(
+                f"recipe {recipe.name}: the {name} has no endpoint",
+                expected=f"the address of a server of {known_as}",
+                fix=f"--endpoint {name}=https://… or HUB_SPEED_{name.upper()}_URL; key in HUB_SPEED_{name.upper()}_KEY",
+            )
+
+
+def _shown(url: str) -> str:
+    """An address for a message, without all that stands before an @."""
+    return re.sub(r".*@", "…@", url)
+
+
+def _in_environment(name: str) -> bool:
+    return bool(os.environ.get(f"HUB_SPEED_{name.upper()}_URL"))
+
+
+def _key(name: str, urls: str) -> str | None:
+    key = os.environ.get(f"HUB_SPEED_{name.upper()}_KEY")
+    if key is None and all(urlsplit(url).hostname == "api.openai.com" for url in urls.split(",")):
+        key = os.environ.get("OPENAI_API_KEY")
+    return key

@@ -1,0 +1,235 @@
+"""Starts a model server for the time it is needed, and ends it however that time ends."""
+
+import ctypes
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from hub_speed.errors import EndpointDown, Stopped
+
+
+@contextmanager
+def embedded(folder: Path, name: str, *, replicas: int, threads: int, log: Path) -> Iterator[tuple[str, ...]]:
+    """Serve a model folder with `replicas` embedded servers; yields their URLs.
+
+    Args:
+        folder: the model's files.
+        name: the name the servers know it by.
+        replicas: how many servers, each with its own copy of the weights.
+        threads: processor threads of all of them together.
+        log: where the servers' messages go.
+
+    Raises:
+        EndpointDown: a server did not start; its last words are in the message.
+    """
+    each = max(1, threads // replicas)
+    arguments = ["hub_speed.llm.embedded_server", str(folder), "--name", name, "--threads", str(each)]
+    # No Hub is asked: everything is in the folder.
+    environment = {"OMP_NUM_THREADS": str(each), "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
+    with ExitStack() as stack:
+        servers = [stack.enter_context(_process(arguments, environment, log)) for _ in range(replicas)]
+        yield tuple(_wait_until_ready(server, name, log) for server in servers)
+
+
+COMMANDS = {
+    "vllm": ["vllm", "serve", "{folder}", "--served-model-name", "{name}", "--host", "127.0.0.1", "--port", "{port}"],
+    "tgi": ["text-generation-launcher", "--model-id", "{folder}", "--hostname", "127.0.0.1", "--port", "{port}"],
+    "transformers": ["transformers", "serve", "{folder}", "--host", "127.0.0.1", "--port", "{port}"],
+}
+"""How each program is started. `transformers serve` knows a model by its folder and by nothing else."""
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy is asked for this machine
+SECONDS_TO_STOP = 30.0  # Assumption: enough for a server to free its GPUs; it is killed afterwards
+SECONDS_BETWEEN_LOOKS = 0.5
+
+
+@contextmanager
+def program(
+    which: str, folder: Path, name: str, *, flags: tuple[str, ...], start_s: float, log: Path, stop: Callable[[], bool]
+) -> Iterator[str]:
+    """Serve a model folder with an installed program until the block ends, however it ends; yields the URL.
+
+    Args:
+        which: a key of `COMMANDS`.
+        folder: the model's files.
+        name: the name the server knows it by, where it takes one.
+        flags: what is added to its command line.
+        start_s: seconds until it must answer.
+        log: where its messages go.
+        stop: whether the user wants to stop.
+
+    Raises:
+        EndpointDown: it is not installed, ended, or did not answer in time; its last words are in the message.
+        Stopped: `stop` while it was starting.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [part.format(folder=folder, name=name, port=port) for part in COMMANDS[which]] + list(flags)
+    with _started(command, name, log) as process:
+        _wait_until_healthy(process, f"http://127.0.0.1:{port}", name, start_s, log, stop)
+        yield f"http://127.0.0.1:{port}"
+
+
+def run_batch(
+    folder: Path,
+    name: str,
+    requests: Path,
+    answers: Path,
+    *,
+    flags: tuple[str, ...],
+    log: Path,
+    stop: Callable[[], bool],
+) -> None:
+    """Have `vllm run-batch` answer a file of requests; `answers` is there once all of them are.
+
+    Args:
+        folder: the model's files.
+        name: the name that the requests call it by.
+        requests: lines of the Batch API.
+        answers: where its answers go.
+        flags: what is added to its command line.
+        log: where its messages go.
+        stop: whether the user wants to stop.
+
+    Raises:
+        EndpointDown: it is not installed, or failed; its last words are in the message.
+        Stopped: `stop` before it was done.
+    """
+    unfinished = answers.with_suffix(".part")
+    files = ["-i", str(requests), "-o", str(unfinished)]
+    command = ["vllm", "run-batch", *files, "--model", str(folder), "--served-model-name", name, *flags]
+    with _started(command, name, log) as process:
+        while process.poll() is None:
+            if stop():
+                raise Stopped("stopped", fix="finished batches are safe; run the same command to go on")
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        if process.returncode or not unfinished.exists():
+            problem = f"vllm run-batch ended with exit code {process.returncode}"
+            raise EndpointDown(f"endpoint {name}: {problem}", got=_last_words(log), fix=f"read {log}")
+    unfinished.rename(answers)
+
+
+@contextmanager
+def _started(command: list[str], name: str, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A program that ends with the block, however that ends.
+
+    It gets a process group of its own, which is stopped as a whole: it may have started others, one for each GPU.
+    Should this process be killed, the program is told to stop by the system (on Linux).
+    """
+    if shutil.which(command[0]) is None:
+        raise EndpointDown(
+            f"endpoint {name}: {command[0]} is not installed here",
+            expected=f"`{command[0]}` on the PATH, because of runtime.server",
+            fix=f"install it, or serve the model yourself and pass --endpoint {name.removeprefix('speed-')}=URL",
+        )
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as messages:
+        messages.write(f"$ {shlex.join(command)}\n".encode())
+        messages.flush()
+        process = subprocess.Popen(
+            command,
+            env=os.environ | {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=messages,
+            stderr=messages,
+            start_new_session=True,
+            preexec_fn=_end_with_parent() if sys.platform == "linux" else None,
+        )
+    try:
+        yield process
+    finally:
+        _end(process)
+
+
+def _end_with_parent() -> Callable[[], None]:
+    """What a new process calls to be ended by the system when the thread that started it is gone."""
+    libc = ctypes.CDLL(None)  # loaded here: between fork and exec as little as possible is done
+    return lambda: libc.prctl(1, signal.SIGTERM)  # 1: PR_SET_PDEATHSIG
+
+
+def _wait_until_healthy(
+    process: "subprocess.Popen[bytes]", url: str, name: str, start_s: float, log: Path, stop: Callable[[], bool]
+) -> None:
+    until = time.monotonic() + start_s
+    while not _answers(f"{url}/health"):
+        if stop():
+            raise Stopped("stopped", fix="finished rows are safe; run the same command to go on")
+        problem = ""
+        if process.poll() is not None:
+            problem = f"it ended with exit code {process.returncode}"
+        elif time.monotonic() > until:
+            problem = f"no answer after {start_s:.0f} s (runtime.server_start_s)"
+        if problem:
+            did_not = f"endpoint {name}: the model server did not start: {problem}"
+            raise EndpointDown(did_not, got=_last_words(log), fix=f"read {log}")
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def _last_words(log: Path) -> str:
+    return " | ".join(log.read_text("utf-8", "replace").strip().splitlines()[-3:])[-300:]
+
+
+def _answers(url: str) -> bool:
+    try:
+        with _DIRECT.open(url, timeout=5) as answer:
+            return answer.status == 200
+    except OSError:  # HTTP errors among them
+        return False
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End a process group: asked first, then killed."""
+    for number, seconds in ((signal.SIGTERM, SECONDS_TO_STOP), (signal.SIGKILL, None)):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+
+
+@contextmanager
+def module(arguments: list[str], name: str, log: Path) -> Iterator[str]:
+    """Run a Python module that serves until its standard input is closed and first prints `ready PORT`; yields its URL.
+
+    Raises:
+        EndpointDown: it did not start; its last words are in the message.
+    """
+    with _process(arguments, {}, log) as server:
+        yield _wait_until_ready(server, name, log)
+
+
+@contextmanager
+def _process(arguments: list[str], environment: dict[str, str], log: Path) -> Iterator["subprocess.Popen[str]"]:
+    """A server that ends with this block, or with this process: it watches its standard input."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as messages:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *arguments],
+            env=os.environ | environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=messages,
+            text=True,
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _wait_until_ready(server: "subprocess.Popen[str]", name: str, log: Path) -> str:
+    assert server.stdout is not None
+    for line in server.stdout:
+        if line.startswith("ready "):
+            return f"http://127.0.0.1:{line.split()[1]}"
+    last_words = log.read_text("utf-8", "replace").strip().splitlines()[-1:]
+    raise EndpointDown(f"endpoint {name}: the model server did not start", got=" ".join(last_words)[:300])

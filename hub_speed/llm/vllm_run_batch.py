@@ -1,0 +1,86 @@
+"""`vllm run-batch` instead of a server: files of requests in a folder, which vLLM answers one after the other.
+
+The files are those of the Batch API. One without answers is from a run that was cut off: its rows are asked for again.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from hub_speed.llm import servers
+from hub_speed.llm.batch_api import Batch
+from hub_speed.llm.endpoint import Address
+
+
+class RunBatch:
+    """The batches in one folder; with the methods of `batches.Batches`.
+
+    Args:
+        address: how the model is asked; it has no URL.
+        weights: the model's files.
+        folder: where requests and answers are.
+        flags: what is added to the command line of vLLM.
+        log: where its messages go.
+        stop: whether the user wants to stop.
+    """
+
+    look_every_s = 0.0  # a batch is answered once it is submitted
+
+    def __init__(
+        self,
+        address: Address,
+        weights: Path,
+        folder: Path,
+        flags: tuple[str, ...],
+        log: Path,
+        stop: Callable[[], bool],
+    ) -> None:
+        self.address = address
+        self._weights, self._folder, self._flags, self._log, self._stop = weights, folder, flags, log, stop
+
+    async def __aenter__(self) -> Self:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    async def submit(self, lines: Iterable[bytes]) -> Batch:
+        """Have requests answered; returns once they are.
+
+        Raises:
+            EndpointDown, Stopped: see `serve.run_batch`.
+        """
+        number = len(list(self._folder.glob("*.requests.jsonl")))
+        requests = self._folder / f"{number:05d}.requests.jsonl"
+        requests.write_bytes(b"".join(lines))
+        batch = _batch(requests)
+        await asyncio.to_thread(
+            servers.run_batch,
+            self._weights,
+            self.address.model,
+            requests,
+            Path(batch.answers or ""),
+            flags=self._flags,
+            log=self._log,
+            stop=self._stop,
+        )
+        return batch
+
+    async def mine(self) -> list[Batch]:
+        """Every batch that was answered."""
+        found = map(_batch, sorted(self._folder.glob("*.requests.jsonl")))
+        return [batch for batch in found if Path(batch.answers or "").exists()]
+
+    async def content(self, file: str) -> bytes:
+        """What is in a file."""
+        return await asyncio.to_thread(Path(file).read_bytes)
+
+
+def _batch(requests: Path) -> Batch:
+    answers = requests.with_name(requests.name.replace("requests", "answers"))
+    return Batch(requests.name, "completed", str(requests), str(answers), None)

@@ -1,0 +1,1 @@
+"""The table of stages, planning and running them."""

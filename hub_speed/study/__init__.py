@@ -1,0 +1,1 @@
+"""What a choice, and more data, are worth: runs, effects with intervals, the published page."""

@@ -1,0 +1,276 @@
+"""Studies: vary recipe fields one at a time, several seeds each, and say what the differences are worth.
+
+A study is a set of ordinary runs, each on a branch of its own. What they have in common is found by its tag, so only
+stages whose identity a field or seed changes are run; a study that was stopped goes on where it stopped. The recipe as
+it is gives the reference. Seed k is the recipe's `embedder.rng_seed` + k: it changes the embedder alone. With
+`seed_all` it is added to the recipe's `rng_seed`, too, and everything is made anew for every seed.
+"""
+
+import json
+import re
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hub_speed import recipe as recipes
+from hub_speed import stage
+from hub_speed.errors import RecipeError
+from hub_speed.hub import Ref
+from hub_speed.pipeline import estimate
+from hub_speed.pipeline import run as pipeline
+from hub_speed.recipe import Recipe, Scaling
+from hub_speed.rows import read_parquet
+from hub_speed.stage import FromStage
+from hub_speed.study.effects import Scored
+
+OFF = ("evaluate.audit_rows=0", "scaling.sizes=[]")
+"""A study scores embedders: it asks no teacher for audits, and draws no scaling law for each of them."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a study. The reference has no factor."""
+
+    factor: str
+    value: str
+    seed: int
+    recipe: Recipe
+
+    @property
+    def name(self) -> str:
+        """What is varied, and the seed."""
+        return f"{self.factor}={self.value} seed {self.seed}" if self.factor else f"reference seed {self.seed}"
+
+    @property
+    def branch(self) -> str:
+        """The branch its results are published on."""
+        return "study-" + re.sub(r"[^A-Za-z0-9_]+", "-", self.name)[:80]
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a study compares.
+
+    Attributes:
+        recipe: the reference.
+        references: factor → the recipe's own value.
+        runs: the reference first, then every value of every factor; each with every seed.
+        rows_made: factor=value → the stages that make other rows under it, and make them once; empty where the
+            embedder's rows are the reference's, or every seed has rows of its own.
+        command: how the study is done again.
+        scaling: the recipe's own, for the scaling law beside the study.
+    """
+
+    recipe: Recipe
+    references: dict[str, str]
+    runs: list[Run]
+    rows_made: dict[str, list[str]]
+    seeds: int
+    seed_all: bool
+    command: str
+    scaling: Scaling
+
+
+def design(name: str, set_: Sequence[str], vary: Sequence[str], seeds: int, *, seed_all: bool = False) -> Study:
+    """The runs of a study; nothing is run.
+
+    Args:
+        name: of the recipe, or its path.
+        set_: changes of it that hold for all runs, `section.field=value`.
+        vary: `section.field=value,value,…`; a value that is the recipe's own is the reference.
+        seeds: how many for each.
+        seed_all: whether a seed changes everything, or the embedder alone.
+
+    Raises:
+        RecipeError: a field or value is none, or changes nothing that a score comes from.
+    """
+    if seeds < 1 or not vary:
+        raise RecipeError("study: nothing to compare", expected="at least one --vary and --seeds 1 or more")
+    base = recipes.load(name, [*set_, *OFF])
+    before = _identities(base)
+    runs = _seeded("", "", base, seeds, seed_all=seed_all)
+    references: dict[str, str] = {}
+    rows_made: dict[str, list[str]] = {}
+    for given in vary:
+        factor, values = _values(given)
+        for value in values:
+            recipe = recipes.load(name, [*set_, *OFF, f"{factor}={json.dumps(value)}"])
+            references[factor] = _label(_at(base, factor))
+            if recipe == base:
+                continue
+            after = _identities(recipe)
+            label = f"{factor}={_label(value)}"
+            if after["evaluate"] == before["evaluate"]:
+                raise RecipeError(f"--vary {label}: no score of this recipe depends on it")
+            if label in rows_made:
+                raise RecipeError(f"--vary {label}: given twice")
+            data, was = recipe.embedder.data, base.embedder.data
+            others = [n for n in after if n not in ("embedder", "evaluate") and after[n] != before.get(n)] or [data]
+            rows_made[label] = [] if seed_all or after[data] == before.get(was) else others
+            runs += _seeded(factor, _label(value), recipe, seeds, seed_all=seed_all)
+    if not rows_made:
+        raise RecipeError("study: every value is the recipe's own", expected="another value to compare it with")
+    scaling = recipes.load(name, list(set_)).scaling
+    return Study(
+        base, references, runs, rows_made, seeds, seed_all, _command(name, set_, vary, seeds, seed_all), scaling
+    )
+
+
+def _command(name: str, set_: Sequence[str], vary: Sequence[str], seeds: int, seed_all: bool) -> str:
+    flags = [f"--set {shlex.quote(change)}" for change in set_] + [f"--vary {shlex.quote(given)}" for given in vary]
+    last = f"--seeds {seeds}" + (" --seed-all" if seed_all else "")
+    return " \\\n    ".join([f"hub-speed study {shlex.quote(name)}", *flags, last])
+
+
+def _values(given: str) -> tuple[str, list[Any]]:
+    """`section.field=a,b` → the field and its values, each read as YAML."""
+    factor, sign, text = given.partition("=")
+    try:
+        values = yaml.safe_load(f"[{text}]")
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--vary {given}: the values are not YAML", got=text) from error
+    if not sign or not values:
+        raise RecipeError(f"--vary {given}", expected="section.field=value,value, e.g. senior.dpo_beta=0.05,0.3")
+    return factor.strip(), values
+
+
+def _label(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _at(recipe: Recipe, field: str) -> Any:
+    value: Any = recipe.model_dump(mode="json")
+    for part in field.split("."):
+        value = value.get(part, {})
+    return value
+
+
+def _seeded(factor: str, value: str, recipe: Recipe, seeds: int, *, seed_all: bool) -> list[Run]:
+    found = []
+    for k in range(seeds):
+        embedder = recipe.embedder.model_copy(update={"rng_seed": recipe.embedder.rng_seed + k})
+        update = {"embedder": embedder} | ({"rng_seed": recipe.rng_seed + k} if seed_all else {})
+        found.append(Run(factor, value, k, recipe.model_copy(update=update)))
+    return found
+
+
+def _identities(recipe: Recipe) -> dict[str, str]:
+    """Stage → what decides its result, back to the inputs on the Hub, as a digest: known before anything is run."""
+    found: dict[str, str] = {}
+    for s in pipeline.wanted(recipe):
+        sources = s.inputs(recipe).items()
+        inputs = {n: found[source.name] if isinstance(source, FromStage) else source.name for n, source in sources}
+        found[s.name] = stage.fingerprint(stage.identity(s, recipe, {}, "") | {"inputs": inputs})
+    return found
+
+
+# --- before -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Load:
+    """One stage in a study's plan: in how many runs it is, how many versions of it they share, and what is missing."""
+
+    stage: stage.Stage
+    runs: int = 0
+    versions: int = 0
+    finished: int = 0
+    model: str = ""
+    calls: int = 0
+    tokens: int = 0
+    cost_usd: float | None = None
+
+
+def plan(study: Study, session: pipeline.Session, topics: int) -> list[Load]:
+    """What a study will run and what it finds finished. Reads the Hub, writes nothing."""
+    loads: dict[str, Load] = {}
+    state: dict[tuple[str, str], tuple[bool, Recipe]] = {}
+    for run in study.runs:
+        recipe = pipeline.with_topics(run.recipe, session, publish=False)
+        identities = _identities(run.recipe)
+        for step in pipeline.plan(recipe, session):
+            loads.setdefault(step.stage.name, Load(step.stage)).runs += 1
+            state[step.stage.name, identities[step.stage.name]] = (step.ref is not None, recipe)
+    for (name, _), (finished, recipe) in state.items():
+        load = loads[name]
+        load.versions += 1
+        load.finished += finished
+        if not finished:
+            takes = estimate.stage(load.stage, recipe, topics)
+            load.model = takes.model or ""
+            load.calls += takes.calls
+            load.tokens += takes.tokens
+            if takes.cost_usd is not None:
+                load.cost_usd = (load.cost_usd or 0.0) + takes.cost_usd
+    return [loads[name] for name in pipeline.STAGES if name in loads]
+
+
+# --- running ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a run: the rows its embedder was trained on, its scores by (measure, benchmark), and what failed.
+
+    Attributes:
+        failed: measure, benchmark and reason of what the embedder could not be scored on.
+    """
+
+    run: Run
+    rows: int
+    results: Ref
+    scores: dict[tuple[str, str], Scored]
+    failed: list[dict[str, str]] = field(default_factory=list)
+
+
+def execute(
+    study: Study,
+    session: pipeline.Session,
+    on_run: Callable[[Run, int], None] = lambda run, number: None,
+    on_result: Callable[[pipeline.Result], None] = lambda result: None,
+) -> list[Outcome]:
+    """Run what is not finished yet, one run after the other.
+
+    Raises:
+        HubSpeedError: the first run that failed; what was finished before is published and found again.
+    """
+    found = []
+    for number, run in enumerate(study.runs, 1):
+        on_run(run, number)
+        recipe = pipeline.with_topics(run.recipe, session, publish=True)
+        done = pipeline.run(recipe, replace(session, branch=run.branch), on_result=on_result)
+        by_name = {result.stage.name: result for result in done}
+        results = by_name["evaluate"]
+        rows = by_name["embedder"].record["accepted"]
+        scores = read_scores(session.hub.fetch(results.ref, "data/*", "items/*"))
+        failed = [row for row in results.record["measures"]["failed"] if row["subject"] == "embedder"]
+        found.append(Outcome(run, rows, results.ref, scores, failed))
+    return found
+
+
+def scaling_law(
+    study: Study, session: pipeline.Session, on_result: Callable[[pipeline.Result], None] = lambda result: None
+) -> pipeline.Result:
+    """The scaling stage of the reference, with the recipe's own sizes."""
+    recipe = pipeline.with_topics(study.recipe.model_copy(update={"scaling": study.scaling}), session, publish=True)
+    return pipeline.run(recipe, replace(session, branch="study-scaling"), only="scaling", on_result=on_result)[-1]
+
+
+def read_scores(folder: Path) -> dict[tuple[str, str], Scored]:
+    """The embedder's scores of one version of speed-results, with single questions where they were published."""
+    items: dict[tuple[str, str], dict[str, float]] = {}
+    gold: dict[tuple[str, str], dict[str, float]] = {}
+    if (folder / "items").is_dir():
+        for row in read_parquet(folder / "items"):
+            if row["subject"] == "embedder":
+                key, item = (row["measure"], row["benchmark"]), str(row["item"])
+                items.setdefault(key, {})[item] = row["value"]
+                if row["gold"] is not None:
+                    gold.setdefault(key, {})[item] = row["gold"]
+    scores = [row for row in read_parquet(folder / "data") if row["subject"] == "embedder"]
+    keys = [(row["measure"], row["benchmark"]) for row in scores]
+    return {key: Scored(row["value"], items.get(key), gold.get(key)) for key, row in zip(keys, scores, strict=True)}

@@ -1,0 +1,142 @@
+"""Rows → tokens, once; and tokens → batches that hold one kind of row and little padding."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from hub_speed.text import with_instruction
+
+TEXTS_AT_ONCE = 10_000
+"""Texts in one call of the tokenizer, whose own record of a text takes much more memory than its token ids."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One row as tokens; documents that have a text or a label in common are never negatives of each other's queries.
+
+    Attributes:
+        kind: rows of one kind make up a batch.
+        texts: token ids of the query, the positive and, where there is one, the hard negative.
+        same_text: a number for each document's text.
+        same_label: a number for each document's label, -1 where it has none.
+    """
+
+    kind: str
+    texts: tuple[Sequence[int] | np.ndarray, ...]
+    same_text: tuple[int, ...]
+    same_label: tuple[int, ...]
+
+
+def encode(
+    rows: Sequence[dict[str, Any]], tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> tuple[list[Example], float]:
+    """Tokenise rows; returns them and the share of their texts that were cut at `max_length` tokens.
+
+    Two documents are the same text whatever their case. A row's `label`, where there is one, is that of its positive,
+    and of every hard negative with the same text.
+    """
+    columns = [
+        [with_instruction(row["instruction"], row["query"]), row["positive"], *filter(None, [row["negative"]])]
+        for row in rows
+    ]
+    tokens, cut = _tokenise([text for texts in columns for text in texts], tokenizer, max_length)
+    labels = {
+        (row["task_type"], _plain(row["positive"])): str(row["label"]) for row in rows if row.get("label") is not None
+    }
+    numbers: dict[tuple[str, str], int] = {}
+    examples = []
+    for row, texts in zip(rows, columns, strict=True):
+        kind, plain = row["task_type"], [_plain(text) for text in texts[1:]]
+        named = [labels.get((kind, text)) for text in plain]
+        if row.get("label") is not None:
+            named[0] = str(row["label"])
+        examples.append(
+            Example(
+                kind,
+                tuple(tokens[text] for text in texts),
+                tuple(numbers.setdefault(("text", text), len(numbers)) for text in plain),
+                tuple(-1 if n is None else numbers.setdefault((f"label of {kind}", n), len(numbers)) for n in named),
+            )
+        )
+    return examples, cut
+
+
+def _plain(text: str) -> str:
+    return text.strip().casefold()
+
+
+def _tokenise(
+    texts: list[str], tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> tuple[dict[str, np.ndarray], float]:
+    """Token ids by text, and the share of the texts that were cut."""
+    distinct = list(dict.fromkeys(texts))
+    tokens: dict[str, np.ndarray] = {}
+    cut: set[str] = set()
+    for start in range(0, len(distinct), TEXTS_AT_ONCE):
+        part = distinct[start : start + TEXTS_AT_ONCE]
+        found = tokenizer(part, truncation=True, max_length=max_length, return_attention_mask=False)
+        for text, ids, encoding in zip(part, found["input_ids"], found.encodings or [], strict=True):
+            tokens[text] = np.array(ids, np.int32)
+            if encoding.overflowing:
+                cut.add(text)
+    return tokens, sum(text in cut for text in texts) / max(1, len(texts))
+
+
+def batches(
+    examples: Sequence[Example], batch_size: int, epochs: float, *, mixed: bool, rng_seed: int
+) -> list[list[int]]:
+    """Which examples every step sees, for all epochs; batches of different kinds take turns at random.
+
+    A rest of a single row is left out: it would have no negatives.
+    """
+    random, found = Random(rng_seed), list[list[int]]()
+    kinds: dict[str, list[int]] = defaultdict(list)
+    for i, example in enumerate(examples):
+        kinds["" if mixed else example.kind].append(i)
+    per_epoch = 0
+    for _ in range(math.ceil(epochs)):
+        epoch: list[list[int]] = []
+        for _, indices in sorted(kinds.items()):
+            random.shuffle(indices)
+            epoch += [indices[i : i + batch_size] for i in range(0, len(indices), batch_size)]
+        epoch = [batch for batch in epoch if len(batch) > 1]
+        random.shuffle(epoch)
+        per_epoch = len(epoch)
+        found += epoch
+    return found[: round(epochs * per_epoch)]
+
+
+@dataclass(frozen=True)
+class Collate:
+    """Examples → what `infonce.InfoNCE` reads: one column of texts, the short ones first, padded on the right.
+
+    Neighbours are of about the same length, so a piece of the column, cut to its own longest text, holds little
+    padding. The loss does not depend on the order.
+    """
+
+    pad_token_id: int
+
+    def __call__(self, examples: Iterable[Example]) -> dict[str, Tensor]:
+        """text_input_ids and text_attention_mask: M texts × longest; label: 3 × M, see `InfoNCE.calculate_loss`."""
+        examples = list(examples)
+        queries = [(example.texts[0], -1, -1) for example in examples]
+        documents = [list(zip(e.texts[1:], e.same_text, e.same_label, strict=True)) for e in examples]
+        texts = [*queries, *(found[0] for found in documents), *(one for found in documents for one in found[1:])]
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i][0]))
+        padded = np.full((len(texts), len(texts[order[-1]][0])), self.pad_token_id)
+        for ids, i in zip(padded, order, strict=True):
+            ids[: len(texts[i][0])] = texts[i][0]
+        lengths = torch.tensor([len(texts[i][0]) for i in order])
+        return {
+            "text_input_ids": torch.from_numpy(padded),
+            "text_attention_mask": (torch.arange(padded.shape[1]) < lengths[:, None]).long(),
+            "label": torch.tensor([order, [texts[i][1] for i in order], [texts[i][2] for i in order]]),
+        }

@@ -1,0 +1,147 @@
+"""Labelled data beside the synthetic rows: sets by weight, hard negatives mined where there are none (E5 App. A).
+
+Every set is a Hub dataset at a commit; its files lie in a folder already.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+from datasets import get_dataset_config_names, get_dataset_split_names, load_dataset
+from sentence_transformers import SentenceTransformer
+
+from hub_speed.errors import StageError, did_you_mean
+from hub_speed.training.embedder.backbone import embedder
+from hub_speed.training.process import child
+
+Row = dict[str, Any]
+
+PAIRS_AT_ONCE = 256
+"""Queries that are compared with all documents in one product."""
+
+
+def read(settings: child.Json) -> tuple[list[Row], int]:
+    """The rows of all labelled sets, and how many hard negatives were mined for them.
+
+    Args:
+        settings: labelled (fields of `recipe.Labelled`, its kind and folder), work, rng_seed, and for mining: miner (a
+            folder), mine_from, mine_to, mine_margin, max_length.
+
+    Raises:
+        StageError: a set has no such config, split or column, or nothing in it.
+    """
+    rows: list[Row] = []
+    mined = 0
+    for source in settings["labelled"]:
+        found = rows_of(source, Path(settings["work"]) / "datasets")
+        mine = draw(found, source["weight"], source["max_rows"], settings["rng_seed"])
+        if not source["negative"]:
+            mined += add_negatives(mine, settings)
+        rows += mine
+    return rows, mined
+
+
+def rows_of(source: Row, cache: Path) -> list[Row]:
+    """All rows of one set that have a query and a positive, with our columns; `cache` is filled by `datasets`.
+
+    A column of lists (several positives or negatives) counts by its first text: E5 trains with one of each.
+    """
+    name = f"labelled data {source['repo']}"
+    folder, config, split = source["folder"], source["config"], source["split"]
+    _known(f"{name}: config", config, get_dataset_config_names(folder))
+    _known(f"{name}: split", split, get_dataset_split_names(folder, config))
+    found = load_dataset(folder, config, split=split, cache_dir=str(cache))
+    wanted = {our: source[our] for our in ("query", "positive", "negative", "label") if source[our]}
+    for our, column in wanted.items():
+        _known(f"{name}, {split}: column of the {our}", column, found.column_names)
+    kind = source["kind"]
+    rows = []
+    for given in found.select_columns(list(dict.fromkeys(wanted.values()))):
+        texts = {our: _text(given[column]) for our, column in wanted.items() if our != "label"}
+        if texts["query"] and texts["positive"]:
+            label = given[wanted["label"]] if "label" in wanted else None
+            rows.append({"negative": None, **texts, "label": label})
+    if not rows:
+        raise StageError(
+            f"{name}, {split}: no row has a query and a positive",
+            expected=f"texts in the columns {wanted['query']} and {wanted['positive']}",
+            got=f"{len(found)} rows",
+            fix="name other columns or another split in embedder.labelled",
+        )
+    return [
+        row | {"id": f"{kind}-{i}", "task_type": kind, "instruction": source["instruction"]}
+        for i, row in enumerate(rows)
+    ]
+
+
+def _known(what: str, name: str, names: Sequence[str]) -> None:
+    if name not in names:
+        raise StageError(
+            f"{what}: there is no {name}",
+            expected=f"one of {', '.join(names)}",
+            fix=f"{did_you_mean(name, names)} change it in embedder.labelled".strip(),
+        )
+
+
+def _text(value: Any) -> str:
+    """A text as it stands, or the first of several."""
+    if isinstance(value, list):
+        value = value[0] if value else None
+    return str(value).strip() if value is not None else ""
+
+
+def draw(rows: list[Row], weight: float, max_rows: int | None, rng_seed: int) -> list[Row]:
+    """Rows as often as `weight` says: 0.1 is a tenth of them, 2 is every one twice; then at most `max_rows`."""
+    random, n = Random(rng_seed), round(weight * len(rows))
+    drawn: list[Row] = []
+    while len(drawn) < n:
+        drawn += random.sample(rows, min(n - len(drawn), len(rows)))
+    return drawn[:max_rows]
+
+
+def add_negatives(rows: list[Row], settings: child.Json) -> int:
+    """Give rows a hard negative: a document of the same set that a miner ranks high for the query; returns how many.
+
+    Candidates are the ranks `mine_from` to `mine_to` among the documents of other queries and, where there are labels,
+    of other labels. Those whose similarity comes within `mine_margin` (a share of the positive's) are left out, since
+    they may be answers as well. A row that has no candidate stays without.
+    """
+    miner, random = _miner(settings), Random(settings["rng_seed"])
+    pairs = list({(row["query"], row["positive"]): row["label"] for row in rows}.items())
+    queries = {query: i for i, query in enumerate(dict.fromkeys(query for (query, _), _ in pairs))}
+    documents = {text: i for i, text in enumerate(dict.fromkeys(positive for (_, positive), _ in pairs))}
+    answers, alike = defaultdict[str, set[int]](set), defaultdict[Any, set[int]](set)  # by query, by label
+    for row in rows:
+        answers[row["query"]].add(documents[row["positive"]])
+        alike[row["label"]].add(documents[row["positive"]])
+    barred = {label: torch.tensor(list(found)) for label, found in alike.items() if label is not None}
+    asked_QD = miner.encode_query(list(queries), convert_to_tensor=True, normalize_embeddings=True)
+    found_ND = miner.encode_document(list(documents), convert_to_tensor=True, normalize_embeddings=True)
+    texts, negatives = list(documents), dict[tuple[str, str], str]()
+    for start in range(0, len(pairs), PAIRS_AT_ONCE):
+        part = pairs[start : start + PAIRS_AT_ONCE]
+        cosines_PN = asked_QD[[queries[query] for (query, _), _ in part]] @ found_ND.T
+        for ((query, positive), label), cosines_N in zip(part, cosines_PN, strict=True):
+            own = cosines_N[documents[positive]].item()
+            cosines_N[list(answers[query])] = -torch.inf
+            if label is not None:
+                cosines_N[barred[label]] = -torch.inf
+            best = cosines_N.topk(min(settings["mine_to"], len(texts)))
+            ranked = list(zip(best.values.tolist(), best.indices.tolist(), strict=True))[settings["mine_from"] :]
+            highest = own - settings["mine_margin"] * abs(own)
+            if fit := [texts[i] for cosine, i in ranked if -torch.inf < cosine <= highest]:
+                negatives[query, positive] = random.choice(fit)
+    for row in rows:
+        row["negative"] = negatives.get((row["query"], row["positive"]))
+    return sum(row["negative"] is not None for row in rows)
+
+
+def _miner(settings: child.Json) -> SentenceTransformer:
+    """An embedder as it was published, or a plain base model."""
+    folder = Path(settings["miner"])
+    if (folder / "modules.json").is_file():
+        return SentenceTransformer(str(folder), model_kwargs={"use_safetensors": True})
+    return embedder(str(folder), {"max_length": settings["max_length"]})

@@ -1,0 +1,1 @@
+"""Fine-tuning of generators and the revisor: SFT and DPO."""

@@ -1,0 +1,457 @@
+"""Rows as parquet files, and the card of every stage."""
+
+import json
+import re
+import threading
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_origin
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from hub_speed import rows, stage
+from hub_speed.cards import render
+from hub_speed.errors import HubSpeedError
+from hub_speed.evaluation.scaling_law import compare, in_words
+from hub_speed.generation import prompts
+from hub_speed.hub import Ref
+from hub_speed.pipeline.run import STAGES
+from hub_speed.recipe import Recipe, load
+from hub_speed.stage import Context, FromStage, RunRecord
+
+KINDS = [kind for kind in vars(rows).values() if isinstance(kind, type) and issubclass(kind, BaseModel)]
+KINDS = [kind for kind in KINDS if kind.__module__ == rows.__name__]
+every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+
+
+def value_for(annotation: Any) -> st.SearchStrategy[Any]:
+    if isinstance(annotation, UnionType):
+        return st.one_of(*(st.none() if a is type(None) else value_for(a) for a in get_args(annotation)))
+    if get_origin(annotation) is list:
+        return st.lists(value_for(get_args(annotation)[0]), max_size=3)
+    plain = {
+        str: st.text(max_size=20),
+        int: st.integers(-(2**63), 2**63 - 1),
+        float: st.floats(allow_nan=False),
+        bool: st.booleans(),
+    }
+    return plain[annotation]
+
+
+def rows_of(kind: type[BaseModel]) -> st.SearchStrategy[list[dict[str, Any]]]:
+    fields = {name: value_for(field.annotation) for name, field in kind.model_fields.items()}
+    return st.lists(st.fixed_dictionaries(fields), max_size=4)
+
+
+# --- parquet --------------------------------------------------------------------------------------------------------
+
+
+@every_kind
+def test_every_column_is_described_and_has_a_type(kind: type[BaseModel]) -> None:
+    found = rows.columns(kind)
+    assert all(len(text) > 10 for text in found.values())
+    assert rows.schema(kind).names == list(found)
+
+
+def test_columns_that_other_libraries_know_have_their_names() -> None:
+    assert {"prompt", "completion"} <= set(rows.columns(rows.SeedRow))
+    assert {"prompt", "chosen", "rejected"} <= set(rows.columns(rows.PreferenceRow))
+    assert {"prompt", "completion"} <= set(rows.columns(rows.RevisionRow))
+    names = list(rows.columns(rows.SyntheticRow))
+    assert (
+        names.index("query") < names.index("positive") < names.index("negative")
+    )  # sentence-transformers goes by order
+    assert rows.schema(rows.SyntheticRow).field("negative").nullable
+    assert not rows.schema(rows.SyntheticRow).field("positive").nullable
+
+
+def test_a_row_is_the_same_in_every_repository_it_passes_through() -> None:
+    def fields(kind: type[BaseModel]) -> set[str]:
+        return set(kind.model_fields)
+
+    assert fields(rows.TaskRow) < fields(rows.PromptRow) < fields(rows.SeedRow) <= fields(rows.DraftRow)
+    assert fields(rows.SyntheticRow) - fields(rows.DraftRow) == {"draft"}
+    assert fields(rows.PromptRow) < fields(rows.RootRow)
+
+
+@every_kind
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
+@given(data=st.data())
+def test_rows_come_back_as_they_were(kind: type[BaseModel], data: st.DataObject, tmp_path: Path) -> None:
+    written = data.draw(rows_of(kind))
+    assert rows.write_parquet(iter(written), kind, tmp_path) == len(written) == rows.count_parquet(tmp_path)
+    assert list(rows.read_parquet(tmp_path)) == written
+    (path,) = tmp_path.glob("*.parquet")
+    assert path.name == "train-00000.parquet"
+    assert pq.read_schema(path) == rows.schema(kind)
+    first = next(iter(kind.model_fields))
+    assert list(rows.read_parquet(tmp_path, [first])) == [{first: row[first]} for row in written]
+
+
+@pytest.mark.parametrize(("count", "files"), [(0, [0]), (1, [1]), (9, [9]), (10, [10]), (11, [10, 1]), (20, [10, 10])])
+def test_files_are_full_and_in_order(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, count: int, files: list[int]
+) -> None:
+    monkeypatch.setattr(rows, "ROWS_PER_FILE", 10)
+    monkeypatch.setattr(rows, "islice", lambda iterator, n: islice(iterator, 5))
+    written = [{"topic": f"t{i}"} for i in range(count)]
+    assert rows.write_parquet(written, rows.TopicRow, tmp_path / "a") == count
+    names = sorted(path.name for path in tmp_path.rglob("*.parquet"))
+    assert names == [f"train-{i:05d}.parquet" for i in range(len(files))]
+    assert [pq.read_metadata(tmp_path / "a" / name).num_rows for name in names] == files
+    assert list(rows.read_parquet(tmp_path)) == written  # also from a folder above
+
+
+@pytest.mark.parametrize("bad", [{}, {"topic": None}, {"topic": 5}, {"topic": ["a"]}])
+def test_a_row_that_is_none_is_not_written(tmp_path: Path, bad: dict[str, Any]) -> None:
+    with pytest.raises((pa.ArrowInvalid, pa.ArrowTypeError)):
+        rows.write_parquet([{"topic": "a"}, bad], rows.TopicRow, tmp_path)
+
+
+def test_there_is_nothing_to_read_where_nothing_is(tmp_path: Path) -> None:
+    assert (list(rows.read_parquet(tmp_path)), rows.count_parquet(tmp_path)) == ([], 0)
+
+
+# --- cards ----------------------------------------------------------------------------------------------------------
+
+FAKE_COMMIT = {name: f"{i:040x}" for i, name in enumerate(["hub", *STAGES])}
+PLAIN: dict[Any, Any] = {str: "some | text <b>", int: 1234, float: 0.625, bool: True, list[str]: ["a", "b"]}
+MEASURES: dict[str, dict[str, Any]] = {
+    "junior": {
+        "loss_curve": [[1, 3.0], [2, 2.5], [3, 2.25]],
+        "tokens": 123456,
+        "steps": 3125,
+        "rows_dropped_too_long": 4321,
+        "trained": "adapter, r 16",
+        "devices": "2 x CPU",
+        "device_seconds": 98765.4,
+    },
+    "senior": {"loss_curve": [[1, 0.7], [2, 0.5]], "rewards": {"accuracy": 0.75, "margin": 1.5}},
+    "revisor": {"loss_curve": [[1, 3.0], [2, 2.5]]},
+    "embedder": {
+        "loss_curve": [[1, 3.0], [2, 2.5]],
+        "dimension": 96,
+        "pooling": "last",
+        "truncated_share": 0.0123,
+        "mix": {"retrieval": 50000},
+        "mined_negatives": 0,
+    },
+    "evaluate": {"repaired": 0},
+    "scaling": {"skipped_sizes": []},
+}
+SCORES = [
+    {"subject": s, "task_type": t, "measure": m, "benchmark": b, "dataset": "d@1", "value": v}
+    | {"low": low, "high": high, "n": 1500}
+    for s, t, m, b, v, low, high in [
+        ("junior", "rows", "yield", "rows", 0.912, 0.88, 0.93),
+        ("embedder", "Retrieval", "nDCG@10", "org/b", 0.654, 0.6, 0.7),
+        ("BM25", "Retrieval", "nDCG@10", "org/b", 0.5, None, None),
+        ("embedder", "Retrieval", "nDCG@10", "SciFact", 0.3, None, None),
+        ("embedder", "STS", "Spearman", "BIOSSES", 0.6, None, None),
+        ("embedder", "STS", "Spearman", "STS12", 0.7, None, None),
+    ]
+]
+FAILED = [
+    {"subject": "embedder", "measure": "Spearman", "benchmark": "SummEval", "reason": "ValueError: no | such file"}
+]
+ITEM = {"subject": "embedder", "measure": "nDCG@10", "benchmark": "org/b", "item": "q1", "value": 0.5, "gold": None}
+RUNS = [
+    {"rows": size, "rng_seed": seed, "measure": "nDCG@10", "benchmark": "b", "value": 0.1 * size**0.2 + 0.01 * seed}
+    for size in (150, 300, 600)
+    for seed in (0, 1)
+]
+FIT = compare(np.array([run["rows"] for run in RUNS], dtype=float), np.array([run["value"] for run in RUNS]), 0.01)
+
+
+def context(name: str, recipe: Recipe, folder: Path) -> Context:
+    """A stage as if it had just been built."""
+    s = STAGES[name]
+    refs = {}
+    for given_name, source in s.inputs(recipe).items():
+        if isinstance(source, FromStage):
+            refs[given_name] = Ref(STAGES[source.name].kind, STAGES[source.name].repo("org"), FAKE_COMMIT[source.name])
+        else:
+            refs[given_name] = Ref(source.kind, source.name.split("@")[0].replace(" ", "-"), FAKE_COMMIT["hub"])
+    identity = stage.identity(s, recipe, refs, "digest")
+    lineage = {
+        f"{ref.repo}@{ref.commit}": {
+            "stage": "x",
+            "inputs": [],
+            "accepted": 10,
+            "calls": {"teacher": 1000},
+            "prompt_tokens": {"teacher": 20_000},
+            "completion_tokens": {"teacher": 4000},
+            "seconds": 1.0,
+        }
+        for ref in refs.values()
+    }
+    record = RunRecord(
+        stage=name,
+        fingerprint=stage.fingerprint(identity),
+        recipe=recipe.name,
+        identity=identity,
+        inputs={},
+        lineage=lineage,
+        rows_in=54321,
+        accepted=50000,
+        measures=dict(MEASURES.get(name, {})),
+        seconds=77.0,
+        license=recipe.license,
+    )
+    out = folder / "out"
+    out.mkdir()
+    ctx = Context(
+        recipe=recipe,
+        repo=s.repo("org"),
+        inputs={},
+        refs=refs,
+        out=out,
+        work=folder,
+        record=record,
+        progress=None,  # type: ignore[arg-type]
+        stop=threading.Event(),
+        threads=1,
+        address=lambda name, weights: nullcontext(None),  # type: ignore[arg-type,return-value]
+    )
+    _fill(name, ctx)
+    return ctx
+
+
+def _fill(name: str, ctx: Context) -> None:
+    if name == "evaluate":
+        rows.write_parquet(SCORES, rows.ScoreRow, ctx.out / "data")
+        rows.write_parquet([ITEM], rows.ItemScoreRow, ctx.out / "items")
+        ctx.record.measures |= {"scores": SCORES, "failed": FAILED}
+    elif name == "scaling":
+        rows.write_parquet(RUNS, rows.ScalingRow, ctx.out / "data")
+        failed = [FAILED[0] | {"subject": "30 rows, seed 1"}]
+        ctx.record.measures |= {"fits": {"nDCG@10": FIT}, "sentences": in_words("nDCG@10", FIT), "failed": failed}
+    elif STAGES[name].kind == "dataset":
+        kind = render.ROW_MODELS[name]
+        row = {n: PLAIN.get(f.annotation, PLAIN[str]) for n, f in kind.model_fields.items()}
+        for task_type in ctx.recipe.mixture:
+            mine = row | {"task_type": task_type, **({"knobs": '{"min_words": "2"}'} if "knobs" in row else {})}
+            count = 0 if task_type == "long_matching" else 2
+            ctx.record.by_task_type[task_type] = rows.write_parquet([mine] * count, kind, ctx.out / "data" / task_type)
+        (ctx.out / "ledger").mkdir()
+        ctx.record.rejected = {"bad_json": 4000, "near_duplicate": 321}
+        ctx.record.calls = {"teacher": 7, "junior": 54321}
+        ctx.record.prompt_tokens, ctx.record.completion_tokens = ({"teacher": 100, "junior": 5} for _ in range(2))
+
+
+Rendered = tuple[dict[str, Any], str, Context]
+
+
+@pytest.fixture(scope="module")
+def card(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Rendered]:
+    """Header and text of a stage's card under a recipe, rendered once."""
+
+    @cache
+    def render(name: str, recipe: str) -> Rendered:
+        ctx = context(name, load(recipe), tmp_path_factory.mktemp(name))
+        render.render(STAGES[name], ctx)
+        _, header, text = (ctx.out / "README.md").read_text("utf-8").split("---\n", 2)
+        return yaml.safe_load(header), text, ctx
+
+    return lambda name, recipe="quickstart": render(name, recipe)
+
+
+CASES = [(name, "quickstart") for name in STAGES] + [("seed", "e5"), ("revise", "speed"), ("embedder", "speed")]
+
+
+@pytest.mark.parametrize(("name", "recipe_name"), CASES, ids=["-".join(case) for case in CASES])
+def test_the_card_of_a_stage(name: str, recipe_name: str, card: Callable[..., Rendered]) -> None:
+    header, text, ctx = card(name, recipe_name)
+    s, record, recipe = STAGES[name], ctx.record, ctx.recipe
+    # whole: nothing left open, no gap where a value should be
+    assert re.match(r"\n# \w.+\n", text)
+    assert not re.search(r"\{\{|\{%|%\}|Undefined|\bNone\b", text)
+    assert "\n\n\n\n" not in text
+    # true: what the record says, and nothing typed by hand
+    assert f"org/speed-{s.noun}" in text or s.kind == "dataset"
+    assert stage.tag(record.fingerprint) in text
+    assert s.purpose in text
+    assert "77 seconds" in text or "| 77 |" in text
+    teacher = record.calls.get("teacher", 0) + 1000 * len(record.lineage)
+    assert f"{teacher:,}" in text
+    assert all(f"| {n} | `{ref}` |" in text for n, ref in ctx.refs.items())
+    assert f"hub-speed run {recipe_name} --org org" in text
+    assert ("offline teacher" in text) == recipe.offline
+    assert header["license"] == recipe.license
+    # figures: drawn and there
+    figures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
+    assert figures
+    assert all((ctx.out / path).stat().st_size > 1000 for path in figures)
+    assert sorted(figures) == sorted(path.relative_to(ctx.out).as_posix() for path in ctx.out.rglob("*.png"))
+
+
+@pytest.mark.parametrize("name", [name for name, s in STAGES.items() if s.kind == "dataset"])
+def test_a_dataset_card_has_its_columns_configs_and_reasons(name: str, card: Callable[..., Rendered]) -> None:
+    header, text, ctx = card(name)
+    for column, description in rows.columns(render.ROW_MODELS[name]).items():
+        assert f"| `{column}` | {description} |" in text
+    default, *others = header["configs"]
+    assert (default["config_name"], default["default"]) == ("default", True)
+    assert default["data_files"] == "data/**/*.parquet"
+    named = [config["config_name"] for config in others]
+    filled = [t for t, count in ctx.record.by_task_type.items() if count]
+    ledger = ["ledger"] if ctx.record.by_task_type else []
+    assert named == [*filled, *(["items"] if name == "evaluate" else []), *ledger]  # none for a type without rows
+    for reason in ctx.record.rejected:
+        assert f"- `{reason}` ({ctx.record.rejected[reason]:,}): {rows.REASONS[reason]}" in text
+    if ctx.record.by_task_type:
+        assert "| `task_type` |" in text
+        assert "some \\| text &lt;b>" in text  # an example cannot break the table
+        assert f'load_dataset("{ctx.repo}", "{filled[0]}"' in text
+
+
+@pytest.mark.parametrize("name", [name for name, s in STAGES.items() if s.kind == "model"])
+def test_a_model_card_names_its_base_and_its_data(name: str, card: Callable[..., Rendered]) -> None:
+    header, text, ctx = card(name)
+    base = ctx.refs.get("base") or ctx.refs["junior"]
+    assert header["base_model"] == base.repo
+    assert header["datasets"] == [ref.repo for ref in ctx.refs.values() if ref.kind == "dataset"] != []
+    library = "sentence-transformers" if name == "embedder" else "transformers"
+    assert header["library_name"] == library
+    settings_of_stage = getattr(ctx.recipe, name).model_dump(mode="json")
+    assert [n for n, v in settings_of_stage.items() if v is not None and f"| `{n}` | {v} |" not in text] == []
+    assert "50,000" in text
+    if name == "junior":
+        for line in ("rows | 50,000", "steps | 3,125", "tokens | 123,456", "rows dropped too long | 4,321"):
+            assert f"| {line} |" in text
+        for line in ("trained | adapter, r 16", "devices | 2 x CPU", "device seconds | 98,765.4"):
+            assert f"| {line} |" in text
+        assert "/v1/completions" in text and "chat template: put the prompt into" in text
+    if name == "senior":
+        assert "accuracy 0.750, margin 1.500" in text
+    if name == "embedder":
+        assert "vector of 96 numbers" in text
+
+
+def test_the_card_of_a_generator_with_a_chat_template_says_how_to_ask_it(tmp_path: Path) -> None:
+    ctx = context("junior", load("speed", ["generator.prompt_format=chat"]), tmp_path)
+    render.render(STAGES["junior"], ctx)
+    text = (ctx.out / "README.md").read_text("utf-8")
+    assert "apply_chat_template" in text and prompts.SYSTEM in text and "/v1/chat/completions" in text
+    assert "[/INST]" not in text
+    assert "`adapter/`" in text
+
+
+def test_an_embedder_names_its_labelled_sets_and_how_it_is_used(tmp_path: Path) -> None:
+    given = "[{repo: them/set@main, instruction: Find it, license: cc-by-4.0, weight: 0.5}]"
+    flags = [
+        f"embedder.labelled={given}",
+        "embedder.matryoshka=[32, 64]",
+        "embedder.lora_r=4",
+        "embedder.max_length=96",
+    ]
+    ctx = context("embedder", load("quickstart", flags), tmp_path)
+    ctx.record.measures |= {"mix": {"retrieval": 49000, "them/set": 1000}, "mined_negatives": 900}
+    render.render(STAGES["embedder"], ctx)
+    text = (ctx.out / "README.md").read_text("utf-8")
+    assert "| 49,000 | retrieval, synthetic | 1 |" in text
+    assert (
+        "| 1,000 | [them/set](https://huggingface.co/datasets/them/set), labelled | 0.5 | Find it | cc-by-4.0" in text
+    )
+    assert f"900 hard negatives were mined with `{ctx.refs['miner']}`: of the ranks 0 to 100" in text
+    assert "| dimensions | 96, may be cut to: 32, 64 |" in text and "truncate_dim=32" in text
+    assert "1.2% were longer and were cut" in text and "`adapter/`" in text and "--pooling last-token" in text
+
+
+def test_scores_and_fits_are_in_their_cards(card: Callable[..., Rendered]) -> None:
+    _, text, _ = card("evaluate")
+    assert "| yield | rows | junior | 0.912 | 0.880 to 0.930 | 1,500 |" in text
+    assert "| nDCG@10 | org/b | BM25 | 0.500 | – | 1,500 |" in text
+    assert "| mean | 2 of mteb's tasks | embedder | 0.650 |" in text
+    assert "Mean over all 3 of mteb's tasks: **0.533**" in text
+    assert "| SummEval | embedder | ValueError: no \\| such file |" in text
+    _, text, _ = card("scaling")
+    assert f"**nDCG@10**: {FIT['slope']:+.3f} per tenfold data (95% interval" in text and "6 runs." in text
+    assert "\n\n**Not scored.** " in text and "| SummEval | 30 rows, seed 1 | ValueError: no \\| such file |" in text
+
+
+def test_a_card_says_which_licences_it_comes_into_conflict_with(tmp_path: Path) -> None:
+    pairs = {"repo": "org/pairs", "instruction": "find", "license": "CC-BY-NC-4.0", "negative": "negative"}
+    changed = {"license": "apache-2.0", "embedder": {"base_model": "base", "labelled": [pairs]}}
+    ctx = context("embedder", Recipe.model_validate({"name": "r", **changed}), tmp_path)
+    ctx.record.lineage[f"org/llama@{'3' * 40}"] = {"stage": "", "inputs": [], "licences": ["llama3"]}
+    render.render(STAGES["embedder"], ctx)
+    text = (ctx.out / "README.md").read_text("utf-8")
+    section = text[text.index("## Licence") : text.index("## Reproduce")]
+    assert section.count("**Conflict:**") == 2
+    assert (
+        "- **Conflict:** org/llama@3333333 is llama3, which asks for Meta's Llama terms; apache-2.0 does not.\n"
+        in section
+    )
+    assert "- **Conflict:** org/pairs@" in section and "is cc-by-nc-4.0, which asks for no commercial use" in section
+
+
+def test_a_card_shows_the_quality_of_its_rows_beside_the_teachers(tmp_path: Path) -> None:
+    ctx = context("revise", load("quickstart"), tmp_path)
+    render.render(STAGES["revise"], ctx)
+    alone = (ctx.out / "README.md").read_text("utf-8")
+    measured = ctx.record.measures["quality"]
+    assert measured["rows"] == sum(ctx.record.by_task_type.values())
+    assert "| measure | here |\n|---|---|\n| **length as asked**" in alone
+    assert "teacher's rows" not in alone
+    seed = json.loads(json.dumps(measured))  # as it stands in the record of the seed
+    seed["by_task_type"]["retrieval"]["overlap"] = 0.25
+    ctx.record.lineage["org/speed-seed@1"] = {"stage": "seed", "inputs": [], "quality": seed}
+    render.render(STAGES["revise"], ctx)
+    text = (ctx.out / "README.md").read_text("utf-8")
+    assert "| measure | here | teacher's rows | |\n|---|---|---|---|\n| **length as asked**" in text
+    assert re.search(r"\| \*\*query in positive\*\*: .* \| 100.0% \| \d\d.\d% \| worse \|", text)
+    assert "hub-speed quality org/speed-synthetic" in text
+
+
+def test_languages_are_those_of_the_recipe(card: Callable[..., Rendered]) -> None:
+    assert card("brainstorm")[0]["language"] == ["en"]
+    found = card("seed", "e5")[0]["language"]
+    assert {"en", "pl", "de", "zh"} <= set(found)
+
+
+def test_every_template_is_of_a_stage() -> None:
+    for kind in ("dataset", "model"):
+        found = {path.stem for path in render.templates(kind).iterdir()}
+        assert found - {"base", "generator", "release", "study"} == {s.noun for s in STAGES.values() if s.kind == kind}
+    with pytest.raises(HubSpeedError, match="templates are missing"):
+        render.templates("film")
+
+
+def test_long_texts_and_odd_values_fit_into_a_table() -> None:
+    assert render._short("a\nb | c <d>") == "a b \\| c &lt;d>"
+    assert render._short(["é", 1]) == '["é", 1]'
+    assert len(render._short("x" * 999)) == render.SHOWN + 2
+    assert render._short(True) == "True"
+
+
+def test_the_card_of_a_topic_file() -> None:
+    _, header, text = render.topics_card(1588).split("---\n", 2)
+    assert yaml.safe_load(header)["configs"][0]["data_files"] == "data/*.parquet"
+    assert "1,588 topic paths" in text
+
+
+def test_reasons_are_those_the_code_gives() -> None:
+    """A reason that no code gives would only be there for show; one that is not described could not be rendered."""
+    package = Path(rows.__file__).parent
+    code = "\n".join(path.read_text("utf-8") for path in package.rglob("*.py") if path.name != "rows.py")
+    assert [reason for reason in rows.REASONS if f'"{reason}"' not in code] == []
+    given_reasons = set(re.findall(r'Rejected\(\s*"(\w+)"', code)) | set(re.findall(r'return "(\w+_\w+)"', code))
+    known = {*rows.REASONS, *vars(prompts)}
+    assert {reason for reason in given_reasons if reason not in known} == set()
+
+
+def test_the_record_of_a_stage_is_json() -> None:
+    record = RunRecord(stage="seed", fingerprint="0" * 12, recipe="r", identity={}, inputs={}, lineage={})
+    assert json.loads(json.dumps(record.__dict__)) == record.__dict__

@@ -1,0 +1,141 @@
+"""What a run says while it works: numbers from the rows that end, in words and as JSON."""
+
+import json
+import types
+from typing import Any
+
+import pytest
+from rich.console import Console
+from running import Cli, tiny
+
+from hub_speed.console import progress
+from hub_speed.console.progress import Bars, in_words
+from hub_speed.generation import dataset
+from hub_speed.generation.dataset import Meter
+from hub_speed.llm.budget import Budget
+from hub_speed.llm.dialects import Completion, Request, Sampling
+from hub_speed.recipe import Budget as Caps
+from hub_speed.rows import LedgerRow
+
+
+class Clock:
+    """A clock that a test moves on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        own = types.SimpleNamespace(monotonic=lambda: self.now, time=lambda: 1_000_000 + self.now)
+        monkeypatch.setattr(dataset, "time", own)
+        monkeypatch.setattr(progress, "time", own)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def ended(state: str = "accepted", reason: str = "", tokens: int = 10, attempts: int = 1) -> LedgerRow:
+    return LedgerRow.model_construct(
+        state=state, reason=reason, completion_tokens=tokens, attempts=attempts, calls=int(state != "failed")
+    )
+
+
+class Heard:
+    """A progress that remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.done, self.numbers = 0, list[dict[str, Any]]()
+
+    def start(self, total: int, unit: str, done: int = 0) -> None: ...
+
+    def advance(self, n: int) -> None:
+        self.done += n
+
+    def note(self, text: str) -> None: ...
+
+    def measure(self, numbers: dict[str, Any]) -> None:
+        self.numbers.append(numbers)
+
+
+def test_numbers_come_about_once_a_second_from_the_rows_that_ended(clock: Clock) -> None:
+    heard, budget = Heard(), Budget(Caps(usd_per_million_read=5, usd_per_million_written=15))
+    meter = Meter(heard, budget)
+    meter.rows([ended(), ended("rejected", "bad_json")], 7)
+    assert (heard.done, heard.numbers) == (2, [])
+    aside = budget.set_aside(Request("p", Sampling(1, 1, 5)))
+    assert aside is not None
+    budget.settle(aside, Completion(("x",), ("stop",), "m", 100_000, 100_000))
+    clock.now += 2
+    meter.rows([ended("reasked"), ended(attempts=4)], 5)
+    assert heard.numbers == [
+        {
+            "rows_per_s": 2.0,
+            "tokens_per_s": 20,
+            "used": 0.75,
+            "rejected": {"bad_json": 1},
+            "in_flight": 5,
+            "retries": 3,
+            "cost_usd": 2.0,
+        }
+    ]
+
+
+def test_rates_are_those_of_the_last_half_minute(clock: Clock) -> None:
+    heard = Heard()
+    meter = Meter(heard, None)
+    for second in range(100):
+        clock.now += 1
+        meter.rows([ended()] * (1 if second < 60 else 50), 5)
+    assert heard.numbers[40]["rows_per_s"] == 1.0
+    assert heard.numbers[-1]["rows_per_s"] == 50.0
+    assert "cost_usd" not in heard.numbers[-1]
+
+
+def test_lines_for_people_and_for_machines(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    numbers = {"rows_per_s": 20.0, "tokens_per_s": 4000, "used": 0.9, "rejected": {"bad_json": 3}, "in_flight": 8}
+    for as_json in (False, True):
+        with Bars(Console(width=200, force_terminal=False), as_json=as_json) as bars:
+            bar = bars.stage("seed")
+            bar.start(1000, "rows", done=100)
+            bar.measure(numbers | {"retries": 2})
+            bar.advance(50)
+            assert capsys.readouterr().out == ""  # too early to say anything
+            clock.now += progress.SECONDS_BETWEEN_LINES
+            bar.advance(50)
+        line = capsys.readouterr().out
+        if as_json:
+            told = json.loads(line)
+            assert (told["stage"], told["done"], told["total"], told["unit"]) == ("seed", 200, 1000, "rows")
+            assert (told["rows_per_s"], told["rejected"], told["seconds_left"]) == (20.0, {"bad_json": 3}, 45)
+        else:
+            assert line.startswith("  seed: 200/1,000 rows 20 rows/s · 4,000 tokens/s · 90% used (bad_json 3) · 8 in")
+            assert "2 retries · 45 s left" in line
+    assert "$3.50" in in_words(numbers | {"retries": 0, "cost_usd": 3.5})
+
+
+def test_the_panel_in_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    numbers = {"rows_per_s": 20.0, "tokens_per_s": 4000, "used": 0.9, "rejected": {"bad_json": 3}, "in_flight": 8}
+    with Bars(Console(width=200, force_terminal=True)) as bars:
+        seed, judged = bars.stage("seed"), bars.stage("preference")
+        seed.start(1000, "rows", done=100)
+        judged.start(50, "rows")
+        seed.measure(numbers | {"retries": 2, "cost_usd": 3.5})
+        seed.advance(50)
+        bars._rich.refresh()
+        drawn = capsys.readouterr().out
+        bars.finish("seed")
+        bars._rich.refresh()
+        left = capsys.readouterr().out
+    assert "150/1000" in drawn and "20 rows/s · 4,000 tokens/s · 90% used (bad_json 3) · 8 in flight" in drawn
+    assert "2 retries · $3.50 · 45 s left" in drawn
+    assert "preference" in drawn and "preference" in left and "seed" not in left
+
+
+def test_the_command_line_speaks_json(cli: Cli) -> None:
+    process = cli.start("run", "quickstart", "--only", "brainstorm", *tiny(), "--log-format", "json")
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert lines[-1]["stage"] == "brainstorm"
+    assert lines[-1]["cached"] is False
+    assert lines[-1]["accepted"] > 0
+    assert "text or json" in cli("run", "quickstart", "--log-format", "xml", code=2)

@@ -1,0 +1,207 @@
+"""Both forms of the scaling law find what made the scores, say no more than the runs do, and take any input."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import optimize
+
+from hub_speed.evaluation.scaling_law import (
+    AHEAD,
+    FAR,
+    Line,
+    PowerLaw,
+    by_measure,
+    compare,
+    in_words,
+    log_linear,
+    power_law,
+    shared,
+)
+
+SIZES = np.array([150.0, 300, 600, 1200, 2400])
+RUNS = np.repeat(SIZES, 5)
+
+
+def law(rows: np.ndarray) -> np.ndarray:
+    return 0.8 - 4 * rows**-0.6
+
+
+def straight(rows: np.ndarray) -> np.ndarray:
+    return 0.4 + 0.1 * np.log10(rows)
+
+
+def noise(scale: float, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, scale, len(RUNS))
+
+
+def test_a_power_law_is_found() -> None:
+    found = power_law(SIZES, law(SIZES))
+    assert found is not None
+    assert found.ceiling == pytest.approx(0.8, abs=0.002)
+    assert found.exponent == pytest.approx(0.6, abs=0.03)  # as fine as the grid
+    for rows in (150, 1000, 100_000):
+        assert found.at(rows) == pytest.approx(float(law(np.array(rows))), abs=0.003)
+
+
+def test_a_power_law_agrees_with_another_fit_of_noisy_scores() -> None:
+    scores = law(RUNS) + noise(0.005)
+    found = power_law(RUNS, scores)
+    (ceiling, gap, exponent), _ = optimize.curve_fit(
+        lambda n, a, b, c: a - b * (n / 600) ** -c, RUNS, scores, p0=(0.8, 0.1, 0.5), maxfev=20_000
+    )
+    assert found is not None
+    errors = [((curve - scores) ** 2).sum() for curve in (ceiling - gap * (RUNS / 600) ** -exponent, at(found))]
+    assert errors[1] == pytest.approx(errors[0], rel=0.001)
+    assert found.exponent == pytest.approx(exponent, rel=0.06)
+
+
+def at(curve: PowerLaw | Line) -> np.ndarray:
+    return np.array([curve.at(float(n)) for n in RUNS])
+
+
+def test_the_size_that_is_enough_is_where_a_decade_buys_just_that() -> None:
+    curve = PowerLaw(0.8, 0.1, 0.6, 600)
+    enough = curve.enough(0.01)
+    assert curve.at(10 * enough) - curve.at(enough) == pytest.approx(0.01)
+    assert Line(0.4, 0.1).enough(0.01) == math.inf
+    assert Line(0.4, 0.001).enough(0.01) == 0
+    assert PowerLaw(0.8, 0.1, 0.02, 1e300).enough(1e-9) == math.inf  # beyond what a float holds
+
+
+@pytest.mark.parametrize(
+    ("scores", "why"),
+    [
+        (straight(SIZES), "a line"),
+        (0 * SIZES + 0.5, "flat"),
+        (1 - straight(SIZES), "falling"),
+        ((SIZES > 150) * 0.5, "a step"),
+    ],
+    ids=["line", "flat", "falling", "step"],
+)
+def test_scores_that_do_not_bend_have_no_power_law(scores: np.ndarray, why: str) -> None:
+    assert power_law(SIZES, scores) is None, why
+    assert power_law(SIZES[:2], law(SIZES[:2])) is None
+
+
+def test_the_form_that_made_the_scores_wins_where_it_can_be_told() -> None:
+    found = compare(RUNS, law(RUNS) + noise(0.001), 0.01)
+    assert (found["best"], found["told_apart"]) == ("power law", True)
+    said = " ".join(in_words("nDCG@10", found))
+    assert "The power law foretells it better." in said
+    assert "At 24,000 rows the power law gives" in said and "rows the log-linear gives" not in said
+    form = found["forms"]["power law"]
+    assert form["ahead"] == pytest.approx(float(law(np.array(24_000.0))), abs=0.005)
+    assert form["ahead_span"][0] < float(law(np.array(24_000.0))) < form["ahead_span"][1]
+    truth = PowerLaw(0.8, 4.0, 0.6, 1).enough(0.01)
+    assert form["enough_span"][0] < truth < form["enough_span"][1]
+
+
+def test_what_cannot_be_told_apart_is_not() -> None:
+    """Noisy scores on a line: neither form is said to be the better, and both forecasts are shown."""
+    verdicts = []
+    for seed in range(6):
+        found = compare(RUNS, straight(RUNS) + noise(0.01, seed), 0.01)
+        said = " ".join(in_words("nDCG@10", found))
+        verdicts.append(found["told_apart"])
+        if found["best"] and not found["told_apart"]:
+            assert "cannot be told apart" in said and said.count("At 24,000 rows") == 2
+    assert sum(verdicts) <= 1
+
+
+def test_the_forecast_holds_what_comes() -> None:
+    """The log-linear's forecast for ten times the rows, on scores that are log-linear: about 95 of 100 times."""
+    hits = 0
+    truth = float(straight(np.array(24_000.0)))
+    for seed in range(20):
+        span = compare(RUNS, straight(RUNS) + noise(0.01, seed), 0.01)["forms"]["log-linear"]["ahead_span"]
+        hits += span[0] <= truth <= span[1]
+    assert hits >= 17
+
+
+def test_few_sizes_and_few_seeds() -> None:
+    two = compare(np.array([6.0, 12]), np.array([0.1, 0.2]), 0.01)
+    assert (two["low"], two["best"], two["told_apart"], list(two["forms"])) == (None, None, False, ["log-linear"])
+    form = two["forms"]["log-linear"]
+    assert (form["predicted"], form["ahead_span"], form["enough_span"]) == (None, None, None)
+    assert "no interval: too few sizes" in " ".join(in_words("x", two))
+    one_seed = compare(SIZES, law(SIZES), 0.01)
+    assert one_seed["best"] == "power law" and not one_seed["told_apart"]  # nothing says how far chance goes
+    with pytest.raises(ValueError, match="two sizes"):
+        compare(np.array([6.0, 6]), np.array([0.1, 0.2]), 0.01)
+
+
+def test_a_forecast_is_a_score() -> None:
+    found = compare(RUNS, np.clip(0.2 * np.log10(RUNS) + 0.2, 0, 1), 0.01)
+    assert found["forms"]["log-linear"]["ahead"] == 1.0
+    assert found["forms"]["log-linear"]["enough"] is None  # a line never has enough
+    assert "a line gains the same with every decade, not less than 0.01" in " ".join(in_words("x", found))
+
+
+@settings(max_examples=25)
+@given(
+    st.lists(
+        st.tuples(st.integers(2, 10**7), st.floats(0, 1) | st.sampled_from([0.0, 0.5, 1.0])), min_size=2, max_size=8
+    ).filter(lambda runs: len({size for size, _ in runs}) > 1)
+)
+def test_any_runs_give_finite_numbers_and_whole_sentences(runs: list[tuple[int, float]]) -> None:
+    rows, scores = (np.array(column, dtype=float) for column in zip(*runs, strict=True))
+    found = compare(rows, scores, 0.01)
+    json.dumps(found, allow_nan=False)
+    for form in found["forms"].values():
+        assert 0 <= form["ahead"] <= 1
+        if form["enough"] is not None:
+            assert 0 <= form["enough"] <= FAR * rows.max()
+        if form["ahead_span"]:
+            assert -1 <= form["ahead_span"][0] <= form["ahead_span"][1] <= 2
+    said = in_words("nDCG@10", found)
+    assert said and not any(word in " ".join(said) for word in ("nan", "inf ", "None", "e+"))
+    assert f"{AHEAD * int(rows.max()):,} rows" in " ".join(said) or all(
+        form["fails"] for form in found["forms"].values()
+    )
+
+
+def test_the_line_alone_is_as_before() -> None:
+    scores = straight(RUNS) + noise(0.01)
+    found, alone = compare(RUNS, scores, 0.01), log_linear(RUNS, scores)
+    curve = found["forms"]["log-linear"]["curve"]
+    assert (curve["intercept"], curve["slope"]) == (pytest.approx(alone.intercept), pytest.approx(alone.slope))
+    assert (found["slope"], found["low"], found["high"]) == (alone.slope, alone.low, alone.high)
+
+
+def test_a_miss_beyond_chance_is_said_to_be_one() -> None:
+    """Scores that grow faster and faster: the line is said not to hold, and no law that levels off is made up."""
+    found = compare(RUNS, 0.7 + 0.1 * (RUNS / 2400) ** 2 + noise(0.003), 0.01)
+    said = " ".join(in_words("nDCG@10", found))
+    assert list(found["forms"]) == ["log-linear"] and found["best"] is None
+    assert "the scores do not level off" in said and "did not hold for the largest size and is not carried on" in said
+    fits = " ".join(in_words("nDCG@10", compare(RUNS, straight(RUNS) + noise(0.01), 0.01)))
+    assert "chance may be the reason" in fits
+    assert "the scores do not grow" in " ".join(in_words("x", compare(RUNS, 1 - straight(RUNS), 0.01)))
+
+
+def test_benchmarks_of_one_measure_are_averaged_in_each_run() -> None:
+    runs = [
+        {"rows": size, "rng_seed": seed, "measure": "m", "benchmark": name, "value": 0.1 * np.log10(size) + shift}
+        for size in (10, 100, 1000)
+        for seed in (0, 1)
+        for name, shift in (("a", 0.1), ("b", 0.3))
+    ]
+    found = by_measure(runs, 0.01)
+    assert list(found) == ["m"] and found["m"]["n"] == 6
+    assert (found["m"]["slope"], found["m"]["intercept"]) == (pytest.approx(0.1), pytest.approx(0.2))
+
+
+def test_a_benchmark_that_one_run_lacks_is_in_no_fit() -> None:
+    """Else a run that lacks an easy benchmark would look worse than the others."""
+    runs = [
+        {"rows": size, "rng_seed": 0, "measure": "m", "benchmark": name, "value": 0.1 * np.log10(size) + shift}
+        for size in (10, 100, 1000)
+        for name, shift in (("a", 0.1), ("easy", 0.6))
+        if (size, name) != (1000, "easy")
+    ]
+    assert {run["benchmark"] for run in shared(runs)} == {"a"} and len(shared(runs)) == 3
+    assert by_measure(runs, 0.01)["m"]["slope"] == pytest.approx(0.1)

@@ -1,0 +1,456 @@
+"""Batch mode against a Batch API on a real socket: expiry, refusals, another machine, stops, budgets."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_batches import FakeBatches, answered, expired, refused
+from rich.console import Console
+
+from hub_speed.console.progress import Bars
+from hub_speed.errors import BudgetSpent, EndpointDown, EndpointRefused, Stopped
+from hub_speed.generation import batched, dataset
+from hub_speed.generation.batched import generate_in_batches
+from hub_speed.generation.ledger import Journal
+from hub_speed.generation.online import Accepted, Job, Jobs, Outcome
+from hub_speed.generation.parsing import Rejected
+from hub_speed.llm import batch_api, dialects
+from hub_speed.llm.budget import Budget
+from hub_speed.llm.dialects import Completion, Request, Sampling
+from hub_speed.llm.endpoint import Address
+from hub_speed.recipe import Budget as Caps
+from hub_speed.recipe import Recipe
+from hub_speed.stage import Context, RunRecord
+
+KEY = "sk-0123456789abcdef"
+Lines = list[dict[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_api.Batches, "look_every_s", 0.005)
+    monkeypatch.setattr(batch_api, "WAIT_S", 0.002)
+
+
+def all_good(_: int, requests: Lines) -> Lines:
+    return [answered(r["custom_id"], f"answer to {r['body']['messages'][1]['content']}") for r in requests]
+
+
+@pytest.fixture
+def provider() -> Iterator[FakeBatches]:
+    with FakeBatches(all_good) as running:
+        yield running
+
+
+def jobs(count: int) -> Jobs:
+    def some(todo: Any) -> Iterator[Job]:
+        for i in range(count):
+            if todo(f"row-{i:03d}"):
+                yield Job(f"row-{i:03d}", "sts", Request(f"prompt {i}", Sampling(1.0, 1.0, 50), {"type": "object"}), i)
+
+    return some
+
+
+def read(job: Job, completion: Completion) -> Outcome:
+    assert completion.texts[0].endswith(f" {job.source}")  # the answer to its own prompt
+    return Accepted({"id": job.id}) if job.source != 3 else Rejected("bad_json", "so it goes")
+
+
+def run(
+    url: str,
+    folder: Path,
+    count: int = 20,
+    *,
+    budget: Budget | None = None,
+    stop: threading.Event | None = None,
+    rounds: int = 3,
+    purpose: str = "seed-abc",
+    notes: list[str] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """The ledger afterwards, by row; what was noticed goes into `notes`. What was raised goes through."""
+    address, stop = Address("teacher", "m", (url,), key=KEY), stop or threading.Event()
+    with Journal(folder) as journal:
+        told: list[int] = []
+        provider = batch_api.Batches(address, purpose)
+        noticed = generate_in_batches(
+            jobs(count), read, provider, journal, rounds, lambda e, n: told.append(len(e)), stop, budget
+        )
+        if notes is not None:
+            notes += noticed
+        found = {entry["id"]: entry for entry in journal.entries()}
+        assert sum(told) <= len(found)
+    return found
+
+
+def asked(provider: FakeBatches) -> list[list[str]]:
+    """The rows of every batch that was submitted."""
+    return [[request["custom_id"][:7] for request in requests] for requests in provider.submitted]
+
+
+def test_all_rows_are_asked_for_once_and_find_their_answers(
+    provider: FakeBatches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batched, "REQUESTS_PER_BATCH", 8)
+    found = run(provider.url, tmp_path)
+    assert [len(rows) for rows in asked(provider)] == [8, 8, 4]
+    assert (
+        sorted(row for rows in asked(provider) for row in rows) == sorted(found) == [f"row-{i:03d}" for i in range(20)]
+    )
+    assert [entry["state"] for entry in found.values()] == ["accepted"] * 3 + ["rejected"] + ["accepted"] * 16
+    assert found["row-000"]["completions"] == ["answer to prompt 0"]
+    assert (found["row-000"]["prompt_tokens"], found["row-000"]["calls"]) == (11, 1)
+    assert provider.keys == {f"Bearer {KEY}"}
+    run(provider.url, tmp_path)
+    assert len(provider.submitted) == 3
+
+
+def test_a_line_is_the_online_request_under_its_hash(provider: FakeBatches, tmp_path: Path) -> None:
+    found = run(provider.url, tmp_path, 1)
+    (line,) = provider.submitted[0]
+    request = Request("prompt 0", Sampling(1.0, 1.0, 50), {"type": "object"})
+    assert line["custom_id"] == f"row-000.{request.digest('m')[:16]}"
+    assert found["row-000"]["request"] == request.digest("m")
+    assert line["body"] == dialects.body("chat", request, "m")
+    assert (line["method"], line["url"]) == ("POST", "/v1/chat/completions")
+    wanted = {"endpoint": "/v1/chat/completions", "completion_window": "24h", "metadata": {"hub_speed": "seed-abc"}}
+    assert {name: provider.batches[0][name] for name in wanted} == wanted
+
+
+def test_what_expired_or_failed_is_submitted_again(provider: FakeBatches, tmp_path: Path) -> None:
+    def work(nth: int, requests: Lines) -> Lines:
+        done = all_good(nth, requests)
+        for i, request in enumerate(requests):
+            if nth == 0 and i % 3 == 0:
+                done[i] = expired(request["custom_id"])
+            elif nth == 0 and i % 3 == 1:
+                done[i] = refused(request["custom_id"], 500, "out of order")
+        return done
+
+    provider.work, provider.state = work, "expired"
+    assert len(run(provider.url, tmp_path)) == 20
+    assert asked(provider)[1] == [f"row-{i:03d}" for i in range(20) if i % 3 != 2]
+    assert len(asked(provider)) == 2
+
+
+def test_another_machine_goes_on_where_one_stopped(
+    provider: FakeBatches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batched, "REQUESTS_PER_BATCH", 5)
+    provider.looks = 10**9  # nothing is answered yet
+    stop = threading.Event()
+    threading.Timer(0.5, stop.set).start()
+    with pytest.raises(Stopped, match="stopped") as caught:
+        run(provider.url, tmp_path / "here", stop=stop)
+    assert "batches under way go on" in caught.value.fix
+    submitted = len(provider.submitted)
+    assert submitted > 0
+    provider.looks = 0
+    assert len(run(provider.url, tmp_path / "there")) == 20
+    assert sorted(row for rows in asked(provider) for row in rows) == [
+        f"row-{i:03d}" for i in range(20)
+    ]  # nothing was asked for twice
+    run(provider.url, tmp_path / "other", 3, purpose="root-def")  # another stage has its own batches
+    assert len(asked(provider)[-1]) == 3
+
+
+def test_an_answer_to_another_request_is_not_taken(provider: FakeBatches, tmp_path: Path) -> None:
+    def work(nth: int, requests: Lines) -> Lines:
+        done = all_good(nth, requests)
+        if nth == 0:
+            done[0]["custom_id"] = "row-000.0123456789abcdef"
+            done[1]["custom_id"] = "nonsense"
+            done[2]["response"]["body"] = {"choices": []}
+        return done
+
+    provider.work = work
+    assert len(run(provider.url, tmp_path)) == 20
+    assert asked(provider)[1] == ["row-000", "row-001", "row-002"]
+
+
+def test_a_request_that_is_refused_or_keeps_failing_fails_its_row(provider: FakeBatches, tmp_path: Path) -> None:
+    def work(_: int, requests: Lines) -> Lines:
+        status = {"row-005": 400, "row-006": 500}
+        return [
+            refused(request["custom_id"], status[row], "no")
+            if (row := request["custom_id"].partition(".")[0]) in status
+            else all_good(0, [request])[0]
+            for request in requests
+        ]
+
+    provider.work = work
+    found = run(provider.url, tmp_path)
+    assert {row: (entry["state"], entry["reason"]) for row, entry in found.items() if entry["state"] == "failed"} == {
+        "row-005": ("failed", "refused"),
+        "row-006": ("failed", "endpoint_error"),
+    }
+    provider.work = all_good
+    assert {entry["state"] for entry in run(provider.url, tmp_path).values()} == {"accepted", "rejected"}
+
+
+@pytest.mark.parametrize("status", [401, 404])
+def test_a_request_that_is_refused_stops_the_run_and_the_rest_is_kept(
+    provider: FakeBatches, tmp_path: Path, status: int
+) -> None:
+    provider.work = lambda nth, requests: [
+        *all_good(nth, requests[:-1]),
+        refused(requests[-1]["custom_id"], status, "no such model"),
+    ]
+    with pytest.raises(EndpointRefused, match="was refused") as caught:
+        run(provider.url, tmp_path)
+    assert caught.value.got == f"{status} no such model"
+    assert "check the key and the model (it was m)" in caught.value.fix
+    provider.work = all_good
+    assert len(run(provider.url, tmp_path)) == 20  # the refusal of an earlier run does not stand for ever
+    assert asked(provider)[1] == ["row-019"]
+
+
+def test_a_batch_that_fails_whole_is_told(provider: FakeBatches, tmp_path: Path) -> None:
+    provider.work, provider.state = lambda nth, requests: [], "failed"
+    with pytest.raises(EndpointRefused, match="refuses batch batch-0") as caught:
+        run(provider.url, tmp_path)
+    assert caught.value.got == "no such model" and "mend what it names" in caught.value.fix
+    provider.work, provider.state = all_good, "completed"
+    assert len(run(provider.url, tmp_path)) == 20
+
+
+def test_batches_without_answers_end_the_run(provider: FakeBatches, tmp_path: Path) -> None:
+    provider.work, provider.state = lambda nth, requests: [expired(r["custom_id"]) for r in requests], "expired"
+    with pytest.raises(EndpointDown, match="4 batches in a row without one answer"):
+        run(provider.url, tmp_path)
+
+
+def test_calls_are_made_again_and_the_key_is_in_no_message(provider: FakeBatches, tmp_path: Path) -> None:
+    provider.fail = 503
+    assert len(run(provider.url, tmp_path, 2)) == 2
+    provider.fail = 404
+    with pytest.raises(EndpointRefused, match="/v1/batches") as caught:
+        run(provider.url, tmp_path, 3)
+    assert "no, Bearer <key>" in caught.value.got
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize("before", [0, 265, 290])
+def test_a_key_that_is_repeated_is_in_no_error_and_no_ledger(
+    provider: FakeBatches, tmp_path: Path, before: int
+) -> None:
+    words = "x" * before + KEY + " is no good"  # its place decides whether a part of it is cut off
+    provider.work = lambda nth, requests: [
+        refused(requests[0]["custom_id"], 400, words),
+        *all_good(nth, requests[1:]),
+    ]
+    found = run(provider.url, tmp_path / "line", 3)
+    assert found["row-000"]["reason"] == "refused" and "<" in found["row-000"]["detail"]
+    ledger = b"".join(path.read_bytes() for path in (tmp_path / "line").glob("ledger.sqlite*"))
+    assert KEY[:6].encode() not in ledger
+    provider.work, provider.state, provider.problem = lambda nth, requests: [], "failed", words
+    with pytest.raises(EndpointRefused, match="refuses batch") as whole:
+        run(provider.url, tmp_path / "batch", purpose="another")
+    provider.fail, provider.words = 404, words
+    with pytest.raises(EndpointRefused, match="answers 404") as call:
+        run(provider.url, tmp_path / "call")
+    for caught in (whole, call):
+        assert "x" * min(before, 200) in caught.value.got and KEY[:6] not in str(caught.value)
+
+
+def test_a_budget_holds_for_batches(provider: FakeBatches, tmp_path: Path) -> None:
+    budget = Budget(Caps(max_calls=12))
+    with pytest.raises(BudgetSpent):
+        run(provider.url, tmp_path, budget=budget)
+    assert [len(rows) for rows in asked(provider)] == [12]
+    assert budget.spent.calls == 12
+    assert len(run(provider.url, tmp_path, budget=Budget(Caps(max_calls=8)))) == 20
+    json.dumps(asked(provider))
+
+
+def test_a_stage_waits_for_room_in_a_budget_that_another_holds(provider: FakeBatches, tmp_path: Path) -> None:
+    budget, stop = Budget(Caps(max_calls=30)), threading.Event()
+    held = [budget.set_aside(Request("x", Sampling(1.0, 1.0, 50))) for _ in range(30)]
+    threading.Timer(0.3, lambda: [budget.settle(each, None) for each in held if each]).start()
+    found = run(provider.url, tmp_path, budget=budget, stop=stop)
+    assert len(found) == 20 and all(held)
+
+
+def test_an_answer_that_is_never_there_gives_its_room_back_and_its_row_up(
+    provider: FakeBatches, tmp_path: Path
+) -> None:
+    def work(nth: int, requests: Lines) -> Lines:
+        unreadable = {"custom_id": "", "response": {"status_code": 200, "body": {"choices": []}}, "error": None}
+        return [
+            line if "row-001" not in line["custom_id"] else unreadable | {"custom_id": line["custom_id"]}
+            for line in all_good(nth, requests)
+            if "row-002" not in line["custom_id"]
+        ]
+
+    provider.work = work
+    budget = Budget(Caps(max_calls=46))
+    found = run(provider.url, tmp_path, 40, budget=budget, rounds=2)
+    lost = {name: (row["state"], row["reason"]) for name, row in found.items() if row["state"] == "failed"}
+    assert lost == dict.fromkeys(("row-001", "row-002"), ("failed", "endpoint_error")) and len(found) == 40
+    assert [len(rows) for rows in asked(provider)] == [40, 2, 2]
+    assert budget.spent.calls == 38  # what was not answered took nothing
+
+
+# --- a schema that is not taken ---------------------------------------------------------------------------------------
+
+
+def takes(*forms: str) -> Any:
+    """A provider that takes a request in these forms alone."""
+
+    def work(_: int, requests: Lines) -> Lines:
+        return [
+            all_good(0, [r])[0] if form_of(r) in forms else refused(r["custom_id"], 400, f"{form_of(r)} is not for me")
+            for r in requests
+        ]
+
+    return work
+
+
+def form_of(request: dict[str, Any]) -> str:
+    return next((name for name in ("response_format", "structured_outputs") if name in request["body"]), "none")
+
+
+def forms(provider: FakeBatches) -> list[str]:
+    """How each batch carried its schema."""
+    return [form_of(requests[0]) for requests in provider.submitted]
+
+
+@pytest.mark.parametrize("form", ["structured_outputs", "none"])
+def test_a_schema_is_sent_in_the_form_that_the_provider_takes(
+    provider: FakeBatches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    monkeypatch.setattr(batched, "REQUESTS_PER_BATCH", 4)
+    provider.work, provider.looks = takes(form), 9  # several batches are under way before the first comes back
+    notes: list[str] = []
+    budget = Budget(Caps(max_calls=20))
+    found = run(provider.url, tmp_path, budget=budget, rounds=0, notes=notes)
+    assert {entry["state"] for entry in found.values()} == {"accepted", "rejected"} and len(found) == 20
+    assert set(forms(provider)[-5:]) == {form} and forms(provider)[1] == "response_format"
+    assert budget.spent.calls == 20  # a refused request takes nothing
+    first = "400 response_format is not for me"
+    assert notes == [f"refuses a JSON schema as response_format: sent as {form}. It says: {first}"]
+
+
+def test_what_was_noticed_is_in_the_record(provider: FakeBatches, tmp_path: Path) -> None:
+    provider.work = takes("none")
+    ctx = Context(
+        recipe=Recipe.model_validate({"name": "test", "runtime": {"mode": "batch"}}),
+        repo="org/x",
+        inputs={},
+        refs={},
+        out=tmp_path / "out",
+        work=tmp_path,
+        record=RunRecord("seed", "0" * 12, "test", {}, {}, {}),
+        progress=Bars(Console(quiet=True)).stage("seed"),
+        stop=threading.Event(),
+        threads=1,
+        address=lambda name, weights: nullcontext(Address(name, "m", (provider.url,))),
+    )
+    with Journal(tmp_path) as journal:
+        dataset.ask(ctx, journal, jobs(4), read, total=4, model="teacher")
+    assert "sent as none" in ctx.record.measures["server"][0]
+
+
+def test_a_provider_that_refuses_every_form_is_told(provider: FakeBatches, tmp_path: Path) -> None:
+    provider.work = takes()
+    with pytest.raises(EndpointRefused, match="was refused") as caught:
+        run(provider.url, tmp_path, rounds=0)
+    assert forms(provider) == ["response_format", "structured_outputs", "none"]
+    assert caught.value.got == "400 none is not for me"
+    assert "mend what it names in the recipe, or ask another model (it was m)" in caught.value.fix
+    assert caught.value.status == 400
+
+
+def test_what_is_left_over_and_refused_is_refused_in_every_later_run(provider: FakeBatches, tmp_path: Path) -> None:
+    def work(_: int, requests: Lines) -> Lines:
+        done = all_good(0, requests)
+        return [refused(line["custom_id"], 400, "no") if "row-005" in line["custom_id"] else line for line in done]
+
+    provider.work = work
+    first = run(provider.url, tmp_path)
+    assert len(provider.submitted) == 1
+    assert run(provider.url, tmp_path) == first  # whether the schema takes part in it is found out again
+    assert asked(provider)[1:] == [["row-005"]] * 3
+    assert (first["row-005"]["state"], first["row-005"]["reason"]) == ("failed", "refused")
+
+
+def test_a_batch_of_refused_rows_does_not_cost_others_their_schema(
+    provider: FakeBatches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batched, "REQUESTS_PER_BATCH", 5)
+    odd = {f"row-{i:03d}" for i in range(5)}  # the first batch, which comes back while others are under way
+
+    def work(nth: int, requests: Lines) -> Lines:
+        done = takes("response_format")(nth, requests)
+        return [refused(line["custom_id"], 400, "no") if line["custom_id"][:7] in odd else line for line in done]
+
+    provider.work, provider.looks = work, 2
+    found = run(provider.url, tmp_path)
+    assert {row for row, entry in found.items() if entry["reason"] == "refused"} == odd and len(found) == 20
+    assert "structured_outputs" in forms(provider) and forms(provider)[-1] == "response_format"
+
+
+# --- room, lost answers, downloads ------------------------------------------------------------------------------------
+
+
+def test_a_batch_there_is_no_room_for_waits_and_is_halved(
+    provider: FakeBatches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batched, "REQUESTS_PER_BATCH", 16)
+    provider.room, provider.looks = 6, 12
+    budget = Budget(Caps(max_calls=20))
+    assert len(run(provider.url, tmp_path, budget=budget, rounds=0)) == 20
+    sizes = [len(rows) for rows in asked(provider)]
+    assert sizes[:3] == [16, 8, 4] and set(sizes[3:]) == {4}  # halved only where nothing else is under way
+    assert [b["size"] for b in provider.batches if b["status"] == "completed"] == [4] * 5
+    assert len(sizes) <= 2 + 5 + 5  # and not tried again until another is done
+    assert budget.spent.calls == 20
+
+
+def test_no_room_for_one_request_ends_the_run(provider: FakeBatches, tmp_path: Path) -> None:
+    provider.room = 0
+    with pytest.raises(EndpointRefused, match="no room for a batch of one request") as caught:
+        run(provider.url, tmp_path)
+    assert [len(rows) for rows in asked(provider)] == [20, 10, 5, 2, 1]
+    assert caught.value.got == "Enqueued token limit reached" and "run the same command again" in caught.value.fix
+    provider.room = 20
+    assert len(run(provider.url, tmp_path)) == 20
+
+
+@pytest.mark.parametrize("looks", [0, 50])
+def test_a_batch_whose_answer_was_lost_is_not_started_again(provider: FakeBatches, tmp_path: Path, looks: int) -> None:
+    provider.drop, provider.looks = 1, looks  # it may even be answered by then
+    assert len(run(provider.url, tmp_path)) == 20
+    assert len(provider.submitted) == 1 and provider.drop == 0
+
+
+def test_a_batch_that_was_not_taken_is_started_again(provider: FakeBatches, tmp_path: Path) -> None:
+    provider.busy = 2
+    assert len(run(provider.url, tmp_path)) == 20
+    assert len(provider.submitted) == 1 and provider.busy == 0
+
+
+def test_a_file_is_fetched_once_and_ones_own_never(
+    provider: FakeBatches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batched, "REQUESTS_PER_BATCH", 10)
+    provider.looks = 10**9
+    stop = threading.Event()
+
+    def stop_after_some_looks() -> None:
+        while len(provider.submitted) < 2 or provider.batches[1]["looks"] < 20:
+            time.sleep(0.005)
+        stop.set()
+
+    threading.Thread(target=stop_after_some_looks, daemon=True).start()
+    with pytest.raises(Stopped):
+        run(provider.url, tmp_path / "here", stop=stop)
+    assert len(provider.submitted) == 2 and not provider.downloads
+    provider.looks = provider.batches[0]["looks"] + 30  # another machine looks at them several times
+    assert len(run(provider.url, tmp_path / "there")) == 20
+    assert {batch["input_file_id"] for batch in provider.batches} <= set(provider.downloads)
+    assert set(provider.downloads.values()) == {1}

@@ -1,0 +1,241 @@
+"""From a model's text to an answer or a reason: nothing raises, nothing cut off is accepted, a repair is noted."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from hub_speed.generation.parsing import MAX_ANSWER_CHARS, Parsed, Rejected, parse
+from hub_speed.generation.prompts import Revision, Tasks, Verdict
+from hub_speed.rows import REASONS
+from hub_speed.task_types import TASK_TYPES
+
+PAIR = TASK_TYPES["short_matching"].answer
+GOOD = {"input": "a } b", "positive_document": 'say "x",\n{y}'}
+GOOD_TEXT = json.dumps(GOOD, ensure_ascii=False)
+MODELS = {"pair": PAIR, "tasks": Tasks, "verdict": Verdict, "revision": Revision}
+
+
+def accepted(text: str, **kwargs: str) -> tuple[dict[str, Any], bool]:
+    found = parse(text, PAIR, **kwargs)
+    assert isinstance(found, Parsed), found
+    return found.answer.model_dump(), found.repaired
+
+
+def rejected(text: str, model: Any = PAIR, **kwargs: str) -> tuple[str, str]:
+    found = parse(text, model, **kwargs)
+    assert isinstance(found, Rejected), found
+    return found.reason, found.detail
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD_TEXT,
+        f"\n\n  {GOOD_TEXT}\n",
+        f"```json\n{GOOD_TEXT}\n```",
+        f"```\n{GOOD_TEXT}\n```\nI hope this }} helps!",
+        f"Here is your example: {GOOD_TEXT} It has 'two' \"strings\".",
+        f"[{GOOD_TEXT}]",
+        GOOD_TEXT + "}",
+        GOOD_TEXT + GOOD_TEXT.replace("a", "z"),
+        json.dumps(GOOD, indent=2),
+        json.dumps(GOOD, ensure_ascii=True),
+    ],
+    ids=["bare", "space", "fenced", "fenced with words", "words", "list", "brace more", "two", "indented", "escaped"],
+)
+def test_an_object_is_found_wherever_it_stands(text: str) -> None:
+    assert accepted(text) == (GOOD, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('{"input": "a\nb\tc", "positive_document": "d"}', "a\nb\tc"),  # raw line breaks inside a string
+        ('{"input": "a", "input": "b", "positive_document": "d"}', "b"),  # the last of two wins
+        ('{"input": "  a  ", "positive_document": "d"}', "a"),
+        ('{"input": "\\u00e9\\ud83d\\ude00", "positive_document": "d"}', "é😀"),
+    ],
+)
+def test_what_json_allows_is_no_repair(text: str, found: str) -> None:
+    assert accepted(text) == ({"input": found, "positive_document": "d"}, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("{'input': 'a', 'positive_document': 'd'}", "a"),
+        ('{"input": "a", "positive_document": "d",}', "a"),
+        ('{"input": "a" "positive_document": "d"}', "a"),
+        ('{input: "a", positive_document: "d"}', "a"),
+        ('{"input": "she said "hi" to me", "positive_document": "d"}', 'she said "hi" to me'),
+        ('{"input": "a 5" board", "positive_document": "d"}', 'a 5" board'),
+        ('{"input": "a" "positive_document": "d"} I hope this "helps"!', "a"),
+        ('```json\n{"input": "a", "positive_document": "d",}\n```', "a"),
+    ],
+)
+def test_small_slips_are_repaired_and_noted(text: str, found: str) -> None:
+    assert accepted(text) == ({"input": found, "positive_document": "d"}, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "empty_answer"),
+        (" \n\t", "empty_answer"),
+        ("I am sorry, I cannot do that.", "bad_json"),
+        ("42", "bad_json"),
+        ("null", "bad_json"),
+        ('"text"', "bad_json"),
+        ("[1, 2]", "bad_json"),
+        ("}{", "bad_json"),
+        ("{", "bad_json"),
+        ('{"input": "a", "positive_document": "d"', "bad_json"),
+        ('{"input": "a", "positive_document": "d', "bad_json"),
+        ('{"input": "a",', "bad_json"),
+        ('{"input": "what does } mean", "positive_document": "d', "bad_json"),
+        ('{"input": "a", "positive_document": "what does } mean', "bad_json"),
+        ('{"input": "a", "positive_document": "d}', "bad_json"),
+        ("{'input': 'a', 'positive_document': 'd", "bad_json"),
+        ('{"a":' * 5000 + "1" + "}" * 5000, "bad_json"),
+        ("{" * 3000 + "}" * 3000, "bad_json"),
+        ('{"input": ' + "1" * 5000 + ', "positive_document": "d"}', "bad_json"),
+        ("x" * (MAX_ANSWER_CHARS + 1), "too_long"),
+        ("{}", "wrong_keys"),
+        ('{"input": "a"}', "wrong_keys"),
+        ('{"input": "a", "positive_document": "d", "note": "x"}', "wrong_keys"),
+        ('{"Input": "a", "positive_document": "d"}', "wrong_keys"),
+        ('{"input": 5, "note": "x"}', "wrong_keys"),  # keys are looked at before values
+        ('{"input": "", "positive_document": "d"}', "empty_field"),
+        ('{"input": " \\n ", "positive_document": "d"}', "empty_field"),
+        ('{"input": 5, "positive_document": "d"}', "wrong_type"),
+        ('{"input": null, "positive_document": "d"}', "wrong_type"),
+        ('{"input": ["a"], "positive_document": "d"}', "wrong_type"),
+        ('{"input": {"a": "b"}, "positive_document": "d"}', "wrong_type"),
+        ('{"input": NaN, "positive_document": "d"}', "wrong_type"),
+        ('{"input": "\\ud800", "positive_document": "d"}', "wrong_type"),  # half a character: no file could hold it
+        ('{"input": "a", "positive_document": "d", "\\ud800": "x"}', "wrong_type"),
+    ],
+)
+def test_what_is_no_answer_has_a_reason(text: str, reason: str) -> None:
+    found, detail = rejected(text)
+    assert found == reason
+    assert len(detail) < 200
+    detail.encode()  # can be written to the ledger
+
+
+def test_a_truncated_answer_is_never_looked_into() -> None:
+    assert rejected(GOOD_TEXT, finish_reason="length") == ("truncated", f"stopped after {len(GOOD_TEXT)} characters")
+    assert rejected("", finish_reason="length")[0] == "truncated"
+    assert accepted(GOOD_TEXT, finish_reason="stop")[0] == GOOD
+    assert accepted(GOOD_TEXT, finish_reason="eos_token")[0] == GOOD
+
+
+def test_the_longest_answer_that_is_read() -> None:
+    frame = len('{"input": "", "positive_document": "d"}')
+    text = '{"input": "' + "x" * (MAX_ANSWER_CHARS - frame) + '", "positive_document": "d"}'
+    assert len(accepted(text)[0]["input"]) == MAX_ANSWER_CHARS - frame
+    assert rejected(text + " ")[0] == "too_long"
+
+
+@pytest.mark.parametrize(
+    ("model", "text", "expected"),
+    [
+        (Tasks, '{"tasks": ["a", "b"]}', True),
+        (Tasks, '{"tasks": []}', "empty_field"),
+        (Tasks, '{"tasks": ["a", ""]}', "empty_field"),
+        (Tasks, '{"tasks": "a"}', "wrong_type"),
+        (Tasks, '["a", "b"]', "bad_json"),
+        (Verdict, '{"reason": "r", "best": 0, "worst": 4}', True),
+        (Verdict, '{"reason": "", "best": 0, "worst": 4}', True),
+        (Verdict, '{"reason": "r", "best": "first", "worst": 4}', "wrong_type"),
+        (Verdict, '{"reason": "r", "best": 1.5, "worst": 4}', "wrong_type"),
+        (Verdict, '{"best": 1, "worst": 4}', "wrong_keys"),
+        (Verdict, '{"reason": "r", "best": 1, "worst": 4', "bad_json"),
+        (Revision, '{"reason": "r", "revision": {"S1": "a"}}', True),
+        (Revision, '{"revision": {"S1": "a"}, "reason": "r"}', True),  # the order of the keys does not matter
+        (Revision, '{"reason": "r", "revision": "{\\"S1\\": \\"a\\"}"}', True),
+        (Revision, '{"reason": "r", "revision": {"S1": "a"}', "bad_json"),
+        (Revision, '{"reason": "r", "revision": {"S1": ["a"]}}', "wrong_type"),
+        (Revision, '{"reason": "r", "revision": null}', "wrong_type"),
+    ],
+)
+def test_the_other_answers(model: Any, text: str, expected: bool | str) -> None:
+    found = parse(text, model)
+    assert isinstance(found, Parsed) if expected is True else isinstance(found, Rejected) and found.reason == expected
+
+
+# --- anything at all ------------------------------------------------------------------------------------------------
+
+NEAR_JSON = st.text(alphabet=st.sampled_from(list("{}[]\":,'\\ \n`abu019.-eétrue")), max_size=80)
+KEYS = st.sampled_from(["input", "positive_document", "reason", "revision", "best", "worst", "tasks", "x"])
+VALUES = st.text(max_size=20) | st.integers() | st.none() | st.lists(st.text(max_size=3), max_size=2)
+OBJECTS = st.dictionaries(KEYS, VALUES | st.dictionaries(KEYS, VALUES, max_size=3), max_size=4)
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> str:
+    """A JSON object of which some characters are lost, doubled or replaced, with words around it."""
+    text = json.dumps(draw(OBJECTS), ensure_ascii=draw(st.booleans()))
+    for _ in range(draw(st.integers(0, 3))):
+        start = draw(st.integers(0, len(text)))
+        end = start + draw(st.integers(0, 2))
+        text = text[:start] + draw(st.sampled_from(["", '"', "}", "{", ",", "\\", "'", "\n"])) + text[end:]
+    before, after = st.sampled_from(["", "Sure: ", "```json\n", "["]), st.sampled_from(["", "\n```", " OK?", "]"])
+    return draw(before) + text + draw(after)
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+@given(text=st.text(max_size=60) | NEAR_JSON | damaged(), finish=st.sampled_from(["stop", "length", ""]))
+@example(text='{"best": ' + "9" * 5000 + "}", finish="stop")
+@example(text='{"a":' * 1200, finish="stop")
+def test_nothing_raises_and_what_is_accepted_stands_in_the_text(model: Any, text: str, finish: str) -> None:
+    found = parse(text, model, finish)
+    if isinstance(found, Rejected):
+        assert found.reason in REASONS
+        return
+    json.dumps(found.answer.model_dump(), ensure_ascii=False).encode()
+    assert finish != "length"
+    if not found.repaired:
+        start = text.index("{")
+        inside = [_loads(text[start : end + 1]) for end, char in enumerate(text) if char == "}" and end > start]
+        assert found.answer in [model.model_validate(value) for value in inside if _fits(model, value)]
+
+
+def _loads(text: str) -> Any:
+    try:
+        return json.loads(text, strict=False)
+    except ValueError:
+        return None
+
+
+def _fits(model: Any, value: Any) -> bool:
+    try:
+        model.model_validate(value)
+    except ValueError:
+        return False
+    return True
+
+
+# Quotes in the values are escaped as JSON wants it; a model that does not is the case of a repair, see above.
+WORDY = st.text(alphabet=st.sampled_from(list("ab é{}[],:'\"\\\n.1")), min_size=1, max_size=30).filter(str.strip)
+
+
+@given(st.fixed_dictionaries({"input": WORDY, "positive_document": WORDY}), st.data())
+def test_no_beginning_of_an_answer_is_an_answer(answer: dict[str, str], data: st.DataObject) -> None:
+    text = json.dumps(answer, ensure_ascii=False, indent=data.draw(st.sampled_from([None, 1])))
+    cut = text[: data.draw(st.integers(0, len(text) - 1))]
+    assert isinstance(parse(cut, PAIR), Rejected)
+
+
+@given(
+    st.fixed_dictionaries({"input": WORDY, "positive_document": WORDY}),
+    st.text(max_size=20).filter(lambda text: "{" not in text),
+    st.text(max_size=20),
+)
+def test_words_around_an_answer_change_nothing(answer: dict[str, str], before: str, after: str) -> None:
+    assume(before + after)
+    found, repaired = accepted(before + json.dumps(answer) + after)
+    assert (found, repaired) == ({name: value.strip() for name, value in answer.items()}, False)

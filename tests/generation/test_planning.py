@@ -1,0 +1,200 @@
+"""Which prompt every row gets: repeatable, in proportion at every prefix, and untouched by what stands beside it."""
+
+import json
+from collections import Counter
+from itertools import islice
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub_speed.errors import StageError
+from hub_speed.generation.planning import deal, plan_rows, row_rng
+from hub_speed.pipeline import estimate
+from hub_speed.pipeline.run import STAGES
+from hub_speed.recipe import Recipe, load
+from hub_speed.rows import PromptRow, columns
+from hub_speed.task_types import TASK_TYPES
+
+POOL = {name: [(f"{name} task {i}", f"Arts/Topic_{i}") for i in range(50)] for name in TASK_TYPES}
+
+
+def recipe(**values: object) -> Recipe:
+    return Recipe.model_validate({"name": "test", **values})
+
+
+WEIGHTS = st.dictionaries(st.sampled_from(list("abcdefgh")), st.floats(0.01, 100) | st.integers(1, 1000), min_size=1)
+
+
+@given(WEIGHTS, st.integers(0, 300))
+def test_every_prefix_holds_the_mix(weights: dict[str, float], count: int) -> None:
+    total, dealt = sum(weights.values()), Counter[str]()
+    for i, name in enumerate(deal(weights, count), 1):
+        dealt[name] += 1
+        # Never a whole row too many; never many too few, however the weights are.
+        assert all(dealt[n] - weights[n] * i / total < 1 + 1e-9 for n in weights)
+        assert all(weights[n] * i / total - dealt[n] < len(weights) for n in weights)
+    assert sum(dealt.values()) == count
+
+
+@given(WEIGHTS, st.integers(0, 100), st.integers(0, 100))
+def test_more_rows_keep_the_earlier_ones(weights: dict[str, float], few: int, more: int) -> None:
+    assert list(deal(weights, few)) == list(deal(weights, few + more))[:few]
+
+
+def test_the_papers_mix_is_exact_every_23_rows() -> None:
+    dealt = list(deal(recipe().mixture, 230))
+    for start in range(0, 230, 23):
+        assert Counter(dealt[start : start + 23]) == recipe().mixture
+
+
+def test_a_row_has_a_generator_of_its_own() -> None:
+    drawn = {
+        (seed, stage, row): row_rng(seed, stage, row).random()
+        for seed in (0, 1)
+        for stage in ("seed", "root")
+        for row in ("seed-1", "seed-2", "seed-11")
+    }
+    assert len(set(drawn.values())) == len(drawn)
+    assert all(row_rng(*key).random() == value for key, value in drawn.items())
+
+
+def test_a_plan_is_the_same_every_time_and_every_prefix_of_it_too() -> None:
+    r = recipe()
+    rows = list(plan_rows(r, "seed", 120, POOL))
+    assert rows == list(plan_rows(r, "seed", 120, POOL))
+    assert rows[:40] == list(plan_rows(r, "seed", 40, POOL)) == list(islice(plan_rows(r, "seed", 9999, POOL), 40))
+    assert [row.id for row in rows[:3]] == ["seed-0000000", "seed-0000001", "seed-0000002"]
+    assert len({row.id for row in rows}) == len({row.prompt for row in rows}) == 120
+
+
+@pytest.mark.parametrize("change", [{"rng_seed": 1}, {"stage": "synthesize"}])
+def test_another_seed_or_stage_draws_other_prompts(change: dict[str, object]) -> None:
+    values = {"rng_seed": 42, "stage": "seed"} | change
+    one = list(plan_rows(recipe(), "seed", 60, POOL))
+    two = list(plan_rows(recipe(rng_seed=values["rng_seed"]), str(values["stage"]), 60, POOL))
+    assert [row.task_type for row in one] == [row.task_type for row in two]
+    assert sum(a.prompt == b.prompt for a, b in zip(one, two, strict=True)) < 5
+
+
+def test_a_knob_of_one_type_leaves_the_other_types_alone() -> None:
+    one = list(plan_rows(recipe(), "seed", 60, POOL))
+    two = list(plan_rows(recipe(retrieval={"min_words": [77]}), "seed", 60, POOL))
+    for a, b in zip(one, two, strict=True):
+        if a.task_type == "retrieval":
+            assert b.knobs == a.knobs | {"min_words": "77"}
+        else:
+            assert a == b
+
+
+def test_a_row_is_what_its_columns_say() -> None:
+    r = recipe(mixture=dict.fromkeys(TASK_TYPES, 1), languages={"English": 1, "German": 1, "Polish": 1})
+    for row in plan_rows(r, "seed", 120, POOL):
+        found = row.columns()
+        assert list(found) == list(columns(PromptRow))
+        assert all(isinstance(value, str) for value in found.values())
+        assert json.loads(found["knobs"]) == row.knobs
+        assert (row.task, row.topic) in POOL[row.task_type]
+        kind = TASK_TYPES[row.task_type]
+        assert all(value in kind.knobs[name] for name, value in row.knobs.items())
+        shown = row.task if kind.brainstorm else row.topic.replace("/", " > ").replace("_", " ")
+        assert shown in row.prompt
+        assert row.language in row.prompt
+        if kind.languages_per_row == 2:
+            assert row.target_language in row.prompt
+            assert row.target_language not in ("", row.language)
+        else:
+            assert row.target_language == ""
+
+
+def test_languages_come_in_their_shares() -> None:
+    r = recipe(mixture={"sts": 1, "bitext": 1}, languages={"English": 6, "German": 3, "Polish": 1})
+    rows = list(plan_rows(r, "seed", 4000, POOL))
+    first = Counter(row.language for row in rows)
+    assert first["English"] / 4000 == pytest.approx(0.6, abs=0.03)
+    assert first["Polish"] / 4000 == pytest.approx(0.1, abs=0.02)
+    second = Counter(row.target_language for row in rows if row.language == "English" and row.target_language)
+    assert second["German"] / sum(second.values()) == pytest.approx(0.75, abs=0.05)
+
+
+def test_the_two_languages_of_a_row_differ() -> None:
+    r = recipe(mixture={"bitext": 1}, languages={"English": 1000, "German": 0.001})
+    assert {(row.language, row.target_language) for row in plan_rows(r, "seed", 50, POOL)} == {("English", "German")}
+
+
+def test_tasks_are_drawn_from_the_whole_pool() -> None:
+    rows = plan_rows(recipe(mixture={"retrieval": 1}), "seed", 600, POOL)
+    counts = Counter(row.task for row in rows)
+    assert len(counts) == 50
+    assert max(counts.values()) < 30
+
+
+@pytest.mark.parametrize("pool", [{}, {"retrieval": []}, {**POOL, "sts": []}])
+def test_a_type_without_a_task_is_said_before_anything_is_asked(pool: dict[str, list[tuple[str, str]]]) -> None:
+    with pytest.raises(StageError, match=r"seed: no task of type \w+ in the pool"):
+        next(plan_rows(recipe(), "seed", 10, pool))
+
+
+def test_what_a_row_draws_never_changes() -> None:
+    """The same rows on every machine and every Python; another way to draw needs another version of the stages."""
+    rng = row_rng(42, "seed", "seed-0000000")
+    assert (rng.choice(range(1000)), rng.choices("abc", [1, 2, 3])) == (490, ["c"])
+    assert (rng.sample(range(100), 3), round(rng.random(), 9)) == ([47, 99, 35], 0.967787776)
+
+
+# --- estimates: what a plan says a recipe will take -----------------------------------------------------------------
+
+
+def test_the_papers_calls_and_tokens_come_out() -> None:
+    """SPEED Table 5: 25K + 10K + 10K calls; 10M, 12M and 10M tokens, give or take the wording of the prompts."""
+    found = {name: estimate.stage(stage, load("speed"), 1000) for name, stage in STAGES.items()}
+    assert {name: found[name].calls for name in ("seed", "preference", "revision")} == {
+        "seed": 25_000,
+        "preference": 10_000,
+        "revision": 10_000,
+    }
+    assert found["brainstorm"].calls == 4000
+    assert {name for name, e in found.items() if e.model == "teacher"} == {
+        *("brainstorm", "seed", "preference", "revision", "evaluate"),
+    }
+    assert (found["synthesize"].model, found["synthesize"].rows) == ("senior", 1_150_000)
+    assert found["root"].tokens > found["seed"].tokens / 25_000 * 10_000 * 2
+    for name, paper in (("seed", 10e6), ("preference", 12e6), ("revision", 10e6)):
+        assert paper / 2 < found[name].tokens < paper * 2, name
+    trained = {name: e for name, e in found.items() if STAGES[name].asks is None}
+    assert all(e.calls == e.written == 0 < e.read for e in trained.values())
+    assert {name: e.rows for name, e in trained.items()} == {
+        "junior": 25_000,
+        "senior": 10_000,
+        "revisor": 10_000,
+        "embedder": 1_150_000,
+        "scaling": 862_500,  # two seeds of four sizes
+    }
+    assert 0.9 < trained["junior"].tokens / found["seed"].tokens < 1.1  # it reads what the teacher read and wrote
+
+
+def test_an_estimate_follows_the_recipe() -> None:
+    r = load(
+        "speed", ["preference.rows=7", "revision.rows=99999", "evaluate.audit_rows=0", "synthesize.generator=junior"]
+    )
+    assert estimate.stage(STAGES["preference"], r, 10).calls == 7
+    assert estimate.stage(STAGES["revision"], r, 10).calls == 10_000  # no more than root holds
+    assert estimate.stage(STAGES["evaluate"], r, 10).calls == 0
+    assert estimate.stage(STAGES["synthesize"], r, 10).model == "junior"
+
+
+def test_an_estimate_has_a_cost_where_there_are_prices_and_a_time() -> None:
+    prices = ["budget.usd_per_million_read=5", "budget.usd_per_million_written=15", "runtime.in_flight=100"]
+    seed = estimate.stage(STAGES["seed"], load("speed", prices), 10)
+    assert seed.cost_usd == pytest.approx((5 * seed.read + 15 * seed.written) / 1e6)
+    assert seed.seconds == pytest.approx(seed.written / estimate.TOKENS_PER_S / 100)
+    root = estimate.stage(STAGES["root"], load("speed", prices), 10)
+    assert root.cost_usd is None  # one's own model
+    assert root.seconds > 0
+    assert estimate.stage(STAGES["seed"], load("quickstart"), 10).cost_usd is None
+
+
+def test_an_estimate_of_types_whose_task_is_always_the_same() -> None:
+    r = load("speed", ["mixture={sts: 1}"])
+    assert all(estimate.stage(stage, r, 10).calls >= 0 for stage in STAGES.values())
+    assert estimate.stage(STAGES["brainstorm"], r, 10).calls == 0

@@ -1,0 +1,278 @@
+"""The budget: no cap is ever passed, a run ends cleanly at it, and the next one goes on."""
+
+import itertools
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fake_batches import FakeBatches
+from fake_openai import DROP, Asked, FakeOpenAI, Reply, as_json, choices, error, text, tgi
+from hypothesis import given
+from hypothesis import strategies as st
+from running import Cli, kill, tiny
+
+from hub_speed.errors import BudgetSpent, RecipeError
+from hub_speed.generation.ledger import Journal
+from hub_speed.generation.online import Accepted, Job, Limits, generate
+from hub_speed.llm import endpoint
+from hub_speed.llm.budget import Budget, Spent
+from hub_speed.llm.dialects import Completion, Dialect, Request, Sampling
+from hub_speed.llm.endpoint import Address
+from hub_speed.pipeline import estimate
+from hub_speed.pipeline.run import STAGES
+from hub_speed.recipe import Budget as Caps
+from hub_speed.recipe import load
+
+PRICES = {"usd_per_million_read": 10.0, "usd_per_million_written": 20.0}
+
+
+def request(prompt: str = "hello", max_tokens: int = 50, n: int = 1) -> Request:
+    return Request(prompt, Sampling(1.0, 1.0, max_tokens, n))
+
+
+def answered(read: int, written: int) -> Completion:
+    return Completion(("x",), ("stop",), "m", read, written)
+
+
+@pytest.mark.parametrize(
+    ("caps", "fits"),
+    [
+        ({"max_calls": 3}, 3),
+        ({"max_tokens": 3 * 155}, 3),
+        ({"max_tokens": 3 * 155 + 154}, 3),
+        ({"max_usd": 3 * (105 * 10 + 50 * 20) / 1e6, **PRICES}, 3),
+        ({"max_calls": 2, "max_tokens": 10_000, "max_usd": 5.0, **PRICES}, 2),
+    ],
+)
+def test_what_is_in_flight_counts_with_the_most_it_can_take(caps: dict[str, float], fits: int) -> None:
+    budget = Budget(Caps.model_validate(caps))
+    aside = [budget.set_aside(request()) for _ in range(fits)]
+    assert None not in aside
+    assert budget.set_aside(request()) is None
+    assert budget.set_aside(request()) is None  # which changed nothing
+    assert aside[0] == Spent(1, len("hello") + 100, 50)
+    budget.settle(aside[0], None)  # it was not answered
+    assert budget.set_aside(request()) == aside[0]
+    assert budget.spent == Spent()
+
+
+def test_what_was_not_taken_is_there_again_until_not_even_one_fits() -> None:
+    budget = Budget(Caps(max_tokens=1000))
+    for i in itertools.count():
+        try:
+            aside = budget.set_aside(request())
+        except BudgetSpent as spent:
+            assert i == 34
+            assert "could pass budget.max_tokens = 1,000" in spent.where
+            assert spent.got == "so far 34 calls, 850 tokens in this run"
+            assert spent.exit_code == 8
+            return
+        assert aside is not None
+        budget.settle(aside, answered(20, 5))
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 200), st.integers(1, 5), st.booleans()), max_size=60))
+def test_no_cap_is_passed(requests: list[tuple[int, int, int, bool]]) -> None:
+    budget, open_ = Budget(Caps(max_tokens=3000, max_calls=20)), []
+    for length, max_tokens, n, at_once in requests:
+        try:
+            aside = budget.set_aside(request("x" * length, max_tokens, n))
+        except BudgetSpent:
+            aside = None
+        if aside:
+            open_.append(aside)
+        while open_ and (at_once or len(open_) > 4):
+            worst = open_.pop()
+            budget.settle(worst, answered(worst.read, worst.written))
+        assert budget.spent.read + budget.spent.written <= 3000
+        assert budget.spent.calls <= 20
+
+
+def test_a_cap_in_dollars_needs_prices() -> None:
+    for value in ("{max_usd: 5}", "{usd_per_million_read: 5}"):
+        with pytest.raises(RecipeError, match="budget"):
+            load("quickstart", [f"budget={value}"])
+
+
+# --- a run ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server() -> Iterator[FakeOpenAI]:
+    with FakeOpenAI(lambda asked: Reply(as_json(choices(asked, ["x"])).body, wait_s=0.005)) as running:
+        yield running
+
+
+def run(url: str, folder: Path, budget: Budget, count: int = 100, dialect: Dialect = "chat") -> list[str]:
+    """Ask for `count` rows; the ids in the ledger afterwards. What generate raised goes through."""
+
+    def jobs(todo: object) -> Iterator[Job]:
+        return (Job(f"{i:04d}", "sts", request(f"prompt {i}")) for i in range(count) if todo(f"{i:04d}"))  # type: ignore[operator]
+
+    def read(job: Job, completion: Completion) -> Accepted:
+        return Accepted({"id": job.id})
+
+    address, limits = Address("teacher", "m", (url,), dialect), Limits(8, 10, 2)
+    with Journal(folder) as journal:
+        generate(jobs, read, address, journal, limits, lambda rows, in_flight: None, threading.Event(), budget)
+    return ledger(folder)
+
+
+def ledger(folder: Path) -> list[str]:
+    with Journal(folder) as journal:
+        return [entry["id"] for entry in journal.entries()]
+
+
+def test_a_run_ends_at_its_budget_with_every_paid_row_kept_and_the_next_goes_on(
+    server: FakeOpenAI, tmp_path: Path
+) -> None:
+    for i in (1, 2):
+        budget = Budget(Caps(max_calls=30))
+        with pytest.raises(BudgetSpent, match="max_calls = 30"):
+            run(server.url, tmp_path, budget)
+        assert (len(server.asked), len(ledger(tmp_path))) == (30 * i, 30 * i)
+        assert budget.spent == Spent(30, 330, 210)
+    assert len(run(server.url, tmp_path, Budget())) == 100
+    assert len(server.asked) == 100
+
+
+def test_a_cap_on_tokens_is_come_near_and_not_passed(server: FakeOpenAI, tmp_path: Path) -> None:
+    budget = Budget(Caps(max_tokens=900, max_usd=1.0, **PRICES))
+    with pytest.raises(BudgetSpent, match="max_tokens = 900"):
+        run(server.url, tmp_path, budget)
+    assert 700 < budget.spent.read + budget.spent.written <= 900
+    assert server.most_open <= 6  # at most 160 tokens each
+    assert len(ledger(tmp_path)) == budget.spent.calls == len(server.asked)
+
+
+def test_a_request_that_is_not_answered_is_free(
+    server: FakeOpenAI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint, "FIRST_WAIT_S", 0.002)
+
+    def answer(asked: Asked) -> Reply:
+        return error(429) if asked.nth == 1 else as_json(choices(asked, ["x"]))
+
+    server.answer = answer
+    assert len(run(server.url, tmp_path, Budget(Caps(max_calls=20)), count=20)) == 20
+    assert len(server.asked) == 40
+
+
+def test_tokens_that_the_server_does_not_count_are_as_many_as_were_set_aside(
+    server: FakeOpenAI, tmp_path: Path
+) -> None:
+    server.answer = lambda asked: as_json(choices(asked, ["x"]) | {"usage": None})
+    budget = Budget(Caps(max_tokens=1000))
+    with pytest.raises(BudgetSpent, match="max_tokens = 1,000"):
+        run(server.url, tmp_path, budget)
+    assert len(server.asked) == len(ledger(tmp_path)) == 6
+    assert budget.spent == Spent(6, 6 * (len("prompt 0") + 100), 6 * 50)
+
+
+def test_tgi_counts_what_it_writes_and_the_prompt_is_as_long_as_was_set_aside(
+    server: FakeOpenAI, tmp_path: Path
+) -> None:
+    server.answer = lambda asked: tgi("x")
+    budget = Budget(Caps(max_tokens=1000))
+    with pytest.raises(BudgetSpent):
+        run(server.url, tmp_path, budget, dialect="tgi")
+    calls = len(server.asked)
+    assert budget.spent == Spent(calls, sum(len(prompt) + 100 for prompt in server.prompts()), calls * 7)
+    assert 800 < budget.spent.read + budget.spent.written <= 1000
+    with Journal(tmp_path) as journal:
+        assert journal.usage() == (calls, 0, calls * 7)  # the ledger holds what is known
+
+
+@pytest.mark.parametrize(
+    "unusable",
+    [
+        lambda asked: as_json(choices(asked, ["x", "y"])),
+        lambda asked: Reply(text(asked, "x").body[:-9]),
+        lambda asked: Reply(text(asked, "x").body, cut=200),
+    ],
+    ids=["two answers", "broken JSON", "broken off"],
+)
+def test_an_answer_that_cannot_be_used_is_paid_for(
+    server: FakeOpenAI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unusable: Callable[[Asked], Reply]
+) -> None:
+    monkeypatch.setattr(endpoint, "FIRST_WAIT_S", 0.002)
+    server.answer = lambda asked: unusable(asked) if asked.nth == 1 else text(asked, "x")
+    budget = Budget(Caps(max_calls=20))
+    with pytest.raises(BudgetSpent, match="max_calls = 20"):
+        run(server.url, tmp_path, budget)
+    assert len(server.asked) == budget.spent.calls == 20
+    done = len(ledger(tmp_path))
+    assert budget.spent.written == 7 * done + 50 * (20 - done)
+
+
+def test_who_waits_to_be_asked_again_holds_nothing(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.answer = lambda asked: error(429, Retry_After="0.5") if asked.prompt == "prompt 0" else text(asked, "x")
+    with pytest.raises(BudgetSpent):
+        run(server.url, tmp_path, Budget(Caps(max_calls=3)), count=4)
+    assert ledger(tmp_path) == ["0001", "0002", "0003"]
+    assert server.prompts().count("prompt 0") == 1
+
+
+def test_a_connection_that_breaks_before_the_answer_is_free(
+    server: FakeOpenAI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint, "FIRST_WAIT_S", 0.002)
+    server.answer = lambda asked: DROP if asked.nth == 1 and asked.prompt == "prompt 3" else text(asked, "x")
+    budget = Budget(Caps(max_calls=20))
+    assert len(run(server.url, tmp_path, budget, count=20)) == 20
+    assert (len(server.asked), budget.spent.calls) == (21, 20)
+
+
+def test_the_command_line_stops_at_the_budget_and_goes_on_and_a_plan_adds_up_what_is_left(cli: Cli) -> None:
+    prices = "budget={usd_per_million_read: 5000, usd_per_million_written: 15000}"
+    plan = ("plan", "quickstart", "--only", "preference", *tiny(seed__rows=200), "--set", prices)
+
+    def dollars(out: str) -> list[float]:
+        return [float(found.replace(",", "")) for found in re.findall(r"\$([\d.,]+\d)", out)]
+
+    whole = cli(*plan)
+    *costs, together = dollars(whole)
+    assert len(costs) == 3 and together == pytest.approx(sum(costs), abs=0.02)  # brainstorm, seed, preference
+    assert "for what is left to run; a run" in whole and "224 as SPEED counts them" in whole
+    args = ("run", "quickstart", "--only", "seed", *tiny(seed__rows=200))
+    cli(*args[:2], "--only", "brainstorm", *tiny())
+    out = cli(*args, "--set", "budget.max_calls=150", code=8)
+    assert "could pass budget.max_calls = 150" in out
+    assert "goes on where this one stopped" in out
+    assert "200 rows" in cli(*args, "--set", "budget.max_calls=50")
+    left = cli(*plan, "--mode", "batch")
+    assert dollars(left) == pytest.approx([costs[-1] / 2] * 2, abs=0.01)
+    assert "for what is left to run, in batches at 50% of the list price" in left
+    assert "24 left as SPEED counts them" in left and "+ 0 to brainstorm" in left
+
+
+# --- prices -----------------------------------------------------------------------------------------------------------
+
+
+def test_batches_count_with_half_the_price_in_estimates_and_caps() -> None:
+    prices = ["budget={usd_per_million_read: 10, usd_per_million_written: 20, max_usd: 0.00615}"]  # of three requests
+    online, batch = load("speed", prices), load("speed", [*prices, "runtime.mode=batch"])
+    for name, s in STAGES.items():
+        full, half = (estimate.stage(s, recipe, 10).cost_usd for recipe in (online, batch))
+        assert half == (None if full is None else pytest.approx(full / 2)), name
+    for recipe, fits in ((online, 3), (batch, 6)):
+        budget = Budget(recipe.purse)
+        aside = [budget.set_aside(request()) for _ in range(fits)]
+        assert None not in aside and budget.set_aside(request()) is None
+    assert online.budget.max_usd == batch.purse.max_usd
+    assert load("quickstart", ["runtime.mode=batch"]).purse.cost_usd(1, 1) is None
+
+
+def test_a_run_in_batches_has_twice_the_calls_for_its_dollars(cli: Cli) -> None:
+    with FakeBatches(lambda nth, requests: []) as provider:
+        args = ["run", "quickstart", "--only", "brainstorm", "--endpoint", f"teacher={provider.url}", *tiny()]
+        sets = ["runtime.mode=batch", "teacher.max_tokens=1000"]
+        sets += ["budget={usd_per_million_read: 0, usd_per_million_written: 1000, max_usd: 2}"]  # $1 an answer, online
+        process = cli.start(*args, *(part for each in sets for part in ("--set", each)))
+        while not provider.submitted and process.poll() is None:
+            time.sleep(0.02)
+        kill(process)
+        assert [len(requests) for requests in provider.submitted] == [4]

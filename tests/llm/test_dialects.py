@@ -1,0 +1,331 @@
+"""What servers take and what they really do: schema, n, thinking, TGI; each against a server on a real socket."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_openai import Asked, FakeOpenAI, Reply, as_json, choices, error, text, tgi
+from huggingface_hub import AsyncInferenceClient
+
+from hub_speed.errors import EndpointRefused, RecipeError
+from hub_speed.llm import dialects, endpoint
+from hub_speed.llm.addresses import Addresses
+from hub_speed.llm.dialects import Completion, Dialect, Request, Sampling
+from hub_speed.llm.endpoint import Address, Endpoint, RowRefused
+from hub_speed.recipe import Recipe
+
+SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+GOOD = '{"a": "b"}'
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint, "FIRST_WAIT_S", 0.002)
+
+
+@pytest.fixture
+def server() -> Iterator[FakeOpenAI]:
+    with FakeOpenAI(lambda asked: GOOD) as running:
+        yield running
+
+
+def ask(
+    url: str, *prompts: str, n: int = 1, seed: int | None = None, dialect: Dialect = "chat", temperature: float = 1.0
+) -> tuple[list[Completion], list[str]]:
+    """The answers, one after the other, and what was noticed about the server."""
+
+    async def run() -> tuple[list[Completion], list[str]]:
+        at = Address("teacher", "m", (url,), dialect, "<{prompt}>")
+        async with Endpoint(at, in_flight=4, timeout_s=10, retries=1) as opened:
+            sampling = Sampling(temperature, 0.9, 50, n, seed)
+            return [await opened.complete(Request(p, sampling, SCHEMA)) for p in prompts], opened.notes
+
+    return asyncio.run(run())
+
+
+def form(asked: Asked) -> str:
+    """How the schema was sent."""
+    found = asked.body.keys() & {"response_format", "structured_outputs"}
+    return next(iter(found), "none")
+
+
+# --- schema -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize(
+    ("takes", "forms"),
+    [
+        ("response_format", ["response_format"] * 3),
+        ("structured_outputs", ["response_format", *["structured_outputs"] * 3]),
+        ("none", ["response_format", "structured_outputs", *["none"] * 3]),
+    ],
+)
+def test_the_schema_is_sent_as_the_server_takes_it(
+    server: FakeOpenAI, takes: str, forms: list[str], status: int
+) -> None:
+    server.answer = lambda asked: GOOD if form(asked) == takes else error(status, "unknown field")
+    found, notes = ask(server.url, "a", "b", "c")
+    assert [completion.texts for completion in found] == [(GOOD,)] * 3
+    assert [form(asked) for asked in server.asked] == forms
+    if takes == "response_format":
+        assert notes == []
+    else:
+        assert notes == [f"refuses a JSON schema as response_format: sent as {takes}. It says: unknown field"]
+    if takes == "structured_outputs":
+        assert server.asked[-1].body["structured_outputs"] == {"json": SCHEMA}
+
+
+def test_a_refusal_that_is_not_about_the_schema_is_told_in_the_servers_first_words(server: FakeOpenAI) -> None:
+    server.answer = lambda asked: error(400, f"too long; schema as {form(asked)}")
+    with pytest.raises(EndpointRefused) as caught:
+        ask(server.url, "a")
+    assert caught.value.got == "too long; schema as response_format"
+    assert len(server.asked) == 3
+
+
+def test_once_a_form_works_a_refusal_is_final(server: FakeOpenAI) -> None:
+    server.answer = lambda asked: GOOD if asked.prompt == "a" else error(400, "too long")
+    with pytest.raises(RowRefused, match="too long"):
+        ask(server.url, "a", "b")
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_other_refusals_are_final_at_once(server: FakeOpenAI, status: int) -> None:
+    server.answer = lambda asked: error(status)
+    with pytest.raises(EndpointRefused):
+        ask(server.url, "a")
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("otherwise", ["Sure, here it is!", '{"b": "no such name"}', "[1]"])
+def test_a_server_that_takes_the_schema_and_ignores_it_is_noticed(server: FakeOpenAI, otherwise: str) -> None:
+    server.answer = lambda asked: otherwise if asked.prompt == "c" else GOOD
+    found, notes = ask(server.url, *"abcdc")
+    assert [completion.texts[0] == GOOD for completion in found] == [True, True, False, True, False]
+    assert notes == ["takes a JSON schema as response_format, but answers otherwise"]
+
+
+def test_an_answer_that_was_cut_off_says_nothing_about_the_schema(server: FakeOpenAI) -> None:
+    server.answer = lambda asked: text(asked, '{"a": "b', "length")
+    assert ask(server.url, "a")[1] == []
+    server.answer = lambda asked: '{"a": "line\nbreak"}'
+    assert ask(server.url, "a")[1] == []
+
+
+# --- parameters -------------------------------------------------------------------------------------------------------
+
+
+def newer(asked: Asked) -> Reply | str:
+    """Refuses what OpenAI's newer models refuse, one thing at a time, in their words."""
+    words = {
+        "max_tokens": "Unsupported parameter: 'max_tokens' is not supported with this model."
+        " Use 'max_completion_tokens' instead.",
+        "temperature": "Unsupported value: 'temperature' does not support 0.7 with this model."
+        " Only the default (1) value is supported.",
+        "top_p": "Unsupported parameter: 'top_p' is not supported with this model.",
+    }
+    for name, message in words.items():
+        if name in asked.body:
+            return as_json({"error": {"message": message, "param": name, "code": "unsupported_parameter"}}, 400)
+    return GOOD
+
+
+def test_parameters_that_a_model_does_not_take_are_left_out_from_then_on(server: FakeOpenAI) -> None:
+    server.answer = newer
+    found, notes = ask(server.url, "a", "b", temperature=0.7)
+    assert [completion.texts for completion in found] == [(GOOD,)] * 2
+    assert [completion.attempts for completion in found] == [4, 1]
+    last = server.asked[-1].body
+    assert last["max_completion_tokens"] == 50
+    assert not last.keys() & {"max_tokens", "temperature", "top_p"}
+    assert form(server.asked[-1]) == "response_format"  # the refusal was not taken for one of the schema
+    assert [note.partition(" It says")[0] for note in notes] == [
+        "does not take max_tokens: sent as max_completion_tokens.",
+        "does not take temperature: left out.",
+        "does not take top_p: left out.",
+    ]
+
+
+def test_all_requests_that_were_in_flight_recover_and_are_told_of_once(server: FakeOpenAI) -> None:
+    def answer(asked: Asked) -> Reply:
+        found = newer(asked)
+        reply = found if isinstance(found, Reply) else text(asked, found)
+        return Reply(reply.body, reply.status, wait_s=0.05)
+
+    server.answer = answer
+
+    async def run() -> tuple[list[Completion], list[str]]:
+        async with Endpoint(Address("teacher", "m", (server.url,)), in_flight=8, timeout_s=10, retries=0) as opened:
+            requests = [Request(f"p{i}", Sampling(0.7, 0.9, 50), SCHEMA) for i in range(16)]
+            return list(await asyncio.gather(*map(opened.complete, requests))), opened.notes
+
+    found, notes = asyncio.run(run())
+    assert [completion.texts for completion in found] == [(GOOD,)] * 16
+    assert len(notes) == 3
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "max_completion_tokens is too large",
+        "'max_tokens' or 'max_completion_tokens' is too large: 8192",
+        "temperature must be below 2",
+    ],
+)
+def test_a_value_that_is_refused_is_a_refusal(server: FakeOpenAI, words: str) -> None:
+    server.answer = lambda asked: GOOD if asked.prompt == "a" else error(400, words)
+    with pytest.raises(RowRefused, match=words) as caught:
+        ask(server.url, "a", "b")
+    assert len(server.asked) == 2
+    assert caught.value.attempts == 1
+
+
+def test_a_model_that_takes_neither_name_is_asked_no_further(server: FakeOpenAI) -> None:
+    server.answer = lambda asked: error(400, "No 'max_tokens'. Use 'max_completion_tokens' instead.")
+    with pytest.raises(EndpointRefused):
+        ask(server.url, "a")
+    assert len(server.asked) == 4  # two names, then two more forms of the schema
+
+
+# --- n ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_server_that_ignores_n_is_asked_for_one_at_a_time(server: FakeOpenAI) -> None:
+    server.answer = lambda asked: as_json(choices(asked, [f"answer {len(server.asked)}"]))
+    found, notes = ask(server.url, "a", "b", n=3, seed=10)
+    assert [completion.texts for completion in found] == [
+        ("answer 1", "answer 2", "answer 3"),
+        ("answer 4", "answer 5", "answer 6"),
+    ]
+    assert [(asked.n, asked.body["seed"]) for asked in server.asked] == [
+        (3, 10),
+        *((1, s) for s in (11, 12, 10, 11, 12)),
+    ]
+    assert "asked for 3 answers at once, it gives 1: asked for one at a time" in notes
+    for completion in found:
+        assert (completion.calls, completion.attempts, completion.prompt_tokens) == (3, 3, 33)
+        assert len(completion.finish_reasons) == 3
+
+
+def test_what_a_server_gives_too_few_of_is_not_thrown_away(server: FakeOpenAI) -> None:
+    server.answer = lambda asked: as_json(choices(asked, ["x", "y"] if asked.n == 5 else ["z"]))
+    found, _ = ask(server.url, "a", n=5)
+    assert found[0].texts == ("x", "y", "z", "z", "z")
+    assert found[0].calls == 4
+
+
+# --- thinking ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("message", "thought", "answer"),
+    [
+        ({"content": GOOD}, "", GOOD),
+        ({"content": GOOD, "reasoning_content": 'first {"a"'}, 'first {"a"', GOOD),
+        ({"content": GOOD, "reasoning": "well"}, "well", GOOD),
+        ({"content": GOOD, "reasoning_content": None, "reasoning": ""}, "", GOOD),
+        ({"content": f'<think>\nsay {{"a": "no"}}\n</think>\n\n{GOOD}'}, 'say {"a": "no"}', f"\n\n{GOOD}"),
+        ({"content": f"hm, so\n</think>{GOOD}"}, "hm, so", GOOD),
+        ({"content": "<think>and it never ends"}, "and it never ends", ""),
+        ({"content": None, "reasoning_content": "and it never ends"}, "and it never ends", ""),
+        ({"content": '{"a": "</think>"}'}, "", '{"a": "</think>"}'),
+        ({"content": "I <think> so"}, "", "I <think> so"),
+        # The opening tag is in the prompt, and the thinking begins with a draft.
+        ({"content": f'{{"a": "draft"}} hm, no.\n</think>{GOOD}'}, '{"a": "draft"} hm, no.', GOOD),
+        ({"content": f'{{"a": "</think>"}} no\n</think>{GOOD}'}, '{"a": "</think>"} no', GOOD),
+        ({"content": ' {"a": "x</think>"} done'}, "", ' {"a": "x</think>"} done'),
+        ({"content": '{"a": "to be </think> repaired",'}, "", '{"a": "to be </think> repaired",'),
+    ],
+)
+def test_thinking_is_kept_apart_from_the_answer(
+    server: FakeOpenAI, message: dict[str, Any], thought: str, answer: str
+) -> None:
+    server.answer = lambda asked: as_json({"choices": [{"message": message, "finish_reason": "stop"}]})
+    found, _ = ask(server.url, "a")
+    assert (found[0].thoughts, found[0].texts) == ((thought,), (answer,))
+
+
+# --- TGI --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("temperature", "seed"), [(0.7, 3), (1.0, None), (0.0, None)])
+def test_tgi_gets_what_the_hugging_face_client_sends(server: FakeOpenAI, temperature: float, seed: int | None) -> None:
+    server.answer = lambda asked: tgi(GOOD)
+    found, _ = ask(server.url, "p", dialect="tgi", temperature=temperature, seed=seed)
+    assert (found[0].texts, found[0].finish_reasons, found[0].completion_tokens) == ((GOOD,), ("eos_token",), 7)
+    assert found[0].model == "m"
+
+    async def theirs() -> str:
+        async with AsyncInferenceClient(f"{server.url}/generate") as client:
+            answer = await client.text_generation(
+                "<p>",
+                details=True,
+                do_sample=temperature > 0,
+                max_new_tokens=50,
+                return_full_text=False,
+                temperature=temperature or None,
+                top_p=0.9,
+                seed=seed,
+                grammar={"type": "json", "value": SCHEMA},  # type: ignore[arg-type]
+            )
+            return answer.generated_text
+
+    assert asyncio.run(theirs()) == GOOD
+    ours, hers = server.asked
+    assert (ours.path, ours.body) == (hers.path, hers.body) == ("/generate", ours.body)
+
+
+def test_tgi_gives_one_answer_at_a_time_and_may_do_without_a_grammar(server: FakeOpenAI) -> None:
+    def answer(asked: Asked) -> Reply:
+        return error(422, "Grammar is not supported") if "grammar" in asked.body["parameters"] else tgi("x")
+
+    server.answer = answer
+    found, notes = ask(server.url, "a", "b", n=3, dialect="tgi", seed=0)
+    assert [completion.texts for completion in found] == [("x", "x", "x")] * 2
+    assert [asked.body["parameters"]["seed"] for asked in server.asked] == [0, 0, 1, 2, 0, 1, 2]
+    assert notes == ["refuses a JSON schema as grammar: sent as none. It says: Grammar is not supported"]
+
+
+def test_tgi_leaves_out_what_tgi_refuses() -> None:
+    parameters = dialects.body("tgi", Request("p", Sampling(0.0, 1.0, 5)), "m")["parameters"]
+    assert parameters == {"details": True, "do_sample": False, "max_new_tokens": 5, "return_full_text": False}
+
+
+@pytest.mark.parametrize("answer", [[], {}, {"generated_text": 5}, {"generated_text": "a", "details": 3}, None, "x"])
+def test_what_is_no_tgi_answer(answer: object) -> None:
+    with pytest.raises(ValueError, match=r"tgi|text"):
+        dialects.read("tgi", answer)
+
+
+@pytest.mark.parametrize(
+    ("given", "dialect", "urls"),
+    [
+        ("junior=http://a:1", "completion", ("http://a:1",)),
+        ("junior=tgi+http://a:1,http://b:1", "tgi", ("http://a:1", "http://b:1")),
+        ("junior=chat+https://a/v1", "chat", ("https://a/v1",)),
+        ("teacher=completion+http://a:1", "completion", ("http://a:1",)),
+        ("teacher=http://a+b:1", "chat", ("http://a+b:1",)),
+    ],
+)
+def test_an_address_may_name_its_dialect(tmp_path: Path, given: str, dialect: str, urls: tuple[str, ...]) -> None:
+    name = given.partition("=")[0]
+    with Addresses([given]).open(Recipe(name="r"), name, None, 1, tmp_path / "log") as address:
+        assert (address.dialect, address.urls) == (dialect, urls)
+    json.dumps(address.urls)
+
+
+def test_a_generator_with_a_chat_template_is_asked_as_it_was_trained(tmp_path: Path) -> None:
+    recipe = Recipe.model_validate({"name": "r", "generator": {"prompt_format": "chat"}})
+    with Addresses(["junior=http://a:1"]).open(recipe, "junior", None, 1, tmp_path / "log") as address:
+        assert (address.dialect, address.prompt_format) == ("chat", "{prompt}")
+    with (
+        pytest.raises(RecipeError, match="trained with a chat template") as caught,
+        Addresses(["junior=tgi+http://a:1"]).open(recipe, "junior", None, 1, tmp_path / "log"),
+    ):
+        raise AssertionError("would be asked with other tokens than it was trained with")
+    assert caught.value.fix == "--endpoint junior=http://a:1"

@@ -1,0 +1,721 @@
+"""The endpoint client against a real socket that fails in every way a server can."""
+
+import asyncio
+import contextlib
+import email.utils
+import itertools
+import json
+import math
+import re
+import socket
+import ssl
+import time
+import types
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+from fake_openai import DROP, Asked, FakeOpenAI, Reply, as_json, choices, error, text
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub_speed.errors import EndpointDown, EndpointRefused, RecipeError
+from hub_speed.llm import dialects, endpoint, pacing
+from hub_speed.llm.addresses import Addresses
+from hub_speed.llm.dialects import Completion, Request, Sampling
+from hub_speed.llm.endpoint import Address, Endpoint, RowFailed
+from hub_speed.recipe import Recipe
+
+KEY = "sk-0123456789abcdef"
+SCHEMA = {"type": "object"}
+
+
+@pytest.fixture
+def server() -> Iterator[FakeOpenAI]:
+    with FakeOpenAI(lambda asked: f"answer to {asked.prompt}") as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds the client meant to wait between attempts. It does not really wait: no test depends on a clock."""
+    wanted: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        wanted.append(seconds)
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(
+        endpoint, "asyncio", types.SimpleNamespace(sleep=sleep, get_running_loop=asyncio.get_running_loop)
+    )
+    return wanted
+
+
+def closed_port() -> str:
+    """An address at which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+def request(prompt: str = "hello", n: int = 1, **more: object) -> Request:
+    return Request(prompt, Sampling(1.0, 0.9, 100, n), **more)
+
+
+def ask(
+    *urls: str,
+    prompts: tuple[str, ...] = ("hello",),
+    n: int = 1,
+    retries: int = 2,
+    timeout_s: float = 10,
+    in_flight: int = 4,
+    probe: bool = False,
+    **address: object,
+) -> list[Completion | BaseException]:
+    """Ask for all prompts at once; what came of each, errors included."""
+
+    async def run() -> list[Completion | BaseException]:
+        at = Address("teacher", "big-model", urls, **address)
+        async with Endpoint(at, in_flight=in_flight, timeout_s=timeout_s, retries=retries) as opened:
+            if probe:
+                await opened.probe()
+            found = [opened.complete(request(prompt, n)) for prompt in prompts]
+            return await asyncio.gather(*found, return_exceptions=True)
+
+    return asyncio.run(run())
+
+
+def ask_one(*urls: str, **settings: object) -> Completion:
+    (found,) = ask(*urls, **settings)
+    if isinstance(found, BaseException):
+        raise found
+    return found
+
+
+# --- what goes right ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dialect", ["chat", "completion"])
+def test_an_answer_comes_with_its_tokens_model_and_attempts(server: FakeOpenAI, dialect: str) -> None:
+    found = ask_one(server.url, dialect=dialect)
+    assert (found.texts, found.finish_reasons, found.model) == (("answer to hello",), ("stop",), "fake-1")
+    assert (found.prompt_tokens, found.completion_tokens, found.attempts) == (11, 7, 1)
+    assert found.latency_s >= 0
+    assert server.asked[0].path == ("/v1/chat/completions" if dialect == "chat" else "/v1/completions")
+
+
+@pytest.mark.parametrize("suffix", ["", "/", "/v1", "/v1/"])
+def test_a_url_may_end_in_v1_or_not(server: FakeOpenAI, suffix: str) -> None:
+    ask_one(server.url + suffix, probe=True)
+    assert [asked.path for asked in server.probes + server.asked] == ["/v1/models", "/v1/chat/completions"]
+
+
+def test_n_answers_keep_their_order(server: FakeOpenAI) -> None:
+    server.answer = lambda asked: as_json(choices(asked, ["a", "b", "c"]))
+    assert ask_one(server.url, n=3).texts == ("a", "b", "c")
+    assert server.asked[0].body["n"] == 3
+
+
+def test_no_more_than_in_flight_are_open_and_all_places_are_used(server: FakeOpenAI) -> None:
+    server.answer = lambda asked: Reply(text(asked, "x").body, wait_s=0.05)
+    found = ask(server.url, prompts=tuple(map(str, range(12))), in_flight=3)
+    assert all(isinstance(f, Completion) for f in found)
+    assert server.most_open == 3
+
+
+def test_a_request_that_waits_holds_no_place(
+    server: FakeOpenAI, waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint, "asyncio", asyncio)  # here it has to wait for real
+    server.answer = lambda asked: (
+        error(429, Retry_After="0.2") if asked.prompt == "a" and asked.nth == 1 else text(asked, "x")
+    )
+    found = ask(server.url, prompts=("a", "b"), in_flight=1)
+    assert all(isinstance(f, Completion) for f in found)
+    assert server.prompts() == ["a", "b", "a"]
+
+
+def test_replicas_are_asked_in_turn_and_stand_in_for_each_other() -> None:
+    with FakeOpenAI(lambda asked: "one") as one, FakeOpenAI(lambda asked: "two") as two:
+        found = ask(one.url, two.url, prompts=tuple("abcdef"), in_flight=6)
+        assert sorted(f.texts[0] for f in found) == ["one"] * 3 + ["two"] * 3
+        one.answer = lambda asked: error(503)
+        assert [f.texts[0] for f in ask(one.url, two.url, prompts=tuple("abcdef"), in_flight=1)] == ["two"] * 6
+
+
+# --- asked again ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504, 529])
+def test_passing_trouble_is_asked_again(server: FakeOpenAI, waits: list[float], status: int) -> None:
+    server.answer = lambda asked: error(status) if asked.nth < 3 else "fine"
+    found = ask_one(server.url)
+    assert (found.texts, found.attempts, len(waits)) == (("fine",), 3, 2)
+
+
+def _html(asked: Asked) -> Reply:
+    return Reply(b"<html><body>Bad gateway</body></html>", headers=(("Content-Type", "text/html"),))
+
+
+BAD_ANSWERS = {
+    "dropped before the answer": lambda asked: DROP,
+    "dropped inside the headers": lambda asked: Reply(text(asked, "x").body, cut=20),
+    "dropped inside the body": lambda asked: Reply(text(asked, "x" * 5000).body, cut=900),
+    "too slow": lambda asked: Reply(text(asked, "x").body, wait_s=5),
+    "html": _html,
+    "nothing": lambda asked: Reply(b""),
+    "truncated JSON": lambda asked: Reply(text(asked, "x").body[:-9]),
+    "not UTF-8": lambda asked: Reply(text(asked, "x").body.replace(b'"x"', b'"\xff\xfe"')),
+    "no choices": lambda asked: as_json({"choices": []}),
+    "no choices at all": lambda asked: as_json({"id": "x"}),
+    "choices of another kind": lambda asked: as_json({"choices": {"a": 1}}),
+    "a list": lambda asked: as_json([1, 2]),
+    "null": lambda asked: as_json(None),
+    "too many": lambda asked: as_json(choices(asked, ["x", "y", "z"])),
+    "text that is no text": lambda asked: as_json(choices(asked, [["x"], ["y"]])),  # type: ignore[list-item]
+    "tokens that are no numbers": lambda asked: as_json(choices(asked, ["x", "y"]) | {"usage": {"prompt_tokens": "?"}}),
+    "usage of another kind": lambda asked: as_json(choices(asked, ["x", "y"]) | {"usage": [1]}),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_ANSWERS)
+def test_a_bad_answer_is_asked_again(server: FakeOpenAI, waits: list[float], fault: str) -> None:
+    server.answer = lambda asked: BAD_ANSWERS[fault](asked) if asked.nth == 1 else text(asked, "fine")
+    found = ask_one(server.url, n=2, timeout_s=0.3 if fault == "too slow" else 10)
+    assert (found.texts, found.attempts, len(waits)) == (("fine", "fine"), 2, 1)
+
+
+def test_what_a_server_leaves_out_is_filled_in(server: FakeOpenAI) -> None:
+    server.answer = lambda asked: as_json({"choices": [{"message": {"content": None}}], "usage": None})
+    found = ask_one(server.url)
+    assert (found.texts, found.finish_reasons, found.prompt_tokens) == (("",), ("stop",), 0)
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high"),
+    [
+        ("7", 7, 7),
+        ("0", 0, 0),
+        ("2.5", 2.5, 2.5),
+        ("-3", 0, 0),
+        ("600", 600, 600),
+        ("100000", endpoint.LONGEST_RETRY_AFTER_S, endpoint.LONGEST_RETRY_AFTER_S),
+        ("inf", endpoint.LONGEST_RETRY_AFTER_S, endpoint.LONGEST_RETRY_AFTER_S),
+        ("in 30 s", 20, 31),
+        ("a day ago", 0, 0),
+        ("soon", endpoint.FIRST_WAIT_S / 2, endpoint.FIRST_WAIT_S),
+    ],
+)
+def test_retry_after_is_obeyed(server: FakeOpenAI, waits: list[float], value: str, low: float, high: float) -> None:
+    dates = {"in 30 s": time.time() + 30, "a day ago": time.time() - 86400}
+    header = email.utils.formatdate(dates[value], usegmt=True) if value in dates else value
+    server.answer = lambda asked: error(429, Retry_After=header) if asked.nth == 1 else "fine"
+    assert ask_one(server.url).attempts == 2
+    assert len(waits) == 1
+    assert low <= waits[0] <= high
+
+
+@given(st.one_of(st.text(), st.datetimes().map(email.utils.format_datetime), st.floats().map(str)))
+def test_any_retry_after_gives_a_wait_or_none(value: str) -> None:
+    found = endpoint._retry_after({"Retry-After": value})
+    assert found is None or (found >= 0 and not math.isnan(found))
+
+
+def test_waits_double_with_some_spread_up_to_the_longest(server: FakeOpenAI, waits: list[float]) -> None:
+    server.answer = lambda asked: error(500) if asked.nth < 13 else "fine"
+    assert ask_one(server.url, retries=12).attempts == 13
+    full = [min(endpoint.LONGEST_WAIT_S, endpoint.FIRST_WAIT_S * 2**k) for k in range(12)]
+    spread = [wait / most for wait, most in zip(waits, full, strict=True)]
+    assert all(0.5 <= share <= 1 for share in spread)
+    assert len(set(spread)) == 12
+
+
+def test_a_long_answer_is_read_and_one_without_end_is_not(server: FakeOpenAI) -> None:
+    long = "x" * 10_000_000
+    server.answer = lambda asked: long
+    assert ask_one(server.url).texts == (long,)
+    endless = Reply(b'{"choices": [{"message": {"content": "' + b"x" * (endpoint.MAX_ANSWER_BYTES + 1))
+    server.answer = lambda asked: endless if asked.nth == 1 else "fine"
+    assert ask_one(server.url, prompts=("again",)).attempts == 2
+    server.answer = lambda asked: endless
+    with pytest.raises(RowFailed, match="longer than 20000000 bytes"):
+        ask_one(server.url, prompts=("once",), retries=1)
+
+
+def test_an_answer_that_never_ends_times_out() -> None:
+    """Chunk after chunk, each soon after the last."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(int(re.search(rb"(?i)content-length: *(\d+)", head)[1]))
+                writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+                while True:
+                    writer.write(b"1\r\nx\r\n")
+                    await writer.drain()
+                    await asyncio.sleep(0.01)
+
+    async def run() -> BaseException:
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
+            at = Address("teacher", "m", (f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}",))
+            async with Endpoint(at, in_flight=4, timeout_s=0.3, retries=1) as opened:
+                with pytest.raises(RowFailed) as caught:
+                    await opened.complete(request())
+        return caught.value
+
+    assert "Timeout" in str(asyncio.run(run()))
+
+
+def test_a_model_too_short_for_its_answers_is_told_before_anything_is_asked(server: FakeOpenAI) -> None:
+    server.models = as_json({"data": [{"id": "small", "max_model_len": 512}, {"id": "big-model"}]})
+
+    async def probe(model: str, max_tokens: int) -> str:
+        at = Address("teacher", model, (server.url,))
+        async with Endpoint(at, in_flight=4, timeout_s=5, retries=1) as opened:
+            await opened.probe(max_tokens)
+            return opened.model
+
+    assert asyncio.run(probe("", 511)) == "small"
+    assert asyncio.run(probe("big-model", 100_000)) == "big-model"
+    with pytest.raises(EndpointRefused, match="takes 512 tokens") as caught:
+        asyncio.run(probe("small", 512))
+    assert "max_tokens" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("listed", "hint"), [(["big-model-2", "x"], "did you mean big-model-2?"), (["a", "b"], "it serves a, b"), ([], "")]
+)
+def test_an_unknown_model_is_answered_with_those_that_are_there(
+    server: FakeOpenAI, listed: list[str], hint: str
+) -> None:
+    server.models = as_json({"data": [{"id": name} for name in listed]})
+    server.answer = lambda asked: error(404, "no such model")
+    with pytest.raises(EndpointRefused) as caught:
+        ask_one(server.url, probe=True)
+    assert caught.value.fix == "check the URL and the model's name: big-model" + (f"; {hint}" if hint else "")
+
+
+# --- not asked again ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "fix"),
+    [
+        (400, ""),
+        (401, "HUB_SPEED_TEACHER_KEY to a valid key"),
+        (403, "may not use big-model"),
+        (404, "check the URL and the model's name: big-model"),
+        (405, ""),
+        (413, ""),
+        (422, ""),
+    ],
+)
+def test_a_final_no_stops_at_once_with_the_servers_words(
+    server: FakeOpenAI, waits: list[float], status: int, fix: str
+) -> None:
+    server.answer = lambda asked: error(status, "the model `big-model`\n does not exist")
+    with pytest.raises(EndpointRefused) as caught:
+        ask_one(server.url)
+    assert (len(server.asked), waits, caught.value.exit_code) == (1, [], 3)
+    assert f"endpoint teacher: {server.url}/v1/chat/completions answers {status}" == caught.value.where
+    assert caught.value.got == "the model `big-model` does not exist"
+    assert fix in caught.value.fix
+
+
+def test_an_untrusted_certificate_stops_before_anything_is_sent() -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    heads: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        await writer.drain()
+
+    async def probe() -> None:
+        async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as listening:
+            url = f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+            async with Endpoint(
+                Address("teacher", "m", (url,), key=KEY), in_flight=4, timeout_s=5, retries=1
+            ) as opened:
+                await opened.probe()
+
+    with pytest.raises(EndpointDown, match=r"the certificate of https://127.0.0.1:.* is not trusted") as caught:
+        asyncio.run(probe())
+    assert "SSL_CERT_FILE" in caught.value.fix
+    assert heads == []
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_stops_and_the_key_is_carried_nowhere(server: FakeOpenAI, status: int) -> None:
+    with FakeOpenAI() as elsewhere:
+        server.answer = lambda asked: Reply(status=status, headers=(("Location", f"{elsewhere.url}/v1/completions"),))
+        with pytest.raises(EndpointRefused, match="pass the address it redirects to"):
+            ask_one(server.url, key=KEY)
+        assert elsewhere.asked == elsewhere.probes == []
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"error": {"message": "no such model", "code": 404}}', "no such model"),
+        (b'{"error": "model is loading"}', "model is loading"),
+        (b'{"message": "no"}', "no"),
+        (b'{"detail": [{"loc": ["body"], "msg": "field required"}]}', "field required"),
+        (b"<html>\n<h1>Forbidden</h1>\n</html>", "<html> <h1>Forbidden</h1> </html>"),
+        (b"\xff\xfe", "\ufffd\ufffd"),
+        (b"", ""),
+        (b"null", "None"),
+        (b'"just words"', "just words"),
+    ],
+)
+def test_an_error_message_is_found_wherever_it_stands(body: bytes, message: str) -> None:
+    assert message in endpoint._message(body)
+
+
+@given(st.binary())
+def test_any_error_body_gives_one_line(body: bytes) -> None:
+    assert len(endpoint._message(body).splitlines()) <= 1
+
+
+def test_a_long_error_is_shortened_and_no_key_is_cut_in_two(server: FakeOpenAI) -> None:
+    server.answer = lambda asked: error(400, f"{'x' * 290} {KEY} {'y' * 5000}")
+    with pytest.raises(EndpointRefused) as caught:
+        ask_one(server.url, key=KEY)
+    assert len(caught.value.got) == 300
+    assert KEY[:5] not in caught.value.got
+
+
+@pytest.mark.parametrize("before", [150, 165, 180, 280])
+def test_no_key_is_cut_in_two_in_an_answer_that_cannot_be_read(server: FakeOpenAI, before: int) -> None:
+    server.answer = lambda asked: as_json({"you sent": "x" * before + KEY})
+    with pytest.raises(RowFailed, match="you sent") as caught:
+        ask_one(server.url, key=KEY)
+    assert KEY[:5] not in str(caught.value)
+
+
+def test_no_key_is_cut_in_two_at_the_end_of_much_white_space(server: FakeOpenAI) -> None:
+    server.answer = lambda asked: Reply(b"you sent" + b" " * 1982 + KEY.encode(), status=400)
+    with pytest.raises(EndpointRefused, match="you sent <key>"):
+        ask_one(server.url, key=KEY)
+
+
+# --- down, or just this row -----------------------------------------------------------------------------------------
+
+
+def test_nobody_answers(waits: list[float]) -> None:
+    url = closed_port()
+    with pytest.raises(EndpointDown, match=f"nobody answers at {url}") as caught:
+        ask_one(url, probe=True)
+    assert "--endpoint teacher=URL" in caught.value.fix
+
+
+def probed(*urls: str, prompts: int = 12) -> tuple[list[Completion], list[str]]:
+    """The answers after the probe, and the notes."""
+
+    async def run() -> tuple[list[Completion], list[str]]:
+        at = Address("teacher", "big-model", urls, key=KEY)
+        async with Endpoint(at, in_flight=4, timeout_s=10, retries=2) as opened:
+            await opened.probe()
+            return [await opened.complete(request(str(i))) for i in range(prompts)], opened.notes
+
+    return asyncio.run(run())
+
+
+def test_a_silent_replica_is_set_aside_and_the_others_are_asked(server: FakeOpenAI) -> None:
+    found, notes = probed(server.url, closed_port())
+    assert [completion.attempts for completion in found] == [1] * 12  # nothing was tried at the silent one
+    assert notes == ["nobody answers at replica 2 of 2: set aside, tried again"]
+    assert "127.0.0.1" not in notes[0]  # notes are published
+
+
+def test_a_silent_replica_is_found_again(server: FakeOpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pacing, "SET_ASIDE_S", 0.0)
+    with FakeOpenAI() as late:
+        late.models = DROP
+        found, notes = probed(late.url, server.url)
+        assert len(notes) == 1 and len(late.asked) > 0 and len(found) == 12
+
+
+def test_silent_replicas_alone_are_nobody(server: FakeOpenAI) -> None:
+    with pytest.raises(EndpointDown, match="nobody answers"):
+        probed(closed_port(), closed_port())
+    server.models = error(401, "bad key")
+    with pytest.raises(EndpointRefused, match="bad key"):
+        probed(closed_port(), server.url)
+    assert server.asked == []
+
+
+def test_a_server_that_keeps_failing_is_down(server: FakeOpenAI) -> None:
+    server.answer = lambda asked: error(503, "no worker is alive")
+    found = ask(server.url, prompts=tuple(map(str, range(8))), in_flight=8)
+    down = [f for f in found if isinstance(f, EndpointDown)]
+    assert down
+    assert down[0].got == "503 no worker is alive"
+    assert f"{server.url}/v1/chat/completions keeps failing" in str(down[0])
+
+
+def test_a_poisoned_row_fails_alone(server: FakeOpenAI) -> None:
+    server.answer = lambda asked: error(500, "too deep") if asked.prompt == "bad" else "fine"
+    found = ask(server.url, prompts=("a", "b", "bad", "c"), in_flight=4)
+    assert [getattr(f, "texts", None) for f in found] == [("fine",), ("fine",), None, ("fine",)]
+    assert isinstance(found[2], RowFailed)
+    assert str(found[2]) == "500 too deep"
+    assert server.prompts().count("bad") == 3
+
+
+@pytest.mark.parametrize("retries", [0, 1, 5])
+def test_as_many_poisoned_rows_as_three_do_not_look_like_a_server_that_is_down(
+    server: FakeOpenAI, retries: int
+) -> None:
+    server.answer = lambda asked: error(500)
+    found = ask(server.url, prompts=("a", "b", "c"), in_flight=64, retries=retries)
+    assert [type(f) for f in found] == [RowFailed] * 3
+    assert len(server.asked) == 3 * (retries + 1)
+
+
+# --- before the first row -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_the_key_is_tried_before_anything_is_asked(server: FakeOpenAI, status: int) -> None:
+    server.models = error(status, "bad key")
+    with pytest.raises(EndpointRefused, match="bad key"):
+        ask_one(server.url, probe=True, key=KEY)
+    assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    "models",
+    [
+        error(404),
+        error(500),
+        Reply(b"<html>"),
+        as_json({"data": []}),
+        as_json([]),
+        as_json(None),
+        Reply(b"x" * (endpoint.MAX_ANSWER_BYTES + 1)),
+    ],
+    ids=["404", "500", "html", "none", "list", "null", "endless"],
+)
+def test_a_server_without_a_list_of_models_is_asked_all_the_same(server: FakeOpenAI, models: Reply) -> None:
+    server.models = models
+    assert ask_one(server.url, probe=True).texts == ("answer to hello",)
+
+
+def test_where_no_model_is_named_the_servers_own_is_taken(server: FakeOpenAI) -> None:
+    async def run() -> None:
+        async with Endpoint(Address("senior", "", (server.url,)), in_flight=1, timeout_s=5, retries=0) as opened:
+            await opened.probe()
+            await opened.complete(request())
+
+    asyncio.run(run())
+    assert server.asked[0].body["model"] == "fake-1"
+
+
+# --- keys -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_key_goes_to_the_endpoint_and_without_one_nothing_does(server: FakeOpenAI) -> None:
+    ask_one(server.url, key=KEY, probe=True)
+    assert [asked.headers["authorization"] for asked in server.probes + server.asked] == [f"Bearer {KEY}"] * 2
+    ask_one(server.url)
+    assert "authorization" not in server.asked[-1].headers
+
+
+def test_the_key_is_in_no_message_even_when_the_server_repeats_it(server: FakeOpenAI) -> None:
+    def parrot(asked: Asked, status: int) -> Reply:
+        return error(status, f"what is {asked.headers['authorization']} to me?")
+
+    assert KEY not in repr(Address("teacher", "m", (server.url,), key=KEY))
+    for status in (400, 401, 403, 404, 500):
+        server.answer = lambda asked, status=status: parrot(asked, status)
+        for found in ask(server.url, key=KEY, prompts=(str(status),), retries=0):
+            assert isinstance(found, EndpointRefused | RowFailed)
+            assert "to me?" in str(found)
+            assert KEY not in f"{found} {found!r} {found.__dict__}"
+    server.answer = lambda asked: as_json({"you sent": KEY})  # 200, but no answer
+    with pytest.raises(RowFailed, match="you sent") as failed:
+        ask_one(server.url, key=KEY)
+    assert KEY not in str(failed.value)
+    server.models = error(401, f"no {KEY}")
+    with pytest.raises(EndpointRefused) as caught:
+        ask_one(server.url, key=KEY, probe=True)
+    assert KEY not in str(caught.value)
+    server.answer = lambda asked: parrot(asked, 503)
+    for found in ask(server.url, key=KEY, prompts=tuple(map(str, range(9)))):
+        assert KEY not in str(found)
+
+
+def test_an_answer_is_left_alone_though_it_holds_the_key(server: FakeOpenAI) -> None:
+    assert ask_one(server.url, key="hello").texts == ("answer to hello",)  # a dummy key may be any word
+
+
+def test_a_key_that_is_no_header_is_not_shown(server: FakeOpenAI) -> None:
+    with pytest.raises((EndpointRefused, EndpointDown, RowFailed)) as caught:
+        ask_one(server.url, key=KEY + "\nX: y", retries=0)
+    assert KEY not in str(caught.value)
+
+
+# --- dialects -------------------------------------------------------------------------------------------------------
+
+
+def test_chat_body() -> None:
+    asked = Request("p {x}", Sampling(0.7, 0.9, 50, n=3, seed=5), SCHEMA, "sts")
+    body = dialects.body("chat", asked, "m", "ignored {prompt}")
+    assert body == {
+        "model": "m",
+        "temperature": 0.7,
+        "top_p": 0.9,
+        "max_tokens": 50,
+        "n": 3,
+        "seed": 5,
+        "messages": [
+            {"role": "system", "content": "You are a helpful assistant."},
+            {"role": "user", "content": "p {x}"},
+        ],
+        "response_format": {"type": "json_schema", "json_schema": {"name": "sts", "schema": SCHEMA, "strict": True}},
+    }
+
+
+def test_what_is_not_asked_for_is_not_sent() -> None:
+    body = dialects.body("chat", Request("p", Sampling(0, 1, 5)), "m")
+    assert not {"n", "seed", "response_format"} & set(body)
+
+
+def test_completion_body_holds_the_prompt_in_its_format() -> None:
+    body = dialects.body(
+        "completion", Request('{"a": {prompt}}', Sampling(1, 1, 5), SCHEMA), "m", "{ {x} {prompt} [/INST]"
+    )
+    assert body["prompt"] == '{ {x} {"a": {prompt}} [/INST]'
+    assert not {"messages", "response_format"} & set(body)
+
+
+def test_the_digest_depends_on_everything_that_decides_the_answer() -> None:
+    sampling = Sampling(1.0, 1.0, 100, 1, None)
+    variants = [
+        (Request("p", sampling, SCHEMA), "m"),
+        (Request("p", sampling, SCHEMA), "other"),
+        (Request("q", sampling, SCHEMA), "m"),
+        (Request("p", sampling, None), "m"),
+        (Request("p", sampling, {"type": "object", "x": 1}), "m"),
+        (Request("p", Sampling(0.9, 1.0, 100), SCHEMA), "m"),
+        (Request("p", Sampling(1.0, 0.9, 100), SCHEMA), "m"),
+        (Request("p", Sampling(1.0, 1.0, 99), SCHEMA), "m"),
+        (Request("p", Sampling(1.0, 1.0, 100, 2), SCHEMA), "m"),
+        (Request("p", Sampling(1.0, 1.0, 100, 1, 0), SCHEMA), "m"),
+    ]
+    digests = [asked.digest(model) for asked, model in variants]
+    assert len(set(digests)) == len(variants)
+    assert digests[0] == Request("p", sampling, {"type": "object"}, "named otherwise").digest("m")
+    assert all(len(digest) == 64 for digest in digests)
+
+
+KEYS = st.sampled_from(["choices", "message", "content", "text", "usage", "finish_reason", "prompt_tokens"])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner),
+    max_leaves=12,
+)
+
+
+@pytest.mark.parametrize("dialect", ["chat", "completion"])
+@given(answer=JSON)
+def test_any_json_is_an_answer_or_a_value_error(dialect: dialects.Dialect, answer: object) -> None:
+    try:
+        found = dialects.read(dialect, answer)
+    except ValueError:
+        return
+    assert found.texts
+    assert all(isinstance(t, str) for t in (*found.texts, *found.finish_reasons, found.model))
+    json.dumps([found.prompt_tokens, found.completion_tokens])
+
+
+# --- addresses: which key goes where --------------------------------------------------------------------------------
+
+
+def opened(given: list[str], name: str, tmp_path: Path) -> Address:
+    values = {"name": "r", "teacher": {"model": "big"}, "generator": {"prompt_format": "<{prompt}>"}}
+    recipe = Recipe.model_validate(values)
+    with Addresses(given).open(recipe, name, None, 1, tmp_path / "log") as address:
+        return address
+
+
+@pytest.fixture
+def clean(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name, kind in itertools.product(("TEACHER", "JUNIOR", "SENIOR", "REVISOR"), ("URL", "KEY")):
+        monkeypatch.delenv(f"HUB_SPEED_{name}_{kind}", raising=False)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    return monkeypatch
+
+
+def test_openais_key_goes_to_openai_alone(clean: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    clean.setenv("OPENAI_API_KEY", KEY)
+    assert opened(["teacher=https://api.openai.com"], "teacher", tmp_path).key == KEY
+    for url in (
+        "https://api.openai.com.evil.example",
+        "https://evil.example/api.openai.com",
+        "http://127.0.0.1:1",
+        "https://api.openai.com,https://evil.example",
+    ):
+        assert opened([f"teacher={url}"], "teacher", tmp_path).key is None, url
+
+
+def test_every_model_has_a_key_of_its_own(clean: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    clean.setenv("HUB_SPEED_TEACHER_KEY", "one")
+    clean.setenv("HUB_SPEED_TEACHER_URL", "http://t:1")
+    clean.setenv("HUB_SPEED_SENIOR_KEY", "two")
+    clean.setenv("OPENAI_API_KEY", "three")
+    teacher = opened([], "teacher", tmp_path)
+    assert (teacher.key, teacher.urls, teacher.dialect, teacher.model) == ("one", ("http://t:1",), "chat", "big")
+    assert opened(["teacher=https://api.openai.com"], "teacher", tmp_path).key == "one"
+    senior = opened(["senior=http://a:1,http://b:2#mine"], "senior", tmp_path)
+    assert (senior.key, senior.urls, senior.model) == ("two", ("http://a:1", "http://b:2"), "mine")
+    assert (senior.dialect, senior.prompt_format) == ("completion", "<{prompt}>")
+    assert opened(["senior=http://a:1"], "senior", tmp_path).model == ""  # the server's own name is taken
+
+
+@pytest.mark.parametrize(
+    "given", ["teacher", "teacher=", "techer=http://a", "teacher=a:1", "teacher=ftp://a", "senior=http://a,b"]
+)
+def test_an_address_that_is_none_is_a_recipe_error(clean: pytest.MonkeyPatch, given: str) -> None:
+    with pytest.raises(RecipeError, match="expected"):
+        Addresses([given])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "teacher=https://user:s3cret@host",
+        "teacher=https://s3cret@host/v1#model",
+        "senior=tgi+http://a:1,http://user:s3cret@b:2",
+        "senior=http://a:1,http://user:s3cret,s3cret@b:2",
+        "teacher=https://api.openai.com:s3cret@evil.example",
+        "techer=https://user:s3cret@host",
+        "https://user:s3cret@host",
+        "senior=user:s3cret@host",
+    ],
+)
+def test_a_password_in_an_address_is_refused_and_not_shown(clean: pytest.MonkeyPatch, given: str) -> None:
+    with pytest.raises(RecipeError, match="expected") as caught:
+        Addresses([given])
+    assert "s3cret" not in f"{caught.value} {caught.value.__dict__}"
+    name, _, url = given.partition("=")
+    if name in ("teacher", "senior"):
+        clean.setenv(f"HUB_SPEED_{name.upper()}_URL", url)
+        with pytest.raises(RecipeError, match=f"HUB_SPEED_{name.upper()}_KEY") as caught:
+            Addresses([])
+        assert "s3cret" not in str(caught.value)
+
+
+def test_a_model_may_have_an_at_in_its_name(clean: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert opened(["teacher=https://host#@cf/big"], "teacher", tmp_path).model == "@cf/big"
+
+
+def test_a_teacher_without_an_address_says_what_to_do(clean: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="the teacher has no endpoint") as caught:
+        opened([], "teacher", tmp_path)
+    assert "HUB_SPEED_TEACHER_URL" in caught.value.fix
