@@ -20,7 +20,7 @@ from hub_speed.errors import HubSpeedError, RecipeError
 
 if TYPE_CHECKING:
     from hub_speed.pipeline import run as pipeline
-    from hub_speed.pipeline.run import Session
+    from hub_speed.pipeline.session import Session
     from hub_speed.recipe import Recipe
 
 app = typer.Typer(
@@ -81,9 +81,9 @@ def plan(
     with _session(recipe, org, hub, _with_mode(set_, mode), None, publish=False) as (session, loaded):
         from hub_speed.console import tables
         from hub_speed.pipeline import estimate
-        from hub_speed.pipeline import run as pipeline
+        from hub_speed.pipeline import plan as plans
 
-        steps, topics = pipeline.plan(loaded, session, only), _topics(loaded, session)
+        steps, topics = plans.plan(loaded, session, only), _topics(loaded, session)
         tables.print_plan(loaded, session, steps, [estimate.stage(step.stage, loaded, topics) for step in steps])
 
 
@@ -293,10 +293,10 @@ def space_push(org: OrgOpt = DEFAULT_ORG, hub: HubOpt = "local") -> None:
 
 def _topics(loaded: "Recipe", session: "Session") -> int:
     """How many topics there are, also before the quickstart's are on the Hub."""
-    from hub_speed.pipeline import run as pipeline
+    from hub_speed.pipeline.topic_file import count_topics
     from hub_speed.quickstart import assets
 
-    return pipeline.count_topics(loaded, session) or (assets.count_topics() if loaded.offline else 0)
+    return count_topics(loaded, session) or (assets.count_topics() if loaded.offline else 0)
 
 
 def _with_mode(set_: list[str] | None, mode: str | None) -> list[str]:
@@ -338,24 +338,23 @@ def _session(
     name: str, org: str, hub: str, set_: list[str] | None, endpoints: list[str] | None, *, publish: bool
 ) -> Iterator[tuple["Session", "Recipe"]]:
     """A recipe, and a session to run it with."""
-    from hub_speed import recipe as recipes
+    from hub_speed.recipes import loader
 
-    loaded = recipes.load(name, set_)
+    loaded = loader.load(name, set_)
     stop = threading.Event()
     with open_hub(hub) as opened, _stopping(stop):
         from hub_speed.llm import addresses
         from hub_speed.llm.budget import Budget
-        from hub_speed.pipeline import run as pipeline
+        from hub_speed.pipeline.session import Session
+        from hub_speed.pipeline.topic_file import with_topics
 
-        session = pipeline.Session(
-            opened, org, home(), addresses.Addresses(endpoints or [], stop.is_set).open, stop=stop
-        )
+        session = Session(opened, org, home(), addresses.Addresses(endpoints or [], stop.is_set).open, stop=stop)
         session.budget = Budget(loaded.purse)
         if publish and loaded.offline:
             from hub_speed.quickstart import assets
 
             assets.publish(opened, org)
-        yield session, pipeline.with_topics(loaded, session, publish=publish)
+        yield session, with_topics(loaded, session, publish=publish)
 
 
 @contextmanager

@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hub_speed import stage
 from hub_speed.cards import licences, render
 from hub_speed.cards.licences import Source
 from hub_speed.errors import HubError, RecipeError
 from hub_speed.evaluation import published_scores
 from hub_speed.hub import Hub, Ref
 from hub_speed.pipeline import run
-from hub_speed.pipeline.run import Result, Session
+from hub_speed.pipeline.run import Result
+from hub_speed.pipeline.session import Session
 from hub_speed.recipe import Recipe
+from hub_speed.record import tag_of
 
 TAG = re.compile(r"(?!run-|content-)[A-Za-z0-9][A-Za-z0-9._-]*")  # those two are the pipeline's own
 
@@ -70,7 +71,7 @@ def release(recipe: Recipe, session: Session, tag: str, *, allow_conflict: bool 
     section = _section(recipe, scored, tag, sources, conflicts, notes)
     scores = _results(scored)
     card = hub.released_card(embedder.ref, section, scores, recipe.license)
-    card = card.replace(stage.tag(embedder.record["fingerprint"]), tag)  # in how it is loaded
+    card = card.replace(tag_of(embedder.record["fingerprint"]), tag)  # in how it is loaded
     tagged = _tag_all(hub, [r for r in results if r is not embedder], tag, embedder, card)
     released = hub.find("model", embedder.ref.repo, tag)
     if released is None:

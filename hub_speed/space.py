@@ -18,7 +18,7 @@ import yaml
 
 from hub_speed.errors import HubError, HubSpeedError
 from hub_speed.hub import Hub, Ref
-from hub_speed.pipeline.run import STAGES
+from hub_speed.pipeline.table import STAGES
 
 NEEDED = ("gradio", "torch", "sentence_transformers")
 SHOWN = ("brainstorm", "senior", "synthesize", "revisor", "revise", "embedder")

@@ -5,28 +5,24 @@ decides what comes out: the stage's version, the recipe fields it reads, the pro
 an index: a finished stage is found by the tag `run-<12 hex>` and costs nothing.
 """
 
-import hashlib
 import importlib
 import json
 import os
-import platform
 import shutil
 import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
-import hub_speed
 from hub_speed.errors import StageError
-from hub_speed.generation.online import Limits
 from hub_speed.hub import RECORD, Hub, Kind, Ref
+from hub_speed.llm.address import Address, Limits
 from hub_speed.llm.budget import Budget
-from hub_speed.llm.endpoint import Address
 from hub_speed.recipe import Recipe
+from hub_speed.record import RunRecord, packages, tag_of
 
 
 @dataclass(frozen=True)
@@ -97,38 +93,6 @@ class Progress(Protocol):
 
 
 @dataclass
-class RunRecord:
-    """How one version was made: `speed_run.json`. Every number of a card comes from here.
-
-    Attributes:
-        identity: what the fingerprint is the hash of.
-        lineage: repository@commit → its stage, its inputs, what it took, and the licences of what no stage of the run
-            made; this version's ancestors, itself left out.
-        rows_in, accepted, rejected: counts, the last by reason.
-        calls, prompt_tokens, completion_tokens: per model asked ("teacher", "junior", ...).
-        measures: other numbers (losses, scores, lengths), by name.
-    """
-
-    stage: str
-    fingerprint: str
-    recipe: str
-    identity: dict[str, Any]
-    inputs: dict[str, dict[str, str]]
-    lineage: dict[str, dict[str, Any]]
-    rows_in: int = 0
-    accepted: int = 0
-    rejected: dict[str, int] = field(default_factory=dict)
-    by_task_type: dict[str, int] = field(default_factory=dict)
-    calls: dict[str, int] = field(default_factory=dict)
-    prompt_tokens: dict[str, int] = field(default_factory=dict)
-    completion_tokens: dict[str, int] = field(default_factory=dict)
-    measures: dict[str, Any] = field(default_factory=dict)
-    seconds: float = 0.0
-    license: str = "other"
-    packages: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass
 class Context:
     """What a stage gets to work with.
 
@@ -193,16 +157,6 @@ def _lookup(fields: dict[str, Any], dotted: str) -> Any:
     return fields
 
 
-def fingerprint(identity: dict[str, Any]) -> str:
-    """The index of an identity: 12 hex digits, 48 bits."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def tag(fingerprint: str) -> str:
-    """The tag a finished stage is found by."""
-    return f"run-{fingerprint}"
-
-
 def build(stage: Stage, ctx: Context, render_card: Callable[[Stage, Context], None]) -> None:
     """Fill `ctx.out`, unless an earlier run has done so and was stopped before it could publish.
 
@@ -231,7 +185,7 @@ def publish(stage: Stage, ctx: Context, hub: Hub, org: str, branch: str) -> Ref:
         stage.repo(org),
         ctx.out,
         message=f"{stage.name}: {ctx.record.recipe}",
-        tag=tag(ctx.record.fingerprint),
+        tag=tag_of(ctx.record.fingerprint),
         branch=branch,
     )
     shutil.rmtree(ctx.work, ignore_errors=True)
@@ -250,18 +204,6 @@ def _check_rejects(stage: Stage, ctx: Context) -> None:
             fix=f"look at them: hub-speed rows {ctx.work}; nothing was published, and the ledger is"
             " kept. Once the cause is mended, --set runtime.reread=true reads the answers anew without asking again",
         )
-
-
-def packages() -> dict[str, str]:
-    """The versions that made a result."""
-    names = ("torch", "transformers", "trl", "peft", "sentence-transformers", "mteb", "datasets", "huggingface_hub")
-    found = {"python": platform.python_version(), "hub_speed": hub_speed.__version__}
-    for name in names:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def cores() -> int:

@@ -38,13 +38,15 @@ from pathlib import Path
 from typing import Any
 
 from hub_speed.generation import examples
+from hub_speed.generation.jobs import Job, Outcome, Todo
 from hub_speed.generation.ledger import Journal
-from hub_speed.generation.online import Job, Limits, Outcome, Todo, generate
+from hub_speed.generation.online import generate
 from hub_speed.generation.planning import PlannedRow, plan_rows
+from hub_speed.llm.address import Address, Limits
 from hub_speed.llm.dialects import Completion, Request, Sampling, body
-from hub_speed.llm.endpoint import Address
+from hub_speed.parquet import read_parquet, write_parquet
 from hub_speed.recipe import Recipe
-from hub_speed.rows import LedgerRow, SeedRow, read_parquet, write_parquet
+from hub_speed.rows import LedgerRow, SeedRow
 from hub_speed.task_types import TASK_TYPES
 
 KIND = TASK_TYPES["retrieval"]

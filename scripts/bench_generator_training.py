@@ -36,7 +36,7 @@ def stock(settings: Json) -> Json:
     from transformers import AutoTokenizer
     from trl import SFTConfig, SFTTrainer
 
-    from hub_speed.rows import read_parquet
+    from hub_speed.parquet import read_parquet
 
     data = [
         {"prompt": f"{row['prompt']} [/INST]", "completion": f" {row['completion']}"}

@@ -29,9 +29,9 @@ from sentence_transformers import (
 from sentence_transformers.sentence_transformer.losses import CachedMultipleNegativesRankingLoss
 
 import hub_speed
+from hub_speed.parquet import read_parquet
 from hub_speed.quickstart import benchmark
 from hub_speed.recipe import Embedder, Runtime
-from hub_speed.rows import read_parquet
 from hub_speed.text import with_instruction
 from hub_speed.training.embedder import backbone, contrastive
 

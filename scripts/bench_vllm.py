@@ -31,13 +31,16 @@ from bench_engine import RECIPE, request_for
 
 from hub_speed.errors import EndpointRefused
 from hub_speed.generation import prompts
+from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
 from hub_speed.generation.ledger import Journal
-from hub_speed.generation.online import Accepted, Job, Limits, Outcome, Todo, generate
+from hub_speed.generation.online import generate
 from hub_speed.generation.planning import plan_rows
 from hub_speed.llm import servers
+from hub_speed.llm.address import Address, Limits
 from hub_speed.llm.dialects import Completion, Request, Sampling
-from hub_speed.llm.endpoint import Address, Endpoint, RowRefused
-from hub_speed.rows import LedgerRow, write_parquet
+from hub_speed.llm.endpoint import Endpoint, RowRefused
+from hub_speed.parquet import write_parquet
+from hub_speed.rows import LedgerRow
 
 NAME = "generator"
 SAMPLING = Sampling(1.0, 1.0, 160)

@@ -9,11 +9,13 @@ from typing import Any
 from fake_openai import FakeOpenAI
 from pydantic import BaseModel
 
-from hub_speed.llm.endpoint import Address
-from hub_speed.pipeline.run import STAGES
+from hub_speed.llm.address import Address
+from hub_speed.parquet import read_parquet, write_parquet
+from hub_speed.pipeline.table import STAGES
 from hub_speed.recipe import Recipe
-from hub_speed.rows import LedgerRow, read_parquet, write_parquet
-from hub_speed.stage import Context, RunRecord
+from hub_speed.record import RunRecord
+from hub_speed.rows import LedgerRow
+from hub_speed.stage import Context
 
 
 class Silent:

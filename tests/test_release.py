@@ -19,9 +19,11 @@ from hub_speed.evaluation.published_scores import TASKS
 from hub_speed.hub import RECORD, Hub, Ref
 from hub_speed.localhub import LocalHub
 from hub_speed.pipeline import run
+from hub_speed.pipeline.plan import pin, plan
+from hub_speed.pipeline.table import prompts_digest, wanted
 from hub_speed.recipe import Recipe
+from hub_speed.record import RunRecord, fingerprint_of, tag_of
 from hub_speed.release import release
-from hub_speed.stage import RunRecord
 
 # --- licences -------------------------------------------------------------------------------------------------------
 
@@ -140,10 +142,10 @@ class Made:
     def stages(self, scores: list[dict[str, Any]]) -> None:
         """Publish every stage as if it had run."""
         done: dict[str, Ref] = {}
-        for s in run.wanted(self.recipe):
-            refs = run._pin(s, self.recipe, self.session, done)
-            identity = stage.identity(s, self.recipe, refs, run.prompts_digest())
-            record = RunRecord(s.name, stage.fingerprint(identity), "toy", identity, {}, {}, license="apache-2.0")
+        for s in wanted(self.recipe):
+            refs = pin(s, self.recipe, self.session, done)
+            identity = stage.identity(s, self.recipe, refs, prompts_digest())
+            record = RunRecord(s.name, fingerprint_of(identity), "toy", identity, {}, {}, license="apache-2.0")
             record.inputs = {name: asdict(ref) for name, ref in refs.items()}
             record.packages = {"mteb": "2.0"}
             if s.name == "evaluate":
@@ -151,7 +153,7 @@ class Made:
                 record.measures["failed"][0]["reason"] = "ValueError: a | b"
             files = {RECORD: json.dumps(asdict(record)), "model.safetensors": "weights"}
             where = Ref(s.kind, s.repo("org"), "")
-            done[s.name] = self.publish(where, {"license": "apache-2.0"}, files, stage.tag(record.fingerprint))
+            done[s.name] = self.publish(where, {"license": "apache-2.0"}, files, tag_of(record.fingerprint))
 
     def release(self, tag: str = "v1.0", **more: Any) -> Any:
         return release(self.recipe, self.session, tag, **more)
@@ -186,7 +188,7 @@ def test_a_release_is_one_commit_and_a_tag_on_all_and_a_second_does_nothing(
     assert again.tagged == 0 and again.embedder == released.embedder
     assert len(api.list_repo_commits("org/speed-embedder")) == len(after)
     # The pipeline still finds the version it made.
-    assert all(step.why == "cached" for step in run.plan(run.recipe, run.session))
+    assert all(step.why == "cached" for step in plan(run.recipe, run.session))
 
 
 def test_the_card_holds_scores_as_the_hub_reads_them(made: Callable[..., Made]) -> None:
@@ -223,7 +225,7 @@ def test_scores_are_there_for_leaderboards(made: Callable[..., Made]) -> None:
     run = made([*SCORES, *MTEB])
     released, (results,) = (
         run.release().embedder,
-        [step.ref for step in run.plan(run.recipe, run.session) if step.stage.name == "evaluate"],
+        [step.ref for step in plan(run.recipe, run.session) if step.stage.name == "evaluate"],
     )
     place = run.hub.fetch(released, ".eval_results/*") / ".eval_results" / "hub_speed.yaml"
     found = {(e.dataset_id, e.task_id): e for e in parse_eval_result_entries(yaml.safe_load(place.read_text()))}

@@ -10,11 +10,12 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel
 
-from hub_speed import rows
+from hub_speed import parquet, rows
 from hub_speed.cards import licences
 from hub_speed.evaluation import published_scores
-from hub_speed.generation import prompts
-from hub_speed.stage import Context, Stage, tag
+from hub_speed.llm import dialects
+from hub_speed.record import tag_of
+from hub_speed.stage import Context, Stage
 
 if TYPE_CHECKING:  # it loads scipy, which takes a while; most who import this render no card
     from hub_speed.data_quality.measures import Report
@@ -89,10 +90,10 @@ def _values(stage: Stage, ctx: Context) -> dict[str, Any]:
         "stage": stage,
         "repo": ctx.repo,
         "org": ctx.repo.split("/")[0],
-        "tag": tag(record.fingerprint),
+        "tag": tag_of(record.fingerprint),
         "record": asdict(record),
         "recipe": ctx.recipe,
-        "system": prompts.SYSTEM,
+        "system": dialects.SYSTEM,
         "columns": _columns(stage),
         "reasons": rows.REASONS,
         "examples": _examples(ctx) if record.by_task_type else {},
@@ -135,7 +136,7 @@ def _quality(ctx: Context, report: "Report") -> dict[str, Any]:
     return {
         "report": report,
         "limits": {"a type": measures.SAMPLE, "enough": measures.ENOUGH},
-        "pool": rows.count_parquet(tasks / "data") if tasks else None,
+        "pool": parquet.count_parquet(tasks / "data") if tasks else None,
         "reference": bool(seed),
         "lines": [
             {
@@ -161,7 +162,7 @@ def _examples(ctx: Context) -> dict[str, dict[str, Any]]:
     """The first row of every task type."""
     found = {}
     for task_type in ctx.record.by_task_type:
-        for row in islice(rows.read_parquet(ctx.out / "data" / task_type), 1):
+        for row in islice(parquet.read_parquet(ctx.out / "data" / task_type), 1):
             found[task_type] = row
     return found
 
@@ -179,7 +180,7 @@ def _figures(stage: Stage, ctx: Context, report: "Report | None") -> dict[str, s
 
     record, folder = ctx.record, ctx.out / "figures"
     drawn: dict[str, Path] = {}
-    last = f"{ctx.repo}@{tag(record.fingerprint)[4:]}"
+    last = f"{ctx.repo}@{tag_of(record.fingerprint)[4:]}"
     inputs = [f"{ref.repo}@{ref.commit}" for ref in ctx.refs.values()]
     drawn["lineage"] = figures.lineage(record.lineage, last, inputs, folder / "lineage.png")
     if record.rows_in and record.by_task_type:
@@ -193,12 +194,12 @@ def _figures(stage: Stage, ctx: Context, report: "Report | None") -> dict[str, s
             report.coverage, in_range, report.overlaps, report.margins, folder / "quality.png"
         )
     if stage.name == "evaluate":
-        found = list(rows.read_parquet(ctx.out / "data"))
+        found = list(parquet.read_parquet(ctx.out / "data"))
         drawn["scores"] = figures.scores(found, folder / "scores.png")
     if stage.name == "scaling":
         from hub_speed.evaluation.scaling_law import shared
 
-        found = shared(list(rows.read_parquet(ctx.out / "data")))
+        found = shared(list(parquet.read_parquet(ctx.out / "data")))
         drawn["scaling"] = figures.scaling(found, record.measures["fits"], folder / "scaling.png")
     return dict.fromkeys(FIGURES, "") | {name: path.relative_to(ctx.out).as_posix() for name, path in drawn.items()}
 

@@ -19,11 +19,14 @@ from hub_speed.errors import RecipeError
 from hub_speed.evaluation import published_scores
 from hub_speed.generation.ledger import Journal
 from hub_speed.hub import Hub, Ref
+from hub_speed.parquet import read_parquet
 from hub_speed.pipeline.estimate import Estimate
-from hub_speed.pipeline.run import STAGES, Result, Session, Step
+from hub_speed.pipeline.plan import Step
+from hub_speed.pipeline.run import Result
+from hub_speed.pipeline.session import Session
+from hub_speed.pipeline.table import STAGES
 from hub_speed.recipe import BATCH_PRICE, Recipe
 from hub_speed.release import Released
-from hub_speed.rows import read_parquet
 
 if TYPE_CHECKING:  # they load scipy, which takes a while
     from hub_speed.data_quality.measures import Report

@@ -24,8 +24,7 @@ from scipy import sparse
 
 from hub_speed.errors import RecipeError
 from hub_speed.generation.dedup import shingles
-from hub_speed.languages import SCRIPTS
-from hub_speed.task_types.base import UNSPACED, word_range, words, wrong_script
+from hub_speed.text import SCRIPTS, UNSPACED, word_range, words, wrong_script
 
 Row = dict[str, Any]
 Numbers = dict[str, float | None]

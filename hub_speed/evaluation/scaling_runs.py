@@ -13,7 +13,7 @@ from pathlib import Path
 from hub_speed.errors import StageError
 from hub_speed.evaluation import benchmarks, scoring
 from hub_speed.evaluation.scaling_law import shared
-from hub_speed.rows import read_parquet
+from hub_speed.parquet import read_parquet
 from hub_speed.training.embedder import contrastive
 from hub_speed.training.process import child
 

@@ -16,14 +16,15 @@ from itertools import chain, islice
 import orjson
 
 from hub_speed.errors import BudgetSpent, EndpointDown, EndpointRefused, Stopped
+from hub_speed.generation.jobs import Job, Jobs, OnRows, Outcome, ledger_entry
 from hub_speed.generation.ledger import Journal
-from hub_speed.generation.online import Job, Jobs, OnRows, Outcome, ledger_entry
 from hub_speed.generation.parsing import Rejected
 from hub_speed.llm import batch_api
+from hub_speed.llm.address import Address
 from hub_speed.llm.batch_api import WORKING, Answer, Batch, Batches
 from hub_speed.llm.budget import Budget, Spent
 from hub_speed.llm.dialects import SCHEMA_FORMS, Completion, SchemaForm
-from hub_speed.llm.endpoint import OF_ONE_REQUEST, RETRY_STATUS, Address
+from hub_speed.llm.endpoint import OF_ONE_REQUEST, RETRY_STATUS
 from hub_speed.llm.vllm_run_batch import RunBatch
 
 FEW = 0.1  # of the rows that have been answered. Assumption

@@ -13,14 +13,16 @@ from typing import Any
 from pydantic import BaseModel
 
 from hub_speed.generation.batched import generate_in_batches
+from hub_speed.generation.jobs import Job, Jobs, Outcome, read_again
 from hub_speed.generation.ledger import Journal
-from hub_speed.generation.online import Job, Jobs, Outcome, generate, read_again
+from hub_speed.generation.online import generate
+from hub_speed.llm.address import Address
 from hub_speed.llm.batch_api import Batches
 from hub_speed.llm.budget import Budget
 from hub_speed.llm.dialects import Completion
-from hub_speed.llm.endpoint import Address
 from hub_speed.llm.vllm_run_batch import RunBatch
-from hub_speed.rows import ACCEPTED, LedgerRow, write_parquet
+from hub_speed.parquet import write_parquet
+from hub_speed.rows import ACCEPTED, LedgerRow
 from hub_speed.stage import Context, Progress
 
 MARKS = 31  # rates are means over the last half minute

@@ -9,7 +9,7 @@ from typing import Any
 
 from rensa import RMinHash, RMinHashDeduplicator
 
-from hub_speed.task_types.base import words
+from hub_speed.text import words
 
 
 def exact_duplicates(rows: Iterable[dict[str, Any]]) -> Iterator[tuple[str, str]]:

@@ -7,12 +7,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hub_speed.generation.online import Accepted, Outcome
+from hub_speed.generation.jobs import Accepted, Outcome
 from hub_speed.generation.parsing import Parsed, Rejected, parse
 from hub_speed.generation.planning import PlannedRow
 from hub_speed.generation.prompts import Revision
 from hub_speed.llm.dialects import Completion, Request, Sampling
-from hub_speed.rows import read_parquet
+from hub_speed.parquet import read_parquet
 from hub_speed.task_types import TASK_TYPES, Answer
 
 Pool = dict[str, list[tuple[str, str]]]

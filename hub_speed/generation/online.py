@@ -8,62 +8,20 @@ import asyncio
 import gc
 import itertools
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvloop
 
 from hub_speed.errors import BudgetSpent, Stopped
+from hub_speed.generation.jobs import Job, Jobs, OnRows, Outcome, ledger_entry
 from hub_speed.generation.ledger import Journal
 from hub_speed.generation.parsing import Rejected
+from hub_speed.llm.address import Address, Limits
 from hub_speed.llm.budget import Budget
-from hub_speed.llm.dialects import Completion, Request
-from hub_speed.llm.endpoint import Address, Endpoint, RowFailed, RowRefused
+from hub_speed.llm.dialects import Completion
+from hub_speed.llm.endpoint import Endpoint, RowFailed, RowRefused
 from hub_speed.rows import REASONS, LedgerRow
-
-
-@dataclass(frozen=True)
-class Job:
-    """One row to be asked for; `source` is whatever the reader needs to make sense of the answer."""
-
-    id: str
-    task_type: str
-    request: Request
-    source: Any = None
-
-
-@dataclass(frozen=True)
-class Accepted:
-    """A row that was accepted: its columns, whether the answer's JSON had to be repaired, a remark for the ledger."""
-
-    row: dict[str, Any]
-    repaired: bool = False
-    note: str = ""
-
-
-Outcome = Accepted | Rejected
-OnRows = Callable[[list[LedgerRow], int], None]
-"""Told of the rows that have just ended, and of how many requests are in flight."""
-Todo = Callable[[str], bool]
-"""Whether a row, by its id, is still to be asked for."""
-Jobs = Callable[[Todo], Iterable[Job]]
-"""What to ask for, lazily. Rows that are not to be asked for are left out, best before their prompts are written."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How hard an endpoint is worked.
-
-    Attributes:
-        reask: whether a chat model is told once when its answer cannot be read.
-    """
-
-    in_flight: int
-    timeout_s: float
-    retries: int
-    reask: bool = True
-
 
 UNREADABLE = frozenset({"empty_answer", "bad_json", "wrong_keys", "wrong_type", "empty_field", "bad_index"})
 """Reasons that are told to the model: its answer has not the form that was asked for. What an answer says is judged,
@@ -71,7 +29,6 @@ but not bargained over; one that was truncated would be truncated again."""
 COLLECT_EVERY = 10_000
 """New objects between two searches for garbage cycles, for the process. With Python's 700 and hundreds of requests
 open, a fifth of the time goes into searches that find nothing (`scripts/bench_engine.py`)."""
-READ_AT_ONCE = 1_000  # rows read again that are in memory at a time
 LONGEST_QUOTE = 8_000  # characters of an answer the model is reminded of. Assumption: the rest would not help it
 
 
@@ -111,24 +68,6 @@ def generate(
         return uvloop.run(_generate(jobs, read, address, journal, limits, on_rows, stop, budget))
     except BaseExceptionGroup as group:
         raise _first(group) from None
-
-
-def read_again(jobs: Jobs, read: Callable[[Job, Completion], Outcome], journal: Journal) -> None:
-    """Read the rejected answers of a ledger anew, without asking anybody."""
-    rejected = journal.rejected()
-    mended: list[tuple[LedgerRow, dict[str, Any] | None]] = []
-    for job in jobs(rejected.__contains__):
-        before = journal.entry(job.id)
-        texts, reasons = tuple(before["completions"]), tuple(before["finish_reasons"])
-        outcome = read(job, Completion(texts, reasons, before["model"], 0, 0))
-        if isinstance(outcome, Accepted):
-            reasked = len(before["completions"]) > job.request.sampling.n
-            after = _verdict(outcome) | ({"state": "reasked"} if reasked else {})
-            mended.append((LedgerRow.model_construct(**before | after), outcome.row))
-        if len(mended) == READ_AT_ONCE:
-            journal.add(mended)
-            mended = []
-    journal.add(mended)
 
 
 async def _generate(
@@ -214,54 +153,6 @@ def _first(group: BaseExceptionGroup) -> BaseException:
     for error in group.exceptions:
         return _first(error) if isinstance(error, BaseExceptionGroup) else error
     raise AssertionError("an exception group is never empty")
-
-
-def ledger_entry(
-    job: Job,
-    address: Address,
-    completion: Completion | None,
-    outcome: Outcome,
-    first: Rejected | None = None,
-    attempts: int = 0,
-) -> tuple[LedgerRow, dict[str, Any] | None]:
-    """The ledger's line for one job, with the accepted row if there is one.
-
-    `first` is why the first answer was no use, where a second one was asked for; `attempts` is how many requests were
-    sent, where none was answered.
-    """
-    verdict = _verdict(outcome)
-    if completion is None:
-        verdict["state"] = "failed"
-    elif first:
-        detail = verdict["detail"]
-        verdict["detail"] = f"first {first.reason}: {first.detail}" + (f"; then {detail}" if detail else "")
-        verdict["state"] = "reasked" if isinstance(outcome, Accepted) else "rejected"
-    got = completion or Completion((), (), address.model, 0, 0, attempts=attempts, calls=0)
-    entry = LedgerRow.model_construct(  # made of our own values, so that there is nothing to validate
-        id=job.id,
-        task_type=job.task_type,
-        state=verdict["state"],
-        reason=verdict["reason"],
-        detail=verdict["detail"],
-        request=job.request.digest(address.model),
-        completions=list(got.texts),
-        thoughts=list(got.thoughts) if any(got.thoughts) else [],
-        finish_reasons=list(got.finish_reasons),
-        model=got.model,
-        prompt_tokens=got.prompt_tokens,
-        completion_tokens=got.completion_tokens,
-        calls=got.calls,
-        attempts=got.attempts,
-        latency_s=got.latency_s,
-    )
-    return entry, outcome.row if isinstance(outcome, Accepted) else None
-
-
-def _verdict(outcome: Outcome) -> dict[str, str]:
-    """What the ledger says of an answer that was asked for once."""
-    if isinstance(outcome, Accepted):
-        return {"state": "repaired" if outcome.repaired else "accepted", "reason": "", "detail": outcome.note}
-    return {"state": "rejected", "reason": outcome.reason, "detail": outcome.detail}
 
 
 class _Writer:

@@ -14,8 +14,6 @@ from pydantic import Field
 from hub_speed.task_types import TaskType
 from hub_speed.task_types.base import Answer, Text, fill
 
-SYSTEM = "You are a helpful assistant."
-
 
 class Tasks(Answer):
     """The answer to a brainstorm prompt."""

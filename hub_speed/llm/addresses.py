@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 from hub_speed.errors import RecipeError
 from hub_speed.llm import servers
+from hub_speed.llm.address import Address
 from hub_speed.llm.dialects import Dialect
-from hub_speed.llm.endpoint import Address
 from hub_speed.recipe import CHAT, Recipe
 
 MODELS = ("teacher", "base", "junior", "senior", "revisor")

@@ -18,8 +18,6 @@ from typing import Any, Literal
 
 import orjson
 
-from hub_speed.generation.prompts import SYSTEM
-
 Dialect = Literal["chat", "completion", "tgi"]
 
 
@@ -250,3 +248,6 @@ def _thought_apart(text: str) -> tuple[str, str]:
         if tag:
             return (start[:end] + thought).strip(), answer
     return "", text
+
+
+SYSTEM = "You are a helpful assistant."

@@ -24,7 +24,7 @@ import json
 import random
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
@@ -33,8 +33,9 @@ import orjson
 
 from hub_speed.errors import EndpointDown, EndpointRefused, did_you_mean
 from hub_speed.llm import dialects
+from hub_speed.llm.address import Address
 from hub_speed.llm.budget import Budget
-from hub_speed.llm.dialects import PATHS, SCHEMA_FORMS, Completion, Dialect, Request, SchemaForm
+from hub_speed.llm.dialects import PATHS, SCHEMA_FORMS, Completion, Request, SchemaForm
 from hub_speed.llm.pacing import Pace, Replica, Replicas
 
 TOO_MUCH_STATUS = {429, 503, 529}  # 529: "overloaded", as some servers say it
@@ -48,22 +49,6 @@ FAILED_IN_A_ROW = 20  # Assumption: so many, and no answer between them, and it 
 FAILED_AT_FIRST = 4  # Assumption: the same before the first answer
 LOOK_AGAIN_S = 0.05  # until it is looked again whether the budget has room, or another request was answered
 MAX_ANSWER_BYTES = 20_000_000  # Assumption: a hundred times the longest answer a prompt here asks for
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where a model is served (nowhere, if it is asked by files alone) and how. The key is kept out of `repr`."""
-
-    name: str
-    model: str
-    urls: tuple[str, ...]
-    dialect: Dialect = "chat"
-    prompt_format: str = "{prompt}"
-    key: str | None = field(default=None, repr=False)
-
-    def words(self, text: str) -> str:
-        """What a server says, for a message: without the key, which it may repeat, and shortened."""
-        return (text.replace(self.key, "<key>") if self.key else text)[:300]
 
 
 class TooLong(ValueError):

@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Self
 
 from hub_speed.llm import servers
+from hub_speed.llm.address import Address
 from hub_speed.llm.batch_api import Batch
-from hub_speed.llm.endpoint import Address
 
 
 class RunBatch:

@@ -8,8 +8,9 @@ from typing import Any
 import yaml
 
 from hub_speed.hub import Hub, Ref
+from hub_speed.parquet import write_parquet
 from hub_speed.quickstart import benchmark, tasks
-from hub_speed.rows import TopicRow, write_parquet
+from hub_speed.rows import TopicRow
 
 BASE = Path(__file__).parent / "tiny_base"
 ENTITIES_PER_DOMAIN = 8  # topics on single entities; the rest are a domain or one of its attributes

@@ -9,7 +9,7 @@ from hub_speed.quickstart.requests import Synthesis
 from hub_speed.quickstart.rubric import defects, fits, read_draft, shared
 from hub_speed.quickstart.world import Domain, Question
 from hub_speed.quickstart.world.reader import split_sentences
-from hub_speed.task_types.base import holds, word_range, words
+from hub_speed.text import holds, word_range, words
 
 NOTHING_WRONG = "nothing is wrong"
 

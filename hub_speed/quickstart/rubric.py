@@ -12,7 +12,7 @@ from hub_speed.quickstart.tasks import Target
 from hub_speed.quickstart.world import Claim, Question
 from hub_speed.quickstart.writer import SHARED, target_of
 from hub_speed.task_types import TASK_TYPES
-from hub_speed.task_types.base import holds, word_range, words
+from hub_speed.text import holds, word_range, words
 
 UNREADABLE = "not the JSON object that was asked for"
 

@@ -19,7 +19,7 @@ from aiohttp import web
 from hub_speed.quickstart import requests, reviser, rubric, tasks, writer
 from hub_speed.quickstart.requests import Brainstorm, Judgement, NotUnderstood, Revise, Synthesis
 from hub_speed.quickstart.writer import OtherWorld
-from hub_speed.task_types.base import words
+from hub_speed.text import words
 
 NAME = "offline-teacher"
 

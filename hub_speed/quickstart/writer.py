@@ -8,7 +8,7 @@ from hub_speed.quickstart import world as worlds
 from hub_speed.quickstart.requests import Synthesis
 from hub_speed.quickstart.tasks import Target
 from hub_speed.quickstart.world import Attribute, Domain, Fact
-from hub_speed.task_types.base import holds, word_range, words
+from hub_speed.text import holds, word_range, words
 
 # What S3 has in common with S1, by the score asked for: fewer shared parts for lower scores.
 SHARED = {"3.5": "entity", "3": "attribute", "2.5": "domain"}

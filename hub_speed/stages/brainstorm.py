@@ -10,13 +10,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from hub_speed.generation import dataset, prompts
+from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
 from hub_speed.generation.ledger import Journal
-from hub_speed.generation.online import Accepted, Job, Outcome, Todo
 from hub_speed.generation.parsing import Rejected, parse
 from hub_speed.generation.planning import row_rng
 from hub_speed.generation.topics import spoken, truncate
 from hub_speed.llm.dialects import Completion, Request, Sampling
-from hub_speed.rows import TaskRow, read_parquet
+from hub_speed.parquet import read_parquet
+from hub_speed.rows import TaskRow
 from hub_speed.stage import Context
 from hub_speed.task_types import TASK_TYPES
 

@@ -6,7 +6,7 @@ Source: SPEED §3.3, Eq. 4, App. B; E5 §3.2, §4.2, App. A where SPEED is silen
 sampling of labelled sets).
 """
 
-from hub_speed.rows import count_parquet
+from hub_speed.parquet import count_parquet
 from hub_speed.stage import Context
 from hub_speed.training.process.launch import launch
 

@@ -15,11 +15,12 @@ from typing import Any
 from hub_speed.errors import StageError
 from hub_speed.evaluation.intervals import wilson
 from hub_speed.generation import dataset, examples, prompts
+from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
 from hub_speed.generation.ledger import Journal
-from hub_speed.generation.online import Accepted, Job, Outcome, Todo
 from hub_speed.generation.parsing import Rejected
 from hub_speed.llm.dialects import Completion, Request, Sampling
-from hub_speed.rows import ACCEPTED, ScoreRow, read_parquet, write_parquet
+from hub_speed.parquet import read_parquet, write_parquet
+from hub_speed.rows import ACCEPTED, ScoreRow
 from hub_speed.stage import Context
 from hub_speed.training.process.launch import launch
 

@@ -8,7 +8,7 @@ Differs: candidates that repeat another are shown once; an index that does not e
 from collections.abc import Iterator
 
 from hub_speed.generation import dataset, examples, prompts
-from hub_speed.generation.online import Accepted, Job, Outcome, Todo
+from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
 from hub_speed.generation.parsing import Rejected, parse
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.rows import PreferenceRow

@@ -11,11 +11,12 @@ from typing import Any
 
 from hub_speed.generation import dataset, examples, prompts
 from hub_speed.generation.dedup import near_duplicates
+from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
 from hub_speed.generation.ledger import Journal
-from hub_speed.generation.online import Accepted, Job, Outcome, Todo
 from hub_speed.generation.parsing import Rejected
 from hub_speed.llm.dialects import Completion, Request, Sampling
-from hub_speed.rows import SyntheticRow, count_parquet, read_parquet
+from hub_speed.parquet import count_parquet, read_parquet
+from hub_speed.rows import SyntheticRow
 from hub_speed.stage import Context
 
 

@@ -10,11 +10,12 @@ Differs: which candidate is revised is not stated; here the row's own generator 
 from collections.abc import Iterator
 
 from hub_speed.generation import dataset, examples, prompts
-from hub_speed.generation.online import Accepted, Job, Outcome, Todo
+from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
 from hub_speed.generation.parsing import Rejected
 from hub_speed.generation.planning import row_rng
 from hub_speed.llm.dialects import Completion, Request, Sampling
-from hub_speed.rows import RevisionRow, read_parquet
+from hub_speed.parquet import read_parquet
+from hub_speed.rows import RevisionRow
 from hub_speed.stage import Context
 
 

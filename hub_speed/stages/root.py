@@ -8,7 +8,7 @@ Differs: answers that the check rejects stay in the list, because a judge has to
 from collections.abc import Iterator
 
 from hub_speed.generation import dataset, examples
-from hub_speed.generation.online import Accepted, Job, Outcome, Todo
+from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
 from hub_speed.generation.parsing import Rejected
 from hub_speed.generation.planning import PlannedRow, plan_rows
 from hub_speed.llm.dialects import Completion, Sampling

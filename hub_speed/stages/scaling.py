@@ -8,7 +8,8 @@ the largest size. A benchmark that fails is reported; one that some run lacks is
 
 from hub_speed.errors import StageError
 from hub_speed.evaluation.scaling_law import by_measure, in_words
-from hub_speed.rows import ScalingRow, count_parquet, write_parquet
+from hub_speed.parquet import count_parquet, write_parquet
+from hub_speed.rows import ScalingRow
 from hub_speed.stage import Context
 from hub_speed.training.process.launch import launch
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from hub_speed.generation import dataset, examples
 from hub_speed.generation.dedup import exact_duplicates
+from hub_speed.generation.jobs import Job, Outcome, Todo
 from hub_speed.generation.ledger import Journal
-from hub_speed.generation.online import Job, Outcome, Todo
 from hub_speed.generation.planning import plan_rows
 from hub_speed.llm.dialects import Completion, Sampling
 from hub_speed.rows import SeedRow

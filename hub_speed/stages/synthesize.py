@@ -7,7 +7,7 @@ Source: SPEED §3.3 and App. A (1.15M raw rows, temperature 1).
 from collections.abc import Iterator
 
 from hub_speed.generation import dataset, examples
-from hub_speed.generation.online import Job, Outcome, Todo
+from hub_speed.generation.jobs import Job, Outcome, Todo
 from hub_speed.generation.planning import plan_rows
 from hub_speed.llm.dialects import Completion, Sampling
 from hub_speed.rows import DraftRow

@@ -14,12 +14,15 @@ from typing import Any
 import numpy as np
 import yaml
 
-from hub_speed import stage
 from hub_speed.cards import render
 from hub_speed.evaluation.scaling_law import by_measure, in_words, shared
 from hub_speed.hub import RECORD, Ref
-from hub_speed.pipeline.run import STAGES, Result, Session
-from hub_speed.rows import EffectRow, StudyRow, columns, write_parquet
+from hub_speed.parquet import write_parquet
+from hub_speed.pipeline.run import Result
+from hub_speed.pipeline.session import Session
+from hub_speed.pipeline.table import STAGES
+from hub_speed.record import fingerprint_of, tag_of
+from hub_speed.rows import EffectRow, StudyRow, columns
 from hub_speed.study.effects import Effect, effect, mean_interval, sentence, summary
 from hub_speed.study.runs import Outcome, Study
 
@@ -217,7 +220,7 @@ def _caveats(facts: Facts, factor: str) -> list[str]:
 def publish(facts: Facts, session: Session) -> Ref:
     """Publish a study as a version of `<org>/speed-study`, unless the same is there."""
     repo = session.full_name("speed-study")
-    tag = stage.tag(stage.fingerprint(facts))
+    tag = tag_of(fingerprint_of(facts))
     if ref := session.hub.find("dataset", repo, tag):
         return ref
     with tempfile.TemporaryDirectory() as temporary:

@@ -16,14 +16,18 @@ from typing import Any
 
 import yaml
 
-from hub_speed import recipe as recipes
 from hub_speed import stage
 from hub_speed.errors import RecipeError
 from hub_speed.hub import Ref
+from hub_speed.parquet import read_parquet
 from hub_speed.pipeline import estimate
 from hub_speed.pipeline import run as pipeline
+from hub_speed.pipeline.session import Session
+from hub_speed.pipeline.table import STAGES, wanted
+from hub_speed.pipeline.topic_file import with_topics
 from hub_speed.recipe import Recipe, Scaling
-from hub_speed.rows import read_parquet
+from hub_speed.recipes import loader
+from hub_speed.record import fingerprint_of
 from hub_speed.stage import FromStage
 from hub_speed.study.effects import Scored
 
@@ -90,7 +94,7 @@ def design(name: str, set_: Sequence[str], vary: Sequence[str], seeds: int, *, s
     """
     if seeds < 1 or not vary:
         raise RecipeError("study: nothing to compare", expected="at least one --vary and --seeds 1 or more")
-    base = recipes.load(name, [*set_, *OFF])
+    base = loader.load(name, [*set_, *OFF])
     before = _identities(base)
     runs = _seeded("", "", base, seeds, seed_all=seed_all)
     references: dict[str, str] = {}
@@ -98,7 +102,7 @@ def design(name: str, set_: Sequence[str], vary: Sequence[str], seeds: int, *, s
     for given in vary:
         factor, values = _values(given)
         for value in values:
-            recipe = recipes.load(name, [*set_, *OFF, f"{factor}={json.dumps(value)}"])
+            recipe = loader.load(name, [*set_, *OFF, f"{factor}={json.dumps(value)}"])
             references[factor] = _label(_at(base, factor))
             if recipe == base:
                 continue
@@ -114,7 +118,7 @@ def design(name: str, set_: Sequence[str], vary: Sequence[str], seeds: int, *, s
             runs += _seeded(factor, _label(value), recipe, seeds, seed_all=seed_all)
     if not rows_made:
         raise RecipeError("study: every value is the recipe's own", expected="another value to compare it with")
-    scaling = recipes.load(name, list(set_)).scaling
+    scaling = loader.load(name, list(set_)).scaling
     return Study(
         base, references, runs, rows_made, seeds, seed_all, _command(name, set_, vary, seeds, seed_all), scaling
     )
@@ -161,10 +165,10 @@ def _seeded(factor: str, value: str, recipe: Recipe, seeds: int, *, seed_all: bo
 def _identities(recipe: Recipe) -> dict[str, str]:
     """Stage → what decides its result, back to the inputs on the Hub, as a digest: known before anything is run."""
     found: dict[str, str] = {}
-    for s in pipeline.wanted(recipe):
+    for s in wanted(recipe):
         sources = s.inputs(recipe).items()
         inputs = {n: found[source.name] if isinstance(source, FromStage) else source.name for n, source in sources}
-        found[s.name] = stage.fingerprint(stage.identity(s, recipe, {}, "") | {"inputs": inputs})
+        found[s.name] = fingerprint_of(stage.identity(s, recipe, {}, "") | {"inputs": inputs})
     return found
 
 
@@ -185,12 +189,12 @@ class Load:
     cost_usd: float | None = None
 
 
-def plan(study: Study, session: pipeline.Session, topics: int) -> list[Load]:
+def plan(study: Study, session: Session, topics: int) -> list[Load]:
     """What a study will run and what it finds finished. Reads the Hub, writes nothing."""
     loads: dict[str, Load] = {}
     state: dict[tuple[str, str], tuple[bool, Recipe]] = {}
     for run in study.runs:
-        recipe = pipeline.with_topics(run.recipe, session, publish=False)
+        recipe = with_topics(run.recipe, session, publish=False)
         identities = _identities(run.recipe)
         for step in pipeline.plan(recipe, session):
             loads.setdefault(step.stage.name, Load(step.stage)).runs += 1
@@ -206,7 +210,7 @@ def plan(study: Study, session: pipeline.Session, topics: int) -> list[Load]:
             load.tokens += takes.tokens
             if takes.cost_usd is not None:
                 load.cost_usd = (load.cost_usd or 0.0) + takes.cost_usd
-    return [loads[name] for name in pipeline.STAGES if name in loads]
+    return [loads[name] for name in STAGES if name in loads]
 
 
 # --- running ----------------------------------------------------------------------------------------------------------
@@ -229,7 +233,7 @@ class Outcome:
 
 def execute(
     study: Study,
-    session: pipeline.Session,
+    session: Session,
     on_run: Callable[[Run, int], None] = lambda run, number: None,
     on_result: Callable[[pipeline.Result], None] = lambda result: None,
 ) -> list[Outcome]:
@@ -241,7 +245,7 @@ def execute(
     found = []
     for number, run in enumerate(study.runs, 1):
         on_run(run, number)
-        recipe = pipeline.with_topics(run.recipe, session, publish=True)
+        recipe = with_topics(run.recipe, session, publish=True)
         done = pipeline.run(recipe, replace(session, branch=run.branch), on_result=on_result)
         by_name = {result.stage.name: result for result in done}
         results = by_name["evaluate"]
@@ -253,10 +257,10 @@ def execute(
 
 
 def scaling_law(
-    study: Study, session: pipeline.Session, on_result: Callable[[pipeline.Result], None] = lambda result: None
+    study: Study, session: Session, on_result: Callable[[pipeline.Result], None] = lambda result: None
 ) -> pipeline.Result:
     """The scaling stage of the reference, with the recipe's own sizes."""
-    recipe = pipeline.with_topics(study.recipe.model_copy(update={"scaling": study.scaling}), session, publish=True)
+    recipe = with_topics(study.recipe.model_copy(update={"scaling": study.scaling}), session, publish=True)
     return pipeline.run(recipe, replace(session, branch="study-scaling"), only="scaling", on_result=on_result)[-1]
 
 

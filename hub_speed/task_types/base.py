@@ -5,16 +5,12 @@ that prompt; some are included only in a share of the rows, and where the papers
 """
 
 import random
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from string import Formatter
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
-
-from hub_speed.languages import in_script_of
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
@@ -125,57 +121,3 @@ def fill(template: str, values: Mapping[str, str]) -> str:
 
 
 # --- what the checks share ------------------------------------------------------------------------------------------
-
-_WORD = re.compile(r"\w+(?:['’-]\w+)*")
-_RANGE = re.compile(r"(?:(less than|at least) )?(\d+)(?: to (\d+))? words?")
-
-
-@lru_cache(64)  # the checks of one row ask for the words of the same few texts again and again
-def words(text: str) -> tuple[str, ...]:
-    """The words of `text`, lower-cased, punctuation dropped. One CJK, Thai, Lao, Khmer or Burmese run counts as one."""
-    return tuple(_WORD.findall(text.lower()))
-
-
-def word_range(length: str) -> tuple[int, float]:
-    """A length knob as numbers: "less than 5 words" → (1, 4); "5 to 15 words" → (5, 15); "at least 10 words" → (10, ∞).
-
-    Raises:
-        ValueError: it is not written in one of those forms.
-    """
-    match = _RANGE.fullmatch(length)
-    if not match:
-        raise ValueError(f"{length!r} is not 'less than N words', 'N to M words' or 'at least N words'")
-    bound, first, last = match[1], int(match[2]), match[3]
-    if bound == "less than":
-        return 1, first - 1
-    return first, float(last) if last else (float("inf") if bound else first)
-
-
-MIN_LENGTH_SHARE = 0.8
-"""A text this share of the asked length is still accepted. Assumption: a model's own count of words is rough."""
-
-
-UNSPACED = ("Chinese", "Japanese", "Thai", "Lao", "Khmer", "Burmese")
-"""Languages written without spaces: `words` cannot count theirs."""
-
-
-def too_short(text: str, min_words: int, language: str = "English") -> bool:
-    """Whether `text` clearly misses the least length asked for. Texts written without spaces are never called short."""
-    if language in UNSPACED:
-        return False
-    return len(words(text)) < MIN_LENGTH_SHARE * min_words
-
-
-def same(a: str, b: str) -> bool:
-    """Whether two texts are the same but for case and punctuation."""
-    return words(a) == words(b) if words(a) else a.strip() == b.strip()
-
-
-def holds(text: str, part: str) -> bool:
-    """Whether `part` occurs in `text` as whole words, but for case and punctuation."""
-    return bool(words(part)) and f" {' '.join(words(part))} " in f" {' '.join(words(text))} "
-
-
-def wrong_script(language: str, *texts: str) -> bool:
-    """Whether one of the texts is mostly written in a script the language does not use."""
-    return not all(in_script_of(text, language) for text in texts)

@@ -8,7 +8,8 @@ paper does not say how it pairs them (Assumption).
 
 from collections.abc import Mapping
 
-from hub_speed.task_types.base import Answer, Guideline, TaskType, Text, same, wrong_script
+from hub_speed.task_types.base import Answer, Guideline, TaskType, Text
+from hub_speed.text import same, wrong_script
 
 
 class Bitext(Answer):

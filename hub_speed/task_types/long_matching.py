@@ -7,7 +7,8 @@ Differs: the prompt is worded anew; the 300 words are a knob.
 
 from collections.abc import Mapping
 
-from hub_speed.task_types.base import Answer, Guideline, TaskType, Text, same, too_short, wrong_script
+from hub_speed.task_types.base import Answer, Guideline, TaskType, Text
+from hub_speed.text import same, too_short, wrong_script
 
 
 class LongMatching(Answer):

@@ -7,18 +7,8 @@ Differs: the prompt is worded anew; the unfinished line after the task in the re
 
 from collections.abc import Mapping
 
-from hub_speed.task_types.base import (
-    Answer,
-    Guideline,
-    TaskType,
-    Text,
-    holds,
-    same,
-    too_short,
-    word_range,
-    words,
-    wrong_script,
-)
+from hub_speed.task_types.base import Answer, Guideline, TaskType, Text
+from hub_speed.text import holds, same, too_short, word_range, words, wrong_script
 
 
 class Retrieval(Answer):

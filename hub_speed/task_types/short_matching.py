@@ -7,7 +7,8 @@ Differs: the prompt is worded anew; how short "very short" is, is a knob here, s
 
 from collections.abc import Mapping
 
-from hub_speed.task_types.base import Answer, Guideline, TaskType, Text, same, word_range, words, wrong_script
+from hub_speed.task_types.base import Answer, Guideline, TaskType, Text
+from hub_speed.text import same, word_range, words, wrong_script
 
 
 class ShortMatching(Answer):

@@ -7,7 +7,8 @@ Differs: the prompt is worded anew.
 
 from collections.abc import Mapping
 
-from hub_speed.task_types.base import Answer, Guideline, TaskType, Text, same, wrong_script
+from hub_speed.task_types.base import Answer, Guideline, TaskType, Text
+from hub_speed.text import same, wrong_script
 
 
 class Similarity(Answer):

@@ -21,17 +21,19 @@ from hub_speed import stage
 from hub_speed.errors import EndpointDown, HubError, HubSpeedError
 from hub_speed.generation import examples, prompts
 from hub_speed.generation.examples import Revised
-from hub_speed.generation.online import Accepted
+from hub_speed.generation.jobs import Accepted
 from hub_speed.generation.parsing import Rejected
 from hub_speed.generation.planning import PlannedRow, plan_rows
 from hub_speed.generation.topics import spoken
 from hub_speed.hub import Hub, Ref
+from hub_speed.llm.address import Address
 from hub_speed.llm.addresses import Addresses
 from hub_speed.llm.dialects import Completion, Request, Sampling
-from hub_speed.llm.endpoint import Address, Endpoint, RowFailed
-from hub_speed.pipeline.run import STAGES
+from hub_speed.llm.endpoint import Endpoint, RowFailed
+from hub_speed.parquet import read_parquet
+from hub_speed.pipeline.table import STAGES
 from hub_speed.recipe import Generator, Recipe, Revise
-from hub_speed.rows import REASONS, read_parquet
+from hub_speed.rows import REASONS
 from hub_speed.text import with_instruction
 
 Json = dict[str, Any]

@@ -20,15 +20,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from hub_speed import rows, stage
+from hub_speed import parquet, rows, stage
 from hub_speed.cards import render
-from hub_speed.errors import HubSpeedError
 from hub_speed.evaluation.scaling_law import compare, in_words
 from hub_speed.generation import prompts
 from hub_speed.hub import Ref
-from hub_speed.pipeline.run import STAGES
-from hub_speed.recipe import Recipe, load
-from hub_speed.stage import Context, FromStage, RunRecord
+from hub_speed.llm import dialects
+from hub_speed.pipeline.table import STAGES
+from hub_speed.recipe import Recipe
+from hub_speed.recipes.loader import load
+from hub_speed.record import RunRecord, fingerprint_of, tag_of
+from hub_speed.stage import Context, FromStage
 
 KINDS = [kind for kind in vars(rows).values() if isinstance(kind, type) and issubclass(kind, BaseModel)]
 KINDS = [kind for kind in KINDS if kind.__module__ == rows.__name__]
@@ -61,7 +63,7 @@ def rows_of(kind: type[BaseModel]) -> st.SearchStrategy[list[dict[str, Any]]]:
 def test_every_column_is_described_and_has_a_type(kind: type[BaseModel]) -> None:
     found = rows.columns(kind)
     assert all(len(text) > 10 for text in found.values())
-    assert rows.schema(kind).names == list(found)
+    assert parquet.schema(kind).names == list(found)
 
 
 def test_columns_that_other_libraries_know_have_their_names() -> None:
@@ -72,8 +74,8 @@ def test_columns_that_other_libraries_know_have_their_names() -> None:
     assert (
         names.index("query") < names.index("positive") < names.index("negative")
     )  # sentence-transformers goes by order
-    assert rows.schema(rows.SyntheticRow).field("negative").nullable
-    assert not rows.schema(rows.SyntheticRow).field("positive").nullable
+    assert parquet.schema(rows.SyntheticRow).field("negative").nullable
+    assert not parquet.schema(rows.SyntheticRow).field("positive").nullable
 
 
 def test_a_row_is_the_same_in_every_repository_it_passes_through() -> None:
@@ -90,37 +92,37 @@ def test_a_row_is_the_same_in_every_repository_it_passes_through() -> None:
 @given(data=st.data())
 def test_rows_come_back_as_they_were(kind: type[BaseModel], data: st.DataObject, tmp_path: Path) -> None:
     written = data.draw(rows_of(kind))
-    assert rows.write_parquet(iter(written), kind, tmp_path) == len(written) == rows.count_parquet(tmp_path)
-    assert list(rows.read_parquet(tmp_path)) == written
+    assert parquet.write_parquet(iter(written), kind, tmp_path) == len(written) == parquet.count_parquet(tmp_path)
+    assert list(parquet.read_parquet(tmp_path)) == written
     (path,) = tmp_path.glob("*.parquet")
     assert path.name == "train-00000.parquet"
-    assert pq.read_schema(path) == rows.schema(kind)
+    assert pq.read_schema(path) == parquet.schema(kind)
     first = next(iter(kind.model_fields))
-    assert list(rows.read_parquet(tmp_path, [first])) == [{first: row[first]} for row in written]
+    assert list(parquet.read_parquet(tmp_path, [first])) == [{first: row[first]} for row in written]
 
 
 @pytest.mark.parametrize(("count", "files"), [(0, [0]), (1, [1]), (9, [9]), (10, [10]), (11, [10, 1]), (20, [10, 10])])
 def test_files_are_full_and_in_order(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, count: int, files: list[int]
 ) -> None:
-    monkeypatch.setattr(rows, "ROWS_PER_FILE", 10)
-    monkeypatch.setattr(rows, "islice", lambda iterator, n: islice(iterator, 5))
+    monkeypatch.setattr(parquet, "ROWS_PER_FILE", 10)
+    monkeypatch.setattr(parquet, "islice", lambda iterator, n: islice(iterator, 5))
     written = [{"topic": f"t{i}"} for i in range(count)]
-    assert rows.write_parquet(written, rows.TopicRow, tmp_path / "a") == count
+    assert parquet.write_parquet(written, rows.TopicRow, tmp_path / "a") == count
     names = sorted(path.name for path in tmp_path.rglob("*.parquet"))
     assert names == [f"train-{i:05d}.parquet" for i in range(len(files))]
     assert [pq.read_metadata(tmp_path / "a" / name).num_rows for name in names] == files
-    assert list(rows.read_parquet(tmp_path)) == written  # also from a folder above
+    assert list(parquet.read_parquet(tmp_path)) == written  # also from a folder above
 
 
 @pytest.mark.parametrize("bad", [{}, {"topic": None}, {"topic": 5}, {"topic": ["a"]}])
 def test_a_row_that_is_none_is_not_written(tmp_path: Path, bad: dict[str, Any]) -> None:
     with pytest.raises((pa.ArrowInvalid, pa.ArrowTypeError)):
-        rows.write_parquet([{"topic": "a"}, bad], rows.TopicRow, tmp_path)
+        parquet.write_parquet([{"topic": "a"}, bad], rows.TopicRow, tmp_path)
 
 
 def test_there_is_nothing_to_read_where_nothing_is(tmp_path: Path) -> None:
-    assert (list(rows.read_parquet(tmp_path)), rows.count_parquet(tmp_path)) == ([], 0)
+    assert (list(parquet.read_parquet(tmp_path)), parquet.count_parquet(tmp_path)) == ([], 0)
 
 
 # --- cards ----------------------------------------------------------------------------------------------------------
@@ -198,7 +200,7 @@ def context(name: str, recipe: Recipe, folder: Path) -> Context:
     }
     record = RunRecord(
         stage=name,
-        fingerprint=stage.fingerprint(identity),
+        fingerprint=fingerprint_of(identity),
         recipe=recipe.name,
         identity=identity,
         inputs={},
@@ -230,11 +232,11 @@ def context(name: str, recipe: Recipe, folder: Path) -> Context:
 
 def _fill(name: str, ctx: Context) -> None:
     if name == "evaluate":
-        rows.write_parquet(SCORES, rows.ScoreRow, ctx.out / "data")
-        rows.write_parquet([ITEM], rows.ItemScoreRow, ctx.out / "items")
+        parquet.write_parquet(SCORES, rows.ScoreRow, ctx.out / "data")
+        parquet.write_parquet([ITEM], rows.ItemScoreRow, ctx.out / "items")
         ctx.record.measures |= {"scores": SCORES, "failed": FAILED}
     elif name == "scaling":
-        rows.write_parquet(RUNS, rows.ScalingRow, ctx.out / "data")
+        parquet.write_parquet(RUNS, rows.ScalingRow, ctx.out / "data")
         failed = [FAILED[0] | {"subject": "30 rows, seed 1"}]
         ctx.record.measures |= {"fits": {"nDCG@10": FIT}, "sentences": in_words("nDCG@10", FIT), "failed": failed}
     elif STAGES[name].kind == "dataset":
@@ -243,7 +245,9 @@ def _fill(name: str, ctx: Context) -> None:
         for task_type in ctx.recipe.mixture:
             mine = row | {"task_type": task_type, **({"knobs": '{"min_words": "2"}'} if "knobs" in row else {})}
             count = 0 if task_type == "long_matching" else 2
-            ctx.record.by_task_type[task_type] = rows.write_parquet([mine] * count, kind, ctx.out / "data" / task_type)
+            ctx.record.by_task_type[task_type] = parquet.write_parquet(
+                [mine] * count, kind, ctx.out / "data" / task_type
+            )
         (ctx.out / "ledger").mkdir()
         ctx.record.rejected = {"bad_json": 4000, "near_duplicate": 321}
         ctx.record.calls = {"teacher": 7, "junior": 54321}
@@ -258,13 +262,13 @@ def card(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Rendered]:
     """Header and text of a stage's card under a recipe, rendered once."""
 
     @cache
-    def render(name: str, recipe: str) -> Rendered:
+    def render_one(name: str, recipe: str) -> Rendered:
         ctx = context(name, load(recipe), tmp_path_factory.mktemp(name))
         render.render(STAGES[name], ctx)
         _, header, text = (ctx.out / "README.md").read_text("utf-8").split("---\n", 2)
         return yaml.safe_load(header), text, ctx
 
-    return lambda name, recipe="quickstart": render(name, recipe)
+    return lambda name, recipe="quickstart": render_one(name, recipe)
 
 
 CASES = [(name, "quickstart") for name in STAGES] + [("seed", "e5"), ("revise", "speed"), ("embedder", "speed")]
@@ -280,7 +284,7 @@ def test_the_card_of_a_stage(name: str, recipe_name: str, card: Callable[..., Re
     assert "\n\n\n\n" not in text
     # true: what the record says, and nothing typed by hand
     assert f"org/speed-{s.noun}" in text or s.kind == "dataset"
-    assert stage.tag(record.fingerprint) in text
+    assert tag_of(record.fingerprint) in text
     assert s.purpose in text
     assert "77 seconds" in text or "| 77 |" in text
     teacher = record.calls.get("teacher", 0) + 1000 * len(record.lineage)
@@ -343,7 +347,7 @@ def test_the_card_of_a_generator_with_a_chat_template_says_how_to_ask_it(tmp_pat
     ctx = context("junior", load("speed", ["generator.prompt_format=chat"]), tmp_path)
     render.render(STAGES["junior"], ctx)
     text = (ctx.out / "README.md").read_text("utf-8")
-    assert "apply_chat_template" in text and prompts.SYSTEM in text and "/v1/chat/completions" in text
+    assert "apply_chat_template" in text and dialects.SYSTEM in text and "/v1/chat/completions" in text
     assert "[/INST]" not in text
     assert "`adapter/`" in text
 
@@ -425,8 +429,6 @@ def test_every_template_is_of_a_stage() -> None:
     for kind in ("dataset", "model"):
         found = {path.stem for path in render.templates(kind).iterdir()}
         assert found - {"base", "generator", "release", "study"} == {s.noun for s in STAGES.values() if s.kind == kind}
-    with pytest.raises(HubSpeedError, match="templates are missing"):
-        render.templates("film")
 
 
 def test_long_texts_and_odd_values_fit_into_a_table() -> None:

@@ -32,8 +32,9 @@ from hub_speed.evaluation import published_scores as papers  # noqa: E402
 from hub_speed.evaluation.intervals import ndcg_at_10  # noqa: E402
 from hub_speed.evaluation.scoring import _load  # noqa: E402
 from hub_speed.hub import Ref  # noqa: E402
+from hub_speed.parquet import read_parquet  # noqa: E402
 from hub_speed.recipe import Evaluate  # noqa: E402
-from hub_speed.rows import ItemScoreRow, ScoreRow, read_parquet  # noqa: E402
+from hub_speed.rows import ItemScoreRow, ScoreRow  # noqa: E402
 from hub_speed.training.embedder.backbone import embedder, pooling_of  # noqa: E402
 from hub_speed.training.process.launch import check_benchmarks  # noqa: E402
 
@@ -428,7 +429,7 @@ def test_the_stage_fails_when_nothing_could_be_scored(
             run.ctx.out.mkdir()
             run.build()
     assert "SciFact" in told.value.got
-    asked = json.loads((run.ctx.work / "score.json").read_text())
+    asked = json.loads((run.ctx.work / "scoring.json").read_text())
     _load({"kind": "base", "folder": asked["subjects"][1]["folder"]}, asked, tmp_path)
     assert pooling_of(SentenceTransformer(str(tmp_path / "untrained"))) == "mean"  # the base pools as the embedder does
     run.ctx.refs["benchmark me/search"] = Ref("dataset", "me/search", "c" * 40)

@@ -16,16 +16,17 @@ from hub_speed.console.progress import Bars
 from hub_speed.errors import BudgetSpent, EndpointDown, EndpointRefused, Stopped
 from hub_speed.generation import batched, dataset
 from hub_speed.generation.batched import generate_in_batches
+from hub_speed.generation.jobs import Accepted, Job, Jobs, Outcome
 from hub_speed.generation.ledger import Journal
-from hub_speed.generation.online import Accepted, Job, Jobs, Outcome
 from hub_speed.generation.parsing import Rejected
 from hub_speed.llm import batch_api, dialects
+from hub_speed.llm.address import Address
 from hub_speed.llm.budget import Budget
 from hub_speed.llm.dialects import Completion, Request, Sampling
-from hub_speed.llm.endpoint import Address
 from hub_speed.recipe import Budget as Caps
 from hub_speed.recipe import Recipe
-from hub_speed.stage import Context, RunRecord
+from hub_speed.record import RunRecord
+from hub_speed.stage import Context
 
 KEY = "sk-0123456789abcdef"
 Lines = list[dict[str, Any]]

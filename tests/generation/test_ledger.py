@@ -51,8 +51,8 @@ def known(journal: Journal, names: Iterable[str]) -> set[str]:
 
 def child(code: str, folder: Path) -> "subprocess.Popen[str]":
     """A process of its own that runs `code` after the imports it needs."""
-    head = "import resource, sys\nfrom pathlib import Path\nfrom hub_speed.journal import Journal\n"
-    head += "from test_journal import entry\nfolder = Path(sys.argv[1])\n"
+    head = "import resource, sys\nfrom pathlib import Path\nfrom hub_speed.generation.ledger import Journal\n"
+    head += "from test_ledger import entry\nfolder = Path(sys.argv[1])\n"
     return subprocess.Popen(
         [sys.executable, "-c", head + textwrap.dedent(code), str(folder)],
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},

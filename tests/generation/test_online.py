@@ -10,12 +10,13 @@ import pytest
 from fake_openai import DROP, Asked, FakeOpenAI, Reply, as_json, choices, error, text
 
 from hub_speed.errors import EndpointDown, EndpointRefused, HubSpeedError, NoSpace, Stopped
+from hub_speed.generation.jobs import Accepted, Job, Jobs, Outcome, read_again
 from hub_speed.generation.ledger import Journal
-from hub_speed.generation.online import Accepted, Job, Jobs, Limits, Outcome, generate, read_again
+from hub_speed.generation.online import generate
 from hub_speed.generation.parsing import Rejected, parse
 from hub_speed.llm import endpoint
+from hub_speed.llm.address import Address, Limits
 from hub_speed.llm.dialects import Completion, Dialect, Request, Sampling
-from hub_speed.llm.endpoint import Address
 from hub_speed.task_types import TASK_TYPES
 
 KEY = "sk-0123456789abcdef"
@@ -265,7 +266,7 @@ def test_where_asking_again_fails_the_first_answer_stands(server: FakeOpenAI, tm
 def test_rejected_answers_are_read_anew_without_asking(
     server: FakeOpenAI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hub_speed.generation.online.READ_AT_ONCE", 2)
+    monkeypatch.setattr("hub_speed.generation.jobs.READ_AT_ONCE", 2)
     server.answer = lambda asked: (
         error(500) if asked.prompt == "prompt 5" else "no" if asked.prompt == "prompt 3" else good(asked)
     )

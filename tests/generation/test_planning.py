@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hub_speed.errors import StageError
 from hub_speed.generation.planning import deal, plan_rows, row_rng
 from hub_speed.pipeline import estimate
-from hub_speed.pipeline.run import STAGES
-from hub_speed.recipe import Recipe, load
+from hub_speed.pipeline.table import STAGES
+from hub_speed.recipe import Recipe
+from hub_speed.recipes.loader import load
 from hub_speed.rows import PromptRow, columns
 from hub_speed.task_types import TASK_TYPES
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hub_speed.errors import RecipeError
 from hub_speed.generation.topics import read_file, spoken, truncate
-from hub_speed.languages import SCRIPTS, in_script_of
+from hub_speed.text import SCRIPTS, in_script_of
 
 # --- topics ---------------------------------------------------------------------------------------------------------
 

@@ -15,16 +15,17 @@ from hypothesis import strategies as st
 from running import Cli, kill, tiny
 
 from hub_speed.errors import BudgetSpent, RecipeError
+from hub_speed.generation.jobs import Accepted, Job
 from hub_speed.generation.ledger import Journal
-from hub_speed.generation.online import Accepted, Job, Limits, generate
+from hub_speed.generation.online import generate
 from hub_speed.llm import endpoint
+from hub_speed.llm.address import Address, Limits
 from hub_speed.llm.budget import Budget, Spent
 from hub_speed.llm.dialects import Completion, Dialect, Request, Sampling
-from hub_speed.llm.endpoint import Address
 from hub_speed.pipeline import estimate
-from hub_speed.pipeline.run import STAGES
+from hub_speed.pipeline.table import STAGES
 from hub_speed.recipe import Budget as Caps
-from hub_speed.recipe import load
+from hub_speed.recipes.loader import load
 
 PRICES = {"usd_per_million_read": 10.0, "usd_per_million_written": 20.0}
 

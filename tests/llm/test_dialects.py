@@ -12,9 +12,10 @@ from huggingface_hub import AsyncInferenceClient
 
 from hub_speed.errors import EndpointRefused, RecipeError
 from hub_speed.llm import dialects, endpoint
+from hub_speed.llm.address import Address
 from hub_speed.llm.addresses import Addresses
 from hub_speed.llm.dialects import Completion, Dialect, Request, Sampling
-from hub_speed.llm.endpoint import Address, Endpoint, RowRefused
+from hub_speed.llm.endpoint import Endpoint, RowRefused
 from hub_speed.recipe import Recipe
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}

@@ -22,9 +22,10 @@ from hypothesis import strategies as st
 
 from hub_speed.errors import EndpointDown, EndpointRefused, RecipeError
 from hub_speed.llm import dialects, endpoint, pacing
+from hub_speed.llm.address import Address
 from hub_speed.llm.addresses import Addresses
 from hub_speed.llm.dialects import Completion, Request, Sampling
-from hub_speed.llm.endpoint import Address, Endpoint, RowFailed
+from hub_speed.llm.endpoint import Endpoint, RowFailed
 from hub_speed.recipe import Recipe
 
 KEY = "sk-0123456789abcdef"

@@ -9,8 +9,9 @@ import pytest
 from fake_openai import DROP, Asked, FakeOpenAI, Reply, error, text
 
 from hub_speed.llm import endpoint, pacing
+from hub_speed.llm.address import Address
 from hub_speed.llm.dialects import Completion, Request, Sampling
-from hub_speed.llm.endpoint import Address, Endpoint
+from hub_speed.llm.endpoint import Endpoint
 from hub_speed.llm.pacing import Pace, Replicas
 
 # --- places -----------------------------------------------------------------------------------------------------------

@@ -130,9 +130,9 @@ def test_it_ends_when_its_starter_is_killed(tmp_path: Path) -> None:
     code = """
         import sys
         from pathlib import Path
-        from hub_speed.llm import serve
+        from hub_speed.llm import servers
         folder = Path(sys.argv[1])
-        with serve.program("vllm", folder, "n", flags=(), start_s=60, log=folder / "log", stop=lambda: False):
+        with servers.program("vllm", folder, "n", flags=(), start_s=60, log=folder / "log", stop=lambda: False):
             print("ready", flush=True)
             sys.stdin.read()
         """

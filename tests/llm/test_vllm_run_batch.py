@@ -16,13 +16,13 @@ import pytest
 from hub_speed.errors import EndpointDown, RecipeError, Stopped
 from hub_speed.generation import batched
 from hub_speed.generation.batched import generate_in_batches
+from hub_speed.generation.jobs import Accepted, Job, Outcome
 from hub_speed.generation.ledger import Journal
-from hub_speed.generation.online import Accepted, Job, Outcome
 from hub_speed.llm import servers
+from hub_speed.llm.address import Address
 from hub_speed.llm.dialects import Completion, Request, Sampling
-from hub_speed.llm.endpoint import Address
 from hub_speed.llm.vllm_run_batch import RunBatch
-from hub_speed.recipe import load
+from hub_speed.recipes.loader import load
 
 PROGRAM = """
     import json, os, pathlib, sys, time

@@ -16,7 +16,7 @@ from hub_speed.pipeline.lock import locked
 HOLD = """
 import sys
 from pathlib import Path
-from hub_speed.lock import locked
+from hub_speed.pipeline.lock import locked
 with locked(Path(sys.argv[1])):
     print("ready", flush=True)
     sys.stdin.read()

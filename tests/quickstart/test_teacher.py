@@ -22,12 +22,12 @@ from hub_speed.generation.parsing import Parsed, Rejected, parse
 from hub_speed.generation.planning import PlannedRow, plan_rows
 from hub_speed.generation.topics import spoken
 from hub_speed.llm import servers
+from hub_speed.parquet import read_parquet
 from hub_speed.quickstart import assets, benchmark, requests, reviser, rubric, tasks, teacher
 from hub_speed.quickstart import world as worlds
 from hub_speed.quickstart.requests import Brainstorm, Judgement, NotUnderstood, Revise, Synthesis
 from hub_speed.quickstart.writer import OtherWorld
-from hub_speed.recipe import load
-from hub_speed.rows import read_parquet
+from hub_speed.recipes.loader import load
 from hub_speed.task_types import TASK_TYPES
 
 WORLD = worlds.load()

@@ -15,11 +15,12 @@ from running import Cli
 
 from hub_speed import recipe as recipes
 from hub_speed.errors import RecipeError
-from hub_speed.languages import SCRIPTS
 from hub_speed.pipeline import estimate
-from hub_speed.pipeline.run import wanted
-from hub_speed.recipe import Recipe, builtin, load
+from hub_speed.pipeline.table import wanted
+from hub_speed.recipe import Recipe
+from hub_speed.recipes.loader import builtin, load
 from hub_speed.task_types import TASK_TYPES
+from hub_speed.text import SCRIPTS
 
 SECTIONS = {
     name: field.annotation

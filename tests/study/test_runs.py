@@ -13,9 +13,11 @@ from running import Cli, kill, tiny
 from hub_speed.console import tables
 from hub_speed.errors import RecipeError
 from hub_speed.hub import Ref
-from hub_speed.pipeline.run import STAGES, Result
-from hub_speed.recipe import load
-from hub_speed.rows import EffectRow, StudyRow, write_parquet
+from hub_speed.parquet import write_parquet
+from hub_speed.pipeline.run import Result
+from hub_speed.pipeline.table import STAGES
+from hub_speed.recipes.loader import load
+from hub_speed.rows import EffectRow, StudyRow
 from hub_speed.study import runs
 from hub_speed.study.effects import Scored
 from hub_speed.study.report import record, rows, write_docs
@@ -167,12 +169,15 @@ def test_the_page_shows_the_scaling_law_and_what_the_intervals_leave_out(tmp_pat
         runs.Outcome(run, 100 + run.seed, results, {("nDCG@10", "b"): Scored(score)})
         for run, score in zip(found.runs, scores, strict=True)
     ]
-    runs = [
+    trained = [
         {"rows": size, "rng_seed": seed, "measure": "nDCG@10", "benchmark": "b", "value": 0.1 * size**0.2 + seed / 100}
         for size in (100, 200, 400)
         for seed in (0, 1)
     ]
-    law = Result(STAGES["scaling"], Ref("dataset", "org/speed-scaling", "1" * 40), {"measures": {"runs": runs}}, True)
+    found_law = {"measures": {"runs": trained}}
+    law = Result(STAGES["scaling"], Ref("dataset", "org/speed-scaling", "1" * 40), found_law, True)
+        STAGES["scaling"], Ref("dataset", "org/speed-scaling", "1" * 40), {"measures": {"runs": trained}}, True
+    )
     write_docs(record(found, outcomes, 0.01, law), tmp_path)
     page = (tmp_path / "study.md").read_text("utf-8")
     assert "| seed | 100, 101, 102 | 0.712 ± 0.031 |" in page

@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 
 from hub_speed.generation import prompts
 from hub_speed.generation.parsing import Parsed, Rejected, parse
-from hub_speed.languages import SCRIPTS
 from hub_speed.rows import REASONS
 from hub_speed.task_types import TASK_TYPES, TaskType
-from hub_speed.task_types.base import fill, holds, same, too_short, word_range, words
+from hub_speed.task_types.base import fill
+from hub_speed.text import SCRIPTS, holds, same, too_short, word_range, words
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 TASK, TOPIC = "Given a question about bees, find passages that answer it.", "Science > Biology > Bees"

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, TrainerCallback, set_seed
 
 from hub_speed.errors import StageError
-from hub_speed.rows import read_parquet
+from hub_speed.parquet import read_parquet
 from hub_speed.text import with_instruction
 from hub_speed.training.embedder import batching, labelled
 from hub_speed.training.embedder.backbone import add_adapter, embedder, pooling_of, publish, recompute, transformer_of

@@ -16,9 +16,9 @@ from transformers import PreTrainedTokenizerBase
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from hub_speed.errors import StageError
-from hub_speed.generation.prompts import SYSTEM
+from hub_speed.llm.dialects import SYSTEM
+from hub_speed.parquet import read_parquet
 from hub_speed.recipe import CHAT
-from hub_speed.rows import read_parquet
 
 Json = dict[str, Any]
 

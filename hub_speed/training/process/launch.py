@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hub_speed.errors import NoSpace, RecipeError, StageError, Stopped
-from hub_speed.rows import count_parquet
+from hub_speed.parquet import count_parquet
 from hub_speed.stage import Context, Progress
 
 UNKNOWN = 3

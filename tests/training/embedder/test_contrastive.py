@@ -34,8 +34,10 @@ from transformers import (  # noqa: E402
 
 from hub_speed import stage  # noqa: E402
 from hub_speed.errors import StageError  # noqa: E402
-from hub_speed.pipeline.run import STAGES  # noqa: E402
-from hub_speed.recipe import Embedder, Labelled, load  # noqa: E402
+from hub_speed.pipeline.table import STAGES  # noqa: E402
+from hub_speed.recipe import Embedder, Labelled  # noqa: E402
+from hub_speed.recipes.loader import load  # noqa: E402
+from hub_speed.record import fingerprint_of  # noqa: E402
 from hub_speed.stage import FromHub  # noqa: E402
 from hub_speed.training.embedder import backbone, batching, contrastive, labelled  # noqa: E402
 from hub_speed.training.embedder.infonce import InfoNCE  # noqa: E402
@@ -539,7 +541,7 @@ def test_the_mini_batch_can_be_made_smaller_without_another_identity() -> None:
     smaller = load("small", ["runtime.mini_batch_size=4", "runtime.gradient_checkpointing=false"])
     for name in ("embedder", "scaling"):
         one, other = (stage.identity(STAGES[name], recipe, {}, "") for recipe in (load("small"), smaller))
-        assert stage.fingerprint(one) == stage.fingerprint(other)
+        assert fingerprint_of(one) == fingerprint_of(other)
 
 
 @pytest.mark.parametrize(("lora_r", "recomputed"), [(0, False), (4, True)])

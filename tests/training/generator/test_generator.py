@@ -442,7 +442,7 @@ def context(folder: Path) -> Any:
 def test_two_processes_train_together(base: Path, tmp_path: Path) -> None:
     ctx = context(tmp_path)
     given = settings(tmp_path / "two", base, ROWS, epochs=2)
-    result = launch(ctx, "sft", given, ["torchrun", "--standalone", "--nproc-per-node", "2"])
+    result = launch(ctx, "training.generator.sft", given, ["torchrun", "--standalone", "--nproc-per-node", "2"])
     assert (result["steps"], result["devices"], ctx.progress.steps) == (6, "2 x CPU", 6)
     sft.train(settings(tmp_path / "one", base, ROWS, epochs=2))
     assert same(tmp_path / "one/out", tmp_path / "two/out") < 1e-5 < same(tmp_path / "one/out", base)
@@ -461,7 +461,7 @@ def test_without_a_launcher_a_training_sees_one_gpu(monkeypatch: pytest.MonkeyPa
 
 def test_an_error_of_a_training_arrives_as_one(base: Path, tmp_path: Path) -> None:
     with pytest.raises(StageError, match="training sft: the base model's tokenizer has no chat template") as caught:
-        launch(context(tmp_path), "sft", settings(tmp_path, base, ROWS, prompt_format="chat"))
+        launch(context(tmp_path), "training.generator.sft", settings(tmp_path, base, ROWS, prompt_format="chat"))
     assert "generator.prompt_format" in caught.value.fix
     with pytest.raises(StageError, match=r"runtime\.launcher: no-such-program is not installed"):
-        launch(context(tmp_path), "sft", {}, ["no-such-program"])
+        launch(context(tmp_path), "training.generator.sft", {}, ["no-such-program"])

@@ -1,0 +1,82 @@
+"""Rows to parquet files and back."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import compress, islice
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel
+
+_ARROW = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+
+
+def schema(model: type[BaseModel]) -> pa.Schema:
+    """The parquet schema of a kind of row."""
+    return pa.schema([_field(name, info.annotation) for name, info in model.model_fields.items()])
+
+
+def _field(name: str, annotation: Any) -> pa.Field:
+    nullable = False
+    if get_origin(annotation) is UnionType:
+        annotation = next(a for a in get_args(annotation) if a is not NoneType)
+        nullable = True
+    if get_origin(annotation) is list:
+        return pa.field(name, pa.list_(_ARROW[get_args(annotation)[0]]), nullable)
+    return pa.field(name, _ARROW[annotation], nullable)
+
+
+ROWS_PER_FILE = 200_000
+"""About 300 MB of retrieval rows a file. Assumption: the Hub's viewer likes files under 500 MB."""
+
+
+ROWS_AT_ONCE = 2_000
+"""Rows in memory while a file is written or read: some 20 MB of retrieval rows with their prompts and raw answers."""
+
+
+def write_parquet(rows: Iterable[dict[str, Any]], model: type[BaseModel], folder: Path) -> int:
+    """Write rows as `folder/train-00000.parquet`, …; returns how many. An empty set still gets one (empty) file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    total, iterator, file_schema = 0, iter(rows), schema(model)
+    while True:
+        path = folder / f"train-{total // ROWS_PER_FILE:05d}.parquet"
+        partial, written = path.with_suffix(".partial"), 0
+        with pq.ParquetWriter(partial, file_schema, compression="zstd") as writer:
+            while written < ROWS_PER_FILE and (batch := list(islice(iterator, ROWS_AT_ONCE))):
+                writer.write_table(pa.Table.from_pylist(batch, schema=file_schema))
+                written += len(batch)
+        if written or not total:
+            partial.replace(path)
+        else:
+            partial.unlink()
+        total += written
+        if written < ROWS_PER_FILE:
+            return total
+
+
+def read_parquet(
+    folder: Path, columns: list[str] | None = None, wanted: Callable[[str], bool] | None = None
+) -> Iterator[dict[str, Any]]:
+    """All rows below `folder`, or those whose id is wanted: file by file in name order, a batch in memory at a time."""
+    for path in sorted(folder.rglob("*.parquet")):
+        file = pq.ParquetFile(path)
+        groups = range(file.num_row_groups)
+        if wanted is None:
+            yield from _batches(file, groups, columns)
+            continue
+        for group in groups:  # of a group of which no row is wanted, the ids alone are read
+            keep = [wanted(row["id"]) for row in _batches(file, [group], ["id"])]
+            if any(keep):
+                yield from compress(_batches(file, [group], columns), keep)
+
+
+def _batches(file: pq.ParquetFile, groups: Sequence[int], columns: list[str] | None) -> Iterator[dict[str, Any]]:
+    for batch in file.iter_batches(ROWS_AT_ONCE, groups, columns):
+        yield from batch.to_pylist()
+
+
+def count_parquet(folder: Path) -> int:
+    """How many rows there are below `folder`."""
+    return sum(pq.read_metadata(path).num_rows for path in folder.rglob("*.parquet"))

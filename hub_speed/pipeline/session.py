@@ -1,0 +1,54 @@
+"""What a run has at hand."""
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hub_speed.hub import Hub
+from hub_speed.llm.address import Address
+from hub_speed.llm.budget import Budget
+from hub_speed.recipe import Recipe
+from hub_speed.stage import Progress
+
+
+class _Silent:
+    """Progress that nobody watches."""
+
+    def start(self, total: int, unit: str, done: int = 0) -> None: ...
+
+    def advance(self, n: int) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+    def measure(self, numbers: dict[str, Any]) -> None: ...
+
+
+@dataclass
+class Session:
+    """What a run has at hand.
+
+    Attributes:
+        hub: where everything is read from and published to.
+        org: the organisation that owns the repositories.
+        home: folder of the work in progress.
+        address: opens the way to a model: (context-free) recipe, name, weights, threads, log → a context manager.
+        progress: stage name → where it says how far it is.
+        budget: what the run may spend on the teacher, over all its stages.
+        branch: the branch results are published on; studies use one of their own.
+    """
+
+    hub: Hub
+    org: str
+    home: Path
+    address: Callable[[Recipe, str, Path | None, int, Path], AbstractContextManager[Address]]
+    progress: Callable[[str], Progress] = lambda name: _Silent()
+    stop: threading.Event = field(default_factory=threading.Event)
+    branch: str = "main"
+    budget: Budget = field(default_factory=Budget)
+
+    def full_name(self, name: str) -> str:
+        """A repository's name with its organisation: a name without one is the run's own."""
+        return name if "/" in name else f"{self.org}/{name}"

@@ -1,0 +1,53 @@
+"""A recipe's topic file as a pinned version on the Hub."""
+
+import json
+from pathlib import Path
+
+from hub_speed.cards.render import topics_card
+from hub_speed.errors import HubError
+from hub_speed.generation import topics
+from hub_speed.parquet import count_parquet, write_parquet
+from hub_speed.pipeline.session import Session
+from hub_speed.recipe import Recipe
+from hub_speed.rows import TopicRow
+
+
+def with_topics(recipe: Recipe, session: Session, *, publish: bool) -> Recipe:
+    """The recipe with its topic file, if it names one, as a pinned version of `<org>/speed-topics`.
+
+    With `publish`, the file is published when it is not there yet; without, the recipe stays as it is then.
+
+    Raises:
+        RecipeError: the file cannot be read or is empty.
+    """
+    name = recipe.brainstorm.topics
+    if not name.endswith(".txt"):
+        return recipe
+    paths = topics.read_file(Path(name))
+
+    def make(folder: Path) -> None:
+        write_parquet(({"topic": path} for path in paths), TopicRow, folder / "data")
+        (folder / "README.md").write_text(topics_card(len(paths)), "utf-8")
+
+    repo, content = f"{session.org}/speed-topics", json.dumps(paths)
+    ref = (
+        session.hub.ensure("dataset", repo, content, make)
+        if publish
+        else session.hub.find_content("dataset", repo, content)
+    )
+    if ref is None:
+        return recipe
+    pinned = recipe.brainstorm.model_copy(update={"topics": f"{ref.repo}@{ref.commit}"})
+    return recipe.model_copy(update={"brainstorm": pinned})
+
+
+def count_topics(recipe: Recipe, session: Session) -> int:
+    """How many topics there are to brainstorm for; 0 when they are not on the Hub yet."""
+    name = recipe.brainstorm.topics
+    if name.endswith(".txt"):
+        return len(topics.read_file(Path(name)))
+    try:
+        ref = session.hub.pin("dataset", session.full_name(name))
+    except HubError:
+        return 0
+    return count_parquet(session.hub.fetch(ref, "data/*"))

@@ -1,0 +1,145 @@
+"""Finds, reads and checks recipe files; says what is wrong with one, and in which line."""
+
+from importlib import resources
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ValidationError,
+)
+
+from hub_speed.errors import RecipeError, did_you_mean
+from hub_speed.recipe import Brainstorm, Recipe
+
+
+def builtin() -> list[str]:
+    """Names of the recipes that come with the package."""
+    return sorted(path.name[:-5] for path in _shipped().iterdir() if path.name.endswith(".yaml"))
+
+
+def _shipped() -> Path:
+    return Path(str(resources.files("hub_speed"))) / "recipes"
+
+
+def find(name_or_path: str) -> Path:
+    """The file of a recipe: a path, or the name of one that comes with the package.
+
+    Raises:
+        RecipeError: there is no such recipe.
+    """
+    path = Path(name_or_path)
+    if path.suffix in (".yaml", ".yml"):
+        if path.is_file():
+            return path
+        raise RecipeError(f"recipe {name_or_path}: no such file")
+    if (_shipped() / f"{name_or_path}.yaml").is_file():
+        return _shipped() / f"{name_or_path}.yaml"
+    raise RecipeError(
+        f"recipe {name_or_path}: not a recipe of the package",
+        expected=f"one of {', '.join(builtin())}, or the path of a .yaml file",
+        fix=did_you_mean(name_or_path, builtin()),
+    )
+
+
+def load(name_or_path: str, overrides: list[str] | None = None) -> Recipe:
+    """Read a recipe and apply `section.field=value` overrides.
+
+    Raises:
+        RecipeError: no such recipe, not YAML, an unknown key (with the nearest one), or a value of the wrong type.
+    """
+    path = find(name_or_path)
+    try:
+        text = path.read_text("utf-8")
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RecipeError(f"recipe {path.name}: cannot be read as YAML", got=" ".join(str(error).split())) from error
+    if not isinstance(data, dict):
+        raise RecipeError(f"recipe {path.name}: not a mapping", expected="stage: {field: value}")
+    for override in overrides or []:
+        _apply(data, override)
+    brainstorm = _section(data, "brainstorm", f"recipe {path.name}")
+    # A topic file that is named lies beside the recipe; the default is the package's.
+    topics = str(brainstorm.get("topics", Brainstorm().topics))
+    if topics.endswith(".txt"):
+        folder = path.parent if "topics" in brainstorm else _shipped()
+        data["brainstorm"] = brainstorm | {"topics": str(folder / topics)}
+    try:
+        return Recipe.model_validate({"name": path.stem} | data)
+    except ValidationError as error:
+        raise _explain(error, path.name, tree) from error
+
+
+def _apply(data: dict[str, Any], override: str) -> None:
+    """Put one `section.field=value` into the recipe's mapping."""
+    key, sign, value = override.partition("=")
+    *sections, field = key.strip().split(".")
+    if not sign or not field or len(sections) > 2:
+        raise RecipeError(f"--set {override}", expected="section.field=value, for example seed.rows=100")
+    for section in sections:
+        data[section] = data = _section(data, section, f"--set {override}")
+    try:
+        data[field] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {override}: the value is not YAML", got=value) from error
+
+
+def _section(data: dict[str, Any], name: str, where: str) -> dict[str, Any]:
+    """A copy of a section of a recipe's mapping, empty when it is not there."""
+    section = {} if data.get(name) is None else data[name]
+    if not isinstance(section, dict):
+        raise RecipeError(f"{where}: {name} has no fields", expected="a mapping", got=repr(section))
+    return dict(section)
+
+
+def _explain(error: ValidationError, name: str, tree: yaml.Node | None) -> RecipeError:
+    """The first problem pydantic found, in our words, with the line it stands in."""
+    problem = error.errors(include_url=False)[0]
+    loc = [str(part) for part in problem["loc"]]
+    if loc[1:] and loc[-1] == "[key]":  # pydantic's mark for "the key itself"
+        loc.pop()
+    where, line = ".".join(loc), _line(tree, loc)
+    at = f"  (line {line})" if line else ""
+    if problem["type"] == "extra_forbidden":
+        section = _model_at(loc[:-1])
+        known = [f for f in section.model_fields if f != "name"]
+        return RecipeError(
+            f"recipe {name}: {where} is not a field of {'.'.join(loc[:-1]) or 'a recipe'}",
+            expected="one of " + ", ".join(known),
+            got=f"{loc[-1]}: {problem['input']}{at}",
+            fix=did_you_mean(loc[-1], known),
+        )
+    message = problem["msg"].removeprefix("Value error, ")
+    if not loc:  # something about several fields; the message names the first
+        line = _line(tree, message.partition(":")[0].split("."))
+        return RecipeError(f"recipe {name}: {message}" + (f"  (line {line})" if line else ""))
+    return RecipeError(f"recipe {name}: {where}", expected=message, got=f"{problem['input']!r:.80}{at}")
+
+
+def _model_at(loc: list[str]) -> type[BaseModel]:
+    """The model of a section, or of what a section's list holds."""
+    model: type[BaseModel] = Recipe
+    for part in loc:
+        if part.isdigit():
+            continue
+        annotation = model.model_fields[part].annotation
+        kinds = (annotation, *get_args(annotation))
+        model = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), model)
+    return model
+
+
+def _line(node: yaml.Node | None, loc: list[str]) -> int | None:
+    """The 1-based line of a key in the recipe file, None when it came from --set."""
+    line = None
+    for part in loc:
+        if not isinstance(node, yaml.MappingNode):
+            return line
+        for key, value in node.value:
+            if key.value == part:
+                line, node = key.start_mark.line + 1, value
+                break
+        else:
+            return None
+    return line
