@@ -9,6 +9,9 @@ from typing import Any
 
 import hub_speed
 
+Json = dict[str, Any]
+"""A JSON object of no fixed shape."""
+
 
 @dataclass
 class RunRecord:

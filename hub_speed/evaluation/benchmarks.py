@@ -22,9 +22,8 @@ from mteb.abstasks.abstask import get_abstask_prompt
 from mteb.abstasks.task_metadata import TaskMetadata
 
 from hub_speed.errors import StageError
+from hub_speed.record import Json
 from hub_speed.training.process.launch import UNKNOWN
-
-Json = dict[str, Any]
 
 ENGLISH = ("MTEB(eng, v1)", "MTEB(eng, v2)")
 """SPEED and E5 score on the first, which has 56 tasks."""

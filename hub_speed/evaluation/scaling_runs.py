@@ -14,11 +14,12 @@ from hub_speed.errors import StageError
 from hub_speed.evaluation import benchmarks, scoring
 from hub_speed.evaluation.scaling_law import shared
 from hub_speed.parquet import read_parquet
+from hub_speed.record import Json
 from hub_speed.training.embedder import contrastive
 from hub_speed.training.process import child
 
 
-def run(settings: child.Json) -> child.Json:
+def run(settings: Json) -> Json:
     """Train and score every size with every seed. What is finished is kept in `work` and not done again.
 
     Returns:
@@ -32,8 +33,8 @@ def run(settings: child.Json) -> child.Json:
     work, tasks = Path(settings["work"]), benchmarks.tasks(settings["benchmarks"])
     plan = [(size, seed) for size in settings["sizes"] for seed in settings["rng_seeds"]]
     child.say(total=len(plan))
-    runs: list[child.Json] = []
-    failed: list[child.Json] = []
+    runs: list[Json] = []
+    failed: list[Json] = []
     for i, (size, seed) in enumerate(plan):
         name = f"{size}-{seed}"
         path, model = work / "scores" / f"{name}.json", work / f"model-{name}"
@@ -63,7 +64,7 @@ def run(settings: child.Json) -> child.Json:
     return {"runs": runs, "failed": failed}
 
 
-def _train(settings: child.Json, rows: list[child.Json], size: int, folder: Path) -> None:
+def _train(settings: Json, rows: list[Json], size: int, folder: Path) -> None:
     """One embedder, whole or not there."""
     order = random.Random(settings["rng_seed"]).sample(rows, len(rows))
     model, _ = contrastive.fit(settings, order[:size])

@@ -25,12 +25,11 @@ from sentence_transformers.sentence_transformer.modules import Normalize
 from hub_speed.evaluation import benchmarks
 from hub_speed.evaluation.intervals import bootstrap_mean, bootstrap_spearman, ndcg_at_10
 from hub_speed.parquet import write_parquet
+from hub_speed.record import Json
 from hub_speed.rows import ItemScoreRow
 from hub_speed.text import with_instruction
 from hub_speed.training.embedder.backbone import embedder
 from hub_speed.training.process import child
-
-Json = dict[str, Any]
 
 MEASURES = {
     "ndcg_at_10": "nDCG@10",

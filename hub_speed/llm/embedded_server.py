@@ -27,7 +27,7 @@ import torch
 from aiohttp import web
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
-Json = dict[str, Any]
+from hub_speed.record import Json
 
 
 class BadRequest(ValueError):

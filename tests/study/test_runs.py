@@ -176,8 +176,6 @@ def test_the_page_shows_the_scaling_law_and_what_the_intervals_leave_out(tmp_pat
     ]
     found_law = {"measures": {"runs": trained}}
     law = Result(STAGES["scaling"], Ref("dataset", "org/speed-scaling", "1" * 40), found_law, True)
-        STAGES["scaling"], Ref("dataset", "org/speed-scaling", "1" * 40), {"measures": {"runs": trained}}, True
-    )
     write_docs(record(found, outcomes, 0.01, law), tmp_path)
     page = (tmp_path / "study.md").read_text("utf-8")
     assert "| seed | 100, 101, 102 | 0.712 ± 0.031 |" in page

@@ -12,13 +12,14 @@ from tokenizers.processors import TemplateProcessing
 from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from hub_speed.errors import StageError
+from hub_speed.record import Json
 from hub_speed.training.process import child
 
 MODES = {"last": "lasttoken", "mean": "mean"}
 """Our names of the poolings → those of sentence-transformers."""
 
 
-def embedder(base: str, settings: child.Json) -> SentenceTransformer:
+def embedder(base: str, settings: Json) -> SentenceTransformer:
     """An untrained embedder on a base model: a decoder's last token or the mean of an encoder's, unit length.
 
     Args:
@@ -119,7 +120,7 @@ def pooling_of(model: SentenceTransformer) -> str:
     return next(name for name, theirs in MODES.items() if theirs == mode)
 
 
-def add_adapter(model: SentenceTransformer, settings: child.Json) -> None:
+def add_adapter(model: SentenceTransformer, settings: Json) -> None:
     """Give it the low-rank adapter to train (E5 §4.2: on every linear layer), in 32 bits whatever the base has."""
     model.add_adapter(
         LoraConfig(
@@ -141,7 +142,7 @@ def recompute(model: SentenceTransformer) -> None:
     transformer_of(model).auto_model.enable_input_require_grads()  # under an adapter the first layer's input has none
 
 
-def publish(model: SentenceTransformer, settings: child.Json) -> None:
+def publish(model: SentenceTransformer, settings: Json) -> None:
     """Write the embedder for sentence-transformers, transformers and others; with an adapter, its merged weights.
 
     The adapter itself goes to `adapter/`. It is merged into the base as it was published.

@@ -22,6 +22,7 @@ from transformers import PrinterCallback, TrainerCallback, set_seed
 
 from hub_speed.errors import StageError
 from hub_speed.parquet import read_parquet
+from hub_speed.record import Json
 from hub_speed.text import with_instruction
 from hub_speed.training.embedder import batching, labelled
 from hub_speed.training.embedder.backbone import add_adapter, embedder, pooling_of, publish, recompute, transformer_of
@@ -53,9 +54,7 @@ class Trainer(failures.Watched, SentenceTransformerTrainer):
         )
 
 
-def fit(
-    settings: child.Json, rows: list[child.Json], reporter: child.Reporter | None = None
-) -> tuple[SentenceTransformer, child.Json]:
+def fit(settings: Json, rows: list[Json], reporter: child.Reporter | None = None) -> tuple[SentenceTransformer, Json]:
     """Train an embedder on rows, from the last checkpoint in `work` on if `checkpoint_s` is set.
 
     Returns:
@@ -128,7 +127,7 @@ def _dimensions(model: SentenceTransformer, wanted: list[int]) -> list[int]:
     return sorted({*wanted, whole})
 
 
-def _arguments(settings: child.Json) -> SentenceTransformerTrainingArguments:
+def _arguments(settings: Json) -> SentenceTransformerTrainingArguments:
     gpu = child.use_gpu()
     return SentenceTransformerTrainingArguments(
         output_dir=settings["work"],
@@ -149,7 +148,7 @@ def _arguments(settings: child.Json) -> SentenceTransformerTrainingArguments:
     )
 
 
-def _explained(settings: child.Json) -> AbstractContextManager[None]:
+def _explained(settings: Json) -> AbstractContextManager[None]:
     """Says what to do about memory that runs out: see `watch.memory`."""
     batch, piece = settings["batch_size"], settings["mini_batch_size"]
     what = "texts" if piece < batch else "rows"  # see `infonce.InfoNCE`
@@ -177,7 +176,7 @@ def _fast_on_cpu(model: SentenceTransformer) -> Iterator[None]:
         backbone.set_attn_implementation(kernel)
 
 
-def train(settings: child.Json) -> child.Json:
+def train(settings: Json) -> Json:
     """Train and publish; returns losses and counts.
 
     Raises:

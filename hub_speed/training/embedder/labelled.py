@@ -14,8 +14,8 @@ from datasets import get_dataset_config_names, get_dataset_split_names, load_dat
 from sentence_transformers import SentenceTransformer
 
 from hub_speed.errors import StageError, did_you_mean
+from hub_speed.record import Json
 from hub_speed.training.embedder.backbone import embedder
-from hub_speed.training.process import child
 
 Row = dict[str, Any]
 
@@ -23,7 +23,7 @@ PAIRS_AT_ONCE = 256
 """Queries that are compared with all documents in one product."""
 
 
-def read(settings: child.Json) -> tuple[list[Row], int]:
+def read(settings: Json) -> tuple[list[Row], int]:
     """The rows of all labelled sets, and how many hard negatives were mined for them.
 
     Args:
@@ -102,7 +102,7 @@ def draw(rows: list[Row], weight: float, max_rows: int | None, rng_seed: int) ->
     return drawn[:max_rows]
 
 
-def add_negatives(rows: list[Row], settings: child.Json) -> int:
+def add_negatives(rows: list[Row], settings: Json) -> int:
     """Give rows a hard negative: a document of the same set that a miner ranks high for the query; returns how many.
 
     Candidates are the ranks `mine_from` to `mine_to` among the documents of other queries and, where there are labels,
@@ -139,7 +139,7 @@ def add_negatives(rows: list[Row], settings: child.Json) -> int:
     return sum(row["negative"] is not None for row in rows)
 
 
-def _miner(settings: child.Json) -> SentenceTransformer:
+def _miner(settings: Json) -> SentenceTransformer:
     """An embedder as it was published, or a plain base model."""
     folder = Path(settings["miner"])
     if (folder / "modules.json").is_file():

@@ -5,7 +5,6 @@ import math
 import os
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import PartialState
@@ -20,11 +19,10 @@ from transformers import (
 )
 
 from hub_speed.errors import StageError
+from hub_speed.record import Json
 from hub_speed.training.generator import tokens
 from hub_speed.training.process import child, failures
 from hub_speed.training.process.checkpoints import Keeper, last
-
-Json = dict[str, Any]
 
 
 def load(settings: Json) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

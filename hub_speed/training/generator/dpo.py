@@ -11,6 +11,7 @@ from accelerate import PartialState
 from datasets import Dataset, load_from_disk
 from trl import DPOConfig, DPOTrainer
 
+from hub_speed.record import Json
 from hub_speed.training.generator import common, tokens
 from hub_speed.training.process import child, failures
 
@@ -22,7 +23,7 @@ class Dpo(failures.Watched, DPOTrainer):
         return dataset
 
 
-def train(settings: child.Json) -> child.Json:
+def train(settings: Json) -> Json:
     """Train and save; returns losses, reward margins and counts.
 
     Raises:
@@ -61,7 +62,7 @@ def train(settings: child.Json) -> child.Json:
     return counts | measures | {"tokens": seen, "rewards": rewards}
 
 
-def _on_disk(data: list[child.Json], folder: Path) -> Dataset:
+def _on_disk(data: list[Json], folder: Path) -> Dataset:
     """The rows in a folder, beside which TRL keeps the reference's log-probabilities for all processes to read."""
     with PartialState().main_process_first():
         if PartialState().is_main_process:

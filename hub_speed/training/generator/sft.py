@@ -12,6 +12,7 @@ from transformers.utils import is_flash_attn_2_available
 from trl import SFTConfig, SFTTrainer
 
 from hub_speed.errors import StageError
+from hub_speed.record import Json
 from hub_speed.training.generator import common, tokens
 from hub_speed.training.process import child, failures
 
@@ -20,7 +21,7 @@ class Sft(failures.Watched, SFTTrainer):
     """TRL's trainer, watched."""
 
 
-def train(settings: child.Json) -> child.Json:
+def train(settings: Json) -> Json:
     """Train and save; returns losses and counts.
 
     Raises:

@@ -8,7 +8,6 @@ that ends it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import torch
@@ -19,8 +18,7 @@ from hub_speed.errors import StageError
 from hub_speed.llm.dialects import SYSTEM
 from hub_speed.parquet import read_parquet
 from hub_speed.recipe import CHAT
-
-Json = dict[str, Any]
+from hub_speed.record import Json
 
 
 @dataclass

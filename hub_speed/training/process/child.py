@@ -15,8 +15,7 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from hub_speed.errors import HubSpeedError
-
-Json = dict[str, Any]
+from hub_speed.record import Json
 
 
 def say(**event: Any) -> None:

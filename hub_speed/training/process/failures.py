@@ -9,9 +9,8 @@ import torch
 from transformers import Trainer
 
 from hub_speed.errors import StageError
+from hub_speed.record import Json
 from hub_speed.training.process.checkpoints import last
-
-Json = dict[str, Any]
 
 
 class Watched(Trainer):
