@@ -80,11 +80,10 @@ def plan(
     """Show what would run and why, and the model calls it would take. Spends nothing."""
     with _session(recipe, org, hub, _with_mode(set_, mode), None, publish=False) as (session, loaded):
         from hub_speed.console import tables
-        from hub_speed.pipeline import estimate
         from hub_speed.pipeline import plan as plans
 
         steps, topics = plans.plan(loaded, session, only), _topics(loaded, session)
-        tables.print_plan(loaded, session, steps, [estimate.stage(step.stage, loaded, topics) for step in steps])
+        tables.print_plan(loaded, session, steps, [step.stage.estimate(loaded, topics) for step in steps])
 
 
 @app.command()

@@ -5,14 +5,12 @@ between the two finds its commit again and only the tag is missing.
 """
 
 import hashlib
-import json
 import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import yaml
 from huggingface_hub import (
@@ -34,24 +32,12 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from pydantic import ValidationError
 
 from hub_speed.errors import HubError, NotFound, StaleParent
-
-Kind = Literal["model", "dataset", "space"]
+from hub_speed.record import Kind, Ref, RunRecord
 
 RECORD = "speed_run.json"
-
-
-@dataclass(frozen=True)
-class Ref:
-    """One version of one repository; `commit` has 40 hex digits."""
-
-    kind: Kind
-    repo: str
-    commit: str
-
-    def __str__(self) -> str:
-        return f"{self.repo}@{self.commit[:7]}"
 
 
 class Hub:
@@ -112,14 +98,22 @@ class Hub:
                 )
             )
 
-    def record(self, ref: Ref) -> dict[str, Any] | None:
+    def record(self, ref: Ref) -> RunRecord | None:
         """How a version was made (`speed_run.json`), or None when it was not made here."""
         with self._speaking(str(ref)):
             try:
                 path = self._api.hf_hub_download(ref.repo, RECORD, repo_type=ref.kind, revision=ref.commit)
             except EntryNotFoundError:
                 return None
-        return json.loads(Path(path).read_text("utf-8"))
+        try:
+            return RunRecord.model_validate_json(Path(path).read_text("utf-8"))
+        except ValidationError as error:
+            raise HubError(
+                f"{ref}: {RECORD} cannot be read",
+                expected="a record of this version of hub_speed",
+                got=" ".join(str(error).split())[:300],
+                fix="make the version again, or read it with the hub_speed that made it (the record's `packages`)",
+            ) from error
 
     def card(self, ref: Ref) -> str:
         """The text of a version's card, empty when it has none."""

@@ -85,6 +85,10 @@ class Lora(Section):
     lora_alpha: int = Field(32, ge=1)  # SPEED's published revisor adapter; E5's adapter
     lora_dropout: float = Field(0.1, ge=0, lt=1)  # as above
 
+    def deciding(self) -> dict[str, Any]:
+        """The fields that decide what a training makes: those of an adapter only where there is one."""
+        return self.model_dump(mode="json", exclude=set() if self.lora_r else {"lora_alpha", "lora_dropout"})
+
 
 class Tuning(Lora):
     """What all fine-tuning of generators has in common."""
@@ -217,13 +221,24 @@ class Embedder(Lora):
     mine_margin: float = Field(0.05, ge=0, lt=1)  # below the positive, as a share: NV-Retriever (arXiv 2407.15831)
     rng_seed: int = 42  # Assumption: neither paper sets one
 
+    @property
+    def mines(self) -> bool:
+        """Whether hard negatives are mined: some labelled set has none of its own."""
+        return any(each.negative is None for each in self.labelled)
+
+    def deciding(self) -> dict[str, Any]:
+        """As above, without what is an input, or for the card alone; fields of mining only where something is mined."""
+        found = super().deciding()
+        idle = ["base_model", "data", "miner_model"] + ([] if self.mines else ["mine_from", "mine_to", "mine_margin"])
+        found["labelled"] = [each.model_dump(mode="json", exclude={"license"}) for each in self.labelled]
+        return {name: value for name, value in found.items() if name not in idle}
+
 
 class Evaluate(Section):
-    """Scores of the embedder, its baselines, and of the generators' rows."""
+    """Scores of the embedder and its baselines."""
 
     benchmarks: tuple[str, ...] = ("mteb:MTEB(eng, v1)",)  # SPEED Table 1. Others: docs/evaluation.md
     instructions: dict[str, str] = {}  # of benchmarks that are Hub datasets; the rest have E5's and mteb's
-    audit_rows: int = Field(300, ge=0)  # rows of each generator that the teacher looks at; 0: none. Assumption
 
     @field_validator("instructions")
     @classmethod
@@ -235,12 +250,17 @@ class Evaluate(Section):
         return value
 
 
+class Audit(Section):
+    """The teacher's look at the generators' rows."""
+
+    rows: int = Field(300, ge=0)  # of each generator; 0: no audit. Assumption
+
+
 class Scaling(Section):
     """Embedders on nested subsets."""
 
     sizes: tuple[int, ...] = (28_750, 57_500, 115_000, 230_000)  # Assumption: SPEED Fig. 4 cannot be read
     rng_seeds: tuple[int, ...] = (0, 1)  # Assumption: neither paper repeats a run
-    least_gain: float = Field(0.01, gt=0, lt=1)  # score that ten times the rows must bring to be worth it. Assumption
 
 
 class Budget(Section):
@@ -332,6 +352,7 @@ class Recipe(Section):
     revise: Revise = Revise()
     embedder: Embedder = Embedder()
     evaluate: Evaluate = Evaluate()
+    audit: Audit = Audit()
     scaling: Scaling = Scaling()
     retrieval: Knobs = {}
     classification: Knobs = {}

@@ -3,9 +3,11 @@
 import hashlib
 import json
 import platform
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import metadata
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import BaseModel
 
 import hub_speed
 
@@ -13,14 +15,53 @@ Json = dict[str, Any]
 """A JSON object of no fixed shape."""
 
 
-@dataclass
-class RunRecord:
+Kind = Literal["model", "dataset", "space"]
+
+
+@dataclass(frozen=True)
+class Ref:
+    """One version of one repository; `commit` has 40 hex digits."""
+
+    kind: Kind
+    repo: str
+    commit: str
+
+    def __str__(self) -> str:
+        return f"{self.repo}@{self.commit[:7]}"
+
+    @property
+    def version(self) -> str:
+        """The version's full name, `org/name@commit`."""
+        return f"{self.repo}@{self.commit}"
+
+
+class Ancestor(BaseModel):
+    """What a record keeps of one version that it comes from.
+
+    Attributes:
+        stage: the stage that made it; empty for what no stage made.
+        inputs: the versions it was made from.
+        licences: the licences its card names; only of what no stage of the run made.
+        quality: the measures of its rows, where they were taken (`data_quality.report`).
+    """
+
+    stage: str = ""
+    inputs: list[str] = []
+    accepted: int = 0
+    calls: dict[str, int] = {}
+    prompt_tokens: dict[str, int] = {}
+    completion_tokens: dict[str, int] = {}
+    seconds: float = 0.0
+    licences: list[str] = []
+    quality: Json | None = None
+
+
+class RunRecord(BaseModel):
     """How one version was made: `speed_run.json`. Every number of a card comes from here.
 
     Attributes:
         identity: what the fingerprint is the hash of.
-        lineage: repository@commit → its stage, its inputs, what it took, and the licences of what no stage of the run
-            made; this version's ancestors, itself left out.
+        lineage: repository@commit → this version's ancestors.
         rows_in, accepted, rejected: counts, the last by reason.
         calls, prompt_tokens, completion_tokens: per model asked ("teacher", "junior", ...).
         measures: other numbers (losses, scores, lengths), by name.
@@ -29,25 +70,41 @@ class RunRecord:
     stage: str
     fingerprint: str
     recipe: str
-    identity: dict[str, Any]
-    inputs: dict[str, dict[str, str]]
-    lineage: dict[str, dict[str, Any]]
+    identity: Json
+    inputs: dict[str, Ref]
+    lineage: dict[str, Ancestor]
     rows_in: int = 0
     accepted: int = 0
-    rejected: dict[str, int] = field(default_factory=dict)
-    by_task_type: dict[str, int] = field(default_factory=dict)
-    calls: dict[str, int] = field(default_factory=dict)
-    prompt_tokens: dict[str, int] = field(default_factory=dict)
-    completion_tokens: dict[str, int] = field(default_factory=dict)
-    measures: dict[str, Any] = field(default_factory=dict)
+    rejected: dict[str, int] = {}
+    by_task_type: dict[str, int] = {}
+    calls: dict[str, int] = {}
+    prompt_tokens: dict[str, int] = {}
+    completion_tokens: dict[str, int] = {}
+    measures: Json = {}
     seconds: float = 0.0
     license: str = "other"
-    packages: dict[str, str] = field(default_factory=dict)
+    packages: dict[str, str] = {}
+
+    def teacher(self, field: Literal["calls", "prompt_tokens", "completion_tokens"]) -> int:
+        """What this version and all its ancestors took of the teacher."""
+        nodes: list[RunRecord | Ancestor] = [self, *self.lineage.values()]
+        return sum(getattr(node, field).get("teacher", 0) for node in nodes)
+
+    def as_ancestor(self) -> Ancestor:
+        """What the records of later versions keep of this one."""
+        kept = {name: getattr(self, name) for name in Ancestor.model_fields if name in type(self).model_fields}
+        inputs = [ref.version for ref in self.inputs.values()]
+        return Ancestor(**kept | {"inputs": inputs, "quality": self.measures.get("quality")})
 
 
-def fingerprint_of(identity: dict[str, Any]) -> str:
+def digest_of(value: Any) -> str:
+    """sha256 of a value that JSON can hold; 64 hex digits."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def fingerprint_of(identity: Json) -> str:
     """The index of an identity: 12 hex digits, 48 bits."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+    return digest_of(identity)[:12]
 
 
 def tag_of(fingerprint: str) -> str:

@@ -71,7 +71,7 @@ def release(recipe: Recipe, session: Session, tag: str, *, allow_conflict: bool 
     section = _section(recipe, scored, tag, sources, conflicts, notes)
     scores = _results(scored)
     card = hub.released_card(embedder.ref, section, scores, recipe.license)
-    card = card.replace(tag_of(embedder.record["fingerprint"]), tag)  # in how it is loaded
+    card = card.replace(tag_of(embedder.record.fingerprint), tag)  # in how it is loaded
     tagged = _tag_all(hub, [r for r in results if r is not embedder], tag, embedder, card)
     released = hub.find("model", embedder.ref.repo, tag)
     if released is None:
@@ -85,8 +85,8 @@ def _sources(hub: Hub, ref: Ref, own: set[Ref]) -> list[Source]:
     """What the embedder comes from, however far back, but for what this run has made itself; the nearest first."""
     found = [ref]
     for version in found:  # which grows
-        record = hub.record(version) or {"inputs": {}}
-        given = [Ref(**source) for source in record["inputs"].values()]
+        record = hub.record(version)
+        given = record.inputs.values() if record else ()
         found += [source for source in dict.fromkeys(given) if source not in found]
     others = [source for source in found if source not in own]
     return [Source(str(source), licence) for source in others for licence in hub.licences(source)]
@@ -94,7 +94,7 @@ def _sources(hub: Hub, ref: Ref, own: set[Ref]) -> list[Source]:
 
 def _labelled(recipe: Recipe, embedder: Result) -> list[Source]:
     """What the recipe says of the labelled sets that are mixed in, whatever their cards say."""
-    given = {name: Ref(**source) for name, source in embedder.record["inputs"].items()}
+    given = embedder.record.inputs
     return [Source(str(given[f"labelled {each.repo}"]), each.license.lower()) for each in recipe.embedder.labelled]
 
 
@@ -102,20 +102,19 @@ def _section(
     recipe: Recipe, scored: Result, tag: str, sources: list[Source], conflicts: list[str], notes: list[str]
 ) -> str:
     """The part of the card that a release adds."""
-    measures = scored.record["measures"]
-    scores = [score for score in measures["scores"] if score["task_type"] != "rows"]
+    measures = scored.record.measures
     return (
         render.environment("model")
         .get_template("release.md")
         .render(
             tag=tag,
-            scores=sorted(scores, key=lambda score: (score["benchmark"], score["measure"])),
+            scores=sorted(measures["scores"], key=lambda score: (score["benchmark"], score["measure"])),
             is_mteb=published_scores.is_mteb,
             averages=published_scores.averages(measures["scores"]),
             comparison=published_scores.comparison(measures["scores"]),
             failed=measures["failed"],
             results=str(scored.ref),
-            mteb=scored.record["packages"].get("mteb", ""),
+            mteb=scored.record.packages.get("mteb", ""),
             licence=recipe.license,
             sources=sources,
             conflicts=conflicts,
@@ -127,7 +126,7 @@ def _section(
 def _results(scored: Result) -> list[dict[str, Any]]:
     """The embedder's scores, in the fields of huggingface_hub's `EvalResult`."""
     found = []
-    for score in scored.record["measures"]["scores"]:
+    for score in scored.record.measures["scores"]:
         if score["subject"] != "embedder":
             continue
         dataset, _, revision = score["dataset"].partition("@")

@@ -150,15 +150,30 @@ class ScoreRow(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    subject: str = Field(description="what was measured: a model, a baseline or a set of rows")
-    task_type: str = Field(description="Retrieval, STS, Classification, ... as mteb names them; rows for sets of rows")
-    measure: str = Field(description="nDCG@10, Spearman, yield, pass rate, ...")
-    benchmark: str = Field(description="the Hub dataset or mteb's task it was measured on, or rows")
-    dataset: str = Field(description="where the benchmark's data is: org/name@revision; empty for sets of rows")
+    subject: str = Field(description="what was measured: a model or a baseline")
+    task_type: str = Field(description="Retrieval, STS, Classification, ... as mteb names them")
+    measure: str = Field(description="nDCG@10, Spearman, accuracy, ...")
+    benchmark: str = Field(description="the Hub dataset or mteb's task it was measured on")
+    dataset: str = Field(description="where the benchmark's data is: org/name@revision")
     value: float = Field(description="the number; between 0 and 1, a correlation may be below 0")
     low: float | None = Field(description="lower end of the 95% interval, where there is one")
     high: float | None = Field(description="upper end of the 95% interval, where there is one")
-    n: int = Field(description="how many queries, pairs, texts or rows it was measured on; 0 where nobody counted")
+    n: int = Field(description="how many queries, pairs or texts it was measured on; 0 if unknown")
+
+
+class AuditRow(BaseModel):
+    """How many of a generator's answers are fit to use, or good enough for the teacher."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    subject: str = Field(description="who wrote the rows: junior, senior, base; revised: after the revisor")
+    measure: str = Field(
+        description="yield: the check accepts the answer; pass rate: the teacher, asked to revise it, keeps it as it is"
+    )
+    value: float = Field(description="the share, between 0 and 1")
+    low: float = Field(description="lower end of the 95% interval (Wilson)")
+    high: float = Field(description="upper end of the 95% interval (Wilson)")
+    n: int = Field(description="how many prompts were answered")
 
 
 class ItemScoreRow(BaseModel):

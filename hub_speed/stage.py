@@ -5,24 +5,24 @@ decides what comes out: the stage's version, the recipe fields it reads, the pro
 an index: a finished stage is found by the tag `run-<12 hex>` and costs nothing.
 """
 
-import importlib
-import json
 import os
 import shutil
 import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+
+from pydantic import BaseModel
 
 from hub_speed.errors import StageError
 from hub_speed.hub import RECORD, Hub, Kind, Ref
 from hub_speed.llm.address import Address, Limits
 from hub_speed.llm.budget import Budget
 from hub_speed.recipe import Recipe
-from hub_speed.record import RunRecord, packages, tag_of
+from hub_speed.record import Json, RunRecord, digest_of, packages, tag_of
 
 
 @dataclass(frozen=True)
@@ -44,36 +44,112 @@ Source = FromStage | FromHub
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """What a stage will take.
+
+    Attributes:
+        model: the model that is asked, None where none is.
+        rows: how many rows are asked for or trained on.
+        read, written: tokens.
+        cost_usd: what the teacher's provider will charge; None where the recipe has no prices, or nobody charges.
+        seconds: until all is answered, if the server keeps up with `runtime.in_flight` requests at once.
+    """
+
+    model: str | None
+    rows: int
+    calls: int
+    read: int
+    written: int
+    cost_usd: float | None = None
+    seconds: float = 0.0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens read and written together."""
+        return self.read + self.written
+
+
+def _nothing(_: Any) -> Json:
+    return {}
+
+
+@dataclass(frozen=True)
 class Stage:
-    """One row of the pipeline's table.
+    """One stage: what it makes of which inputs, and all that decides the result.
 
     Attributes:
         version: raised when the same inputs would give another result.
         noun: the repository is `<org>/speed-<noun>`.
-        reads: the recipe sections (or `section.field`) that decide what comes out.
-        inputs: what it starts from, under this recipe.
-        asks: the model it asks, under this recipe: "teacher", or the stage whose model is served; None for neither.
-        renders_prompts: whether the wording of the prompts decides what comes out.
         purpose: one sentence for cards and `plan`.
+        build: fills `ctx.out` from `ctx.inputs`.
+        inputs: what the stage starts from, under a recipe.
+        fields: the recipe fields that decide the result, nested as in a recipe; inputs are left out.
+        prompts: name → the prompt texts and answer schemas that decide the result.
+        estimate: what the stage will take, under a recipe with this many topics.
+        row: the kind of row the stage publishes; None for a model.
+        facts: further values for the card's template.
+        figures: draws the card's own figures into a folder; name → file.
+        metadata: further fields of the card's YAML header.
     """
 
     name: str
     version: int
     kind: Kind
     noun: str
-    reads: tuple[str, ...]
-    inputs: Callable[[Recipe], dict[str, Source]]
     purpose: str
-    asks: str | None = None
-    renders_prompts: bool = False
+    build: "Callable[[Context], None]"
+    inputs: Callable[[Recipe], dict[str, Source]]
+    fields: Callable[[Recipe], Json]
+    estimate: Callable[[Recipe, int], Estimate]
+    prompts: Callable[[Recipe], dict[str, Any]] = _nothing
+    row: type[BaseModel] | None = None
+    facts: "Callable[[Context], Json]" = _nothing
+    figures: "Callable[[Context, Path], dict[str, Path]]" = lambda ctx, folder: {}
+    metadata: Json = field(default_factory=dict)
 
     def repo(self, org: str) -> str:
         """The repository this stage writes."""
         return f"{org}/speed-{self.noun}"
 
-    def build(self, ctx: "Context") -> None:
-        """Make the files of `ctx.out` from `ctx.inputs`."""
-        importlib.import_module(f"hub_speed.stages.{self.name}").build(ctx)
+    def identity(self, recipe: Recipe, refs: dict[str, Ref]) -> Json:
+        """Everything that decides what the stage makes of these versions."""
+        return {
+            "stage": self.name,
+            "version": self.version,
+            "recipe": self.fields(recipe),
+            "prompts": {name: digest_of(text) for name, text in self.prompts(recipe).items()},
+            "inputs": {name: ref.version for name, ref in sorted(refs.items())},
+        }
+
+
+def from_stages(*names: str) -> Callable[[Recipe], dict[str, Source]]:
+    """The inputs of a stage that starts from what other stages made."""
+    return lambda recipe: {name: FromStage(name) for name in names}
+
+
+def benchmark_inputs(recipe: Recipe) -> dict[str, Source]:
+    """The benchmarks that are Hub datasets; mteb pins its own."""
+    own = [name for name in recipe.evaluate.benchmarks if not name.startswith("mteb:")]
+    return {f"benchmark {name}": FromHub("dataset", name) for name in own}
+
+
+def benchmark_fields(recipe: Recipe) -> Json:
+    """The recipe fields that say what is scored, beside `benchmark_inputs`."""
+    of_mteb = [name for name in recipe.evaluate.benchmarks if name.startswith("mteb:")]
+    return {"evaluate": {"benchmarks": of_mteb, "instructions": recipe.evaluate.instructions}}
+
+
+def pick(recipe: Recipe, *names: str) -> Json:
+    """The named recipe fields, `section.field` or a field of the recipe itself, nested as in a recipe."""
+    found: Json = {}
+    for name in names:
+        section, _, field_name = name.rpartition(".")
+        value = recipe.model_dump(mode="json", include={section: {field_name}} if section else {field_name})
+        if section:
+            found.setdefault(section, {}).update(value[section])
+        else:
+            found |= value
+    return found
 
 
 class Progress(Protocol):
@@ -139,24 +215,6 @@ class Context:
         return Limits(runtime.in_flight, runtime.timeout_s, runtime.retries, runtime.reask)
 
 
-def identity(stage: Stage, recipe: Recipe, refs: dict[str, Ref], prompts_digest: str) -> dict[str, Any]:
-    """Everything that decides what a stage makes."""
-    fields = recipe.model_dump(mode="json")
-    return {
-        "stage": stage.name,
-        "version": stage.version,
-        "recipe": {name: _lookup(fields, name) for name in stage.reads},
-        "prompts": prompts_digest if stage.renders_prompts else "",
-        "inputs": {name: f"{ref.repo}@{ref.commit}" for name, ref in sorted(refs.items())},
-    }
-
-
-def _lookup(fields: dict[str, Any], dotted: str) -> Any:
-    for part in dotted.split("."):
-        fields = fields[part]
-    return fields
-
-
 def build(stage: Stage, ctx: Context, render_card: Callable[[Stage, Context], None]) -> None:
     """Fill `ctx.out`, unless an earlier run has done so and was stopped before it could publish.
 
@@ -174,7 +232,7 @@ def build(stage: Stage, ctx: Context, render_card: Callable[[Stage, Context], No
     _check_rejects(stage, ctx)
     ctx.record.packages = packages()
     render_card(stage, ctx)  # measures the rows it shows, too
-    (ctx.out / RECORD).write_text(json.dumps(asdict(ctx.record), indent=1, ensure_ascii=False) + "\n", "utf-8")
+    (ctx.out / RECORD).write_text(ctx.record.model_dump_json(indent=1) + "\n", "utf-8")
     done.touch()
 
 

@@ -22,7 +22,7 @@ TINY = {
     "revisor.epochs": 1,
     "synthesize.rows": 96,
     "embedder.epochs": 1,
-    "evaluate.audit_rows": 8,
+    "audit.rows": 8,
     "scaling.sizes": "[6, 12]",
     "runtime.max_reject_rate": 1.0,
 }

@@ -42,7 +42,7 @@ class Run:
         runtime = {"in_flight": 4, "retries": 1}
         self.recipe = Recipe.model_validate({"name": "test", "mixture": {"sts": 1}, "runtime": runtime, **values})
         self.name, self.folder, self.asked_for = name, folder, []
-        self.record = RunRecord(name, "0" * 12, "test", {}, {}, {})
+        self.record = RunRecord(stage=name, fingerprint="0" * 12, recipe="test", identity={}, inputs={}, lineage={})
         self.inputs: dict[str, Path] = {}
 
         @contextmanager

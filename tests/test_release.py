@@ -1,8 +1,6 @@
 """Releases: the embedder's card with scores and licences, one commit, one tag on all; against the embedded Hub."""
 
-import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,6 @@ import pytest
 import yaml
 from huggingface_hub import HfApi, ModelCard, parse_eval_result_entries
 
-from hub_speed import stage
 from hub_speed.cards import licences
 from hub_speed.cards.licences import Source
 from hub_speed.errors import HubError, RecipeError
@@ -20,7 +17,7 @@ from hub_speed.hub import RECORD, Hub, Ref
 from hub_speed.localhub import LocalHub
 from hub_speed.pipeline import run
 from hub_speed.pipeline.plan import pin, plan
-from hub_speed.pipeline.table import prompts_digest, wanted
+from hub_speed.pipeline.table import wanted
 from hub_speed.recipe import Recipe
 from hub_speed.record import RunRecord, fingerprint_of, tag_of
 from hub_speed.release import release
@@ -115,7 +112,7 @@ class Made:
     def __init__(self, hub: Hub, folder: Path, scores: list[dict[str, Any]], licence: str, base_licence: str) -> None:
         self.hub, self.folder = hub, folder
         offline = {"offline": True, "teacher": {"model": "offline-teacher"}}
-        small = {"evaluate": {"benchmarks": ["bench"], "audit_rows": 0}, "scaling": {"sizes": []}}
+        small = {"evaluate": {"benchmarks": ["bench"]}, "audit": {"rows": 0}, "scaling": {"sizes": []}}
         bases = {"brainstorm": {"topics": "topics"}, "embedder": {"base_model": "base", "data": "seed"}}
         self.recipe = Recipe.model_validate({"name": "toy", "license": licence, **offline, **small, **bases})
         self.session = run.Session(hub, "org", folder / "home", lambda *a: None)  # type: ignore[arg-type,return-value]
@@ -144,14 +141,21 @@ class Made:
         done: dict[str, Ref] = {}
         for s in wanted(self.recipe):
             refs = pin(s, self.recipe, self.session, done)
-            identity = stage.identity(s, self.recipe, refs, prompts_digest())
-            record = RunRecord(s.name, fingerprint_of(identity), "toy", identity, {}, {}, license="apache-2.0")
-            record.inputs = {name: asdict(ref) for name, ref in refs.items()}
+            identity = s.identity(self.recipe, refs)
+            record = RunRecord(
+                stage=s.name,
+                fingerprint=fingerprint_of(identity),
+                recipe="toy",
+                identity=identity,
+                inputs=refs,
+                lineage={},
+                license="apache-2.0",
+            )
             record.packages = {"mteb": "2.0"}
             if s.name == "evaluate":
                 record.measures = {"scores": scores, "failed": [{"subject": "embedder", "benchmark": "SciFact"}]}
                 record.measures["failed"][0]["reason"] = "ValueError: a | b"
-            files = {RECORD: json.dumps(asdict(record)), "model.safetensors": "weights"}
+            files = {RECORD: record.model_dump_json(), "model.safetensors": "weights"}
             where = Ref(s.kind, s.repo("org"), "")
             done[s.name] = self.publish(where, {"license": "apache-2.0"}, files, tag_of(record.fingerprint))
 

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hub_speed.evaluation.published_scores import is_mteb
+from hub_speed.record import Json
 
 BLUE, ORANGE, GREEN, GREY = "#2f6db3", "#d9822b", "#3b8f5a", "#8a8f98"
 PURPLE, RED = "#7d5ba6", "#b8474b"
@@ -136,14 +137,26 @@ def loss_curve(curve: Sequence[tuple[int, float]], path: Path) -> Path:
 
 
 def scores(rows: Sequence[dict[str, Any]], path: Path) -> Path:
-    """Scores with their intervals: a panel per measure and benchmark, and one per type of mteb's tasks."""
+    """Scores with their 95% intervals: a panel per measure and benchmark, and one per type of mteb's tasks."""
     panels: dict[str, list[tuple[str, dict[str, Any]]]] = {}
     for row in rows:
         if is_mteb(row):
             panels.setdefault(f"mteb: {row['task_type']}", []).append((row["benchmark"], row))
         else:
-            title = row["measure"] if row["task_type"] == "rows" else f"{row['measure']} on {row['benchmark']}"
-            panels.setdefault(title, []).append((row["subject"], row))
+            panels.setdefault(f"{row['measure']} on {row['benchmark']}", []).append((row["subject"], row))
+    return _intervals(panels, path)
+
+
+def shares(rows: Sequence[Json], path: Path) -> Path:
+    """Yields and pass rates with their 95% intervals, a panel each."""
+    panels: dict[str, list[tuple[str, Json]]] = {}
+    for row in rows:
+        panels.setdefault(row["measure"], []).append((row["subject"], row))
+    return _intervals(panels, path)
+
+
+def _intervals(panels: dict[str, list[tuple[str, Json]]], path: Path) -> Path:
+    """One panel per title: a dot and a line for every named value with its interval."""
     heights = [0.55 + 0.2 * len(lines) for lines in panels.values()]
     grid = {"height_ratios": heights}
     figure, axes_of = plt.subplots(len(panels), 1, figsize=(6.2, sum(heights)), squeeze=False, gridspec_kw=grid)
@@ -239,9 +252,8 @@ def _fit_note(fit: dict[str, Any]) -> str:
     return f"{fit['best']} foretells better" if fit["told_apart"] else "not told apart"
 
 
-def lineage(nodes: dict[str, dict[str, Any]], last: str, last_inputs: Sequence[str], path: Path) -> Path:
-    """Where a version comes from: a box per version, an arrow per input, columns by distance from the start."""
-    inputs = {name: list(node["inputs"]) for name, node in nodes.items()} | {last: list(last_inputs)}
+def lineage(inputs: dict[str, list[str]], last: str, path: Path) -> Path:
+    """Where the version `last` comes from: a box per version, an arrow per input, columns by distance."""
     depth: dict[str, int] = {}
 
     def depth_of(name: str) -> int:

@@ -1,41 +1,26 @@
 """Cards: README.md and figures of every repository, rendered from its record and rows. No number is typed by hand."""
 
 import json
-from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from pydantic import BaseModel
 
 from hub_speed import parquet, rows
 from hub_speed.cards import licences
-from hub_speed.evaluation import published_scores
 from hub_speed.llm import dialects
-from hub_speed.record import tag_of
+from hub_speed.record import Json, tag_of
 from hub_speed.stage import Context, Stage
 
 if TYPE_CHECKING:  # it loads scipy, which takes a while; most who import this render no card
     from hub_speed.data_quality.measures import Report
 
-ROW_MODELS: dict[str, type[BaseModel]] = {
-    "brainstorm": rows.TaskRow,
-    "seed": rows.SeedRow,
-    "root": rows.RootRow,
-    "preference": rows.PreferenceRow,
-    "revision": rows.RevisionRow,
-    "synthesize": rows.DraftRow,
-    "revise": rows.SyntheticRow,
-    "evaluate": rows.ScoreRow,
-    "scaling": rows.ScalingRow,
-}
-
 PAPER = {"SPEED": {"calls": 45_000, "tokens": 32_000_000}, "E5-mistral": {"calls": 500_000, "tokens": 180_000_000}}
 """Teacher calls and tokens, SPEED Table 5; brainstorming is not in them."""
 
-FIGURES = ("lineage", "yields", "loss", "lengths", "quality", "scores", "scaling")
+FIGURES = ("lineage", "yields", "loss", "lengths", "quality", "scores", "shares", "scaling")
 
 SHOWN = 300
 """Longer texts are cut in a card's examples."""
@@ -62,7 +47,7 @@ def environment(kind: str) -> Environment:
 def render(stage: Stage, ctx: Context) -> None:
     """Write README.md and figures/ into `ctx.out`."""
     report = None
-    if {"query", "positive"} <= set(_columns(stage)):
+    if {"query", "positive"} <= set(stage.row.model_fields if stage.row else ()):
         from hub_speed.data_quality import measures
 
         (report,) = measures.measure([ctx.out])
@@ -84,43 +69,35 @@ def topics_card(count: int) -> str:
 
 def _values(stage: Stage, ctx: Context) -> dict[str, Any]:
     """What the templates may use."""
-    record = ctx.record
-    teacher_calls = _teacher(ctx, "calls")
+    record, facts = ctx.record, stage.facts(ctx)
     return {
         "stage": stage,
         "repo": ctx.repo,
         "org": ctx.repo.split("/")[0],
         "tag": tag_of(record.fingerprint),
-        "record": asdict(record),
+        "record": record,
         "recipe": ctx.recipe,
         "system": dialects.SYSTEM,
-        "columns": _columns(stage),
+        "columns": rows.columns(stage.row) if stage.row else {},
         "reasons": rows.REASONS,
         "examples": _examples(ctx) if record.by_task_type else {},
         "inputs": {name: str(ref) for name, ref in ctx.refs.items()},
-        "teacher_calls": teacher_calls,
-        "teacher_tokens": _teacher(ctx, "prompt_tokens") + _teacher(ctx, "completion_tokens"),
+        "teacher_calls": record.teacher("calls"),
+        "teacher_tokens": record.teacher("prompt_tokens") + record.teacher("completion_tokens"),
         "paper": PAPER,
-        "conflicts": _conflicts(stage, ctx),
-        "averages": published_scores.averages(record.measures["scores"]) if stage.name == "evaluate" else {},
+        "conflicts": _conflicts(ctx, facts.get("licences", [])),
+        **facts,
     }
 
 
-def _conflicts(stage: Stage, ctx: Context) -> list[str]:
+def _conflicts(ctx: Context, stated: list[licences.Source]) -> list[str]:
     """Where the recipe's licence asks for less than that of something this version comes from."""
     found = [
         licences.Source(f"{name.partition('@')[0]}@{name.partition('@')[2][:7]}", licence)
         for name, node in ctx.record.lineage.items()
-        for licence in node.get("licences", ())
+        for licence in node.licences
     ]
-    if stage.name == "embedder":
-        sets = ctx.recipe.embedder.labelled
-        found += [licences.Source(str(ctx.refs[f"labelled {each.repo}"]), each.license.lower()) for each in sets]
-    return licences.conflicts(ctx.record.license, list(dict.fromkeys(found)))
-
-
-def _columns(stage: Stage) -> dict[str, str]:
-    return rows.columns(ROW_MODELS[stage.name]) if stage.name in ROW_MODELS else {}
+    return licences.conflicts(ctx.record.license, list(dict.fromkeys([*found, *stated])))
 
 
 def _quality(ctx: Context, report: "Report") -> dict[str, Any]:
@@ -128,7 +105,7 @@ def _quality(ctx: Context, report: "Report") -> dict[str, Any]:
     from hub_speed.data_quality import measures
 
     nodes = ctx.record.lineage.values()
-    seed = next((node["quality"] for node in nodes if node["stage"] == "seed" and "quality" in node), None)
+    seed = next((node.quality for node in nodes if node.stage == "seed" and node.quality), None)
     numbers = report.numbers()
     mine = measures.overall(numbers, seed) if seed else measures.overall(numbers)
     theirs = measures.overall(seed, numbers) if seed else {}
@@ -150,12 +127,6 @@ def _quality(ctx: Context, report: "Report") -> dict[str, Any]:
         ],
         "examples": {measures.MEASURES[name].label: ids for name, ids in report.examples.items()},
     }
-
-
-def _teacher(ctx: Context, field: str) -> int:
-    """What the teacher took for this version and all it comes from, as the ledgers counted."""
-    own = getattr(ctx.record, field).get("teacher", 0)
-    return own + sum(node.get(field, {}).get("teacher", 0) for node in ctx.record.lineage.values())
 
 
 def _examples(ctx: Context) -> dict[str, dict[str, Any]]:
@@ -181,8 +152,9 @@ def _figures(stage: Stage, ctx: Context, report: "Report | None") -> dict[str, s
     record, folder = ctx.record, ctx.out / "figures"
     drawn: dict[str, Path] = {}
     last = f"{ctx.repo}@{tag_of(record.fingerprint)[4:]}"
-    inputs = [f"{ref.repo}@{ref.commit}" for ref in ctx.refs.values()]
-    drawn["lineage"] = figures.lineage(record.lineage, last, inputs, folder / "lineage.png")
+    inputs = {name: node.inputs for name, node in record.lineage.items()}
+    inputs[last] = [ref.version for ref in ctx.refs.values()]
+    drawn["lineage"] = figures.lineage(inputs, last, folder / "lineage.png")
     if record.rows_in and record.by_task_type:
         drawn["yields"] = figures.yields(record.rows_in, record.accepted, record.rejected, folder / "yields.png")
     if record.measures.get("loss_curve"):
@@ -193,14 +165,7 @@ def _figures(stage: Stage, ctx: Context, report: "Report | None") -> dict[str, s
         drawn["quality"] = figures.quality(
             report.coverage, in_range, report.overlaps, report.margins, folder / "quality.png"
         )
-    if stage.name == "evaluate":
-        found = list(parquet.read_parquet(ctx.out / "data"))
-        drawn["scores"] = figures.scores(found, folder / "scores.png")
-    if stage.name == "scaling":
-        from hub_speed.evaluation.scaling_law import shared
-
-        found = shared(list(parquet.read_parquet(ctx.out / "data")))
-        drawn["scaling"] = figures.scaling(found, record.measures["fits"], folder / "scaling.png")
+    drawn |= stage.figures(ctx, folder)
     return dict.fromkeys(FIGURES, "") | {name: path.relative_to(ctx.out).as_posix() for name, path in drawn.items()}
 
 
@@ -210,7 +175,7 @@ def _metadata(stage: Stage, ctx: Context) -> dict[str, Any]:
     common = {
         "license": ctx.record.license,
         "language": [_CODES[name] for name in languages if name in _CODES] or ["multilingual"],
-        "tags": ["speed", "synthetic", "sentence-transformers" if stage.noun == "embedder" else "embeddings"],
+        "tags": ["speed", "synthetic", stage.metadata.get("library_name", "embeddings")],
     }
     if stage.kind == "model":
         return common | _model_metadata(stage, ctx)
@@ -226,21 +191,12 @@ def _metadata(stage: Stage, ctx: Context) -> dict[str, Any]:
     return common | {"pretty_name": f"SPEED {stage.noun}", "configs": configs}
 
 
-def _model_metadata(stage: Stage, ctx: Context) -> dict[str, Any]:
-    data = [ref.repo for ref in ctx.refs.values() if ref.kind == "dataset"]
+def _model_metadata(stage: Stage, ctx: Context) -> Json:
     base = ctx.refs.get("base") or ctx.refs["junior"]
-    if stage.noun == "embedder":
-        return {
-            "library_name": "sentence-transformers",
-            "pipeline_tag": "sentence-similarity",
-            "base_model": base.repo,
-            "datasets": data,
-        }
-    return {
-        "library_name": "transformers",
-        "pipeline_tag": "text-generation",
+    kind = {"library_name": "transformers", "pipeline_tag": "text-generation"} | stage.metadata
+    return kind | {
         "base_model": base.repo,
-        "datasets": data,
+        "datasets": [ref.repo for ref in ctx.refs.values() if ref.kind == "dataset"],
     }
 
 

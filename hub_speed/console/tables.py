@@ -20,13 +20,14 @@ from hub_speed.evaluation import published_scores
 from hub_speed.generation.ledger import Journal
 from hub_speed.hub import Hub, Ref
 from hub_speed.parquet import read_parquet
-from hub_speed.pipeline.estimate import Estimate
 from hub_speed.pipeline.plan import Step
 from hub_speed.pipeline.run import Result
 from hub_speed.pipeline.session import Session
 from hub_speed.pipeline.table import STAGES
 from hub_speed.recipe import BATCH_PRICE, Recipe
+from hub_speed.record import RunRecord
 from hub_speed.release import Released
+from hub_speed.stage import Estimate
 
 if TYPE_CHECKING:  # they load scipy, which takes a while
     from hub_speed.data_quality.measures import Report
@@ -78,7 +79,7 @@ def print_plan(recipe: Recipe, session: Session, steps: list[Step], estimates: l
         f"\nteacher calls  [bold]{counted:,}[/bold]{left} as SPEED counts them (seed, preference, revision;"
         f" the paper: {PAPER['SPEED']['calls']:,}; E5-mistral: {PAPER['E5-mistral']['calls']:,})"
         f"\n               + {teacher['brainstorm']:,} to brainstorm, which the paper does not count"
-        f", + {teacher['evaluate']:,} to audit rows"
+        f", + {teacher['audit']:,} to audit rows"
     )
     console.print(f"run it         hub-speed run {recipe.name} --org {session.org}")
 
@@ -135,13 +136,13 @@ def print_result(result: Result, *, as_json: bool = False) -> None:
     if as_json:
         names = ("accepted", "rejected", "calls", "prompt_tokens", "completion_tokens", "seconds")
         done = {"stage": result.stage.name, "repo": result.ref.repo, "commit": result.ref.commit}
-        line = done | {"cached": result.cached} | {name: record[name] for name in names}
+        line = done | {"cached": result.cached} | record.model_dump(include=set(names))
         sys.stdout.write(json.dumps(line) + "\n")
         sys.stdout.flush()
         return
-    what = "cached" if result.cached else f"{record['seconds']:.0f} s"
-    rejected = sum(record["rejected"].values())
-    counts = f"{record['accepted']:,} rows" + (f", {rejected:,} rejected" if rejected else "")
+    what = "cached" if result.cached else f"{record.seconds:.0f} s"
+    rejected = sum(record.rejected.values())
+    counts = f"{record.accepted:,} rows" + (f", {rejected:,} rejected" if rejected else "")
     console.print(f"[green]✓[/green] {result.stage.name:<11} {counts:<28} {result.ref!s:<38} {what}")
 
 
@@ -151,23 +152,21 @@ def print_run(recipe: Recipe, session: Session, results: list[Result], *, local:
     table = _table("stage", f"repo@commit in {session.org}", *right, right=right)
     for result in results:
         r = result.record
-        tokens = sum(r["prompt_tokens"].values()) + sum(r["completion_tokens"].values())
-        cells = (r["rows_in"], r["accepted"], sum(r["rejected"].values()), sum(r["calls"].values()), tokens)
-        table.add_row(
-            result.stage.name, str(result.ref).split("/")[1], *(f"{n:,}" for n in cells), f"{r['seconds']:.0f}"
-        )
+        tokens = sum(r.prompt_tokens.values()) + sum(r.completion_tokens.values())
+        cells = (r.rows_in, r.accepted, sum(r.rejected.values()), sum(r.calls.values()), tokens)
+        table.add_row(result.stage.name, str(result.ref).split("/")[1], *(f"{n:,}" for n in cells), f"{r.seconds:.0f}")
     console.print()
     console.print(table)
     by_name = {result.stage.name: result.record for result in results}
     if lineage:
         _print_lineage(results)
     _print_calls(by_name)
-    if "evaluate" in by_name:
-        _print_scores(by_name["evaluate"]["measures"]["scores"])
+    measures = {name: record.measures for name, record in by_name.items()}
+    _print_scores(measures.get("evaluate", {}).get("scores", []), measures.get("audit", {}).get("shares", []))
     for name in ("evaluate", "scaling"):
-        for row in by_name.get(name, {}).get("measures", {}).get("failed", ()):
+        for row in measures.get(name, {}).get("failed", ()):
             console.print(f"[red]not scored[/red] {row['benchmark']} ({row['subject']}): {escape(row['reason'])}")
-    for measure, fit in by_name.get("scaling", {}).get("measures", {}).get("fits", {}).items():
+    for measure, fit in measures.get("scaling", {}).get("fits", {}).items():
         interval = "" if fit["low"] is None else f" (95%: {fit['low']:+.3f} to {fit['high']:+.3f})"
         console.print(f"scaling    {measure} {fit['slope']:+.3f} per tenfold data{interval}, {fit['n']} runs")
     _print_next(recipe, session, by_name, local=local)
@@ -176,24 +175,25 @@ def print_run(recipe: Recipe, session: Session, results: list[Result], *, local:
 def _print_lineage(results: list[Result]) -> None:
     console.print("\n[bold]lineage[/bold]")
     for result in results:
-        inputs = ", ".join(f"{i['repo']}@{i['commit'][:7]}" for i in result.record["inputs"].values())
+        inputs = ", ".join(str(ref) for ref in result.record.inputs.values())
         console.print(f"  {result.ref} ← {inputs}")
 
 
-def _print_calls(by_name: dict[str, dict[str, Any]]) -> None:
-    calls = {name: record["calls"].get("teacher", 0) for name, record in by_name.items()}
-    total = sum(n for name, n in calls.items() if name != "evaluate")
-    rows = by_name.get("revise", by_name.get("synthesize", by_name.get("seed", {}))).get("accepted", 0)
+def _print_calls(by_name: dict[str, RunRecord]) -> None:
+    calls = {name: record.calls.get("teacher", 0) for name, record in by_name.items()}
+    total = sum(n for name, n in calls.items() if name != "audit")
+    rows = next((by_name[name].accepted for name in ("revise", "synthesize", "seed") if name in by_name), 0)
     console.print(
         f"\nteacher calls {total:,} (brainstorm {calls.get('brainstorm', 0):,}) · rows published {rows:,}"
         f" · an all-teacher set of that size would have cost {rows + calls.get('brainstorm', 0):,}"
-        f" · audits {calls.get('evaluate', 0):,}"
+        f" · audits {calls.get('audit', 0):,}"
     )
 
 
-def _print_scores(scores: list[dict[str, Any]]) -> None:
-    """Rows and Hub datasets as a table, mteb's tasks as means."""
-    own = [score for score in scores if not published_scores.is_mteb(score)]
+def _print_scores(scores: list[dict[str, Any]], shares: list[dict[str, Any]]) -> None:
+    """Yields, pass rates and scores on Hub datasets as a table, mteb's tasks as means."""
+    own = [share | {"benchmark": ""} for share in shares]
+    own += [score for score in scores if not published_scores.is_mteb(score)]
     places = list(dict.fromkeys((score["measure"], score["benchmark"]) for score in own))
     measures = [measure for measure, _ in places]
     names = [m if measures.count(m) == 1 else f"{m} {b.split('/')[-1]}" for m, b in places]

@@ -83,7 +83,7 @@ AVERAGES = {
 
 def is_mteb(score: dict[str, Any]) -> bool:
     """Whether a `rows.ScoreRow` is of one of mteb's own tasks: neither of a Hub dataset nor of a set of rows."""
-    return score["task_type"] != "rows" and "/" not in score["benchmark"]
+    return "/" not in score["benchmark"]
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -21,6 +21,9 @@ ROUNDS = 400
 Form = Literal["log-linear", "power law"]
 Span = tuple[float, float]
 
+LEAST_GAIN = 0.01
+"""Score that ten times the rows must bring to be worth it. Assumption"""
+
 
 @dataclass(frozen=True)
 class Line:

@@ -13,7 +13,16 @@ from hub_speed.generation.planning import PlannedRow
 from hub_speed.generation.prompts import Revision
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.parquet import read_parquet
+from hub_speed.record import Json
 from hub_speed.task_types import TASK_TYPES, Answer
+
+SAMPLING_FIELDS = (
+    "generator.prompt_format",
+    "generator.sampling_temperature",
+    "generator.top_p",
+    "generator.max_tokens",
+)
+"""The recipe fields that decide how a generator draws its answers."""
 
 Pool = dict[str, list[tuple[str, str]]]
 
@@ -87,6 +96,16 @@ def read_revision(text: str, finish_reason: str, columns: dict[str, Any]) -> Rev
     if isinstance(revised, Rejected):
         return revised
     return Revised(parsed.answer.reason, revised.answer, parsed.repaired or revised.repaired)
+
+
+def read_revised_draft(draft: Json, completion: Completion) -> tuple[Json, Revised | Rejected]:
+    """The row that a draft becomes after the revisor's answer, and the answer; the draft stays if that is rejected."""
+    revised = read_revision(completion.texts[0], completion.finish_reasons[0], draft)
+    if isinstance(revised, Rejected):
+        return draft | {"draft": draft["completion"]}, revised
+    changed = compact(revised.answer) != draft["completion"]
+    columns = training_columns(draft["task_type"], draft["task"], revised.answer, draft["generator"], revised=changed)
+    return draft | columns | {"draft": draft["completion"]}, revised
 
 
 def compact(value: Answer | dict[str, Any]) -> str:

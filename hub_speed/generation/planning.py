@@ -14,6 +14,8 @@ from typing import Any
 from hub_speed.errors import StageError
 from hub_speed.generation.topics import spoken
 from hub_speed.recipe import Recipe
+from hub_speed.record import Json
+from hub_speed.stage import pick
 from hub_speed.task_types import TASK_TYPES
 
 
@@ -48,6 +50,12 @@ class PlannedRow:
     def columns(self) -> dict[str, Any]:
         """The row as the columns every generated row starts with."""
         return self.__dict__ | {"knobs": json.dumps(self.knobs)}
+
+
+def fields(recipe: Recipe) -> Json:
+    """The recipe fields that decide the prompts of a set of rows: with the values of every knob in the mixture."""
+    knobs = {name: {**TASK_TYPES[name].knobs, **recipe.knobs(name)} for name in recipe.mixture}
+    return pick(recipe, "rng_seed", "languages", "mixture") | {name: found for name, found in knobs.items() if found}
 
 
 def plan_rows(

@@ -7,11 +7,13 @@ leave good data as it is, so that the share it leaves alone measures quality.
 """
 
 import random
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
-from hub_speed.task_types import TaskType
+from hub_speed.llm.dialects import SYSTEM
+from hub_speed.recipe import CHAT, Recipe
+from hub_speed.task_types import TASK_TYPES, TaskType
 from hub_speed.task_types.base import Answer, Text, fill
 
 
@@ -85,3 +87,45 @@ def judge(prompt: str, candidates: list[str]) -> str:
 def revision(prompt: str, draft: str) -> str:
     """The prompt that asks to check and improve one answer to `prompt`: the teacher's and the revisor's alike."""
     return fill(REVISION, {"prompt": prompt, "draft": draft})
+
+
+# --- what of the wording decides a stage's result: name → text or schema ---------------------------------------------
+
+
+def system_text(recipe: Recipe, *, teacher: bool) -> dict[str, Any]:
+    """The system message, where the model is asked in a chat."""
+    return {"system": SYSTEM} if teacher or recipe.generator.prompt_format == CHAT else {}
+
+
+def brainstorm_texts(recipe: Recipe) -> dict[str, Any]:
+    """The brainstorm prompts of the recipe's task types; of a type with a fixed task, the task."""
+    found: dict[str, Any] = {"tasks": Tasks.model_json_schema()}
+    for name in recipe.mixture:
+        kind = TASK_TYPES[name]
+        found[f"{name}.brainstorm"] = kind.fixed_task or [kind.brainstorm, kind.task_examples, kind.examples_shuffled]
+    return found
+
+
+def synthesis_texts(recipe: Recipe) -> dict[str, Any]:
+    """The synthesis prompts of the recipe's task types; the values of their knobs are recipe fields."""
+    found: dict[str, Any] = {}
+    for name in recipe.mixture:
+        kind = TASK_TYPES[name]
+        lines = [(line.text, line.share) for line in kind.guidelines]
+        found[f"{name}.synthesis"] = [kind.opening, lines, kind.shuffled, kind.closing, kind.languages_per_row]
+    return found | answer_schemas(recipe)
+
+
+def answer_schemas(recipe: Recipe) -> dict[str, Any]:
+    """The JSON schemas of the answers to synthesis prompts."""
+    return {f"{name}.answer": TASK_TYPES[name].answer.model_json_schema() for name in recipe.mixture}
+
+
+def judge_texts() -> dict[str, Any]:
+    """The judge prompt and the schema of its answer."""
+    return {"judge": JUDGE, "verdict": Verdict.model_json_schema()}
+
+
+def revision_texts(recipe: Recipe) -> dict[str, Any]:
+    """The revision prompt and the schemas its answer must follow."""
+    return {"revision": REVISION, "revised": Revision.model_json_schema()} | answer_schemas(recipe)

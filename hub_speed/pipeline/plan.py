@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from hub_speed import stage
 from hub_speed.errors import HubError, NotFound
 from hub_speed.hub import Ref
 from hub_speed.pipeline.session import Session
-from hub_speed.pipeline.table import prompts_digest, wanted
+from hub_speed.pipeline.table import wanted
 from hub_speed.recipe import Recipe
 from hub_speed.record import fingerprint_of, tag_of
 from hub_speed.stage import FromHub, FromStage, Stage
@@ -31,7 +30,6 @@ def plan(recipe: Recipe, session: Session, only: str | None = None) -> list[Step
     """What would run, and why. Reads the Hub, writes nothing."""
     steps: list[Step] = []
     done: dict[str, Ref] = {}
-    digest = prompts_digest()
     for s in wanted(recipe, only):
         missing = [
             source.name
@@ -42,7 +40,7 @@ def plan(recipe: Recipe, session: Session, only: str | None = None) -> list[Step
             steps.append(Step(s, None, f"{missing[0]} runs first"))
             continue
         try:
-            identity = stage.identity(s, recipe, pin(s, recipe, session, done), digest)
+            identity = s.identity(recipe, pin(s, recipe, session, done))
         except HubError as error:
             # What a run brings along itself (the quickstart's parts, a topic file) may not be there yet.
             brought = recipe.brainstorm.topics.endswith(".txt") or (recipe.offline and isinstance(error, NotFound))
@@ -74,14 +72,14 @@ def _why(s: Stage, identity: dict[str, Any], session: Session) -> str:
     record = session.hub.record(head) if head else None
     if not record:
         return "new"
-    before, after = _flat(record["identity"]), _flat(identity)
+    before, after = _flat(record.identity), _flat(identity)
     changed = [key for key in after if before.get(key) != after[key]]
     if not changed:
         return "new"
     key = changed[0]
     more = f" (+{len(changed) - 1} more)" if len(changed) > 1 else ""
-    if key == "prompts":
-        return f"prompts changed{more}"
+    if key.startswith("prompts."):
+        return f"prompt {key.removeprefix('prompts.')} changed{more}"
     return f"{key.removeprefix('recipe.')} {_short(before.get(key))} → {_short(after[key])}{more}"
 
 

@@ -1,9 +1,8 @@
 """Runs the stages of a recipe that are not finished, several side by side; records what was produced."""
 
-import json
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +10,14 @@ import yaml
 
 from hub_speed import stage
 from hub_speed.cards.render import render
-from hub_speed.errors import RecipeError, Stopped
-from hub_speed.hub import RECORD, Ref
+from hub_speed.errors import HubError, RecipeError, Stopped
+from hub_speed.hub import RECORD, Hub
 from hub_speed.pipeline.lock import locked
 from hub_speed.pipeline.plan import pin, plan
 from hub_speed.pipeline.session import Session
-from hub_speed.pipeline.table import descendants, prompts_digest, wanted
+from hub_speed.pipeline.table import descendants, wanted
 from hub_speed.recipe import Recipe
-from hub_speed.record import RunRecord, fingerprint_of, tag_of
+from hub_speed.record import Ancestor, Ref, RunRecord, fingerprint_of, tag_of
 from hub_speed.stage import Context, FromHub, FromStage, Stage
 
 
@@ -28,8 +27,20 @@ class Result:
 
     stage: Stage
     ref: Ref
-    record: dict[str, Any]
+    record: RunRecord
     cached: bool
+
+
+def record_of(hub: Hub, ref: Ref) -> RunRecord:
+    """How a version that a stage has published was made.
+
+    Raises:
+        HubError: the version has no record.
+    """
+    record = hub.record(ref)
+    if record is None:
+        raise HubError(f"{ref}: {RECORD} is missing", fix="delete the tag on the Hub and run the stage again")
+    return record
 
 
 def run(
@@ -62,7 +73,6 @@ def run(
         )
 
         check_benchmarks(of_mteb)  # days before they are needed
-    digest = prompts_digest()
     done: dict[str, Result] = {}
     running: dict[Future[Result], Stage] = {}
     failed: list[BaseException] = []
@@ -76,7 +86,7 @@ def run(
                 threads = max(1, stage.cores() // max(1, len(running) + len(ready)))
                 refs = {name: result.ref for name, result in done.items()}
                 for s in ready:
-                    worker = _Worker(s, recipe, session, digest, threads, again=s.name in again)
+                    worker = _Worker(s, recipe, session, threads, again=s.name in again)
                     running[pool.submit(worker.run, refs)] = s
             if not running:
                 break
@@ -107,7 +117,7 @@ def finished(recipe: Recipe, session: Session) -> list[Result]:
         RecipeError: none is finished.
     """
     steps = plan(recipe, session)
-    found = [Result(s.stage, s.ref, session.hub.record(s.ref) or {}, cached=True) for s in steps if s.ref]
+    found = [Result(s.stage, s.ref, record_of(session.hub, s.ref), cached=True) for s in steps if s.ref]
     if not found:
         raise RecipeError(
             f"recipe {recipe.name}: nothing of it is on {session.hub.endpoint} under {session.org}",
@@ -124,19 +134,17 @@ def collect(recipe: Recipe, session: Session, results: list[Result]) -> None:
 
 def write_lock(recipe: Recipe, session: Session, results: list[Result], path: Path) -> None:
     """Record what a run has produced, and from which versions."""
-    versions = {r.stage.name: {"repo": r.ref.repo, "commit": r.ref.commit, "tag": _tag_of(r)} for r in results}
+    versions = {
+        r.stage.name: {"repo": r.ref.repo, "commit": r.ref.commit, "tag": tag_of(r.record.fingerprint)} for r in results
+    }
     own = {version["repo"] for version in versions.values()}
-    inputs = {f"{i['repo']}": i["commit"] for r in results for i in r.record["inputs"].values() if i["repo"] not in own}
+    inputs = {ref.repo: ref.commit for r in results for ref in r.record.inputs.values() if ref.repo not in own}
     lock = {"recipe": recipe.name, "org": session.org, "hub": session.hub.endpoint, "inputs": inputs} | {
         "stages": versions
     }
     path.write_text(
         "# What `hub-speed run` has produced; written by it.\n" + yaml.safe_dump(lock, sort_keys=False), "utf-8"
     )
-
-
-def _tag_of(result: Result) -> str:
-    return tag_of(result.record["fingerprint"])
 
 
 @dataclass
@@ -146,14 +154,13 @@ class _Worker:
     stage: Stage
     recipe: Recipe
     session: Session
-    digest: str
     threads: int
     again: bool
 
     def run(self, done: dict[str, Ref]) -> Result:
         s, session = self.stage, self.session
         refs = pin(s, self.recipe, session, done)
-        identity = stage.identity(s, self.recipe, refs, self.digest)
+        identity = s.identity(self.recipe, refs)
         fingerprint = fingerprint_of(identity)
         if found := self._finished(fingerprint):
             return found
@@ -165,12 +172,12 @@ class _Worker:
             ctx = self._context(refs, identity, fingerprint, work)
             stage.build(s, ctx, render)
             ref = stage.publish(s, ctx, session.hub, session.org, session.branch)
-        return Result(s, ref, session.hub.record(ref) or {}, cached=False)
+        return Result(s, ref, record_of(session.hub, ref), cached=False)
 
     def _finished(self, fingerprint: str) -> Result | None:
         s, hub = self.stage, self.session.hub
         ref = None if self.again else hub.find(s.kind, s.repo(self.session.org), tag_of(fingerprint))
-        return Result(s, ref, hub.record(ref) or {}, cached=True) if ref else None
+        return Result(s, ref, record_of(hub, ref), cached=True) if ref else None
 
     def _context(self, refs: dict[str, Ref], identity: dict[str, Any], fingerprint: str, work: Path) -> Context:
         s, session, recipe = self.stage, self.session, self.recipe
@@ -180,7 +187,7 @@ class _Worker:
             fingerprint=fingerprint,
             recipe=recipe.name,
             identity=identity,
-            inputs={name: asdict(ref) for name, ref in refs.items()},
+            inputs=refs,
             lineage=_lineage(refs, inputs, self._licences(refs)),
             license=recipe.license,
         )
@@ -207,24 +214,14 @@ class _Worker:
         return {name: hub.licences(refs[name]) for name in others}
 
 
-def _lineage(
-    refs: dict[str, Ref], inputs: dict[str, Path], licences: dict[str, list[str]]
-) -> dict[str, dict[str, Any]]:
+def _lineage(refs: dict[str, Ref], inputs: dict[str, Path], licences: dict[str, list[str]]) -> dict[str, Ancestor]:
     """All ancestors, from the records of the inputs."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Ancestor] = {}
     for name, ref in refs.items():
-        path = inputs[name] / RECORD
-        stated = {"licences": licences[name]} if name in licences else {}
-        if not path.exists():
-            found[f"{ref.repo}@{ref.commit}"] = {"stage": "", "inputs": []} | stated
-            continue
-        record = json.loads(path.read_text("utf-8"))
-        found |= record["lineage"]
-        found[f"{ref.repo}@{ref.commit}"] = {
-            "stage": record["stage"],
-            "inputs": [f"{i['repo']}@{i['commit']}" for i in record["inputs"].values()],
-            **{key: record[key] for key in ("accepted", "calls", "prompt_tokens", "completion_tokens", "seconds")},
-            **({"quality": record["measures"]["quality"]} if "quality" in record["measures"] else {}),
-            **stated,
-        }
+        path, node = inputs[name] / RECORD, Ancestor()
+        if path.exists():
+            record = RunRecord.model_validate_json(path.read_text("utf-8"))
+            found |= record.lineage
+            node = record.as_ancestor()
+        found[ref.version] = node.model_copy(update={"licences": licences.get(name, [])})
     return found

@@ -6,10 +6,11 @@ Differs: which of the five is kept is not stated; here the row's own generator d
 bitext) get one row per topic without a call.
 """
 
+import random
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from hub_speed.generation import dataset, prompts
+from hub_speed.generation import dataset, estimate, prompts
 from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
 from hub_speed.generation.ledger import Journal
 from hub_speed.generation.parsing import Rejected, parse
@@ -17,9 +18,20 @@ from hub_speed.generation.planning import row_rng
 from hub_speed.generation.topics import spoken, truncate
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.parquet import read_parquet
+from hub_speed.recipe import Recipe
+from hub_speed.record import Json
 from hub_speed.rows import TaskRow
-from hub_speed.stage import Context
+from hub_speed.stage import Context, Estimate, FromHub, Stage, pick
 from hub_speed.task_types import TASK_TYPES
+
+
+def read_tasks(topic: str, completion: Completion, count: int, rng: random.Random) -> Outcome:
+    """`count` of the tasks that were written for a topic, drawn by `rng`; or why there are none."""
+    parsed = parse(completion.texts[0], prompts.Tasks, completion.finish_reasons[0])
+    if isinstance(parsed, Rejected):
+        return parsed
+    tasks = list(dict.fromkeys(parsed.answer.tasks))
+    return Accepted({"tasks": rng.sample(tasks, min(count, len(tasks))), "topic": topic}, parsed.repaired)
 
 
 def build(ctx: Context) -> None:
@@ -42,13 +54,8 @@ def build(ctx: Context) -> None:
                 yield Job(job_id, name, Request(prompt, sampling, schema, "tasks"), source=topic)
 
     def read(job: Job, completion: Completion) -> Outcome:
-        parsed = parse(completion.texts[0], prompts.Tasks, completion.finish_reasons[0])
-        if isinstance(parsed, Rejected):
-            return parsed
-        tasks = list(dict.fromkeys(parsed.answer.tasks))
         rng = row_rng(recipe.rng_seed, "brainstorm/keep", job.id)
-        kept = rng.sample(tasks, min(settings.tasks_per_topic, len(tasks)))
-        return Accepted({"tasks": kept, "topic": job.source}, parsed.repaired)
+        return read_tasks(job.source, completion, settings.tasks_per_topic, rng)
 
     def publish(journal: Journal, task_type: str) -> Iterator[dict[str, Any]]:
         fixed = TASK_TYPES[task_type].fixed_task
@@ -60,3 +67,30 @@ def build(ctx: Context) -> None:
             yield {"id": f"task-{task_type}-{i:07d}", "task_type": task_type, "task": task, "topic": topic}
 
     dataset.make(ctx, jobs, read, total=len(topics) * len(to_ask), model="teacher", row=TaskRow, publish=publish)
+
+
+def _fields(recipe: Recipe) -> Json:
+    settings = ("brainstorm.max_depth", "brainstorm.tasks_per_prompt", "brainstorm.tasks_per_topic")
+    asked = ("teacher.model", "teacher.sampling_temperature", "teacher.top_p", "teacher.max_tokens")
+    return pick(recipe, "rng_seed", *settings, *asked) | {"mixture": sorted(recipe.mixture)}
+
+
+def _estimate(recipe: Recipe, topics: int) -> Estimate:
+    kinds = sum(TASK_TYPES[name].brainstorm is not None for name in recipe.mixture)
+    written = estimate.TASK_WORDS * recipe.brainstorm.tasks_per_prompt
+    return estimate.asks(recipe, "teacher", topics * kinds, estimate.brainstorm_words(recipe), written)
+
+
+STAGE = Stage(
+    name="brainstorm",
+    version=1,
+    kind="dataset",
+    noun="tasks",
+    purpose="Topics become a pool of tasks, one sentence each.",
+    build=build,
+    inputs=lambda recipe: {"topics": FromHub("dataset", recipe.brainstorm.topics)},
+    fields=_fields,
+    prompts=lambda recipe: prompts.system_text(recipe, teacher=True) | prompts.brainstorm_texts(recipe),
+    estimate=_estimate,
+    row=TaskRow,
+)

@@ -6,8 +6,12 @@ Source: SPEED §3.3, Eq. 4, App. B; E5 §3.2, §4.2, App. A where SPEED is silen
 sampling of labelled sets).
 """
 
+from hub_speed.cards import licences
+from hub_speed.generation import estimate
 from hub_speed.parquet import count_parquet
-from hub_speed.stage import Context
+from hub_speed.recipe import Recipe
+from hub_speed.record import Json
+from hub_speed.stage import Context, Estimate, FromHub, FromStage, Source, Stage
 from hub_speed.training.process.launch import launch
 
 DEFAULT_INSTRUCTION = "Given a question, retrieve passages that answer it"
@@ -37,3 +41,40 @@ def build(ctx: Context) -> None:
     measures = launch(ctx, "training.embedder.contrastive", settings)
     ctx.record.accepted = measures.pop("rows")
     ctx.record.measures |= measures
+
+
+def _inputs(recipe: Recipe) -> dict[str, Source]:
+    """The rows, the base model, the labelled sets, and what mines hard negatives for those that have none."""
+    settings = recipe.embedder
+    found: dict[str, Source] = {"data": FromStage(settings.data), "base": FromHub("model", settings.base_model)}
+    found |= {f"labelled {each.repo}": FromHub("dataset", each.repo) for each in settings.labelled}
+    return found | ({"miner": FromHub("model", settings.miner_model)} if settings.mines else {})
+
+
+def _facts(ctx: Context) -> Json:
+    """The licences that the recipe states for its labelled sets."""
+    sets = ctx.recipe.embedder.labelled
+    return {
+        "licences": [licences.Source(str(ctx.refs[f"labelled {each.repo}"]), each.license.lower()) for each in sets]
+    }
+
+
+def _estimate(recipe: Recipe, topics: int) -> Estimate:
+    drawn = estimate.embedder_rows(recipe)
+    rows = min(recipe.embedder.rows or drawn, drawn)
+    return estimate.trains(rows, estimate.words(recipe).answer, recipe.embedder.epochs)
+
+
+STAGE = Stage(
+    name="embedder",
+    version=2,
+    kind="model",
+    noun="embedder",
+    purpose="An embedder is trained on the rows.",
+    build=build,
+    inputs=_inputs,
+    fields=lambda recipe: {"embedder": recipe.embedder.deciding()},
+    estimate=_estimate,
+    facts=_facts,
+    metadata={"library_name": "sentence-transformers", "pipeline_tag": "sentence-similarity"},
+)

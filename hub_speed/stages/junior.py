@@ -4,10 +4,31 @@ In: speed-seed, the base model. Out: speed-junior.
 Source: SPEED §3.2.3, Eq. 1, App. B (25K rows, learning rate 1e-4, batch 16).
 """
 
-from hub_speed.stage import Context
+from hub_speed.generation import estimate, prompts
+from hub_speed.recipe import Recipe
+from hub_speed.stage import Context, Estimate, FromHub, FromStage, Stage, pick
 from hub_speed.training.process.launch import train_generator
 
 
 def build(ctx: Context) -> None:
     """Fill `ctx.out` with the junior."""
     train_generator(ctx, "training.generator.sft", base="base", data="seed")
+
+
+def _estimate(recipe: Recipe, topics: int) -> Estimate:
+    words = estimate.words(recipe)
+    return estimate.trains(recipe.seed.rows, words.prompt + words.answer, recipe.junior.epochs)
+
+
+STAGE = Stage(
+    name="junior",
+    version=2,
+    kind="model",
+    noun="junior",
+    purpose="The base model learns to write such examples: the junior generator.",
+    build=build,
+    inputs=lambda recipe: {"seed": FromStage("seed"), "base": FromHub("model", recipe.generator.base_model)},
+    fields=lambda recipe: pick(recipe, "rng_seed", "generator.prompt_format") | {"junior": recipe.junior.deciding()},
+    prompts=lambda recipe: prompts.system_text(recipe, teacher=False),
+    estimate=_estimate,
+)

@@ -7,17 +7,17 @@ for after revision (not stated).
 """
 
 from collections.abc import Iterator
-from typing import Any
 
-from hub_speed.generation import dataset, examples, prompts
+from hub_speed.generation import dataset, estimate, examples, prompts
 from hub_speed.generation.dedup import near_duplicates
 from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
 from hub_speed.generation.ledger import Journal
 from hub_speed.generation.parsing import Rejected
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.parquet import count_parquet, read_parquet
+from hub_speed.recipe import Recipe
 from hub_speed.rows import SyntheticRow
-from hub_speed.stage import Context
+from hub_speed.stage import Context, Estimate, Stage, from_stages, pick
 
 
 def build(ctx: Context) -> None:
@@ -33,15 +33,10 @@ def build(ctx: Context) -> None:
             yield Job(row["id"], row["task_type"], Request(prompt, sampling, schema, "revision"), source=row)
 
     def read(job: Job, completion: Completion) -> Outcome:
-        draft: dict[str, Any] = job.source
-        revised = examples.read_revision(completion.texts[0], completion.finish_reasons[0], draft)
+        row, revised = examples.read_revised_draft(job.source, completion)
         if isinstance(revised, Rejected):
-            return Accepted(draft | {"draft": draft["completion"]}, note=f"draft kept: {revised.reason}")
-        changed = examples.compact(revised.answer) != draft["completion"]
-        columns = examples.training_columns(
-            draft["task_type"], draft["task"], revised.answer, draft["generator"], revised=changed
-        )
-        return Accepted(draft | columns | {"draft": draft["completion"]}, revised.repaired)
+            return Accepted(row, note=f"draft kept: {revised.reason}")
+        return Accepted(row, revised.repaired)
 
     def sift(journal: Journal) -> None:
         how = (settings.dedup_threshold, settings.dedup_permutations, settings.dedup_words)
@@ -57,3 +52,24 @@ def build(ctx: Context) -> None:
         row=SyntheticRow,
         sift=sift,
     )
+
+
+def _estimate(recipe: Recipe, topics: int) -> Estimate:
+    words = estimate.words(recipe)
+    written = words.answer + estimate.REASON_WORDS
+    return estimate.asks(recipe, "revisor", recipe.synthesize.rows, words.revise, written)
+
+
+STAGE = Stage(
+    name="revise",
+    version=1,
+    kind="dataset",
+    noun="synthetic",
+    purpose="The revisor goes over every draft; near-duplicates are dropped.",
+    build=build,
+    inputs=from_stages("synthesize", "revisor"),
+    fields=lambda recipe: pick(recipe, "generator.prompt_format", "generator.max_tokens", "revise"),
+    prompts=lambda recipe: prompts.system_text(recipe, teacher=False) | prompts.revision_texts(recipe),
+    estimate=_estimate,
+    row=SyntheticRow,
+)

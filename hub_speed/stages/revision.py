@@ -9,14 +9,26 @@ Differs: which candidate is revised is not stated; here the row's own generator 
 
 from collections.abc import Iterator
 
-from hub_speed.generation import dataset, examples, prompts
+from hub_speed.generation import dataset, estimate, examples, prompts
 from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
 from hub_speed.generation.parsing import Rejected
 from hub_speed.generation.planning import row_rng
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.parquet import read_parquet
+from hub_speed.recipe import Recipe
+from hub_speed.record import Json
 from hub_speed.rows import RevisionRow
-from hub_speed.stage import Context
+from hub_speed.stage import Context, Estimate, Source, Stage, from_stages, pick
+
+
+def read_revised_candidate(row: Json, prompt: str, draft: str, completion: Completion) -> Outcome:
+    """The teacher's revision of one candidate, as a row for the revisor; or why there is none."""
+    revised = examples.read_revision(completion.texts[0], completion.finish_reasons[0], row)
+    if isinstance(revised, Rejected):
+        return revised
+    answer = examples.compact({"reason": revised.reason, "revision": revised.answer.model_dump()})
+    columns = {"prompt": prompt, "completion": answer, "changed": examples.compact(revised.answer) != draft}
+    return Accepted({"id": row["id"], "task_type": row["task_type"]} | columns, revised.repaired)
 
 
 def build(ctx: Context) -> None:
@@ -41,11 +53,36 @@ def build(ctx: Context) -> None:
 
     def read(job: Job, completion: Completion) -> Outcome:
         row, prompt, draft = job.source
-        revised = examples.read_revision(completion.texts[0], completion.finish_reasons[0], row)
-        if isinstance(revised, Rejected):
-            return revised
-        answer = examples.compact({"reason": revised.reason, "revision": revised.answer.model_dump()})
-        columns = {"prompt": prompt, "completion": answer, "changed": examples.compact(revised.answer) != draft}
-        return Accepted({"id": row["id"], "task_type": row["task_type"]} | columns, revised.repaired)
+        return read_revised_candidate(row, prompt, draft, completion)
 
     dataset.make(ctx, jobs, read, total=len(rows), model="teacher", row=RevisionRow)
+
+
+def _inputs(recipe: Recipe) -> dict[str, Source]:
+    judged = ("preference",) if recipe.revision.candidate == "best" else ()
+    return from_stages("root", *judged)(recipe)
+
+
+def _fields(recipe: Recipe) -> Json:
+    asked = ("teacher.model", "teacher.sampling_temperature", "teacher.top_p", "teacher.max_tokens")
+    return pick(recipe, "rng_seed", *asked, "revision")
+
+
+def _estimate(recipe: Recipe, topics: int) -> Estimate:
+    words, calls = estimate.words(recipe), estimate.signals(recipe, recipe.revision.rows)
+    return estimate.asks(recipe, "teacher", calls, words.revise, words.answer + estimate.REASON_WORDS)
+
+
+STAGE = Stage(
+    name="revision",
+    version=1,
+    kind="dataset",
+    noun="revision",
+    purpose="The teacher revises answers of the junior.",
+    build=build,
+    inputs=_inputs,
+    fields=_fields,
+    prompts=lambda recipe: prompts.system_text(recipe, teacher=True) | prompts.revision_texts(recipe),
+    estimate=_estimate,
+    row=RevisionRow,
+)

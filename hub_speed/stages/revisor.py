@@ -4,10 +4,31 @@ In: speed-revision, the base model. Out: speed-revisor.
 Source: SPEED §3.2.4, Eq. 3, App. B (10K rows, learning rate 5e-6, batch 24); it does not start from the junior.
 """
 
-from hub_speed.stage import Context
+from hub_speed.generation import estimate, prompts
+from hub_speed.recipe import Recipe
+from hub_speed.stage import Context, Estimate, FromHub, FromStage, Stage, pick
 from hub_speed.training.process.launch import train_generator
 
 
 def build(ctx: Context) -> None:
     """Fill `ctx.out` with the revisor."""
     train_generator(ctx, "training.generator.sft", base="base", data="revision")
+
+
+def _estimate(recipe: Recipe, topics: int) -> Estimate:
+    words, rows = estimate.words(recipe), estimate.signals(recipe, recipe.revision.rows)
+    return estimate.trains(rows, words.revise + words.answer + estimate.REASON_WORDS, recipe.revisor.epochs)
+
+
+STAGE = Stage(
+    name="revisor",
+    version=2,
+    kind="model",
+    noun="revisor",
+    purpose="The base model learns to revise: the revisor.",
+    build=build,
+    inputs=lambda recipe: {"revision": FromStage("revision"), "base": FromHub("model", recipe.generator.base_model)},
+    fields=lambda recipe: pick(recipe, "rng_seed", "generator.prompt_format") | {"revisor": recipe.revisor.deciding()},
+    prompts=lambda recipe: prompts.system_text(recipe, teacher=False),
+    estimate=_estimate,
+)

@@ -6,11 +6,16 @@ Differs: every size is trained with several seeds; a saturating power law is fit
 the largest size. A benchmark that fails is reported; one that some run lacks is in no fit.
 """
 
+from pathlib import Path
+
 from hub_speed.errors import StageError
-from hub_speed.evaluation.scaling_law import by_measure, in_words
-from hub_speed.parquet import count_parquet, write_parquet
+from hub_speed.evaluation.scaling_law import LEAST_GAIN, by_measure, in_words, shared
+from hub_speed.generation import estimate
+from hub_speed.parquet import count_parquet, read_parquet, write_parquet
+from hub_speed.recipe import Recipe
+from hub_speed.record import Json
 from hub_speed.rows import ScalingRow
-from hub_speed.stage import Context
+from hub_speed.stage import Context, Estimate, FromHub, FromStage, Stage, benchmark_fields, benchmark_inputs, pick
 from hub_speed.training.process.launch import launch
 
 
@@ -38,5 +43,43 @@ def build(ctx: Context) -> None:
     ctx.record.rows_in, ctx.record.accepted = available, len(rows)
     ctx.record.measures["skipped_sizes"] = [size for size in settings.sizes if size > available]
     ctx.record.measures |= {"runs": rows, "failed": found["failed"]}
-    fits = ctx.record.measures["fits"] = by_measure(rows, settings.least_gain)
+    fits = ctx.record.measures["fits"] = by_measure(rows, LEAST_GAIN)
     ctx.record.measures["sentences"] = [text for measure, fit in fits.items() for text in in_words(measure, fit)]
+
+
+def _fields(recipe: Recipe) -> Json:
+    """The embedder's fields, without those that a scaling law sets itself or does not use."""
+    unused = ("rows", "rng_seed", "labelled", "mine_from", "mine_to", "mine_margin")
+    embedder = {name: value for name, value in recipe.embedder.deciding().items() if name not in unused}
+    return {"embedder": embedder} | benchmark_fields(recipe) | pick(recipe, "scaling")
+
+
+def _figures(ctx: Context, folder: Path) -> dict[str, Path]:
+    from hub_speed.cards import figures  # matplotlib takes half a second to import
+
+    rows = shared(list(read_parquet(ctx.out / "data")))
+    return {"scaling": figures.scaling(rows, ctx.record.measures["fits"], folder / "scaling.png")}
+
+
+def _estimate(recipe: Recipe, topics: int) -> Estimate:
+    rows = sum(recipe.scaling.sizes) * len(recipe.scaling.rng_seeds)
+    return estimate.trains(rows, estimate.words(recipe).answer, recipe.embedder.epochs)
+
+
+STAGE = Stage(
+    name="scaling",
+    version=3,
+    kind="dataset",
+    noun="scaling",
+    purpose="Embedders on nested subsets show what more rows would buy.",
+    build=build,
+    inputs=lambda recipe: {
+        "data": FromStage(recipe.embedder.data),
+        "base": FromHub("model", recipe.embedder.base_model),
+        **benchmark_inputs(recipe),
+    },
+    fields=_fields,
+    estimate=_estimate,
+    row=ScalingRow,
+    figures=_figures,
+)

@@ -6,14 +6,14 @@ Source: SPEED §3.2.2 (25K, GPT-4o). E5 §3.1 trains an embedder on such rows di
 
 from collections.abc import Iterator
 
-from hub_speed.generation import dataset, examples
+from hub_speed.generation import dataset, estimate, examples, planning, prompts
 from hub_speed.generation.dedup import exact_duplicates
 from hub_speed.generation.jobs import Job, Outcome, Todo
 from hub_speed.generation.ledger import Journal
 from hub_speed.generation.planning import plan_rows
 from hub_speed.llm.dialects import Completion, Sampling
 from hub_speed.rows import SeedRow
-from hub_speed.stage import Context
+from hub_speed.stage import Context, Stage, from_stages, pick
 
 
 def build(ctx: Context) -> None:
@@ -34,3 +34,24 @@ def build(ctx: Context) -> None:
             journal.reject(exact_duplicates(journal.rows()), "duplicate")
 
     dataset.make(ctx, jobs, read, total=count, model="teacher", row=SeedRow, sift=sift)
+
+
+STAGE = Stage(
+    name="seed",
+    version=1,
+    kind="dataset",
+    noun="seed",
+    purpose="The teacher writes examples for some of the tasks.",
+    build=build,
+    inputs=from_stages("brainstorm"),
+    fields=lambda recipe: (
+        planning.fields(recipe)
+        | pick(recipe, "teacher.model", "teacher.sampling_temperature", "teacher.top_p", "teacher.max_tokens")
+        | pick(recipe, "seed")
+    ),
+    prompts=lambda recipe: prompts.system_text(recipe, teacher=True) | prompts.synthesis_texts(recipe),
+    estimate=lambda recipe, topics: estimate.asks(
+        recipe, "teacher", recipe.seed.rows, (words := estimate.words(recipe)).prompt, words.answer
+    ),
+    row=SeedRow,
+)

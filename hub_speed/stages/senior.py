@@ -4,10 +4,31 @@ In: speed-preference, speed-junior. Out: speed-senior.
 Source: SPEED §3.2.4, Eq. 2, App. B (10K pairs, beta 0.1, learning rate 1e-5, batch 16; reference: the frozen junior).
 """
 
-from hub_speed.stage import Context
+from hub_speed.generation import estimate, prompts
+from hub_speed.recipe import Recipe
+from hub_speed.stage import Context, Estimate, Stage, from_stages, pick
 from hub_speed.training.process.launch import train_generator
 
 
 def build(ctx: Context) -> None:
     """Fill `ctx.out` with the senior."""
     train_generator(ctx, "training.generator.dpo", base="junior", data="preference")
+
+
+def _estimate(recipe: Recipe, topics: int) -> Estimate:
+    words, pairs = estimate.words(recipe), estimate.signals(recipe, recipe.preference.rows)
+    return estimate.trains(pairs, 2 * (words.prompt + words.answer), recipe.senior.epochs)
+
+
+STAGE = Stage(
+    name="senior",
+    version=2,
+    kind="model",
+    noun="senior",
+    purpose="The junior learns these preferences: the senior generator.",
+    build=build,
+    inputs=from_stages("preference", "junior"),
+    fields=lambda recipe: pick(recipe, "rng_seed", "generator.prompt_format") | {"senior": recipe.senior.deciding()},
+    prompts=lambda recipe: prompts.system_text(recipe, teacher=False),
+    estimate=_estimate,
+)

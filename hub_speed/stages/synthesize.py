@@ -6,12 +6,13 @@ Source: SPEED §3.3 and App. A (1.15M raw rows, temperature 1).
 
 from collections.abc import Iterator
 
-from hub_speed.generation import dataset, examples
+from hub_speed.generation import dataset, estimate, examples, planning, prompts
 from hub_speed.generation.jobs import Job, Outcome, Todo
 from hub_speed.generation.planning import plan_rows
 from hub_speed.llm.dialects import Completion, Sampling
+from hub_speed.recipe import Recipe
 from hub_speed.rows import DraftRow
-from hub_speed.stage import Context
+from hub_speed.stage import Context, Estimate, FromHub, FromStage, Source, Stage, pick
 
 
 def build(ctx: Context) -> None:
@@ -36,3 +37,29 @@ def build(ctx: Context) -> None:
         weights=ctx.inputs["generator"],
         row=DraftRow,
     )
+
+
+def _inputs(recipe: Recipe) -> dict[str, Source]:
+    writer = recipe.synthesize.generator
+    base = FromHub("model", recipe.generator.base_model)
+    return {"brainstorm": FromStage("brainstorm"), "generator": base if writer == "base" else FromStage(writer)}
+
+
+def _estimate(recipe: Recipe, topics: int) -> Estimate:
+    words, settings = estimate.words(recipe), recipe.synthesize
+    return estimate.asks(recipe, settings.generator, settings.rows, words.prompt, words.answer)
+
+
+STAGE = Stage(
+    name="synthesize",
+    version=1,
+    kind="dataset",
+    noun="drafts",
+    purpose="The generator writes drafts at scale.",
+    build=build,
+    inputs=_inputs,
+    fields=lambda recipe: planning.fields(recipe) | pick(recipe, *examples.SAMPLING_FIELDS, "synthesize"),
+    prompts=lambda recipe: prompts.system_text(recipe, teacher=False) | prompts.synthesis_texts(recipe),
+    estimate=_estimate,
+    row=DraftRow,
+)

@@ -15,7 +15,7 @@ import numpy as np
 import yaml
 
 from hub_speed.cards import render
-from hub_speed.evaluation.scaling_law import by_measure, in_words, shared
+from hub_speed.evaluation.scaling_law import LEAST_GAIN, by_measure, in_words, shared
 from hub_speed.hub import RECORD, Ref
 from hub_speed.parquet import write_parquet
 from hub_speed.pipeline.run import Result
@@ -105,15 +105,15 @@ def record(study: Study, outcomes: Sequence[Outcome], margin: float, law: Result
         "runs": runs,
         "left_out": left_out(outcomes),
         "effects": [asdict(e) for e in effects(outcomes, study, margin)],
-        "scaling": law and _law(law, study.scaling.least_gain),
+        "scaling": law and _law(law),
     }
 
 
-def _law(law: Result, least_gain: float) -> Facts:
-    runs = law.record["measures"]["runs"]
-    fits = by_measure(runs, least_gain)
+def _law(law: Result) -> Facts:
+    runs = law.record.measures["runs"]
+    fits = by_measure(runs, LEAST_GAIN)
     sentences = [text for measure, fit in fits.items() for text in in_words(measure, fit)]
-    for row in law.record["measures"].get("failed", ()):
+    for row in law.record.measures.get("failed", ()):
         sentences.append(
             f"Left out: {row['benchmark']} ({row['measure']}), failed for {row['subject']}: {row['reason']}"
         )

@@ -20,7 +20,6 @@ from hub_speed import stage
 from hub_speed.errors import RecipeError
 from hub_speed.hub import Ref
 from hub_speed.parquet import read_parquet
-from hub_speed.pipeline import estimate
 from hub_speed.pipeline import run as pipeline
 from hub_speed.pipeline.session import Session
 from hub_speed.pipeline.table import STAGES, wanted
@@ -31,7 +30,7 @@ from hub_speed.record import fingerprint_of
 from hub_speed.stage import FromStage
 from hub_speed.study.effects import Scored
 
-OFF = ("evaluate.audit_rows=0", "scaling.sizes=[]")
+OFF = ("audit.rows=0", "scaling.sizes=[]")
 """A study scores embedders: it asks no teacher for audits, and draws no scaling law for each of them."""
 
 
@@ -168,7 +167,7 @@ def _identities(recipe: Recipe) -> dict[str, str]:
     for s in wanted(recipe):
         sources = s.inputs(recipe).items()
         inputs = {n: found[source.name] if isinstance(source, FromStage) else source.name for n, source in sources}
-        found[s.name] = fingerprint_of(stage.identity(s, recipe, {}, "") | {"inputs": inputs})
+        found[s.name] = fingerprint_of(s.identity(recipe, {}) | {"inputs": inputs})
     return found
 
 
@@ -204,7 +203,7 @@ def plan(study: Study, session: Session, topics: int) -> list[Load]:
         load.versions += 1
         load.finished += finished
         if not finished:
-            takes = estimate.stage(load.stage, recipe, topics)
+            takes = load.stage.estimate(recipe, topics)
             load.model = takes.model or ""
             load.calls += takes.calls
             load.tokens += takes.tokens
@@ -249,9 +248,9 @@ def execute(
         done = pipeline.run(recipe, replace(session, branch=run.branch), on_result=on_result)
         by_name = {result.stage.name: result for result in done}
         results = by_name["evaluate"]
-        rows = by_name["embedder"].record["accepted"]
+        rows = by_name["embedder"].record.accepted
         scores = read_scores(session.hub.fetch(results.ref, "data/*", "items/*"))
-        failed = [row for row in results.record["measures"]["failed"] if row["subject"] == "embedder"]
+        failed = [row for row in results.record.measures["failed"] if row["subject"] == "embedder"]
         found.append(Outcome(run, rows, results.ref, scores, failed))
     return found
 

@@ -33,6 +33,7 @@ from hub_speed.llm.endpoint import Endpoint, RowFailed
 from hub_speed.parquet import read_parquet
 from hub_speed.pipeline.table import STAGES
 from hub_speed.recipe import Generator, Recipe, Revise
+from hub_speed.record import RunRecord
 from hub_speed.rows import REASONS
 from hub_speed.text import with_instruction
 
@@ -80,9 +81,9 @@ class Published:
         def read() -> dict[str, Ref]:
             newest = self._newest("revise")
             found = {"revise": newest}
-            for version, node in self._record(newest)["lineage"].items():
+            for version, node in self._record(newest).lineage.items():
                 repo, _, commit = version.partition("@")
-                made = STAGES.get(node["stage"])
+                made = STAGES.get(node.stage)
                 found[made.name if made else repo.split("/")[-1]] = Ref(made.kind if made else "model", repo, commit)
             return found
 
@@ -96,7 +97,7 @@ class Published:
             raise HubError(f"{repo} is not on {self.hub.endpoint}", fix=fix)
         return ref
 
-    def _record(self, ref: Ref) -> Json:
+    def _record(self, ref: Ref) -> RunRecord:
         record = self.hub.record(ref)
         if record is None:
             raise HubError(f"{ref} has no speed_run.json", expected="a repository that hub-speed has published")
@@ -120,15 +121,8 @@ class Published:
         """The settings the rows were written with: mixture, knobs, languages, how generator and revisor are asked."""
 
         def read() -> Recipe:
-            fields: Json = {"name": "explorer"}
-            parts = [self._record(self.ref(name))["identity"]["recipe"] for name in ("synthesize", "revise")]
-            for name, value in (parts[0] | parts[1]).items():
-                section, _, field = name.partition(".")
-                if field:
-                    fields.setdefault(section, {})[field] = value
-                else:
-                    fields[section] = value
-            return Recipe.model_validate(fields)
+            drafts, revised = (self._record(self.ref(name)).identity["recipe"] for name in ("synthesize", "revise"))
+            return Recipe.model_validate({"name": "explorer", "revise": revised["revise"]} | drafts)
 
         return self._keep("recipe", read)
 
@@ -172,12 +166,10 @@ class Published:
         yield flow | {"doing": "The revisor goes over it …"}
         prompt = prompts.revision(row.prompt, draft.row["completion"])
         completion = self._ask("revisor", prompt, self.recipe().revise)
-        revised = examples.read_revision(completion.texts[0], completion.finish_reasons[0], draft.row)
+        kept, revised = examples.read_revised_draft(draft.row, completion)
         flow["revised"] = _told(completion, revised)
         if isinstance(revised, Revised):
-            changed = examples.compact(revised.answer) != draft.row["completion"]
-            columns = examples.training_columns(row.task_type, row.task, revised.answer, generator, revised=changed)
-            flow["revised"] |= {"row": _parts(columns), "changed": changed}
+            flow["revised"] |= {"row": _parts(kept), "changed": kept["revised"]}
         yield flow
 
     def _draw(self, task_type: str, topic: str) -> PlannedRow:

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from hub_speed import parquet, rows, stage
+from hub_speed import parquet, rows
 from hub_speed.cards import render
 from hub_speed.evaluation.scaling_law import compare, in_words
 from hub_speed.generation import prompts
@@ -29,7 +29,7 @@ from hub_speed.llm import dialects
 from hub_speed.pipeline.table import STAGES
 from hub_speed.recipe import Recipe
 from hub_speed.recipes.loader import load
-from hub_speed.record import RunRecord, fingerprint_of, tag_of
+from hub_speed.record import Ancestor, RunRecord, fingerprint_of, tag_of
 from hub_speed.stage import Context, FromStage
 
 KINDS = [kind for kind in vars(rows).values() if isinstance(kind, type) and issubclass(kind, BaseModel)]
@@ -156,7 +156,6 @@ SCORES = [
     {"subject": s, "task_type": t, "measure": m, "benchmark": b, "dataset": "d@1", "value": v}
     | {"low": low, "high": high, "n": 1500}
     for s, t, m, b, v, low, high in [
-        ("junior", "rows", "yield", "rows", 0.912, 0.88, 0.93),
         ("embedder", "Retrieval", "nDCG@10", "org/b", 0.654, 0.6, 0.7),
         ("BM25", "Retrieval", "nDCG@10", "org/b", 0.5, None, None),
         ("embedder", "Retrieval", "nDCG@10", "SciFact", 0.3, None, None),
@@ -164,6 +163,7 @@ SCORES = [
         ("embedder", "STS", "Spearman", "STS12", 0.7, None, None),
     ]
 ]
+SHARES = [{"subject": "junior", "measure": "yield", "value": 0.912, "low": 0.88, "high": 0.93, "n": 1500}]
 FAILED = [
     {"subject": "embedder", "measure": "Spearman", "benchmark": "SummEval", "reason": "ValueError: no | such file"}
 ]
@@ -185,17 +185,15 @@ def context(name: str, recipe: Recipe, folder: Path) -> Context:
             refs[given_name] = Ref(STAGES[source.name].kind, STAGES[source.name].repo("org"), FAKE_COMMIT[source.name])
         else:
             refs[given_name] = Ref(source.kind, source.name.split("@")[0].replace(" ", "-"), FAKE_COMMIT["hub"])
-    identity = stage.identity(s, recipe, refs, "digest")
+    identity = s.identity(recipe, refs)
     lineage = {
-        f"{ref.repo}@{ref.commit}": {
-            "stage": "x",
-            "inputs": [],
-            "accepted": 10,
-            "calls": {"teacher": 1000},
-            "prompt_tokens": {"teacher": 20_000},
-            "completion_tokens": {"teacher": 4000},
-            "seconds": 1.0,
-        }
+        ref.version: Ancestor(
+            stage="x",
+            accepted=10,
+            calls={"teacher": 1000},
+            prompt_tokens={"teacher": 20_000},
+            completion_tokens={"teacher": 4000},
+        )
         for ref in refs.values()
     }
     record = RunRecord(
@@ -239,8 +237,11 @@ def _fill(name: str, ctx: Context) -> None:
         parquet.write_parquet(RUNS, rows.ScalingRow, ctx.out / "data")
         failed = [FAILED[0] | {"subject": "30 rows, seed 1"}]
         ctx.record.measures |= {"fits": {"nDCG@10": FIT}, "sentences": in_words("nDCG@10", FIT), "failed": failed}
+    elif name == "audit":
+        parquet.write_parquet(SHARES, rows.AuditRow, ctx.out / "data")
+        ctx.record.measures["shares"] = SHARES
     elif STAGES[name].kind == "dataset":
-        kind = render.ROW_MODELS[name]
+        kind = STAGES[name].row
         row = {n: PLAIN.get(f.annotation, PLAIN[str]) for n, f in kind.model_fields.items()}
         for task_type in ctx.recipe.mixture:
             mine = row | {"task_type": task_type, **({"knobs": '{"min_words": "2"}'} if "knobs" in row else {})}
@@ -303,7 +304,7 @@ def test_the_card_of_a_stage(name: str, recipe_name: str, card: Callable[..., Re
 @pytest.mark.parametrize("name", [name for name, s in STAGES.items() if s.kind == "dataset"])
 def test_a_dataset_card_has_its_columns_configs_and_reasons(name: str, card: Callable[..., Rendered]) -> None:
     header, text, ctx = card(name)
-    for column, description in rows.columns(render.ROW_MODELS[name]).items():
+    for column, description in rows.columns(STAGES[name].row).items():
         assert f"| `{column}` | {description} |" in text
     default, *others = header["configs"]
     assert (default["config_name"], default["default"]) == ("default", True)
@@ -328,8 +329,9 @@ def test_a_model_card_names_its_base_and_its_data(name: str, card: Callable[...,
     assert header["datasets"] == [ref.repo for ref in ctx.refs.values() if ref.kind == "dataset"] != []
     library = "sentence-transformers" if name == "embedder" else "transformers"
     assert header["library_name"] == library
-    settings_of_stage = getattr(ctx.recipe, name).model_dump(mode="json")
-    assert [n for n, v in settings_of_stage.items() if v is not None and f"| `{n}` | {v} |" not in text] == []
+    settings = getattr(ctx.recipe, name).deciding()
+    assert len(settings) > 8
+    assert [n for n, v in settings.items() if v is not None and f"| `{n}` | {v} |" not in text] == []
     assert "50,000" in text
     if name == "junior":
         for line in ("rows | 50,000", "steps | 3,125", "tokens | 123,456", "rows dropped too long | 4,321"):
@@ -375,11 +377,12 @@ def test_an_embedder_names_its_labelled_sets_and_how_it_is_used(tmp_path: Path) 
 
 def test_scores_and_fits_are_in_their_cards(card: Callable[..., Rendered]) -> None:
     _, text, _ = card("evaluate")
-    assert "| yield | rows | junior | 0.912 | 0.880 to 0.930 | 1,500 |" in text
     assert "| nDCG@10 | org/b | BM25 | 0.500 | – | 1,500 |" in text
     assert "| mean | 2 of mteb's tasks | embedder | 0.650 |" in text
     assert "Mean over all 3 of mteb's tasks: **0.533**" in text
     assert "| SummEval | embedder | ValueError: no \\| such file |" in text
+    _, text, _ = card("audit")
+    assert "| yield | junior | 0.912 | 0.880 to 0.930 | 1,500 |" in text
     _, text, _ = card("scaling")
     assert f"**nDCG@10**: {FIT['slope']:+.3f} per tenfold data (95% interval" in text and "6 runs." in text
     assert "\n\n**Not scored.** " in text and "| SummEval | 30 rows, seed 1 | ValueError: no \\| such file |" in text
@@ -389,7 +392,7 @@ def test_a_card_says_which_licences_it_comes_into_conflict_with(tmp_path: Path) 
     pairs = {"repo": "org/pairs", "instruction": "find", "license": "CC-BY-NC-4.0", "negative": "negative"}
     changed = {"license": "apache-2.0", "embedder": {"base_model": "base", "labelled": [pairs]}}
     ctx = context("embedder", Recipe.model_validate({"name": "r", **changed}), tmp_path)
-    ctx.record.lineage[f"org/llama@{'3' * 40}"] = {"stage": "", "inputs": [], "licences": ["llama3"]}
+    ctx.record.lineage[f"org/llama@{'3' * 40}"] = Ancestor(licences=["llama3"])
     render.render(STAGES["embedder"], ctx)
     text = (ctx.out / "README.md").read_text("utf-8")
     section = text[text.index("## Licence") : text.index("## Reproduce")]
@@ -411,7 +414,7 @@ def test_a_card_shows_the_quality_of_its_rows_beside_the_teachers(tmp_path: Path
     assert "teacher's rows" not in alone
     seed = json.loads(json.dumps(measured))  # as it stands in the record of the seed
     seed["by_task_type"]["retrieval"]["overlap"] = 0.25
-    ctx.record.lineage["org/speed-seed@1"] = {"stage": "seed", "inputs": [], "quality": seed}
+    ctx.record.lineage["org/speed-seed@1"] = Ancestor(stage="seed", quality=seed)
     render.render(STAGES["revise"], ctx)
     text = (ctx.out / "README.md").read_text("utf-8")
     assert "| measure | here | teacher's rows | |\n|---|---|---|---|\n| **length as asked**" in text

@@ -345,7 +345,7 @@ def test_what_was_noticed_is_in_the_record(provider: FakeBatches, tmp_path: Path
         refs={},
         out=tmp_path / "out",
         work=tmp_path,
-        record=RunRecord("seed", "0" * 12, "test", {}, {}, {}),
+        record=RunRecord(stage="seed", fingerprint="0" * 12, recipe="test", identity={}, inputs={}, lineage={}),
         progress=Bars(Console(quiet=True)).stage("seed"),
         stop=threading.Event(),
         threads=1,

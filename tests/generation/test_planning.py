@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub_speed.errors import StageError
+from hub_speed.generation import estimate
 from hub_speed.generation.planning import deal, plan_rows, row_rng
-from hub_speed.pipeline import estimate
 from hub_speed.pipeline.table import STAGES
 from hub_speed.recipe import Recipe
 from hub_speed.recipes.loader import load
@@ -148,7 +148,7 @@ def test_what_a_row_draws_never_changes() -> None:
 
 def test_the_papers_calls_and_tokens_come_out() -> None:
     """SPEED Table 5: 25K + 10K + 10K calls; 10M, 12M and 10M tokens, give or take the wording of the prompts."""
-    found = {name: estimate.stage(stage, load("speed"), 1000) for name, stage in STAGES.items()}
+    found = {name: stage.estimate(load("speed"), 1000) for name, stage in STAGES.items()}
     assert {name: found[name].calls for name in ("seed", "preference", "revision")} == {
         "seed": 25_000,
         "preference": 10_000,
@@ -156,13 +156,13 @@ def test_the_papers_calls_and_tokens_come_out() -> None:
     }
     assert found["brainstorm"].calls == 4000
     assert {name for name, e in found.items() if e.model == "teacher"} == {
-        *("brainstorm", "seed", "preference", "revision", "evaluate"),
+        *("brainstorm", "seed", "preference", "revision", "audit"),
     }
     assert (found["synthesize"].model, found["synthesize"].rows) == ("senior", 1_150_000)
     assert found["root"].tokens > found["seed"].tokens / 25_000 * 10_000 * 2
     for name, paper in (("seed", 10e6), ("preference", 12e6), ("revision", 10e6)):
         assert paper / 2 < found[name].tokens < paper * 2, name
-    trained = {name: e for name, e in found.items() if STAGES[name].asks is None}
+    trained = {name: e for name, e in found.items() if e.model is None and name != "evaluate"}
     assert all(e.calls == e.written == 0 < e.read for e in trained.values())
     assert {name: e.rows for name, e in trained.items()} == {
         "junior": 25_000,
@@ -175,27 +175,25 @@ def test_the_papers_calls_and_tokens_come_out() -> None:
 
 
 def test_an_estimate_follows_the_recipe() -> None:
-    r = load(
-        "speed", ["preference.rows=7", "revision.rows=99999", "evaluate.audit_rows=0", "synthesize.generator=junior"]
-    )
-    assert estimate.stage(STAGES["preference"], r, 10).calls == 7
-    assert estimate.stage(STAGES["revision"], r, 10).calls == 10_000  # no more than root holds
-    assert estimate.stage(STAGES["evaluate"], r, 10).calls == 0
-    assert estimate.stage(STAGES["synthesize"], r, 10).model == "junior"
+    r = load("speed", ["preference.rows=7", "revision.rows=99999", "audit.rows=0", "synthesize.generator=junior"])
+    assert STAGES["preference"].estimate(r, 10).calls == 7
+    assert STAGES["revision"].estimate(r, 10).calls == 10_000  # no more than root holds
+    assert STAGES["audit"].estimate(r, 10).calls == 0
+    assert STAGES["synthesize"].estimate(r, 10).model == "junior"
 
 
 def test_an_estimate_has_a_cost_where_there_are_prices_and_a_time() -> None:
     prices = ["budget.usd_per_million_read=5", "budget.usd_per_million_written=15", "runtime.in_flight=100"]
-    seed = estimate.stage(STAGES["seed"], load("speed", prices), 10)
+    seed = STAGES["seed"].estimate(load("speed", prices), 10)
     assert seed.cost_usd == pytest.approx((5 * seed.read + 15 * seed.written) / 1e6)
     assert seed.seconds == pytest.approx(seed.written / estimate.TOKENS_PER_S / 100)
-    root = estimate.stage(STAGES["root"], load("speed", prices), 10)
+    root = STAGES["root"].estimate(load("speed", prices), 10)
     assert root.cost_usd is None  # one's own model
     assert root.seconds > 0
-    assert estimate.stage(STAGES["seed"], load("quickstart"), 10).cost_usd is None
+    assert STAGES["seed"].estimate(load("quickstart"), 10).cost_usd is None
 
 
 def test_an_estimate_of_types_whose_task_is_always_the_same() -> None:
     r = load("speed", ["mixture={sts: 1}"])
-    assert all(estimate.stage(stage, r, 10).calls >= 0 for stage in STAGES.values())
-    assert estimate.stage(STAGES["brainstorm"], r, 10).calls == 0
+    assert all(stage.estimate(r, 10).calls >= 0 for stage in STAGES.values())
+    assert STAGES["brainstorm"].estimate(r, 10).calls == 0

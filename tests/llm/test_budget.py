@@ -22,7 +22,6 @@ from hub_speed.llm import endpoint
 from hub_speed.llm.address import Address, Limits
 from hub_speed.llm.budget import Budget, Spent
 from hub_speed.llm.dialects import Completion, Dialect, Request, Sampling
-from hub_speed.pipeline import estimate
 from hub_speed.pipeline.table import STAGES
 from hub_speed.recipe import Budget as Caps
 from hub_speed.recipes.loader import load
@@ -257,7 +256,7 @@ def test_batches_count_with_half_the_price_in_estimates_and_caps() -> None:
     prices = ["budget={usd_per_million_read: 10, usd_per_million_written: 20, max_usd: 0.00615}"]  # of three requests
     online, batch = load("speed", prices), load("speed", [*prices, "runtime.mode=batch"])
     for name, s in STAGES.items():
-        full, half = (estimate.stage(s, recipe, 10).cost_usd for recipe in (online, batch))
+        full, half = (s.estimate(recipe, 10).cost_usd for recipe in (online, batch))
         assert half == (None if full is None else pytest.approx(full / 2)), name
     for recipe, fits in ((online, 3), (batch, 6)):
         budget = Budget(recipe.purse)

@@ -15,7 +15,6 @@ from running import Cli
 
 from hub_speed import recipe as recipes
 from hub_speed.errors import RecipeError
-from hub_speed.pipeline import estimate
 from hub_speed.pipeline.table import wanted
 from hub_speed.recipe import Recipe
 from hub_speed.recipes.loader import builtin, load
@@ -170,12 +169,11 @@ def test_one_gpu_is_enough_for_small_and_nothing_proprietary_is_in_open() -> Non
 @pytest.mark.parametrize("name", builtin())
 def test_every_stage_has_an_estimate_and_the_teachers_a_price(name: str) -> None:
     r = load(name)
-    audits = r.evaluate.audit_rows
-    assert all(estimate.stage(s, r, 1000).tokens > 0 for s in wanted(r) if s.name != "evaluate" or audits)
-    asking = [s for s in wanted(r) if s.asks and (s.name != "evaluate" or audits)]
+    assert all(s.estimate(r, 1000).tokens > 0 for s in wanted(r) if s.name != "evaluate")
+    asking = [s for s in wanted(r) if s.estimate(r, 1000).model]
     assert len(asking) >= 2
     for s in asking:
-        found = estimate.stage(s, r, topics=1000)
+        found = s.estimate(r, 1000)
         assert min(found.calls, found.read, found.written) > 0 and found.seconds > 0
         assert (found.cost_usd is not None) == (found.model == "teacher" and not r.offline)
 

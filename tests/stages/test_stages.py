@@ -11,7 +11,6 @@ from fake_openai import Asked, FakeOpenAI, Reply, as_json, choices, error
 from stage_run import Run
 
 from hub_speed import rows
-from hub_speed.cards.render import ROW_MODELS
 from hub_speed.llm import endpoint
 from hub_speed.pipeline.table import STAGES
 from hub_speed.record import tag_of
@@ -319,6 +318,5 @@ def test_a_stage_that_was_built_again_asks_nothing_and_makes_the_same(server: Fa
 
 
 def test_every_data_stage_says_which_rows_it_makes() -> None:
-    assert set(ROW_MODELS) == {name for name, s in STAGES.items() if s.kind == "dataset"}
-    assert all(s.asks for s in STAGES.values() if s.renders_prompts)
+    assert all(bool(s.row) == (s.kind == "dataset") for s in STAGES.values())
     assert tag_of("a" * 12) == "run-aaaaaaaaaaaa"

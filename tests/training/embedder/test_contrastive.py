@@ -32,7 +32,6 @@ from transformers import (  # noqa: E402
     TrainerState,
 )
 
-from hub_speed import stage  # noqa: E402
 from hub_speed.errors import StageError  # noqa: E402
 from hub_speed.pipeline.table import STAGES  # noqa: E402
 from hub_speed.recipe import Embedder, Labelled  # noqa: E402
@@ -540,7 +539,7 @@ def test_after_memory_ran_out_a_smaller_mini_batch_goes_on_from_the_checkpoint(
 def test_the_mini_batch_can_be_made_smaller_without_another_identity() -> None:
     smaller = load("small", ["runtime.mini_batch_size=4", "runtime.gradient_checkpointing=false"])
     for name in ("embedder", "scaling"):
-        one, other = (stage.identity(STAGES[name], recipe, {}, "") for recipe in (load("small"), smaller))
+        one, other = (STAGES[name].identity(recipe, {}) for recipe in (load("small"), smaller))
         assert fingerprint_of(one) == fingerprint_of(other)
 
 

@@ -1,0 +1,158 @@
+"""The generators' rows → how good they are, in the teacher's eyes.
+
+In: the sets of rows on the way to the embedder's data (speed-root, speed-drafts, speed-synthetic). Out: speed-audit.
+The papers do not measure the generators' rows. *Yield* is the share of answers the check accepts; *pass rate* is the
+share of answers the teacher leaves unchanged when asked to revise them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from hub_speed.evaluation.intervals import wilson
+from hub_speed.generation import dataset, estimate, examples, prompts
+from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
+from hub_speed.generation.ledger import Journal
+from hub_speed.generation.parsing import Rejected
+from hub_speed.llm.dialects import Completion, Request, Sampling
+from hub_speed.parquet import read_parquet, write_parquet
+from hub_speed.recipe import Recipe
+from hub_speed.record import Json
+from hub_speed.rows import ACCEPTED, AuditRow
+from hub_speed.stage import Context, Estimate, FromStage, Source, Stage, pick
+
+SETS = {"revise": ("root", "synthesize", "revise"), "synthesize": ("synthesize",), "seed": ()}
+"""`embedder.data` → the sets of rows on the way to it."""
+
+
+@dataclass(frozen=True)
+class Audited:
+    """The first rows of one set.
+
+    Attributes:
+        asked: how many prompts were answered.
+        rows: id → the accepted row.
+    """
+
+    asked: int
+    rows: dict[str, Json]
+
+
+def build(ctx: Context) -> None:
+    """Fill `ctx.out` with yields and pass rates."""
+    sets = _sets(ctx)
+    sampling = Sampling(ctx.recipe.teacher.judge_temperature, 1.0, ctx.recipe.teacher.max_tokens)
+    schema = prompts.Revision.model_json_schema()
+
+    def jobs(todo: Todo) -> Iterator[Job]:
+        for name, audited in sets.items():
+            for row in audited.rows.values():
+                if not todo(f"{name}/{row['id']}"):
+                    continue
+                request = Request(prompts.revision(row["prompt"], row["completion"]), sampling, schema, "revision")
+                yield Job(f"{name}/{row['id']}", row["task_type"], request, source=row)
+
+    def read(job: Job, completion: Completion) -> Outcome:
+        return read_opinion(job.source, completion)
+
+    with Journal(ctx.work, ctx.record.identity) as journal:
+        total = sum(len(audited.rows) for audited in sets.values())
+        dataset.ask(ctx, journal, jobs, read, total=total, model="teacher")
+        dataset.tally(ctx, journal, "teacher")
+        passed = {row_id for row_id, row in journal.accepted() if row["unchanged"]}
+    shares = [_share("yield", name, len(each.rows), each.asked) for name, each in sets.items()]
+    for name, each in sets.items():
+        left_alone = sum(f"{name}/{row_id}" in passed for row_id in each.rows)
+        shares.append(_share("pass rate", name, left_alone, each.asked))
+    write_parquet(shares, AuditRow, ctx.out / "data")
+    ctx.record.measures["shares"] = shares
+
+
+def read_opinion(row: Json, completion: Completion) -> Outcome:
+    """Whether the teacher leaves a row unchanged."""
+    revised = examples.read_revision(completion.texts[0], completion.finish_reasons[0], row)
+    if isinstance(revised, Rejected):
+        return revised
+    return Accepted({"unchanged": examples.compact(revised.answer) == row["completion"]}, note=revised.reason)
+
+
+def _share(measure: str, subject: str, count: int, n: int) -> Json:
+    low, high = wilson(count, n)
+    value = count / n if n else 0.0
+    return {"subject": subject, "measure": measure, "value": value, "low": low, "high": high, "n": n}
+
+
+def _sets(ctx: Context) -> dict[str, Audited]:
+    """The first `audit.rows` prompts of every set among the inputs, by who answered them."""
+    limit, found = ctx.recipe.audit.rows, {}
+    if "root" in ctx.inputs:
+        found["junior"] = _first_candidates(ctx.inputs["root"], limit)
+    found[ctx.recipe.synthesize.generator] = _drafts(ctx.inputs["synthesize"], limit)
+    if "revise" in ctx.inputs:
+        found["revised"] = _revised(ctx.inputs["revise"], found[ctx.recipe.synthesize.generator])
+    return found
+
+
+def _first_candidates(folder: Path, limit: int) -> Audited:
+    """Of a root dataset: the first candidate of every prompt."""
+    asked, rows = 0, {}
+    for row in examples.root_rows(folder, limit):
+        asked += 1
+        answer = examples.read_answer(row["candidates"][0], "stop", row["task_type"], examples.check_values(row))
+        if not row["reasons"][0] and not isinstance(answer, Rejected):
+            rows[row["id"]] = row | {"completion": examples.compact(answer.answer)}
+    return Audited(asked, rows)
+
+
+def _drafts(folder: Path, limit: int) -> Audited:
+    """Of a drafts dataset: the rows of the first prompts."""
+    entries = sorted(read_parquet(folder / "ledger", ["id", "state"]), key=lambda entry: entry["id"])[:limit]
+    used = {entry["id"] for entry in entries if entry["state"] in ACCEPTED}
+    rows = {row["id"]: row for row in read_parquet(folder / "data") if row["id"] in used}
+    return Audited(len(entries), rows)
+
+
+def _revised(folder: Path, drafts: Audited) -> Audited:
+    """The same prompts after revision; near-duplicates, which are not published, are read from the ledger."""
+    rows = {row["id"]: row for row in read_parquet(folder / "data") if row["id"] in drafts.rows}
+    for entry in read_parquet(folder / "ledger", ["id", "reason", "completions", "finish_reasons"]):
+        if entry["reason"] == "near_duplicate" and entry["id"] in drafts.rows:
+            completion = Completion(tuple(entry["completions"]), tuple(entry["finish_reasons"]), "", 0, 0)
+            rows[entry["id"]], _ = examples.read_revised_draft(drafts.rows[entry["id"]], completion)
+    return Audited(drafts.asked, rows)
+
+
+def _figures(ctx: Context, folder: Path) -> dict[str, Path]:
+    from hub_speed.cards import figures  # matplotlib takes half a second to import
+
+    return {"shares": figures.shares(list(read_parquet(ctx.out / "data")), folder / "shares.png")}
+
+
+def _inputs(recipe: Recipe) -> dict[str, Source]:
+    return {name: FromStage(name) for name in SETS[recipe.embedder.data]}
+
+
+def _fields(recipe: Recipe) -> Json:
+    asked = ("teacher.model", "teacher.judge_temperature", "teacher.max_tokens")
+    return pick(recipe, *asked, "synthesize.generator", "audit")
+
+
+def _estimate(recipe: Recipe, topics: int) -> Estimate:
+    words, calls = estimate.words(recipe), len(SETS[recipe.embedder.data]) * recipe.audit.rows
+    return estimate.asks(recipe, "teacher", calls, words.revise, words.answer + estimate.REASON_WORDS)
+
+
+STAGE = Stage(
+    name="audit",
+    version=1,
+    kind="dataset",
+    noun="audit",
+    purpose="The teacher looks at rows of each generator.",
+    build=build,
+    inputs=_inputs,
+    fields=_fields,
+    prompts=lambda recipe: prompts.system_text(recipe, teacher=True) | prompts.revision_texts(recipe),
+    estimate=_estimate,
+    row=AuditRow,
+    figures=_figures,
+)
