@@ -48,7 +48,7 @@ def read(call: Call) -> Collection:
     match = re.fullmatch(r".*-([0-9a-f]{24})", call.params["slug"])
     path = _folder(call.hub) / f"{match[1]}.json" if match else None
     if path is not None and path.exists():
-        collection = json.loads(path.read_bytes())
+        collection: Collection = json.loads(path.read_bytes())
         if collection["owner"]["name"] == call.params["namespace"] and (call.user or not collection["private"]):
             return collection
     raise HttpRefusal(404, f"Collection not found: {call.params['namespace']}/{call.params['slug']}")
@@ -185,7 +185,8 @@ def delete_item(call: Call) -> dict[str, Any]:
 
 
 def _find_item(call: Call, collection: Collection) -> dict[str, Any]:
-    for entry in collection["items"]:
+    items: list[dict[str, Any]] = collection["items"]
+    for entry in items:
         if entry["_id"] == call.params["item"]:
             return entry
     raise HttpRefusal(404, f"No such item in this collection: {call.params['item']}")

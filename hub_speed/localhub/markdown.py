@@ -15,8 +15,8 @@ from markdown_it.utils import OptionsDict
 
 # Of all other tags only the text inside is kept.
 TAGS = set(
-    "a b blockquote br code dd del details dl dt em h1 h2 h3 h4 h5 h6 hr i img kbd li ol p pre s strong sub summary sup "
-    "table tbody td th thead tr u ul".split()
+    "a b blockquote br code dd del details dl dt em h1 h2 h3 h4 h5 h6 hr i img kbd li ol p pre s strong sub summary "
+    "sup table tbody td th thead tr u ul".split()
 )
 ATTRIBUTES = {
     "a": {"href"},

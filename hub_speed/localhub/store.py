@@ -100,9 +100,10 @@ class Repo:
 
     def _read_settings(self) -> dict[str, Any]:
         try:
-            return json.loads((self.path / "hub.json").read_bytes())
+            settings: dict[str, Any] = json.loads((self.path / "hub.json").read_bytes())
         except FileNotFoundError:
             raise repo_not_found(self.id) from None
+        return settings
 
 
 class Store:
