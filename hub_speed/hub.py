@@ -45,7 +45,7 @@ class Hub:
 
     Args:
         endpoint: its address.
-        private: whether repositories are created as private ones.
+        private: whether repositories and collections are created as private ones; those that exist stay as they are.
     """
 
     def __init__(self, endpoint: str, *, private: bool = False) -> None:
@@ -54,19 +54,19 @@ class Hub:
         self._private = private
 
     def pin(self, kind: Kind, name: str) -> Ref:
-        """`org/name` or `org/name@revision` as a pinned version.
+        """The pinned version of `org/name` or `org/name@revision`.
 
         Raises:
             HubError: there is no such repository or revision, or the Hub does not answer.
         """
         repo, _, revision = name.partition("@")
-        with self._speaking(f"{kind} {name}"):
+        with self._translating_errors(f"{kind} {name}"):
             info = self._api.repo_info(repo, repo_type=kind, revision=revision or None)
         return Ref(kind, repo, str(info.sha))
 
     def find(self, kind: Kind, repo: str, tag: str) -> Ref | None:
         """The version that carries a tag, or None. A commit that lost its tag to a kill is tagged now."""
-        with self._speaking(f"{kind} {repo}"):
+        with self._translating_errors(f"{kind} {repo}"):
             try:
                 refs = self._api.list_repo_refs(repo, repo_type=kind)
                 for ref in refs.tags:
@@ -83,7 +83,7 @@ class Hub:
 
     def head(self, kind: Kind, repo: str) -> Ref | None:
         """The newest version on the main branch, or None when there is no such repository."""
-        with self._speaking(f"{kind} {repo}"):
+        with self._translating_errors(f"{kind} {repo}"):
             try:
                 return Ref(kind, repo, str(self._api.repo_info(repo, repo_type=kind).sha))
             except RepositoryNotFoundError:
@@ -91,7 +91,7 @@ class Hub:
 
     def fetch(self, ref: Ref, *patterns: str) -> Path:
         """A folder with the files of a version (those that match `patterns`, if any are given)."""
-        with self._speaking(str(ref)):
+        with self._translating_errors(str(ref)):
             return Path(
                 self._api.snapshot_download(
                     ref.repo, repo_type=ref.kind, revision=ref.commit, allow_patterns=list(patterns) or None
@@ -99,8 +99,8 @@ class Hub:
             )
 
     def record(self, ref: Ref) -> RunRecord | None:
-        """How a version was made (`speed_run.json`), or None when it was not made here."""
-        with self._speaking(str(ref)):
+        """How a version was made (`speed_run.json`), or None when hub_speed did not make it."""
+        with self._translating_errors(str(ref)):
             try:
                 path = self._api.hf_hub_download(ref.repo, RECORD, repo_type=ref.kind, revision=ref.commit)
             except EntryNotFoundError:
@@ -117,7 +117,7 @@ class Hub:
 
     def card(self, ref: Ref) -> str:
         """The text of a version's card, empty when it has none."""
-        with self._speaking(str(ref)):
+        with self._translating_errors(str(ref)):
             try:
                 path = self._api.hf_hub_download(ref.repo, "README.md", repo_type=ref.kind, revision=ref.commit)
             except EntryNotFoundError:
@@ -125,24 +125,24 @@ class Hub:
         return Path(path).read_text("utf-8")
 
     def licences(self, ref: Ref) -> list[str]:
-        """The licences a version's card names (`license_name` where that is "other"); an empty one when it has none."""
-        data = RepoCard(self.card(ref), ignore_metadata_errors=True).data.to_dict()
+        """The licences in a version's card (`license_name` where the licence is "other"); `[""]` when it has none."""
+        data = RepoCard(self.card(ref), ignore_metadata_errors=True).data
         named = data.get("license_name") or data.get("license") or ""
         return [str(name).lower() for name in (named if isinstance(named, list) and named else [named or ""])]
 
     def released_card(self, ref: Ref, section: str, results: list[dict[str, Any]], licence: str) -> str:
-        """A model's card with another section in front of its others, and with scores as the Hub reads them.
+        """A model's card with a new first section, and with scores in the form the Hub reads.
 
         Args:
-            ref: the version whose card it is.
+            ref: the version with the card.
             section: Markdown.
             results: fields of huggingface_hub's `EvalResult`; they become the header's `model-index`.
-            licence: what it is released under.
+            licence: the licence of the release.
         """
         card = ModelCard(self.card(ref))
         data = cast(ModelCardData, card.data)
         text = card.text.replace(f"## Licence\n\n`{data.license}`", f"## Licence\n\n`{licence}`")
-        text = re.sub(r"^- \*\*Conflict:\*\* .*\n", "", text, flags=re.MULTILINE)  # the section has those that are left
+        text = re.sub(r"^- \*\*Conflict:\*\* .*\n", "", text, flags=re.MULTILINE)  # the section lists what remains
         data.license, data.model_name = licence, ref.repo.split("/")[1]
         data.eval_results = [EvalResult(**result) for result in results]
         front, heading, rest = text.partition("\n## ")
@@ -150,7 +150,7 @@ class Hub:
         return str(card)
 
     def eval_results(self, results: list[dict[str, Any]], source: Ref) -> str:
-        """Scores as the Hub reads them for leaderboards, `.eval_results/*.yaml`: a list of YAML, scores times 100.
+        """YAML for `.eval_results/`, from which the Hub fills leaderboards: a list of scores, times 100.
 
         Args:
             results: fields of huggingface_hub's `EvalResult`; `task_name` is what the benchmark calls the task.
@@ -172,17 +172,20 @@ class Hub:
 
     def tag(self, ref: Ref, tag: str) -> None:
         """Tag a version."""
-        with self._speaking(str(ref)):
+        with self._translating_errors(str(ref)):
             self._api.create_tag(ref.repo, tag=tag, revision=ref.commit, repo_type=ref.kind)
 
     def publish(self, kind: Kind, repo: str, folder: Path, *, message: str, tag: str, branch: str = "main") -> Ref:
-        """Make the branch hold exactly the files of `folder`: one commit on top of the present head, then its tag.
+        """Make the branch hold exactly the files of `folder`: one commit on top of the current head, then its tag.
+
+        Returns:
+            The new version.
 
         Raises:
-            StaleParent: somebody else committed in between; nothing was published.
+            StaleParent: somebody else committed in the meantime; nothing was published.
             HubError: the Hub does not answer or refuses.
         """
-        with self._speaking(f"{kind} {repo}", kept="what was built is kept: "):
+        with self._translating_errors(f"{kind} {repo}", kept="what was built is kept: "):
             sdk = "gradio" if kind == "space" else None
             self._api.create_repo(repo, repo_type=kind, exist_ok=True, private=self._private, space_sdk=sdk)
             if branch != "main":
@@ -202,18 +205,18 @@ class Hub:
                 parent_commit=parent,
             )
             if any(ref.name == tag for ref in self._api.list_repo_refs(repo, repo_type=kind).tags):
-                self._api.delete_tag(repo, tag=tag, repo_type=kind)  # made again on purpose: the tag moves on
+                self._api.delete_tag(repo, tag=tag, repo_type=kind)  # made again on purpose: the tag moves
             self._api.create_tag(repo, tag=tag, revision=commit.oid, repo_type=kind)
         return Ref(kind, repo, commit.oid)
 
     def ensure(self, kind: Kind, repo: str, content: str, make: Callable[[Path], None]) -> Ref:
-        """A version with this content, published if it is not there yet.
+        """A version with this content; it is published first when the repository does not have it yet.
 
         Args:
-            kind: of the repository.
-            repo: its name.
-            content: what identifies the content; its hash names the tag.
-            make: fills a folder with the files.
+            kind: kind of the repository.
+            repo: name of the repository.
+            content: text that identifies the content; its hash names the tag.
+            make: writes the files into a folder.
         """
         if ref := self.find_content(kind, repo, content):
             return ref
@@ -226,22 +229,29 @@ class Hub:
         return self.find(kind, repo, _content_tag(content))
 
     def collect(self, org: str, title: str, refs: list[Ref], description: str) -> None:
-        """Put repositories into a collection of the organisation, which is made if there is none of that title."""
-        with self._speaking(f"collection {title} of {org}"):
-            collection = self._api.create_collection(title, namespace=org, description=description, exists_ok=True)
+        """Add repositories to the organisation's collection of that title, which is created when missing."""
+        with self._translating_errors(f"collection {title} of {org}"):
+            collection = self._api.create_collection(
+                title, namespace=org, description=description, private=self._private, exists_ok=True
+            )
             for ref in refs:
                 self._api.add_collection_item(collection.slug, ref.repo, ref.kind, exists_ok=True)
 
     @contextmanager
-    def _speaking(self, where: str, kept: str = "") -> Iterator[None]:
-        """Turns what the client raises into an error that says what to do, and that what was built is `kept`."""
+    def _translating_errors(self, where: str, kept: str = "") -> Iterator[None]:
+        """Translates exceptions of the client into errors with a fix.
+
+        Args:
+            where: what was read or written, for the message.
+            kept: put before the fix, to say that nothing was lost.
+        """
         try:
             yield
         except (RepositoryNotFoundError, RevisionNotFoundError) as error:
             raise NotFound(
                 f"{where}: not found on {self.endpoint}",
                 got=_first_line(error),
-                fix="check the name; a private or gated one needs a token that may read it (hf auth login)",
+                fix="check the name; a private or gated repository needs a token that may read it (hf auth login)",
             ) from error
         except HFValidationError as error:
             raise HubError(f"{where}: not a repository name", got=_first_line(error)) from error
@@ -259,7 +269,11 @@ class Hub:
                 got=_first_line(error),
                 fix=fix.get(status, f"{kept}run the same command again"),
             ) from error
-        except (HTTPError, ConnectionError, TimeoutError) as error:  # HTTPError: of the HTTP library the client uses
+        except (
+            HTTPError,
+            ConnectionError,
+            TimeoutError,
+        ) as error:  # HTTPError: any of the HTTP library
             raise HubError(
                 f"{where}: {self.endpoint} does not answer",
                 got=f"{type(error).__name__}: {_first_line(error)}",

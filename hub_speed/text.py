@@ -1,33 +1,54 @@
-"""How an instruction is put before a query (E5 §3.2; SPEED §3.3 the same). Documents stay as they are."""
+"""Words and scripts of texts, and the instruction that goes before a query.
+
+The checks of the task types compare texts by their words: case and punctuation do not count.
+"""
 
 import re
 import unicodedata
 from collections import Counter
 from functools import cache, lru_cache
 
+# --- instructions -----------------------------------------------------------------------------------------------------
+
 
 def with_instruction(instruction: str, query: str) -> str:
-    """The text an embedder reads for a query."""
+    """The text an embedder reads for a query (E5 §3.2; SPEED §3.3 the same). Documents stay as they are."""
     return f"Instruct: {instruction}\nQuery: {query}"
 
 
+# --- words ------------------------------------------------------------------------------------------------------------
+
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")
-
-
 _RANGE = re.compile(r"(?:(less than|at least) )?(\d+)(?: to (\d+))? words?")
+
+UNSPACED = ("Chinese", "Japanese", "Thai", "Lao", "Khmer", "Burmese")
+"""Languages written without spaces: `words` cannot count their words."""
+
+MIN_LENGTH_SHARE = 0.8
+"""A text with this share of the requested length is long enough. Assumption: models count words only roughly."""
 
 
 @lru_cache(64)  # the checks of one row ask for the words of the same few texts again and again
 def words(text: str) -> tuple[str, ...]:
-    """The words of `text`, lower-cased, punctuation dropped. One CJK, Thai, Lao, Khmer or Burmese run counts as one."""
+    """The words of `text` in lower case, without punctuation. A run of an unspaced script counts as one word."""
     return tuple(_WORD.findall(text.lower()))
+
+
+def same(a: str, b: str) -> bool:
+    """Whether two texts have the same words. Texts without words are compared letter by letter."""
+    return words(a) == words(b) if words(a) else a.strip() == b.strip()
+
+
+def holds(text: str, part: str) -> bool:
+    """Whether the words of `part` occur in `text`, one after the other."""
+    return bool(words(part)) and f" {' '.join(words(part))} " in f" {' '.join(words(text))} "
 
 
 def word_range(length: str) -> tuple[int, float]:
     """A length knob as numbers: "less than 5 words" → (1, 4); "5 to 15 words" → (5, 15); "at least 10 words" → (10, ∞).
 
     Raises:
-        ValueError: it is not written in one of those forms.
+        ValueError: `length` has none of these forms.
     """
     match = _RANGE.fullmatch(length)
     if not match:
@@ -38,41 +59,19 @@ def word_range(length: str) -> tuple[int, float]:
     return first, float(last) if last else (float("inf") if bound else first)
 
 
-MIN_LENGTH_SHARE = 0.8
-"""A text this share of the asked length is still accepted. Assumption: a model's own count of words is rough."""
-
-
-UNSPACED = ("Chinese", "Japanese", "Thai", "Lao", "Khmer", "Burmese")
-"""Languages written without spaces: `words` cannot count theirs."""
-
-
 def too_short(text: str, min_words: int, language: str = "English") -> bool:
-    """Whether `text` clearly misses the least length asked for. Texts written without spaces are never called short."""
+    """Whether `text` has clearly fewer than `min_words` words; never true for a language written without spaces."""
     if language in UNSPACED:
         return False
     return len(words(text)) < MIN_LENGTH_SHARE * min_words
 
 
-def same(a: str, b: str) -> bool:
-    """Whether two texts are the same but for case and punctuation."""
-    return words(a) == words(b) if words(a) else a.strip() == b.strip()
-
-
-def holds(text: str, part: str) -> bool:
-    """Whether `part` occurs in `text` as whole words, but for case and punctuation."""
-    return bool(words(part)) and f" {' '.join(words(part))} " in f" {' '.join(words(text))} "
-
-
-def wrong_script(language: str, *texts: str) -> bool:
-    """Whether one of the texts is mostly written in a script the language does not use."""
-    return not all(in_script_of(text, language) for text in texts)
-
+# --- scripts ----------------------------------------------------------------------------------------------------------
 
 _LATIN = """Afrikaans Albanian Azerbaijani Basque Bosnian Breton Catalan Croatian Czech Danish Dutch English Esperanto
 Estonian Filipino Finnish French Galician German Hausa Hungarian Icelandic Indonesian Irish Italian Javanese Kurdish
 Latin Latvian Lithuanian Malagasy Malay Norwegian Oromo Polish Portuguese Romanian Slovak Slovenian Somali Spanish
 Sundanese Swahili Swedish Turkish Uzbek Vietnamese Welsh Xhosa""".split()
-
 
 SCRIPTS: dict[str, frozenset[str]] = {
     **{name: frozenset({"LATIN"}) for name in [*_LATIN, "Scottish Gaelic", "Western Frisian"]},
@@ -105,12 +104,21 @@ SCRIPTS: dict[str, frozenset[str]] = {
     "Telugu": frozenset({"TELUGU"}),
     "Thai": frozenset({"THAI"}),
 }
+"""Language → its scripts, as Unicode names them, for the 93 languages of E5's synthetic data.
+
+They are XLM-R's languages without the romanised variants, and with both Chinese scripts as one (E5 §3.1 counts 93).
+"""
+
+
+def wrong_script(language: str, *texts: str) -> bool:
+    """Whether one of the texts is mostly in a script that the language does not use."""
+    return not all(in_script_of(text, language) for text in texts)
 
 
 def in_script_of(text: str, language: str) -> bool:
-    """Whether at least half of the letters of `text` belong to a script `language` is written in.
+    """Whether at least half of the letters of `text` belong to a script of `language`; true without letters.
 
-    Half, not all: names and loan words keep their own script (Assumption). Text without letters passes.
+    Half of them, because names and loan words keep their own script (Assumption).
 
     Raises:
         KeyError: the language is not one of the 93.
@@ -123,7 +131,7 @@ def in_script_of(text: str, language: str) -> bool:
     return at_home * 2 >= sum(letters.values())
 
 
-@cache  # there are some 150,000 letters, and a text uses few of them often
+@cache  # there are some 150,000 letters, and texts use only a few of them often
 def _script(letter: str) -> str:
     """The script of a letter: the first word of its name in Unicode."""
     return unicodedata.name(letter, "").replace("-", " ").split(" ")[0]

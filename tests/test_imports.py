@@ -47,9 +47,14 @@ def modules() -> Iterator[tuple[str, Path]]:
 
 def imported(name: str, path: Path) -> set[str]:
     """Everything a module imports, anywhere in it; `from a import b` counts as a and as a.b."""
+    return imported_by(ast.parse(path.read_text("utf-8")), name, path)
+
+
+def imported_by(tree: ast.AST, name: str, path: Path) -> set[str]:
+    """What the import statements of a syntax tree name; the module tells where relative ones start."""
     found: set[str] = set()
     package = ["hub_speed", *name.split(".")] if path.name == "__init__.py" else ["hub_speed", *name.split(".")[:-1]]
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -66,6 +71,29 @@ OWN = {f"hub_speed.{name}" for name in IMPORTS if name}
 def own(name: str) -> set[str]:
     """The modules of this package that a module imports, without the package's name."""
     return {other.removeprefix("hub_speed.") for other in IMPORTS[name] & OWN}
+
+
+def at_import(name: str) -> set[str]:
+    """The modules of this package that are loaded before a module is complete: imports outside of its functions."""
+    path = dict(modules())[name]
+    tree = ast.parse(path.read_text("utf-8"))
+    tree.body = [
+        node for node in tree.body if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))
+    ]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = []
+    found = imported_by(tree, name, path) & OWN
+    packages = {other for other in found if any(inner.startswith(f"{other}.") for inner in found)}
+    return {other.removeprefix("hub_speed.") for other in found - packages}
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Take away modules whose imports are all gone already; what stays is in a circle, or needs one."""
+    waiting = {name: at_import(name) - {name} for name in IMPORTS if name}
+    while free := {name for name, needs in waiting.items() if not needs & waiting.keys()}:
+        waiting = {name: needs for name, needs in waiting.items() if name not in free}
+    assert waiting == {}
 
 
 def test_every_part_has_its_floor() -> None:

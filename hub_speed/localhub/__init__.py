@@ -67,7 +67,7 @@ class LocalHub:
         import uvicorn
 
         from hub_speed.localhub.app import make_app
-        from hub_speed.localhub.errors import HubError as HttpError
+        from hub_speed.localhub.errors import HttpRefusal
         from hub_speed.localhub.store import Store
 
         if self._thread is not None:
@@ -81,7 +81,7 @@ class LocalHub:
         except BaseException as error:
             listener.close()
             self.stop()
-            if isinstance(error, HttpError):
+            if isinstance(error, HttpRefusal):
                 raise LocalHubError(f"local hub {self.home}: {error}") from error
             raise
         config = uvicorn.Config(

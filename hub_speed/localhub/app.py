@@ -7,8 +7,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hub_speed.localhub import auth, cards, collections, commits, files, objects, pages, refs, repos, spaces
-from hub_speed.localhub.errors import HubError
+from hub_speed.localhub import auth, cards, collections, commits, files, pages, refs, repos, spaces, uploads
+from hub_speed.localhub.errors import HttpRefusal
 from hub_speed.localhub.store import Store
 from hub_speed.localhub.web import Call, route
 
@@ -49,7 +49,7 @@ ROUTES = [
     *repos.ROUTES,
     *refs.ROUTES,
     *commits.ROUTES,
-    *objects.ROUTES,
+    *uploads.ROUTES,
     *files.ROUTES,
     *pages.ROUTES,
 ]
@@ -81,7 +81,7 @@ class _Front:
 
         try:
             auth.check_host(Request(scope).headers.get("host"))
-        except HubError as error:
+        except HttpRefusal as error:
             await JSONResponse(error.body, error.status, error.headers)(scope, receive, send_with_headers)
             return
         # Route on the path as it was sent: the branch `feat/a` comes as `feat%2Fa` and must stay one segment.

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from hub_speed.localhub.disk import Scratch, locked
-from hub_speed.localhub.errors import HubError
+from hub_speed.localhub.errors import HttpRefusal
 
 USER = "local"
 LINK_LIFETIME_S = 6 * 3600
@@ -30,24 +30,24 @@ def check_host(host: str | None) -> None:
     """Refuse requests for another host name: a web page could make the browser send them (DNS rebinding).
 
     Raises:
-        HubError: 403.
+        HttpRefusal: 403.
     """
     if (host or "").rpartition(":")[0] not in HOSTS and host not in HOSTS:
-        raise HubError(403, f"local hub: expected Host 127.0.0.1 or localhost, got {host!r}")
+        raise HttpRefusal(403, f"local hub: expected Host 127.0.0.1 or localhost, got {host!r}")
 
 
 def user_of(authorization: str | None, token: str) -> str | None:
     """The name of the caller: `local` with the right token, None without one.
 
     Raises:
-        HubError: 401 when a token is sent and it is not ours.
+        HttpRefusal: 401 when a token is sent and it is not ours.
     """
     if not authorization:
         return None
     scheme, _, sent = authorization.partition(" ")
     if scheme.lower() == "bearer" and hmac.compare_digest(sent.strip().encode(), token.encode()):
         return USER
-    error = HubError(401, "Invalid credentials in Authorization header")  # huggingface_hub compares this text
+    error = HttpRefusal(401, "Invalid credentials in Authorization header")  # huggingface_hub compares this text
     error.body["error"] = (
         "Invalid credentials: the local hub has its own token, in $HF_HOME/token. "
         "Is HF_TOKEN set to a token of another hub? Unset it, or use the variables of `hub-speed hub env`."
@@ -65,15 +65,15 @@ def check_signature(token: str, sha256: str, query: dict[str, str]) -> int:
     """The size in bytes that a signed link allows.
 
     Raises:
-        HubError: 403 when the link is not ours, was changed, or is too old.
+        HttpRefusal: 403 when the link is not ours, was changed, or is too old.
     """
     try:
         size, expires = int(query["size"]), int(query["expires"])
     except (KeyError, ValueError):
-        raise HubError(403, "Upload link without a valid signature") from None
+        raise HttpRefusal(403, "Upload link without a valid signature") from None
     expected = _signature(token, sha256, size, expires)
     if not hmac.compare_digest(query.get("signature", "").encode(), expected.encode()) or expires < time.time():
-        raise HubError(403, "Upload link without a valid signature, or too old")
+        raise HttpRefusal(403, "Upload link without a valid signature, or too old")
     return size
 
 

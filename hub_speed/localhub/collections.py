@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from hub_speed.localhub.auth import USER
 from hub_speed.localhub.disk import fsync_dir, locked, make_dirs
-from hub_speed.localhub.errors import HubError, bad_request, conflict
+from hub_speed.localhub.errors import HttpRefusal, bad_request, conflict
 from hub_speed.localhub.store import KINDS, NAME, Store, iso
 from hub_speed.localhub.web import Call, route
 
@@ -43,15 +43,15 @@ def read(call: Call) -> Collection:
     """The collection named by the path.
 
     Raises:
-        HubError: 404, also for a private one without the token.
+        HttpRefusal: 404, also for a private one without the token.
     """
     match = re.fullmatch(r".*-([0-9a-f]{24})", call.params["slug"])
     path = _folder(call.hub) / f"{match[1]}.json" if match else None
     if path is not None and path.exists():
-        collection = json.loads(path.read_bytes())
+        collection: Collection = json.loads(path.read_bytes())
         if collection["owner"]["name"] == call.params["namespace"] and (call.user or not collection["private"]):
             return collection
-    raise HubError(404, f"Collection not found: {call.params['namespace']}/{call.params['slug']}")
+    raise HttpRefusal(404, f"Collection not found: {call.params['namespace']}/{call.params['slug']}")
 
 
 def _change(call: Call, change: Callable[[Collection], object]) -> Collection:
@@ -185,10 +185,11 @@ def delete_item(call: Call) -> dict[str, Any]:
 
 
 def _find_item(call: Call, collection: Collection) -> dict[str, Any]:
-    for entry in collection["items"]:
+    items: list[dict[str, Any]] = collection["items"]
+    for entry in items:
         if entry["_id"] == call.params["item"]:
             return entry
-    raise HubError(404, f"No such item in this collection: {call.params['item']}")
+    raise HttpRefusal(404, f"No such item in this collection: {call.params['item']}")
 
 
 def _note(call: Call) -> str | None:

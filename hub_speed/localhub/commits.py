@@ -14,7 +14,7 @@ from dulwich.objects import Blob
 from starlette.routing import Route
 
 from hub_speed.localhub import trees
-from hub_speed.localhub.errors import HubError, bad_request, revision_not_found
+from hub_speed.localhub.errors import HttpRefusal, bad_request, revision_not_found
 from hub_speed.localhub.git import HEADS, GitRepo, commit_info
 from hub_speed.localhub.trees import TreeEditor, check_path
 from hub_speed.localhub.web import Call, route
@@ -30,9 +30,9 @@ def no_pull_requests(call: Call) -> None:
     """Refuse what needs a pull request.
 
     Raises:
-        HubError: 501.
+        HttpRefusal: 501.
     """
-    raise HubError(
+    raise HttpRefusal(
         501, "The local hub has no pull requests: commit to a branch instead (revision=..., create_pr=False)"
     )
 
@@ -129,7 +129,7 @@ def commit(call: Call) -> dict[str, Any]:
         if expected is not None and not (
             isinstance(expected, str) and len(expected) >= 5 and head.startswith(expected)
         ):
-            raise HubError(412, f"The head of the branch is {head}, not {expected}: someone committed in between")
+            raise HttpRefusal(412, f"The head of the branch is {head}, not {expected}: someone committed in between")
         editor = TreeEditor(git, commit_info(git, head).tree)
         for edit in edits:
             edit(editor)
@@ -147,7 +147,7 @@ def branch(git: GitRepo, revision: str) -> tuple[str, str]:
     """(full name, head commit) of an existing branch.
 
     Raises:
-        HubError: 404 RevisionNotFound, also for a tag or a commit: one cannot commit to these.
+        HttpRefusal: 404 RevisionNotFound, also for a tag or a commit: one cannot commit to these.
     """
     ref = revision if revision.startswith(HEADS) else HEADS + revision
     head = git.ref(ref)
@@ -175,7 +175,9 @@ def _split_lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
         first, *rest = piece.split(b"\n")
         held.append(first)
         if sum(map(len, held)) > LINE_LIMIT:
-            raise HubError(413, f"commit: an operation is longer than {LINE_LIMIT} bytes; upload the file through LFS")
+            raise HttpRefusal(
+                413, f"commit: an operation is longer than {LINE_LIMIT} bytes; upload the file through LFS"
+            )
         for part in rest:
             if line := b"".join(held).strip():
                 yield line
@@ -225,7 +227,9 @@ def _pointer(call: Call, path: str, value: dict[str, Any]) -> bytes:
         raise bad_request(f"commit: expected the sha256 of {path!r}")
     size = call.hub.large_files.size(sha256)
     if size is None or value.get("size") not in (None, size):  # a copy inside the repo comes without size
-        raise HubError(400, f"commit: the content of {path!r} ({sha256[:12]}) was not uploaded; upload it, then commit")
+        raise HttpRefusal(
+            400, f"commit: the content of {path!r} ({sha256[:12]}) was not uploaded; upload it, then commit"
+        )
     return trees.pointer_text(sha256, size)
 
 

@@ -1,6 +1,6 @@
 """What the embedded Hub answers when it cannot do what was asked.
 
-HubError                any refusal: HTTP status, message, and the code that huggingface_hub maps to its own exception
+HttpRefusal             any refusal: HTTP status, message, and the code that huggingface_hub maps to its own exception
 ├── repo_not_found      404 RepoNotFound
 ├── revision_not_found  404 RevisionNotFound
 ├── entry_not_found     404 EntryNotFound
@@ -13,7 +13,7 @@ import errno
 import re
 
 
-class HubError(Exception):
+class HttpRefusal(Exception):
     """A request that is refused: the client gets `message` as JSON and in a header.
 
     Args:
@@ -36,35 +36,35 @@ class HubError(Exception):
         self.headers = {"X-Error-Message": line, **({"X-Error-Code": code} if code else {}), **(headers or {})}
 
 
-def bad_request(message: str) -> HubError:
+def bad_request(message: str) -> HttpRefusal:
     """400: the request itself is wrong."""
-    return HubError(400, message)
+    return HttpRefusal(400, message)
 
 
-def conflict(message: str) -> HubError:
+def conflict(message: str) -> HttpRefusal:
     """409: it is there already. Callers add to `body` what an `exist_ok=True` client reads from the answer."""
-    return HubError(409, message)
+    return HttpRefusal(409, message)
 
 
-def repo_not_found(repo_id: str) -> HubError:
+def repo_not_found(repo_id: str) -> HttpRefusal:
     """404 for a repo that is missing, or private and the caller sent no token: the two must look the same."""
-    return HubError(404, f"Repository not found: {repo_id}", code="RepoNotFound")
+    return HttpRefusal(404, f"Repository not found: {repo_id}", code="RepoNotFound")
 
 
-def revision_not_found(revision: str) -> HubError:
+def revision_not_found(revision: str) -> HttpRefusal:
     """404 for a branch, tag or commit that is not in the repo."""
-    return HubError(404, f"Invalid rev id: {revision}", code="RevisionNotFound")
+    return HttpRefusal(404, f"Invalid rev id: {revision}", code="RevisionNotFound")
 
 
-def entry_not_found(path: str, commit: str | None = None) -> HubError:
+def entry_not_found(path: str, commit: str | None = None) -> HttpRefusal:
     """404 for a file or folder. With `commit`, clients remember that this commit has no such file."""
     headers = {"X-Repo-Commit": commit} if commit else {}
-    return HubError(404, f"Entry not found: {path}", code="EntryNotFound", headers=headers)
+    return HttpRefusal(404, f"Entry not found: {path}", code="EntryNotFound", headers=headers)
 
 
-def disk_full(error: OSError) -> HubError | None:
+def disk_full(error: OSError) -> HttpRefusal | None:
     """507 when the operating system had no room for a write; None for any other OSError."""
     # EFBIG: the file-size limit of the process (ulimit -f), which is one more way of having no room.
     if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return None
-    return HubError(507, f"local hub: no room left to write ({error.strerror}). Free space, then repeat.")
+    return HttpRefusal(507, f"local hub: no room left to write ({error.strerror}). Free space, then repeat.")

@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from hub_speed.localhub import trees
-from hub_speed.localhub.errors import HubError, entry_not_found
+from hub_speed.localhub.errors import HttpRefusal, entry_not_found
 from hub_speed.localhub.git import CommitInfo
 from hub_speed.localhub.store import Repo, iso
 from hub_speed.localhub.trees import Entry
@@ -101,7 +101,7 @@ def _range(header: str | None, size: int) -> tuple[int, int, bool]:
     """(first byte, end, whether it is part of the file). What is not one plain range means the whole file.
 
     Raises:
-        HubError: 416 when the range starts behind the end; clients stop reading there.
+        HttpRefusal: 416 when the range starts behind the end; clients stop reading there.
     """
     match = RANGE.fullmatch(header.strip()) if header else None
     if not match or match.groups() == ("", ""):
@@ -114,7 +114,7 @@ def _range(header: str | None, size: int) -> tuple[int, int, bool]:
     else:  # "-500": the last 500 bytes
         start, end = max(size - int(last), 0), size
     if start >= size:
-        raise HubError(416, f"Range starts at {start} of {size} bytes", headers={"Content-Range": f"bytes */{size}"})
+        raise HttpRefusal(416, f"Range starts at {start} of {size} bytes", headers={"Content-Range": f"bytes */{size}"})
     return start, end, True
 
 

@@ -142,7 +142,7 @@ class GitRepo:
         """The commit id of a branch, tag, full ref name, commit id, or at least 7 first digits of one.
 
         Raises:
-            HubError: 404 RevisionNotFound.
+            HttpRefusal: 404 RevisionNotFound.
         """
         if re.fullmatch(r"[0-9a-f]{40}", revision) and self._is_commit(revision):
             return revision
@@ -172,7 +172,7 @@ class GitRepo:
         """Make a branch or tag. The caller holds the lock of the repo.
 
         Raises:
-            HubError: 409 when the ref exists, 400 when its name is no ref name or clashes with another one.
+            HttpRefusal: 409 when the ref exists, 400 when its name is no ref name or clashes with another one.
         """
         if not is_ref_name(ref):
             raise bad_request(f"Invalid reference name: {ref}")
@@ -191,7 +191,7 @@ class GitRepo:
         """Remove a branch or tag. The caller holds the lock of the repo.
 
         Raises:
-            HubError: 404 when there is no such ref.
+            HttpRefusal: 404 when there is no such ref.
         """
         if self.ref(ref) is None:
             raise revision_not_found(ref)

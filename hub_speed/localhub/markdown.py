@@ -4,42 +4,81 @@ import posixpath
 import re
 from collections.abc import MutableMapping, Sequence
 from html import escape
-from html.parser import HTMLParser
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
+import nh3
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markdown_it.utils import OptionsDict
 
-# Kept without their attributes; the text inside of other tags is kept, the tags are not.
-PLAIN_TAGS = frozenset(
-    "b blockquote br code dd del details dl dt em h1 h2 h3 h4 h5 h6 hr i kbd li ol p pre s strong sub summary sup "
-    "table tbody td th thead tr u ul".split()
+# Of all other tags only the text inside is kept.
+TAGS = set(
+    "a b blockquote br code dd del details dl dt em h1 h2 h3 h4 h5 h6 hr i img kbd li ol p pre s strong sub summary "
+    "sup table tbody td th thead tr u ul".split()
 )
-DROPPED_WITH_CONTENT = frozenset({"script", "style", "template", "iframe", "svg", "math", "noscript", "title"})
+ATTRIBUTES = {
+    "a": {"href"},
+    "img": {"src", "alt", "width", "height"},
+    "ol": {"start"},
+    "td": {"style"},
+    "th": {"style"},
+}
+DROPPED_WITH_CONTENT = {"script", "style", "template", "iframe", "svg", "math", "noscript", "title"}
+SCHEMES = {"http", "https", "mailto"}
+SIZE = re.compile(r"\d{1,4}%?", re.ASCII)
 
 
 def render(text: str, base: str) -> str:
-    """HTML of a card.
+    """Returns the HTML of a card.
 
     Args:
         text: Markdown.
         base: URL path that relative links and images start from, such as `/datasets/org/name/resolve/<commit>`.
     """
+
+    def attribute(tag: str, name: str, value: str) -> str | None:
+        if name in ("width", "height"):
+            return value if SIZE.fullmatch(value) else None
+        if name == "src" and not _on_this_hub(value):
+            return None
+        return _target(value, base) if name in ("src", "href") else value
+
     markdown = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
-    markdown.add_render_rule("html_block", _html)
-    markdown.add_render_rule("html_inline", _html)
     markdown.add_render_rule("image", _image)
-    markdown.add_render_rule("link_open", _link)
-    return str(markdown.render(text, {"base": base}))
+    return nh3.clean(
+        str(markdown.render(text)),
+        tags=TAGS,
+        clean_content_tags=DROPPED_WITH_CONTENT,
+        attributes=ATTRIBUTES,
+        attribute_filter=attribute,
+        filter_style_properties={"text-align"},  # Markdown's aligned columns
+        url_schemes=SCHEMES,
+        link_rel="noopener",
+    )
+
+
+def _split(url: str) -> SplitResult | None:
+    """The parts of a URL as browsers read it, with backslashes as slashes; None when nobody can read it."""
+    try:
+        return urlsplit(url.strip().replace("\\", "/"))
+    except ValueError:
+        return None
+
+
+def _on_this_hub(url: str) -> bool:
+    """Whether a browser stays on this hub for the URL."""
+    parts = _split(url)
+    return parts is not None and not parts.scheme and not parts.netloc
 
 
 def _target(url: str, base: str) -> str | None:
-    """Where a link of a card leads; None when it points out of the repo by `..`."""
-    parts = urlsplit(url)
-    if parts.scheme or parts.netloc or url.startswith(("/", "#")) or not parts.path:
+    """Where a link of a card leads; None when it cannot be read, or points out of the repo by `..`."""
+    parts = _split(url)
+    if parts is None:
+        return None
+    if not _on_this_hub(url) or url.startswith(("/", "#")) or not parts.path:
         return url
     path = posixpath.normpath(unquote(parts.path))
     if path.startswith(".."):
@@ -47,71 +86,12 @@ def _target(url: str, base: str) -> str | None:
     return f"{base}/{quote(path)}" + (f"#{parts.fragment}" if parts.fragment else "")
 
 
-def _picture(url: str, alt: str, base: str, size: str = "") -> str:
-    target, scheme = _target(url, base), urlsplit(url).scheme
-    if scheme in ("http", "https") or url.startswith("//"):
-        # The page loads nothing from elsewhere: opening a card must not tell anyone that you did.
-        return f'<a href="{escape(url)}">{escape(alt or url)}</a>'
-    if target is None or scheme:
-        return escape(alt)
-    return f'<img src="{escape(target)}" alt="{escape(alt)}"{size}>'
-
-
 def _image(
     renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: MutableMapping[str, Any]
 ) -> str:
-    token = tokens[index]
-    alt = renderer.renderInlineAsText(token.children or [], options, env)
-    return _picture(str(token.attrGet("src") or ""), alt, env["base"])
-
-
-def _link(
-    renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: MutableMapping[str, Any]
-) -> str:
-    target = _target(str(tokens[index].attrGet("href") or ""), env["base"])
-    return f'<a href="{escape(target)}" rel="noopener">' if target else "<a>"
-
-
-def _html(
-    renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: MutableMapping[str, Any]
-) -> str:
-    cleaner = _Cleaner(env["base"])
-    cleaner.feed(tokens[index].content)
-    cleaner.close()
-    return "".join(cleaner.out)
-
-
-class _Cleaner(HTMLParser):
-    """Lets through PLAIN_TAGS, images and text."""
-
-    def __init__(self, base: str):
-        super().__init__(convert_charrefs=True)
-        self.base = base
-        self.out: list[str] = []
-        self.dropping: str | None = None
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Write a tag anew from what is known to be harmless."""
-        if self.dropping:
-            return
-        if tag in DROPPED_WITH_CONTENT:
-            self.dropping = tag
-        elif tag == "img":
-            values = {name: value or "" for name, value in attrs}
-            sizes = [(name, values.get(name, "")) for name in ("width", "height")]
-            size = "".join(f' {name}="{value}"' for name, value in sizes if re.fullmatch(r"\d{1,4}%?", value, re.ASCII))
-            self.out.append(_picture(values.get("src", ""), values.get("alt", ""), self.base, size))
-        elif tag in PLAIN_TAGS:
-            self.out.append(f"<{tag}>")
-
-    def handle_endtag(self, tag: str) -> None:
-        """Close what was let through."""
-        if tag == self.dropping:
-            self.dropping = None
-        elif not self.dropping and tag in PLAIN_TAGS:
-            self.out.append(f"</{tag}>")
-
-    def handle_data(self, data: str) -> None:
-        """Keep text as text."""
-        if not self.dropping:
-            self.out.append(escape(data))
+    """An image of the repo as an image, another one as a link: opening a card must not tell anyone that you did."""
+    url = str(tokens[index].attrGet("src") or "")
+    alt = renderer.renderInlineAsText(tokens[index].children or [], options, env)
+    if _on_this_hub(url):
+        return f'<img src="{escape(url)}" alt="{escape(alt)}">'
+    return f'<a href="{escape(url)}">{escape(alt or url)}</a>'

@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from hub_speed.localhub import cards, collections, markdown, trees
-from hub_speed.localhub.errors import HubError, entry_not_found
+from hub_speed.localhub.errors import HttpRefusal, entry_not_found
 from hub_speed.localhub.git import HEADS, MAIN, TAGS, commit_info
 from hub_speed.localhub.store import KINDS, Repo, iso
 from hub_speed.localhub.templates import STYLE, TEMPLATES
@@ -40,7 +40,7 @@ def _for_people(handler: Callable[[Call], Response]) -> Callable[[Call], Respons
     def answer(call: Call) -> Response:
         try:
             return handler(call)
-        except HubError as error:
+        except HttpRefusal as error:
             return _page("error", "Not found", error.status, message=error.message)
 
     return answer

@@ -4,7 +4,7 @@ from typing import Any
 
 from starlette.routing import Route
 
-from hub_speed.localhub.errors import HubError, bad_request
+from hub_speed.localhub.errors import HttpRefusal, bad_request
 from hub_speed.localhub.git import HEADS, MAIN, TAGS
 from hub_speed.localhub.store import iso
 from hub_speed.localhub.web import Call, route
@@ -50,7 +50,7 @@ def delete_branch(call: Call) -> dict[str, Any]:
     repo = call.repo(write=True)
     ref = HEADS + _plain(call.params["rev"])
     if ref == MAIN:
-        raise HubError(403, "Cannot delete branch main")
+        raise HttpRefusal(403, "Cannot delete branch main")
     with repo.lock():
         repo.git.delete_ref(ref)
     return {}

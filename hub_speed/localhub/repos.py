@@ -7,7 +7,7 @@ from starlette.routing import Route
 
 from hub_speed.localhub import cards, spaces, trees
 from hub_speed.localhub.auth import USER
-from hub_speed.localhub.errors import HubError, bad_request, repo_not_found
+from hub_speed.localhub.errors import HttpRefusal, bad_request, repo_not_found
 from hub_speed.localhub.git import commit_info
 from hub_speed.localhub.store import KINDS, Repo, iso
 from hub_speed.localhub.web import Call, route
@@ -34,7 +34,7 @@ def create(call: Call) -> dict[str, Any]:
         files["README.md"] = f"---\ntitle: {title}\nsdk: {settings['sdk']}\n---\n".encode()
     try:
         call.hub.create(kind, repo_id, settings, files)
-    except HubError as error:
+    except HttpRefusal as error:
         error.body["url"] = url  # `exist_ok=True` takes it from the 409
         raise
     return {"url": url, "name": repo_id, "private": settings["private"]}
@@ -140,7 +140,7 @@ def _sibling(entry: trees.Entry, sizes: bool) -> dict[str, Any]:
 def list_repos(call: Call) -> list[dict[str, Any]]:
     """GET all repos of a kind, filtered; private ones with the token only."""
     if call.params["kind"] not in KINDS:
-        raise HubError(404, f"The local hub has no {call.params['kind']!r}")
+        raise HttpRefusal(404, f"The local hub has no {call.params['kind']!r}")
     query = call.query
     wanted = set(call.request.query_params.getlist("filter"))
     wanted |= {query["pipeline_tag"]} if "pipeline_tag" in query else set()
@@ -162,7 +162,7 @@ def missing(call: Call) -> None:
     """Old-style ids without a namespace (`gpt2`) are never here.
 
     Raises:
-        HubError: 404 RepoNotFound, which libraries that probe for such repos understand.
+        HttpRefusal: 404 RepoNotFound, which libraries that probe for such repos understand.
     """
     raise repo_not_found(call.params["name"])
 

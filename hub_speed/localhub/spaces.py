@@ -9,7 +9,7 @@ from typing import Any
 from starlette.routing import Route
 
 from hub_speed.localhub.cards import SPACE_SDKS
-from hub_speed.localhub.errors import HubError, bad_request
+from hub_speed.localhub.errors import HttpRefusal, bad_request
 from hub_speed.localhub.store import iso
 from hub_speed.localhub.web import Call, route
 
@@ -20,7 +20,7 @@ def new_settings(body: dict[str, Any]) -> dict[str, Any]:
     """The settings of a new Space, from the body of the create request.
 
     Raises:
-        HubError: 400.
+        HttpRefusal: 400.
     """
     if body.get("sdk") not in SPACE_SDKS:
         raise bad_request(f"Invalid sdk {body.get('sdk')!r}: expected one of {', '.join(SPACE_SDKS)}")
@@ -99,7 +99,7 @@ def delete_item(call: Call) -> dict[str, Any]:
     """DELETE a secret or variable."""
     repo, name, key = call.repo(write=True), call.params["items"], call.text("key")
     if key not in repo.settings[name]:
-        raise HubError(404, f"No such key in {name}: {key}")
+        raise HttpRefusal(404, f"No such key in {name}: {key}")
     return _visible(call, repo.change_settings(lambda settings: settings[name].pop(key, None)))
 
 

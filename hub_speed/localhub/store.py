@@ -3,7 +3,7 @@
 hub/version              layout of the store
 hub/token                the token, owner-only
 hub/tmp/                 unfinished files, one folder per running server (disk.Scratch)
-hub/lfs/ab/cd/<sha256>   large files, shared by all repos (objects.py)
+hub/lfs/ab/cd/<sha256>   large files, shared by all repos (lfs.py)
 hub/repos/<kind>/<namespace>/<name>/   a bare git repository, plus hub.json (settings) and hub.lock
 hub/collections/<id>.json
 """
@@ -23,9 +23,9 @@ from typing import Any
 
 from hub_speed.localhub import auth
 from hub_speed.localhub.disk import Scratch, fsync_dir, locked, make_dirs
-from hub_speed.localhub.errors import HubError, bad_request, conflict, repo_not_found
+from hub_speed.localhub.errors import HttpRefusal, bad_request, conflict, repo_not_found
 from hub_speed.localhub.git import MAIN, GitRepo
-from hub_speed.localhub.objects import LargeFiles
+from hub_speed.localhub.lfs import LargeFiles
 from hub_speed.localhub.trees import TreeEditor
 
 VERSION = b"1"
@@ -39,7 +39,7 @@ def check_repo_id(repo_id: str) -> str:
     """`repo_id` if it is `namespace/name` in the letters the Hub allows; so it is also safe as two folder names.
 
     Raises:
-        HubError: 400.
+        HttpRefusal: 400.
     """
     namespace, _, name = repo_id.partition("/")
     safe = NAME.fullmatch(namespace) and NAME.fullmatch(name) and not re.search(r"--|\.\.|\.git$|\.git/", repo_id)
@@ -100,9 +100,10 @@ class Repo:
 
     def _read_settings(self) -> dict[str, Any]:
         try:
-            return json.loads((self.path / "hub.json").read_bytes())
+            settings: dict[str, Any] = json.loads((self.path / "hub.json").read_bytes())
         except FileNotFoundError:
             raise repo_not_found(self.id) from None
+        return settings
 
 
 class Store:
@@ -113,7 +114,9 @@ class Store:
         root.chmod(0o700)
         version = root / "version"
         if version.exists() and version.read_bytes() != VERSION:
-            raise HubError(500, f"{version}: expected {VERSION!r}, got {version.read_bytes()!r}; use a newer hub_speed")
+            raise HttpRefusal(
+                500, f"{version}: expected {VERSION!r}, got {version.read_bytes()!r}; use a newer hub_speed"
+            )
         self.root = root
         self.scratch = Scratch(root / "tmp")
         self.scratch.write(version, VERSION)
@@ -131,11 +134,11 @@ class Store:
         """The repo of this kind and id.
 
         Raises:
-            HubError: 404 RepoNotFound, also for an id that cannot exist.
+            HttpRefusal: 404 RepoNotFound, also for an id that cannot exist.
         """
         try:
             repo = self._repo(kind, check_repo_id(repo_id))
-        except HubError:
+        except HttpRefusal:
             raise repo_not_found(repo_id) from None
         if kind not in KINDS or not (repo.path / "hub.json").exists():
             raise repo_not_found(repo_id)
@@ -150,7 +153,7 @@ class Store:
         """
         for path in sorted((self.root / "repos" / kind).glob("*/*/hub.json")):
             repo = self._repo(kind, f"{path.parent.parent.name}/{path.parent.name}")
-            with contextlib.suppress(HubError):  # deleted while we were looking
+            with contextlib.suppress(HttpRefusal):  # deleted while we were looking
                 head = repo.git.ref(MAIN)
                 if head is not None and (private or not repo.private):
                     yield repo, head
@@ -163,7 +166,7 @@ class Store:
         """Make a repo whose first commit has `files`. It appears complete, in one rename.
 
         Raises:
-            HubError: 409 when it exists, 400 for a bad id.
+            HttpRefusal: 409 when it exists, 400 for a bad id.
         """
         if kind not in KINDS:
             raise bad_request(f"Repos of type {kind.removesuffix('s')!r} are not supported by the local hub")

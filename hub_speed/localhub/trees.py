@@ -119,7 +119,7 @@ def check_path(path: object) -> str:
     """`path` if it can name a file in a repo.
 
     Raises:
-        HubError: 400; nothing that a client could use to reach outside of the repo gets through.
+        HttpRefusal: 400; nothing that a client could use to reach outside of the repo gets through.
     """
     if not isinstance(path, str) or not path:
         raise bad_request("Invalid path in repo: expected a non-empty string")
@@ -200,7 +200,7 @@ class TreeEditor:
         """Delete a file, or a folder with all that is in it.
 
         Raises:
-            HubError: 404 EntryNotFound, in the words huggingface_hub looks for.
+            HttpRefusal: 404 EntryNotFound, in the words huggingface_hub looks for.
         """
         folder, name = self._parent(path, create=False)
         if folder is None or name not in folder.names or (folder.enter(name) is not None) != is_folder:

@@ -1,14 +1,14 @@
 """From an HTTP request to a handler and back.
 
 A handler is a plain function `(call) -> answer` that runs in a worker thread, so it may block on the disk. It returns a
-dict or list (sent as JSON) or a response, and raises `HubError` to refuse. Its body comes piece by piece.
+dict or list (sent as JSON) or a response, and raises `HttpRefusal` to refuse. Its body comes piece by piece.
 """
 
 import json
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs, unquote
 
 from anyio import from_thread
@@ -18,10 +18,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hub_speed.localhub import auth
-from hub_speed.localhub.errors import HubError, bad_request, disk_full, repo_not_found
-
-if TYPE_CHECKING:
-    from hub_speed.localhub.store import Repo, Store
+from hub_speed.localhub.errors import HttpRefusal, bad_request, disk_full, repo_not_found
+from hub_speed.localhub.store import Repo, Store
 
 JSON_LIMIT = 32 << 20  # bytes; a preupload of 256 files takes 0.2 MB, a card a few kB
 PIECE = 1 << 20
@@ -38,7 +36,7 @@ class Call:
         user: `local` when the right token was sent, None for anonymous.
     """
 
-    def __init__(self, hub: "Store", request: Request, fixed: dict[str, str]):
+    def __init__(self, hub: Store, request: Request, fixed: dict[str, str]):
         self.hub = hub
         self.request = request
         self.params = {name: unquote(value) for name, value in request.path_params.items()} | fixed
@@ -63,13 +61,13 @@ class Call:
         """The body, in pieces of about a megabyte.
 
         Raises:
-            HubError: 413 when it is longer than `limit` bytes.
+            HttpRefusal: 413 when it is longer than `limit` bytes.
         """
         received = 0
         while piece := from_thread.run(anext, self._stream, b""):
             received += len(piece)
             if received > limit:
-                raise HubError(413, f"Request body too large: expected at most {limit} bytes")
+                raise HttpRefusal(413, f"Request body too large: expected at most {limit} bytes")
             yield piece
 
     def read(self, limit: int = JSON_LIMIT) -> bytes:
@@ -111,17 +109,17 @@ class Call:
         """The caller's name.
 
         Raises:
-            HubError: 401 for anonymous.
+            HttpRefusal: 401 for anonymous.
         """
         if self.user is None:
-            raise HubError(401, "This needs the token of the local hub: set the variables of `hub-speed hub env`")
+            raise HttpRefusal(401, "This needs the token of the local hub: set the variables of `hub-speed hub env`")
         return self.user
 
-    def repo(self, *, write: bool = False) -> "Repo":
+    def repo(self, *, write: bool = False) -> Repo:
         """The repo named by the path.
 
         Raises:
-            HubError: 404 when it is missing or private to others, 401 to write without the token.
+            HttpRefusal: 404 when it is missing or private to others, 401 to write without the token.
         """
         repo_id = f"{self.params['namespace']}/{self.params['name']}"
         repo = self.hub.find(self.params["kind"], repo_id)
@@ -188,8 +186,8 @@ async def _answer(handler: Handler, request: Request, fixed: dict[str, str]) -> 
     return result if isinstance(result, Response) else JSONResponse(result)
 
 
-def _refusal(error: Exception, request: Request) -> HubError:
-    if isinstance(error, HubError):
+def _refusal(error: Exception, request: Request) -> HttpRefusal:
+    if isinstance(error, HttpRefusal):
         return error
     if isinstance(error, OSError) and (full := disk_full(error)):
         return full
@@ -198,4 +196,4 @@ def _refusal(error: Exception, request: Request) -> HubError:
         return repo_not_found(unquote(request.path_params["name"]))
     # Only method and path: headers hold the token, query strings hold signatures.
     log.error("%s %s failed", request.method, request.scope["path"], exc_info=error)
-    return HubError(500, f"local hub: {type(error).__name__} while answering; its log has the traceback")
+    return HttpRefusal(500, f"local hub: {type(error).__name__} while answering; its log has the traceback")

@@ -1,4 +1,4 @@
-"""Rows as parquet files, and the card of every stage."""
+"""The card of every stage."""
 
 import json
 import re
@@ -6,24 +6,16 @@ import threading
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import cache
-from itertools import islice
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_args, get_origin
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from pydantic import BaseModel
 
 from hub_speed import parquet, rows
 from hub_speed.cards import render
 from hub_speed.evaluation.scaling_law import compare, in_words
-from hub_speed.generation import prompts
 from hub_speed.hub import Ref
 from hub_speed.llm import dialects
 from hub_speed.pipeline.table import STAGES
@@ -31,99 +23,6 @@ from hub_speed.recipe import Recipe
 from hub_speed.recipes.loader import load
 from hub_speed.record import Ancestor, RunRecord, fingerprint_of, tag_of
 from hub_speed.stage import Context, FromStage
-
-KINDS = [kind for kind in vars(rows).values() if isinstance(kind, type) and issubclass(kind, BaseModel)]
-KINDS = [kind for kind in KINDS if kind.__module__ == rows.__name__]
-every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-
-
-def value_for(annotation: Any) -> st.SearchStrategy[Any]:
-    if isinstance(annotation, UnionType):
-        return st.one_of(*(st.none() if a is type(None) else value_for(a) for a in get_args(annotation)))
-    if get_origin(annotation) is list:
-        return st.lists(value_for(get_args(annotation)[0]), max_size=3)
-    plain = {
-        str: st.text(max_size=20),
-        int: st.integers(-(2**63), 2**63 - 1),
-        float: st.floats(allow_nan=False),
-        bool: st.booleans(),
-    }
-    return plain[annotation]
-
-
-def rows_of(kind: type[BaseModel]) -> st.SearchStrategy[list[dict[str, Any]]]:
-    fields = {name: value_for(field.annotation) for name, field in kind.model_fields.items()}
-    return st.lists(st.fixed_dictionaries(fields), max_size=4)
-
-
-# --- parquet --------------------------------------------------------------------------------------------------------
-
-
-@every_kind
-def test_every_column_is_described_and_has_a_type(kind: type[BaseModel]) -> None:
-    found = rows.columns(kind)
-    assert all(len(text) > 10 for text in found.values())
-    assert parquet.schema(kind).names == list(found)
-
-
-def test_columns_that_other_libraries_know_have_their_names() -> None:
-    assert {"prompt", "completion"} <= set(rows.columns(rows.SeedRow))
-    assert {"prompt", "chosen", "rejected"} <= set(rows.columns(rows.PreferenceRow))
-    assert {"prompt", "completion"} <= set(rows.columns(rows.RevisionRow))
-    names = list(rows.columns(rows.SyntheticRow))
-    assert (
-        names.index("query") < names.index("positive") < names.index("negative")
-    )  # sentence-transformers goes by order
-    assert parquet.schema(rows.SyntheticRow).field("negative").nullable
-    assert not parquet.schema(rows.SyntheticRow).field("positive").nullable
-
-
-def test_a_row_is_the_same_in_every_repository_it_passes_through() -> None:
-    def fields(kind: type[BaseModel]) -> set[str]:
-        return set(kind.model_fields)
-
-    assert fields(rows.TaskRow) < fields(rows.PromptRow) < fields(rows.SeedRow) <= fields(rows.DraftRow)
-    assert fields(rows.SyntheticRow) - fields(rows.DraftRow) == {"draft"}
-    assert fields(rows.PromptRow) < fields(rows.RootRow)
-
-
-@every_kind
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
-@given(data=st.data())
-def test_rows_come_back_as_they_were(kind: type[BaseModel], data: st.DataObject, tmp_path: Path) -> None:
-    written = data.draw(rows_of(kind))
-    assert parquet.write_parquet(iter(written), kind, tmp_path) == len(written) == parquet.count_parquet(tmp_path)
-    assert list(parquet.read_parquet(tmp_path)) == written
-    (path,) = tmp_path.glob("*.parquet")
-    assert path.name == "train-00000.parquet"
-    assert pq.read_schema(path) == parquet.schema(kind)
-    first = next(iter(kind.model_fields))
-    assert list(parquet.read_parquet(tmp_path, [first])) == [{first: row[first]} for row in written]
-
-
-@pytest.mark.parametrize(("count", "files"), [(0, [0]), (1, [1]), (9, [9]), (10, [10]), (11, [10, 1]), (20, [10, 10])])
-def test_files_are_full_and_in_order(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, count: int, files: list[int]
-) -> None:
-    monkeypatch.setattr(parquet, "ROWS_PER_FILE", 10)
-    monkeypatch.setattr(parquet, "islice", lambda iterator, n: islice(iterator, 5))
-    written = [{"topic": f"t{i}"} for i in range(count)]
-    assert parquet.write_parquet(written, rows.TopicRow, tmp_path / "a") == count
-    names = sorted(path.name for path in tmp_path.rglob("*.parquet"))
-    assert names == [f"train-{i:05d}.parquet" for i in range(len(files))]
-    assert [pq.read_metadata(tmp_path / "a" / name).num_rows for name in names] == files
-    assert list(parquet.read_parquet(tmp_path)) == written  # also from a folder above
-
-
-@pytest.mark.parametrize("bad", [{}, {"topic": None}, {"topic": 5}, {"topic": ["a"]}])
-def test_a_row_that_is_none_is_not_written(tmp_path: Path, bad: dict[str, Any]) -> None:
-    with pytest.raises((pa.ArrowInvalid, pa.ArrowTypeError)):
-        parquet.write_parquet([{"topic": "a"}, bad], rows.TopicRow, tmp_path)
-
-
-def test_there_is_nothing_to_read_where_nothing_is(tmp_path: Path) -> None:
-    assert (list(parquet.read_parquet(tmp_path)), parquet.count_parquet(tmp_path)) == ([], 0)
-
 
 # --- cards ----------------------------------------------------------------------------------------------------------
 
@@ -445,16 +344,6 @@ def test_the_card_of_a_topic_file() -> None:
     _, header, text = render.topics_card(1588).split("---\n", 2)
     assert yaml.safe_load(header)["configs"][0]["data_files"] == "data/*.parquet"
     assert "1,588 topic paths" in text
-
-
-def test_reasons_are_those_the_code_gives() -> None:
-    """A reason that no code gives would only be there for show; one that is not described could not be rendered."""
-    package = Path(rows.__file__).parent
-    code = "\n".join(path.read_text("utf-8") for path in package.rglob("*.py") if path.name != "rows.py")
-    assert [reason for reason in rows.REASONS if f'"{reason}"' not in code] == []
-    given_reasons = set(re.findall(r'Rejected\(\s*"(\w+)"', code)) | set(re.findall(r'return "(\w+_\w+)"', code))
-    known = {*rows.REASONS, *vars(prompts)}
-    assert {reason for reason in given_reasons if reason not in known} == set()
 
 
 def test_the_record_of_a_stage_is_json() -> None:

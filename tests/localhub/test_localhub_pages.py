@@ -71,7 +71,7 @@ class Links(html.parser.HTMLParser):
         values = dict(attrs)
         if tag == "a" and "href" in values:
             self.links.append(values["href"])
-        if tag == "img":
+        if tag == "img" and "src" in values:
             self.images.append(values["src"])
 
 
@@ -138,8 +138,8 @@ def test_what_is_missing_is_said_in_a_page(web, path):
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("![x](../../secret.png)", "<p>x</p>"),
-        ("[x](../up.md)", "<p><a>x</a></p>"),
+        ("![x](../../secret.png)", '<p><img alt="x"></p>'),
+        ("[x](../up.md)", '<p><a rel="noopener">x</a></p>'),
         ("[x](#part)", '<p><a href="#part" rel="noopener">x</a></p>'),
         ("[x](/org/m)", '<p><a href="/org/m" rel="noopener">x</a></p>'),
         ('![a"b](c d.png)', None),
@@ -147,12 +147,40 @@ def test_what_is_missing_is_said_in_a_page(web, path):
         ("<img src='data:text/html,x'>", None),
         ("<style>body{}</style>text", "text"),
         ("<div onclick=x>in</div>", "in"),
+        ("[x](javascript:alert)", "<p>[x](javascript:alert)</p>"),
+        ("<a href=' JaVa&#9;script:alert(1)'>x</a>", '<p><a rel="noopener">x</a></p>'),
+        ("<a href=vbscript:x onmouseover=y>x</a>", '<p><a rel="noopener">x</a></p>'),
+        ("<a href='data:text/html;base64,AA'>x</a>", '<p><a rel="noopener">x</a></p>'),
+        ("<a href=a.md target=_top>x</a>", '<p><a href="/base/a.md" rel="noopener">x</a></p>'),
+        ("![x](data:image/svg+xml;base64,AA)", "<p>![x](data:image/svg+xml;base64,AA)</p>"),
+        ("![x](https://a.example/b.png)", '<p><a href="https://a.example/b.png" rel="noopener">x</a></p>'),
+        ("![x](http://[bad)", '<p><a rel="noopener">x</a></p>'),
+        ("<img src=https://a.example/b.png onload=x alt=x>", '<img alt="x">'),
+        ("<img src='//a.example/b.png' alt=x>", '<img alt="x">'),
+        ("<img src='/\\a.example/b.png' alt=x>", '<img alt="x">'),
+        ("<img src=' /\t/a.example/b.png' alt=x>", '<img alt="x">'),
+        ("<img src=//[bad alt=x>", '<img alt="x">'),
+        ("<img src=a.png srcset='//a.example/b.png 2x' width=9 height=9px>", '<img src="/base/a.png" width="9">'),
+        ("<svg><script>x</script><a href=javascript:x>y</a></svg>", None),
+        ("<svg><style><img src=x onerror=y></style></svg>", None),
+        ("<math><mtext><table><mglyph><style><!--</style><img title='--&gt;&lt;img src=1 onerror=x&gt;'>", None),
+        ("<noscript><p title='</noscript><img src=x onerror=y>'>", None),
+        ("<b><i><iframe src=x><p>1</b></i></p></iframe>2", None),
+        ("<<script>script>alert(1)<</script>/script>", None),
+        ("|a|\n|-:|\n|<i style='background:url(//x)'>1</i>|", None),
     ],
 )
 def test_markdown(text, wanted):
     rendered = markdown.render(text, "/base").strip()
     assert wanted is None or rendered == wanted
-    assert not re.search(r"<(script|style|div|iframe)|onclick|onerror", rendered)
+    assert not re.search(r"<(script|style|div|iframe|svg|math|noscript)|url\(", rendered)
+    attributes = Links(rendered).attributes
+    assert attributes <= {"href", "rel", "src", "alt", "width", "height", "style"}
+
+
+def test_columns_stay_aligned_and_lists_keep_their_start():
+    assert '<th style="text-align:right">a</th>' in markdown.render("|a|\n|-:|\n|1|", "/base")
+    assert '<ol start="3">' in markdown.render("3. x", "/base")
 
 
 MARKS = """<script>~</script>~<img src=~x onerror=y~>~<~`~[a](~javascript:~)~!~"~'~<svg/onload=x>~<a href=~data:~|~-"""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from hub_speed.localhub import LocalHub, LocalHubError, trees
 from hub_speed.localhub.disk import Scratch, locked
-from hub_speed.localhub.errors import HubError
+from hub_speed.localhub.errors import HttpRefusal
 from hub_speed.localhub.git import HEADS, MAIN, TAGS, GitRepo, commit_info
 from hub_speed.localhub.store import Store
 from hub_speed.localhub.trees import TreeEditor
@@ -103,7 +103,7 @@ def edit_like_a_dict(tmp_path_factory, scratch, commits):
                     editor.put(path, git.add_blob(content))
                 else:
                     editor.remove(path, is_folder=kind == "rmdir")
-            except HubError:
+            except HttpRefusal:
                 # Folders emptied in this very commit are still in the editor; git will not keep them.
                 emptied = kind == "rmdir" or any(other.startswith(path + "/") for other in files)
                 assert apply(wanted, kind, path, content) or emptied
@@ -164,16 +164,16 @@ def test_packed_objects_and_refs_are_found(git):
 def test_refs_do_not_get_in_each_others_way(git):
     oid = git.ref(MAIN)
     git.create_ref(HEADS + "a/b/c", oid)
-    with pytest.raises(HubError, match="exists"):
+    with pytest.raises(HttpRefusal, match="exists"):
         git.create_ref(HEADS + "a/b", oid)
-    with pytest.raises(HubError, match="exists"):
+    with pytest.raises(HttpRefusal, match="exists"):
         git.create_ref(HEADS + "main/x", oid)
     git.delete_ref(HEADS + "a/b/c")
     (git.path / "refs/heads/a/b").mkdir(parents=True)  # what a kill during the deletion leaves
     git.create_ref(HEADS + "a", oid)
     assert sorted(git.refs(HEADS)) == ["a", "main"]
     for bad in ("a..b", "a b", "-/", ".x", "x.lock", "a@{b", "a\\b", "", "x" * 300, "a\x01"):
-        with pytest.raises(HubError):
+        with pytest.raises(HttpRefusal):
             git.create_ref(HEADS + bad, oid)
 
 

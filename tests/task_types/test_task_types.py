@@ -24,7 +24,7 @@ from hub_speed.generation.parsing import Parsed, Rejected, parse
 from hub_speed.rows import REASONS
 from hub_speed.task_types import TASK_TYPES, TaskType
 from hub_speed.task_types.base import fill
-from hub_speed.text import SCRIPTS, holds, same, too_short, word_range, words
+from hub_speed.text import SCRIPTS
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 TASK, TOPIC = "Given a question about bees, find passages that answer it.", "Science > Biology > Bees"
@@ -476,70 +476,3 @@ def test_a_check_never_raises(kind: TaskType, data: st.DataObject) -> None:
     knobs = {name: data.draw(st.sampled_from(sorted(choices)), name) for name, choices in kind.knobs.items()}
     languages = {"language": data.draw(LANGUAGE), "target_language": data.draw(LANGUAGE)}
     assert kind.check(kind.answer.model_validate(values), knobs | languages) in {None, *REASONS}
-
-
-# --- what checks share ----------------------------------------------------------------------------------------------
-
-COUNT = st.integers(1, 2000)
-
-
-@given(COUNT, st.integers(0, 500))
-def test_word_range(n: int, more: int) -> None:
-    assert word_range(f"less than {n} words") == (1, n - 1)
-    assert word_range(f"at least {n} words") == (n, float("inf"))
-    assert word_range(f"{n} to {n + more} words") == (n, n + more)
-    assert word_range(f"{n} words") == (n, n)
-
-
-@given(st.text() | st.text(alphabet="less than at least to word 0123456789"))
-def test_any_other_range_is_a_value_error(text: str) -> None:
-    try:
-        low, high = word_range(text)
-    except ValueError as error:
-        assert text in str(error) or repr(text) in str(error)
-    else:
-        assert low >= 0
-        assert high >= 0
-
-
-@pytest.mark.parametrize(
-    ("text", "count"),
-    [
-        ("", 0),
-        ("?! …", 0),
-        ("It's a well-known fact.", 4),
-        ("don’t stop", 2),
-        ("Ünïcode größe", 2),
-        ("3.5 km", 3),
-        ("你好世界", 1),
-        ("a  b\nc\td", 4),
-    ],
-)
-def test_words(text: str, count: int) -> None:
-    assert len(words(text)) == count
-
-
-@given(st.text(), st.text())
-def test_same_is_about_words_and_symmetric(a: str, b: str) -> None:
-    assert same(a, a)
-    assert same(a, b) == same(b, a)
-    assert same("x " + a, "X, " + a)
-    assert not same(a + " x", a + " y")
-
-
-@given(st.lists(st.sampled_from(["a", "b", "c", "ab"]), min_size=1, max_size=8), st.data())
-def test_holds_finds_exactly_the_runs_of_words(parts: list[str], data: st.DataObject) -> None:
-    start = data.draw(st.integers(0, len(parts) - 1))
-    end = data.draw(st.integers(start + 1, len(parts)))
-    text = ", ".join(parts).upper() + "."
-    assert holds(text, " ".join(parts[start:end]))
-    assert not holds(text, " ".join([*parts[start:end], "z"]))
-    assert not holds(text, "?")
-
-
-@given(COUNT)
-def test_too_short_leaves_a_fifth_of_play(least: int) -> None:
-    enough = -(-least * 4 // 5)
-    assert not too_short(text_of(enough), least)
-    assert too_short(text_of(enough - 1), least)
-    assert not too_short("", least, "Thai")

@@ -1,0 +1,94 @@
+"""Rows written to parquet files and read again."""
+
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_origin
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from hub_speed import parquet, rows
+
+KINDS = [kind for kind in vars(rows).values() if isinstance(kind, type) and issubclass(kind, BaseModel)]
+KINDS = [kind for kind in KINDS if kind.__module__ == rows.__name__]
+every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+
+
+def value_for(annotation: Any) -> st.SearchStrategy[Any]:
+    if isinstance(annotation, UnionType):
+        return st.one_of(*(st.none() if a is type(None) else value_for(a) for a in get_args(annotation)))
+    if get_origin(annotation) is list:
+        return st.lists(value_for(get_args(annotation)[0]), max_size=3)
+    plain = {
+        str: st.text(max_size=20),
+        int: st.integers(-(2**63), 2**63 - 1),
+        float: st.floats(allow_nan=False),
+        bool: st.booleans(),
+    }
+    return plain[annotation]
+
+
+def rows_of(kind: type[BaseModel]) -> st.SearchStrategy[list[dict[str, Any]]]:
+    fields = {name: value_for(field.annotation) for name, field in kind.model_fields.items()}
+    return st.lists(st.fixed_dictionaries(fields), max_size=4)
+
+
+@every_kind
+def test_every_column_has_a_type(kind: type[BaseModel]) -> None:
+    assert parquet.schema(kind).names == list(rows.columns(kind))
+
+
+def test_only_what_may_be_missing_is_nullable() -> None:
+    schema = parquet.schema(rows.SyntheticRow)
+    assert schema.field("negative").nullable
+    assert not schema.field("positive").nullable
+
+
+@every_kind
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
+@given(data=st.data())
+def test_rows_come_back_as_they_were(kind: type[BaseModel], data: st.DataObject, tmp_path: Path) -> None:
+    written = data.draw(rows_of(kind))
+    assert parquet.write_parquet(iter(written), kind, tmp_path) == len(written) == parquet.count_parquet(tmp_path)
+    assert list(parquet.read_parquet(tmp_path)) == written
+    (path,) = tmp_path.glob("*.parquet")
+    assert path.name == "train-00000.parquet"
+    assert pq.read_schema(path) == parquet.schema(kind)
+    first = next(iter(kind.model_fields))
+    assert list(parquet.read_parquet(tmp_path, [first])) == [{first: row[first]} for row in written]
+
+
+@pytest.mark.parametrize(("count", "files"), [(0, [0]), (1, [1]), (9, [9]), (10, [10]), (11, [10, 1]), (20, [10, 10])])
+def test_files_are_full_and_in_order(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, count: int, files: list[int]
+) -> None:
+    monkeypatch.setattr(parquet, "ROWS_PER_FILE", 10)
+    monkeypatch.setattr(parquet, "ROWS_AT_ONCE", 5)
+    written = [{"topic": f"t{i}"} for i in range(count)]
+    assert parquet.write_parquet(written, rows.TopicRow, tmp_path / "a") == count
+    names = sorted(path.name for path in tmp_path.rglob("*.parquet"))
+    assert names == [f"train-{i:05d}.parquet" for i in range(len(files))]
+    assert [pq.read_metadata(tmp_path / "a" / name).num_rows for name in names] == files
+    assert list(parquet.read_parquet(tmp_path)) == written  # also from a folder above
+
+
+@pytest.mark.parametrize("bad", [{}, {"topic": None}, {"topic": 5}, {"topic": ["a"]}])
+def test_a_row_that_is_none_is_not_written(tmp_path: Path, bad: dict[str, Any]) -> None:
+    with pytest.raises((pa.ArrowInvalid, pa.ArrowTypeError)):
+        parquet.write_parquet([{"topic": "a"}, bad], rows.TopicRow, tmp_path)
+
+
+def test_there_is_nothing_to_read_where_nothing_is(tmp_path: Path) -> None:
+    assert (list(parquet.read_parquet(tmp_path)), parquet.count_parquet(tmp_path)) == ([], 0)
+
+
+def test_rows_are_read_by_their_ids(tmp_path: Path) -> None:
+    written = [{"id": f"r{i}", "task_type": "sts", "task": "t", "topic": f"topic {i}"} for i in range(5)]
+    parquet.write_parquet(written, rows.TaskRow, tmp_path)
+    found = parquet.read_parquet(tmp_path, ["topic"], wanted=lambda row_id: row_id in ("r1", "r4"))
+    assert list(found) == [{"topic": "topic 1"}, {"topic": "topic 4"}]
+    assert list(parquet.read_parquet(tmp_path, wanted=lambda row_id: False)) == []
