@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import optimize
+from scipy import optimize, stats
 
 from hub_speed.evaluation.scaling_law import (
     AHEAD,
@@ -205,3 +205,34 @@ def test_a_benchmark_that_one_run_lacks_is_in_no_fit() -> None:
     ]
     assert {run["benchmark"] for run in shared(runs)} == {"a"} and len(shared(runs)) == 3
     assert by_measure(runs, 0.01)["m"]["slope"] == pytest.approx(0.1)
+
+
+def test_log_linear_finds_the_line() -> None:
+    rows = np.array([100, 1000, 10_000, 100_000])
+    fit = log_linear(rows, 0.1 + 0.05 * np.log10(rows))
+    assert (fit.intercept, fit.slope, fit.r_squared, fit.n) == (
+        pytest.approx(0.1),
+        pytest.approx(0.05),
+        pytest.approx(1.0),
+        4,
+    )
+    assert fit.low == pytest.approx(0.05)
+    assert fit.high == pytest.approx(0.05)
+
+
+def test_log_linear_agrees_with_another_fit_of_noisy_scores() -> None:
+    rng = np.random.default_rng(1)
+    rows = np.repeat([150, 300, 600, 1200], 2)
+    scores = 0.2 + 0.1 * np.log10(rows) + rng.normal(0, 0.01, 8)
+    fit = log_linear(rows, scores)
+    (intercept, slope), covariance = optimize.curve_fit(lambda x, a, b: a + b * np.log10(x), rows, scores)
+    half = stats.t.ppf(0.975, 6) * math.sqrt(covariance[1, 1])
+    assert (fit.intercept, fit.slope) == (pytest.approx(intercept), pytest.approx(slope))
+    assert (fit.low, fit.high) == (pytest.approx(slope - half, rel=1e-4), pytest.approx(slope + half, rel=1e-4))
+
+
+def test_log_linear_of_few_points() -> None:
+    fit = log_linear(np.array([10, 100]), np.array([0.5, 0.6]))
+    assert (fit.slope, fit.low, fit.high, fit.n) == (pytest.approx(0.1), None, None, 2)
+    with pytest.raises(ValueError, match="two sizes"):
+        log_linear(np.array([10, 10, 10]), np.array([0.5, 0.6, 0.7]))
