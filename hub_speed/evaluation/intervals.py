@@ -66,14 +66,14 @@ def _ranks(counts: np.ndarray, order: np.ndarray, begins: np.ndarray, which: np.
     """The centred ranks of values in samples that contain each of them `counts` times."""
     tied = np.add.reduceat(counts[:, order], begins, axis=1)
     middle = tied.cumsum(1) - tied / 2
-    return middle[:, which] - counts.shape[1] / 2
+    return np.asarray(middle[:, which] - counts.shape[1] / 2)
 
 
 def _weighted_correlation(counts: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Pearson's correlation of each row of `a` and `b`, whose weighted means are 0."""
     weighted = counts * a
     with np.errstate(invalid="ignore"):
-        return (weighted * b).sum(1) / np.sqrt((weighted * a).sum(1) * (counts * b * b).sum(1))
+        return np.asarray((weighted * b).sum(1) / np.sqrt((weighted * a).sum(1) * (counts * b * b).sum(1)))
 
 
 def ndcg_at_10(found: dict[str, dict[str, float]], relevant: dict[str, dict[str, int]]) -> dict[str, float]:
