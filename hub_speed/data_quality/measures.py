@@ -171,7 +171,7 @@ def rank_share(similarities: np.ndarray, own: np.ndarray) -> np.ndarray:
     """Per row: the share of other rows' texts that are closer to its query than its own text; ties count half."""
     closer = (similarities > own[:, None] + 1e-9).sum(1)
     as_close = (np.abs(similarities - own[:, None]) <= 1e-9).sum(1) - 1  # itself
-    return (closer + as_close / 2) / max(1, len(own) - 1)
+    return np.asarray((closer + as_close / 2) / max(1, len(own) - 1))
 
 
 # --- rows by themselves -----------------------------------------------------------------------------------------------

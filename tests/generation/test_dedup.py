@@ -1,12 +1,16 @@
 """Duplicates are found, and nothing else is."""
 
 import random
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub_speed.generation.dedup import exact_duplicates, near_duplicates, shingles
+from hub_speed.generation.dedup import Duplicate, exact_duplicates, near_duplicates, shingles, thin
+from hub_speed.generation.ledger import Journal
+from hub_speed.rows import LedgerRow
 
 # --- duplicates -----------------------------------------------------------------------------------------------------
 
@@ -21,9 +25,7 @@ TEXT = st.sampled_from(["a", "b", "A", "a ", "c d"])
 @given(st.lists(st.tuples(TEXT, TEXT), max_size=20))
 def test_exact_duplicates_name_the_first_of_their_kind(pairs: list[tuple[str, str]]) -> None:
     rows = [row(i, *pair) for i, pair in enumerate(pairs)]
-    expected = [
-        (f"{i:05d}", f"same as {pairs.index(pair):05d}") for i, pair in enumerate(pairs) if pairs.index(pair) != i
-    ]
+    expected = [(f"{i:05d}", f"{pairs.index(pair):05d}", 1.0) for i, pair in enumerate(pairs) if pairs.index(pair) != i]
     assert list(exact_duplicates(rows)) == expected
 
 
@@ -44,25 +46,25 @@ def test_near_duplicates_are_those_that_share_most_word_runs() -> None:
     for i in range(100):  # one word of 60 changed: still much alike; every sixth word changed: not
         parts = originals[i].split()
         rows.append(row(1000 + i, " ".join([*parts[:-1], "other"]), "answer one two three"))
-        close[rows[-1]["id"]] = f"like {i:05d}"
+        close[rows[-1]["id"]] = f"{i:05d}"
         rows.append(
             row(2000 + i, " ".join("other" if k % 6 == 0 else w for k, w in enumerate(parts)), "answer one two three")
         )
         far[rows[-1]["id"]] = i
-    found = dict(near_duplicates(rows, 0.8, 128, 3))
+    found = {id_: of for id_, of, _ in near_duplicates(rows, 0.8, 128, 3)}
     assert not set(found) & set(far)
     assert len(set(found) & set(close)) >= 98  # an estimate: MinHash misses some
-    assert all(close[row_id] == why for row_id, why in found.items())
+    assert all(close[row_id] == earlier for row_id, earlier in found.items())
     assert set(found) <= set(close)
     joined = {r["id"]: f"{r['query']} {r['positive']}" for r in rows}
-    assert min(jaccard(joined[row_id], joined[why[5:]]) for row_id, why in found.items()) > 0.8
+    assert min(jaccard(joined[row_id], joined[earlier]) for row_id, earlier in found.items()) > 0.8
 
 
 def test_the_first_is_kept_whatever_comes_after() -> None:
     rng = random.Random(1)
     base = " ".join(text(rng))
     rows = [row(i, base, "same") for i in (5, 3, 9)] + [row(7, " ".join(text(rng)), "same")]
-    assert list(near_duplicates(rows, 0.9, 128, 3)) == [("00003", "like 00005"), ("00009", "like 00005")]
+    assert list(near_duplicates(rows, 0.9, 128, 3)) == [("00003", "00005", 1.0), ("00009", "00005", 1.0)]
     assert list(near_duplicates([], 0.9, 128, 3)) == []
 
 
@@ -87,7 +89,60 @@ def test_any_number_of_permutations_a_recipe_allows(permutations: int) -> None:
     rng = random.Random(4)
     rows = [row(i, " ".join(text(rng)), "x") for i in range(50)] * 2
     rows = [r | {"id": f"{i:05d}"} for i, r in enumerate(rows)]
-    assert [row_id for row_id, _ in near_duplicates(rows, 0.9, permutations, 3)] == [f"{i:05d}" for i in range(50, 100)]
+    assert [row_id for row_id, *_ in near_duplicates(rows, 0.9, permutations, 3)] == [
+        f"{i:05d}" for i in range(50, 100)
+    ]
+
+
+def entry(row_id: str, state: str = "accepted") -> LedgerRow:
+    texts: dict[str, Any] = dict.fromkeys(("task_type", "detail", "request", "model"), "")
+    lists: dict[str, Any] = dict.fromkeys(("completions", "thoughts", "finish_reasons"), [])
+    counts = dict.fromkeys(("prompt_tokens", "completion_tokens", "calls", "attempts", "latency_s"), 0)
+    reason = "" if state == "accepted" else "endpoint_error"
+    return LedgerRow.model_validate(texts | lists | counts | {"id": row_id, "state": state, "reason": reason})
+
+
+def chains(seed: int) -> list[dict[str, str]]:
+    """Thirty texts, each followed by ever more changed versions of it: near-duplicates of near-duplicates."""
+    rng, rows = random.Random(seed), []
+    for _ in range(30):
+        parts = text(rng)
+        for _ in range(8):
+            rows.append(row(len(rows), " ".join(parts), "answer"))
+            for _ in range(rng.randrange(3)):
+                parts[rng.randrange(len(parts))] = f"w{rng.randrange(5000)}"
+    rng.shuffle(rows)
+    return rows
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_ledger_is_thinned_as_the_rows_themselves(tmp_path: Path, seed: int) -> None:
+    rows = chains(seed)
+    with Journal(tmp_path) as journal:
+        journal.add((entry(each["id"]), each) for each in rows)
+        journal.add([(entry("failed", "failed"), None)])
+        in_order = list(journal.rows())
+        journal.reject(near_duplicates(journal.rows(), 0.6, 128, 3), "near_duplicate")
+        ledger = list(journal.entries())
+    kept = []
+    for threshold in (0.6, 0.7, 0.8, 0.9, 1.0):
+        dropped = {found.id for found in near_duplicates(in_order, threshold, 128, 3)}
+        kept.append([each["id"] for each in in_order if each["id"] not in dropped])
+        assert list(thin(ledger, threshold)) == kept[-1]
+    assert sorted(map(len, kept)) == [*map(len, kept)] and len(kept[0]) < len(kept[2]) < len(kept[4])
+
+
+def test_a_duplicate_names_the_most_similar_earlier_row_kept_or_not() -> None:
+    words = text(random.Random(6), 80)
+    first, second = [*words[:-2], "x", "y"], [*words[:-4], "u", "v", "x", "y"]
+    rows = [row(i, " ".join(parts), "") for i, parts in enumerate((words, first, second))]
+    found = list(near_duplicates(rows, 0.8, 256, 3))
+    assert [(each.id, each.of) for each in found] == [("00001", "00000"), ("00002", "00001")]
+    texts = [each["query"] for each in rows]
+    for each, (one, other) in zip(found, ((0, 1), (1, 2)), strict=True):
+        assert isinstance(each, Duplicate) and each.similarity == pytest.approx(
+            jaccard(texts[one], texts[other]), abs=0.1
+        )
 
 
 @given(st.text(max_size=60))
