@@ -221,8 +221,8 @@ class EffectRow(BaseModel):
     high: float | None = Field(description="upper end of the 95% interval, where there is one")
     seeds: int = Field(description="pairs of runs with the same seed")
     items: int = Field(description="queries, pairs or texts in the bootstrap; 0: the interval holds the seeds alone")
-    verdict: str = Field(description="supported, not told apart or unclear")
-    holds: bool = Field(description="whether 0 is outside the interval at 1 − 5%/comparisons, too")
+    verdict: str = Field(description="supported, indistinguishable or unclear")
+    holds: bool = Field(description="whether 0 is outside the interval at 1 − 5%/comparisons as well")
 
 
 def columns(model: type[BaseModel]) -> dict[str, str]:

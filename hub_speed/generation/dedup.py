@@ -54,9 +54,8 @@ def near_duplicates(
     for row in rows:
         signature = RMinHash(permutations, seed=42)
         signature.update(shingles(f"{row['query']} {row['positive']}", size))
-        similarity, place = max(
-            ((signature.jaccard(earlier[i][1]), -i) for i in index.query(signature)), default=(0, 0)
-        )
+        close = ((signature.jaccard(earlier[i][1]), -i) for i in index.query(signature))
+        similarity, place = max(close, default=(0.0, 0))
         if similarity >= threshold:
             yield Duplicate(row["id"], earlier[-place][0], similarity)
         if similarity < 1:  # whatever resembles one of two equal signatures resembles the other as much

@@ -212,7 +212,8 @@ class Journal:
             NoSpace: the disk is full; nothing was changed.
         """
         self._write(
-            "UPDATE ledger SET state = 'rejected', reason = ?, duplicate_of = ?, similarity = ?, row = NULL WHERE id = ?",
+            "UPDATE ledger SET state = 'rejected', reason = ?, duplicate_of = ?, similarity = ?, row = NULL"
+            " WHERE id = ?",
             [(reason, found.of, found.similarity, found.id) for found in duplicates],
         )
 

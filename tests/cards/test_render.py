@@ -22,7 +22,7 @@ from pydantic import BaseModel
 
 from hub_speed import parquet, rows, stage
 from hub_speed.cards import render
-from hub_speed.evaluation.scaling_law import compare, in_words
+from hub_speed.evaluation.scaling_law import compare, describe
 from hub_speed.generation import prompts
 from hub_speed.hub import Ref
 from hub_speed.llm import dialects
@@ -238,7 +238,7 @@ def _fill(name: str, ctx: Context) -> None:
     elif name == "scaling":
         parquet.write_parquet(RUNS, rows.ScalingRow, ctx.out / "data")
         failed = [FAILED[0] | {"subject": "30 rows, seed 1"}]
-        ctx.record.measures |= {"fits": {"nDCG@10": FIT}, "sentences": in_words("nDCG@10", FIT), "failed": failed}
+        ctx.record.measures |= {"fits": {"nDCG@10": FIT}, "sentences": describe("nDCG@10", FIT), "failed": failed}
     elif STAGES[name].kind == "dataset":
         kind = render.ROW_MODELS[name]
         row = {n: PLAIN.get(f.annotation, PLAIN[str]) for n, f in kind.model_fields.items()}

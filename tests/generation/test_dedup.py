@@ -96,7 +96,7 @@ def test_any_number_of_permutations_a_recipe_allows(permutations: int) -> None:
 
 def entry(row_id: str, state: str = "accepted") -> LedgerRow:
     texts: dict[str, Any] = dict.fromkeys(("task_type", "detail", "request", "model"), "")
-    lists: dict[str, Any] = dict.fromkeys(("completions", "thoughts", "finish_reasons"), [])
+    lists: dict[str, Any] = {name: [] for name in ("completions", "thoughts", "finish_reasons")}
     counts = dict.fromkeys(("prompt_tokens", "completion_tokens", "calls", "attempts", "latency_s"), 0)
     reason = "" if state == "accepted" else "endpoint_error"
     return LedgerRow.model_validate(texts | lists | counts | {"id": row_id, "state": state, "reason": reason})

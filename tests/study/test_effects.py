@@ -70,10 +70,10 @@ def test_a_surer_interval_is_wider_and_holds_the_mean(differences: list[float], 
     [
         ((0.001, 0.2), "supported"),
         ((-0.2, -0.001), "supported"),
-        ((-0.009, 0.008), "not told apart"),
+        ((-0.009, 0.008), "indistinguishable"),
         ((-0.009, 0.02), "unclear"),
         ((-0.2, 0.2), "unclear"),
-        ((0.0, 0.005), "not told apart"),
+        ((0.0, 0.005), "indistinguishable"),
         (None, "unclear"),
     ],
 )
@@ -105,11 +105,11 @@ def test_supported_says_better_or_worse_and_whether_it_stands_among_many() -> No
     assert "**supported**, worse than 0.1" in sentence(worse, 0.01)
 
 
-def test_not_told_apart_names_the_margin() -> None:
+def test_indistinguishable_names_the_margin() -> None:
     same = found([0.5, 0.6, 0.7], [0.5005, 0.5995, 0.7])
-    assert same.verdict == "not told apart"
+    assert same.verdict == "indistinguishable"
     assert "any difference is smaller than 0.01" in sentence(same, 0.01)
-    assert summary([same]).startswith("No value was told apart from 0.1, and no difference that matters")
+    assert summary([same]).startswith("All values are indistinguishable from 0.1")
 
 
 def test_unclear_claims_nothing() -> None:
