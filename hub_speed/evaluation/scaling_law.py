@@ -59,7 +59,7 @@ class PowerLaw:
 
     def at(self, rows: float) -> float:
         """The predicted score of this many rows."""
-        return self.ceiling - self.gap * (rows / self.unit) ** -self.exponent
+        return self.ceiling - self.gap * math.pow(rows / self.unit, -self.exponent)
 
     def saturation_rows(self, least_gain: float) -> float:
         """Rows beyond which tenfold data gains less than `least_gain`."""

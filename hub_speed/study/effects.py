@@ -167,7 +167,7 @@ def _resampled(value: Runs, reference: Runs) -> tuple[np.ndarray, int]:
 
 
 def _table(runs: Sequence[Scored]) -> np.ndarray:
-    """Values, one row a run and one column an item; empty unless all runs share the items and these yield the scores."""
+    """Values of shape (runs, items); empty unless all runs have the same items and these yield their scores."""
     names, gold = sorted(runs[0].items or ()), runs[0].gold
     rows = []
     for run in runs:

@@ -211,8 +211,8 @@ def _caveats(facts: Facts, factor: str) -> list[str]:
     rows_used = {run["rows"] for run in facts["runs"] if run["factor"] in ("", factor)}
     if len(rows_used) > 1 and not factor.endswith("rows"):
         found.append(
-            f"The embedders were trained on {min(rows_used):,} to {max(rows_used):,} rows: part of a difference may come"
-            " from the amount. `--set embedder.rows=…` makes them equal."
+            f"The embedders were trained on {min(rows_used):,} to {max(rows_used):,} rows: part of a difference may"
+            " come from the amount. `--set embedder.rows=…` makes them equal."
         )
     return found
 

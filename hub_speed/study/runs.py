@@ -22,6 +22,7 @@ from hub_speed.hub import Ref
 from hub_speed.parquet import read_parquet
 from hub_speed.pipeline import estimate
 from hub_speed.pipeline import run as pipeline
+from hub_speed.pipeline.plan import plan as plan_run
 from hub_speed.pipeline.session import Session
 from hub_speed.pipeline.table import STAGES, wanted
 from hub_speed.pipeline.topic_file import with_topics
@@ -179,7 +180,7 @@ def _identities(recipe: Recipe) -> dict[str, str]:
 
 @dataclass
 class Load:
-    """One stage of the plan: runs that use it, distinct versions, finished versions, and the cost of the missing ones."""
+    """One stage of the plan: runs that use it, distinct versions, finished versions, cost of the missing ones."""
 
     stage: stage.Stage
     runs: int = 0
@@ -198,7 +199,7 @@ def plan(study: Study, session: Session, topics: int) -> list[Load]:
     for run in study.runs:
         recipe = with_topics(run.recipe, session, publish=False)
         identities = _identities(run.recipe)
-        for step in pipeline.plan(recipe, session):
+        for step in plan_run(recipe, session):
             loads.setdefault(step.stage.name, Load(step.stage)).runs += 1
             state[step.stage.name, identities[step.stage.name]] = (step.ref is not None, recipe)
     for (name, _), (finished, recipe) in state.items():
