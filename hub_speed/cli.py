@@ -236,7 +236,7 @@ def quality(
     """Measure rows: variety, hardness, mistakes. Any dataset with a query, a positive and a negative."""
     with open_hub(hub) as opened:
         from hub_speed.console import tables
-        from hub_speed.data_quality import measures as measures
+        from hub_speed.data_quality.report import measure
 
         folders = [tables.folder_of(opened, name, revision) for name in sets]
         embed = None
@@ -244,7 +244,7 @@ def quality(
             from hub_speed.data_quality.encoder import encoder
 
             embed = encoder(model)
-        tables.print_quality(sets, measures.measure(folders, embed, model or ""), as_json=json)
+        tables.print_quality(sets, measure(folders, embed, model or ""), as_json=json)
 
 
 @hub_app.command("serve")

@@ -133,6 +133,10 @@ class LedgerRow(BaseModel):
     state: str = Field(description="; ".join(f"{name}: {text}" for name, text in STATES.items()))
     reason: str = Field(description="why it was not accepted, else empty")
     detail: str = Field(description="what exactly was seen")
+    duplicate_of: str = Field("", description="of a duplicate: the earlier row it is most similar to, else empty")
+    similarity: float | None = Field(
+        None, description="of a duplicate: its Jaccard similarity with that row (near-duplicates: estimated by MinHash)"
+    )
     request: str = Field(description="sha256 of the request that was sent")
     completions: list[str] = Field(description="the raw texts that came back; after asking again, the later ones first")
     thoughts: list[str] = Field(description="what a reasoning model thought before each text")
@@ -232,8 +236,8 @@ class EffectRow(BaseModel):
     high: float | None = Field(description="upper end of the 95% interval, where there is one")
     seeds: int = Field(description="pairs of runs with the same seed")
     items: int = Field(description="queries, pairs or texts in the bootstrap; 0: the interval holds the seeds alone")
-    verdict: str = Field(description="supported, not told apart or unclear")
-    holds: bool = Field(description="whether 0 is outside the interval at 1 − 5%/comparisons, too")
+    verdict: str = Field(description="supported, indistinguishable or unclear")
+    holds: bool = Field(description="whether 0 is outside the interval at 1 − 5%/comparisons as well")
 
 
 def columns(model: type[BaseModel]) -> dict[str, str]:

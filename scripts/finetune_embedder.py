@@ -46,8 +46,10 @@ def read(pairs: str) -> list[dict]:
 def score(model: SentenceTransformer, held: dict[str, set[str]], documents: list[str], prompt: str) -> str:
     """nDCG@10 of finding each query's own documents among all, with its 95% interval."""
     queries, texts = model.encode(list(held), prompt=prompt), model.encode(documents)
-    ranked = [[documents[i] for i in row] for row in np.argsort(-(queries @ texts.T), axis=1)[:, :10]]
-    values = np.array([ndcg_at_10(r, dict.fromkeys(own, 1)) for r, own in zip(ranked, held.values(), strict=True)])
+    found = {str(i): {str(k): float(s) for k, s in enumerate(row)} for i, row in enumerate(queries @ texts.T)}
+    place = {text: str(k) for k, text in enumerate(documents)}
+    relevant = {str(i): {place[text]: 1 for text in own} for i, own in enumerate(held.values())}
+    values = np.array(list(ndcg_at_10(found, relevant).values()))
     return "{:.3f} ({:.3f}-{:.3f})".format(values.mean(), *bootstrap_mean(values))
 
 

@@ -13,6 +13,7 @@ import hub_speed
 PACKAGE = Path(hub_speed.__file__).parent
 
 HEAVY = ["torch", "transformers", "datasets", "gradio", "matplotlib", "sentence_transformers", "trl", "peft", "mteb"]
+HEAVY += ["sklearn"]
 
 # From the ground up: a part imports what stands in lines above its own, and itself.
 FLOORS: list[set[str]] = [

@@ -1,4 +1,7 @@
-"""The figures of the cards: small PNGs for light and dark pages alike (white ground, few colours, labels on marks)."""
+"""The figures of the cards: small PNGs for light and dark pages (white background, few colours, labelled marks).
+
+Figures are drawn without pyplot: matplotlib's settings and backend stay as the user's process has them.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,11 +9,8 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -20,7 +20,7 @@ from hub_speed.record import Json
 BLUE, ORANGE, GREEN, GREY = "#2f6db3", "#d9822b", "#3b8f5a", "#8a8f98"
 PURPLE, RED = "#7d5ba6", "#b8474b"
 
-plt.rcParams.update(
+STYLED = rc_context(
     {
         "font.size": 9,
         "axes.spines.top": False,
@@ -32,20 +32,22 @@ plt.rcParams.update(
         "legend.frameon": False,
     }
 )
+"""Decorator: the style of the cards, for as long as a figure is drawn."""
 
 
 def _save(figure: Figure, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130, bbox_inches="tight", facecolor="white")
-    plt.close(figure)
     return path
 
 
+@STYLED
 def yields(rows_in: int, accepted: int, rejected: dict[str, int], path: Path) -> Path:
-    """What became of the requests: one bar for all, one for the accepted, one per reason of rejection."""
-    names = ["asked for", "accepted", *rejected]
+    """What became of the requests: a bar for all, for the accepted ones and for every reason of rejection."""
+    names = ["requested", "accepted", *rejected]
     values = [rows_in, accepted, *rejected.values()]
-    figure, axes = plt.subplots(figsize=(6.2, 0.6 + 0.28 * len(names)))
+    figure = Figure(figsize=(6.2, 0.6 + 0.28 * len(names)))
+    axes = figure.subplots()
     axes.barh(names[::-1], values[::-1], color=[ORANGE] * len(rejected) + [GREEN, GREY])
     for y, value in enumerate(values[::-1]):
         axes.text(value, y, f" {value:,} ({value / rows_in:.1%})" if rows_in else " 0", va="center")
@@ -56,9 +58,11 @@ def yields(rows_in: int, accepted: int, rejected: dict[str, int], path: Path) ->
     return _save(figure, path)
 
 
+@STYLED
 def lengths(words_by_column: dict[str, list[int]], path: Path) -> Path:
-    """Words per text, per column, as box plots."""
-    figure, axes = plt.subplots(figsize=(6.2, 0.8 + 0.32 * len(words_by_column)))
+    """Words per text: a box plot for every column."""
+    figure = Figure(figsize=(6.2, 0.8 + 0.32 * len(words_by_column)))
+    axes = figure.subplots()
     names = list(words_by_column)[::-1]
     boxes = axes.boxplot(
         [words_by_column[name] for name in names], orientation="horizontal", tick_labels=names, showfliers=False
@@ -71,6 +75,7 @@ def lengths(words_by_column: dict[str, list[int]], path: Path) -> Path:
     return _save(figure, path)
 
 
+@STYLED
 def quality(
     coverage: dict[str, dict[str, int]],
     in_range: dict[str, float | None],
@@ -78,9 +83,10 @@ def quality(
     margins: dict[str, list[float]],
     path: Path,
 ) -> Path:
-    """A set of rows at a glance: what it covers, lengths as asked, words copied, and how hard the negatives are."""
+    """A set of rows at a glance: topics, lengths as asked, copied words, and how hard the negatives are."""
     spaces = {"hspace": 0.5, "wspace": 0.45}
-    figure, ((cover, length), (overlap, margin)) = plt.subplots(2, 2, figsize=(8.8, 5.8), gridspec_kw=spaces)
+    figure = Figure(figsize=(8.8, 5.8))
+    (cover, length), (overlap, margin) = figure.subplots(2, 2, gridspec_kw=spaces)
     colours = dict(zip(overlaps, cycle((BLUE, ORANGE, GREEN, GREY, PURPLE, RED)), strict=False))
     _heat_map(coverage, cover)
     shares = {name: share for name, share in reversed(in_range.items()) if share is not None}
@@ -106,7 +112,7 @@ def quality(
 
 
 def _heat_map(coverage: dict[str, dict[str, int]], axes: Axes) -> None:
-    """Rows per task type and topic: the fifteen topics with the most rows."""
+    """Rows per task type and topic, for the fifteen topics with the most rows."""
     totals: Counter[str] = Counter()
     for row in coverage.values():
         totals.update(row)
@@ -124,9 +130,11 @@ def _heat_map(coverage: dict[str, dict[str, int]], axes: Axes) -> None:
         axes.text(x, y, f"{number:,}", ha="center", va="center", fontsize=7, color=colour)
 
 
+@STYLED
 def loss_curve(curve: Sequence[tuple[int, float]], path: Path) -> Path:
     """Training loss over steps."""
-    figure, axes = plt.subplots(figsize=(5.2, 2.6))
+    figure = Figure(figsize=(5.2, 2.6))
+    axes = figure.subplots()
     steps, losses = zip(*curve, strict=True)
     axes.plot(steps, losses, color=BLUE)
     axes.text(steps[-1], losses[-1], f" {losses[-1]:.3f}", va="bottom", ha="right")
@@ -136,6 +144,7 @@ def loss_curve(curve: Sequence[tuple[int, float]], path: Path) -> Path:
     return _save(figure, path)
 
 
+@STYLED
 def scores(rows: Sequence[dict[str, Any]], path: Path) -> Path:
     """Scores with their 95% intervals: a panel per measure and benchmark, and one per type of mteb's tasks."""
     panels: dict[str, list[tuple[str, dict[str, Any]]]] = {}
@@ -147,6 +156,7 @@ def scores(rows: Sequence[dict[str, Any]], path: Path) -> Path:
     return _intervals(panels, path)
 
 
+@STYLED
 def shares(rows: Sequence[Json], path: Path) -> Path:
     """Yields and pass rates with their 95% intervals, a panel each."""
     panels: dict[str, list[tuple[str, Json]]] = {}
@@ -159,7 +169,8 @@ def _intervals(panels: dict[str, list[tuple[str, Json]]], path: Path) -> Path:
     """One panel per title: a dot and a line for every named value with its interval."""
     heights = [0.55 + 0.2 * len(lines) for lines in panels.values()]
     grid = {"height_ratios": heights}
-    figure, axes_of = plt.subplots(len(panels), 1, figsize=(6.2, sum(heights)), squeeze=False, gridspec_kw=grid)
+    figure = Figure(figsize=(6.2, sum(heights)))
+    axes_of = figure.subplots(len(panels), 1, squeeze=False, gridspec_kw=grid)
     for (title, lines), axes in zip(panels.items(), axes_of[:, 0], strict=True):
         for y, (_, row) in enumerate(lines[::-1]):
             if row["low"] is not None:
@@ -174,16 +185,16 @@ def _intervals(panels: dict[str, list[tuple[str, Json]]], path: Path) -> Path:
     return _save(figure, path)
 
 
+@STYLED
 def effects(found: Sequence[dict[str, Any]], margin: float, path: Path) -> Path:
     """Differences to the reference with their intervals (`effects.Effect`), one panel per measure.
 
-    Green and orange: supported, better and worse. Grey: not. The band is what does not matter.
+    Green and orange: supported, better and worse. Grey: not supported. The band: differences that do not matter.
     """
     panels_of = list(dict.fromkeys((e["measure"], e["benchmark"]) for e in found))
     values = list(dict.fromkeys(e["value"] for e in found))[::-1]
-    figure, panels = plt.subplots(
-        1, len(panels_of), figsize=(0.6 + 3.1 * len(panels_of), 1.0 + 0.32 * len(values)), squeeze=False, sharey=True
-    )
+    figure = Figure(figsize=(0.6 + 3.1 * len(panels_of), 1.0 + 0.32 * len(values)))
+    panels = figure.subplots(1, len(panels_of), squeeze=False, sharey=True)
     for (measure, benchmark), axes in zip(panels_of, panels[0], strict=True):
         axes.axvspan(-margin, margin, color=GREY, alpha=0.2, linewidth=0)
         axes.axvline(0, color=GREY, linewidth=1)
@@ -203,34 +214,36 @@ def effects(found: Sequence[dict[str, Any]], margin: float, path: Path) -> Path:
     return _save(figure, path)
 
 
+@STYLED
 def scaling(rows: Sequence[dict[str, Any]], fits: dict[str, Any], path: Path) -> Path:
-    """Scores over the number of rows, one panel per measure, with the fitted curves drawn on to ten times the rows.
+    """Scores over the number of rows, one panel per measure, with the fitted curves up to ten times the largest size.
 
-    A curve that failed to foretell the largest size ends there. The one that foretold it better is solid; both are,
-    where they cannot be told apart.
+    A curve that mispredicts the largest size ends there. The curve that predicts it better is solid; both are if the
+    runs do not distinguish them.
     """
-    figure, panels = plt.subplots(1, len(fits), figsize=(0.6 + 3.4 * len(fits), 3.2), squeeze=False)
+    figure = Figure(figsize=(0.6 + 3.4 * len(fits), 3.2))
+    panels = figure.subplots(1, len(fits), squeeze=False)
     for (measure, fit), axes in zip(fits.items(), panels[0], strict=True):
         mine = [row for row in rows if row["measure"] == measure]
         sizes = sorted({row["rows"] for row in mine})
         axes.plot([row["rows"] for row in mine], [row["value"] for row in mine], "o", color=GREY, markersize=3)
         for (name, form), colour in zip(fit["forms"].items(), (BLUE, ORANGE), strict=False):
-            grid = np.geomspace(sizes[0], sizes[-1] if form["fails"] else 10 * sizes[-1], 60)
+            grid = np.geomspace(sizes[0], sizes[-1] if form["holdout_rejected"] else 10 * sizes[-1], 60)
             curve = form["curve"]
             if name == "log-linear":
                 drawn = curve["intercept"] + curve["slope"] * np.log10(grid)
             else:
                 drawn = curve["ceiling"] - curve["gap"] * (grid / curve["unit"]) ** -curve["exponent"]
-            style = "--" if fit["told_apart"] and name != fit["best"] else "-"
+            style = "--" if fit["distinguishable"] and name != fit["best"] else "-"
             axes.plot(grid, np.clip(drawn, 0, 1), style, color=colour, linewidth=1.2, label=name)
-            if form["ahead_span"] and not form["fails"]:
-                axes.plot([grid[-1]] * 2, form["ahead_span"], color=colour, linewidth=2, alpha=0.5)
+            if form["forecast_span"] and not form["holdout_rejected"]:
+                axes.plot([grid[-1]] * 2, form["forecast_span"], color=colour, linewidth=2, alpha=0.5)
         axes.axvline(sizes[-1], color=GREY, linewidth=0.8, linestyle=":")
         axes.set_xscale("log")
         shown = [
             sizes[0],
             sizes[-1],
-            *([] if all(form["fails"] for form in fit["forms"].values()) else [10 * sizes[-1]]),
+            *([] if all(form["holdout_rejected"] for form in fit["forms"].values()) else [10 * sizes[-1]]),
         ]
         axes.set_xticks(shown, [f"{size:,}" for size in shown])
         axes.minorticks_off()
@@ -243,15 +256,16 @@ def scaling(rows: Sequence[dict[str, Any]], fits: dict[str, Any], path: Path) ->
 
 
 def _fit_note(fit: dict[str, Any]) -> str:
-    """What the figure may say about the two forms."""
-    failed = [name for name, form in fit["forms"].items() if form["fails"]]
+    """A note on how the two forms compare."""
+    failed = [name for name, form in fit["forms"].items() if form["holdout_rejected"]]
     if failed:
-        return f"{' and '.join(failed)} missed the largest size"
+        return f"largest size mispredicted: {' and '.join(failed)}"
     if fit["best"] is None:
         return "no power law to compare with"
-    return f"{fit['best']} foretells better" if fit["told_apart"] else "not told apart"
+    return f"{fit['best']} predicts better" if fit["distinguishable"] else "forms not distinguishable"
 
 
+@STYLED
 def lineage(inputs: dict[str, list[str]], last: str, path: Path) -> Path:
     """Where the version `last` comes from: a box per version, an arrow per input, columns by distance."""
     depth: dict[str, int] = {}
@@ -265,7 +279,8 @@ def lineage(inputs: dict[str, list[str]], last: str, path: Path) -> Path:
     for name in inputs:
         columns.setdefault(depth_of(name), []).append(name)
     tallest = max(len(column) for column in columns.values())
-    figure, axes = plt.subplots(figsize=(1.45 * len(columns) + 0.3, 0.62 * tallest + 0.5))
+    figure = Figure(figsize=(1.45 * len(columns) + 0.3, 0.62 * tallest + 0.5))
+    axes = figure.subplots()
     place = {}
     for x, column in columns.items():
         for i, name in enumerate(column):

@@ -15,7 +15,7 @@ from hub_speed.record import Json, tag_of
 from hub_speed.stage import Context, Stage
 
 if TYPE_CHECKING:  # it loads scipy, which takes a while; most who import this render no card
-    from hub_speed.data_quality.measures import Report
+    from hub_speed.data_quality.report import Report
 
 PAPER = {"SPEED": {"calls": 45_000, "tokens": 32_000_000}, "E5-mistral": {"calls": 500_000, "tokens": 180_000_000}}
 """Teacher calls and tokens, SPEED Table 5; brainstorming is not in them."""
@@ -48,9 +48,9 @@ def render(stage: Stage, ctx: Context) -> None:
     """Write README.md and figures/ into `ctx.out`."""
     report = None
     if {"query", "positive"} <= set(stage.row.model_fields if stage.row else ()):
-        from hub_speed.data_quality import measures
+        from hub_speed.data_quality.report import measure
 
-        (report,) = measures.measure([ctx.out])
+        (report,) = measure([ctx.out])
         ctx.record.measures["quality"] = report.numbers()
     values = _values(stage, ctx) | {"quality": _quality(ctx, report) if report else None}
     values["figures"] = _figures(stage, ctx, report)
@@ -103,6 +103,8 @@ def _conflicts(ctx: Context, stated: list[licences.Source]) -> list[str]:
 def _quality(ctx: Context, report: "Report") -> dict[str, Any]:
     """The report as the card shows it, beside the teacher's own rows of this run where there are any before it."""
     from hub_speed.data_quality import measures
+    from hub_speed.data_quality.report import ENOUGH
+    from hub_speed.data_quality.sample import SAMPLE
 
     nodes = ctx.record.lineage.values()
     seed = next((node.quality for node in nodes if node.stage == "seed" and node.quality), None)
@@ -112,7 +114,7 @@ def _quality(ctx: Context, report: "Report") -> dict[str, Any]:
     tasks = ctx.inputs.get("brainstorm")
     return {
         "report": report,
-        "limits": {"a type": measures.SAMPLE, "enough": measures.ENOUGH},
+        "limits": {"a type": SAMPLE, "enough": ENOUGH},
         "pool": parquet.count_parquet(tasks / "data") if tasks else None,
         "reference": bool(seed),
         "lines": [

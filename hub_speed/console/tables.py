@@ -30,7 +30,7 @@ from hub_speed.release import Released
 from hub_speed.stage import Estimate
 
 if TYPE_CHECKING:  # they load scipy, which takes a while
-    from hub_speed.data_quality.measures import Report
+    from hub_speed.data_quality.report import Report
     from hub_speed.study.runs import Load, Run, Study
 
 _terminal = Console(highlight=False)

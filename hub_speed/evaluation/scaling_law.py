@@ -1,8 +1,8 @@
-"""How a score grows with the number of rows: a line in log rows, or a power law that saturates; which one, how far.
+"""How a score grows with the number of rows: fits of a log-linear line and of a saturating power law, and forecasts.
 
-SPEED (§4.4) says log-linear and fits nothing. Here both forms are fitted by least squares over all runs, and each has
-to foretell what it has not seen: the score of the largest size, from the smaller ones. Intervals of forecasts are from
-a two-level residual bootstrap: the sizes' residuals from the curve, and the runs' residuals from their size's mean.
+SPEED (§4.4) says log-linear and fits nothing. Here both forms are fitted by least squares over all runs, and each must
+predict the score of the held-out largest size from the smaller sizes. Intervals of forecasts come from a two-level
+residual bootstrap: residuals of the sizes from the curve, and of the runs from the mean of their size.
 """
 
 import math
@@ -13,9 +13,9 @@ from typing import Any, Literal
 import numpy as np
 from scipy import stats
 
-AHEAD = 10  # forecasts are for so many times the largest size
-FAR = 1000  # sizes beyond so many times the largest are not named: nobody has been near them. Assumption
-EXPONENTS = np.geomspace(0.02, 4, 120)  # of the power law; below, it is a line within these sizes; above, a step
+AHEAD = 10  # forecasts are for this many times the largest size
+FAR = 1000  # sizes beyond this many times the largest are not reported: too far from any run. Assumption
+EXPONENTS = np.geomspace(0.02, 4, 120)  # of the power law: below, it is a straight line here; above, a step
 ROUNDS = 400
 
 Form = Literal["log-linear", "power law"]
@@ -33,17 +33,17 @@ class Line:
     slope: float
 
     def at(self, rows: float) -> float:
-        """The score this many rows give."""
+        """The predicted score of this many rows."""
         return self.intercept + self.slope * math.log10(rows)
 
-    def enough(self, least_gain: float) -> float:
-        """The size from which one more decade buys less than `least_gain`: 0 or infinity."""
+    def saturation_rows(self, least_gain: float) -> float:
+        """Rows beyond which tenfold data gains less than `least_gain`: 0 or infinity."""
         return 0.0 if self.slope < least_gain else math.inf
 
 
 @dataclass(frozen=True)
 class LogLinear(Line):
-    """A line and how sure it is: `low` and `high` bound the slope at 95%; None with fewer than three points."""
+    """A line and its uncertainty: `low` and `high` are the slope's 95% interval, None with fewer than three points."""
 
     low: float | None
     high: float | None
@@ -61,11 +61,11 @@ class PowerLaw:
     unit: float
 
     def at(self, rows: float) -> float:
-        """The score this many rows give."""
-        return self.ceiling - self.gap * (rows / self.unit) ** -self.exponent
+        """The predicted score of this many rows."""
+        return self.ceiling - self.gap * math.pow(rows / self.unit, -self.exponent)
 
-    def enough(self, least_gain: float) -> float:
-        """The size from which one more decade buys less than `least_gain`."""
+    def saturation_rows(self, least_gain: float) -> float:
+        """Rows beyond which tenfold data gains less than `least_gain`."""
         share = self.gap * (1 - 10**-self.exponent) / least_gain
         if share <= 0:
             return 0.0
@@ -95,18 +95,18 @@ def log_linear(rows: np.ndarray, scores: np.ndarray) -> LogLinear:
         raise ValueError("a line needs at least two sizes")
     fit = stats.linregress(x, scores)
     numbers = (float(fit.intercept), float(fit.slope))
-    explained = float(np.nan_to_num(fit.rvalue)) ** 2  # of scores that are all the same, nothing
+    explained = float(np.nan_to_num(fit.rvalue)) ** 2  # 0 where all scores are equal
     if len(x) < 3:
         return LogLinear(*numbers, None, None, explained, len(x))
-    half = float(stats.t.ppf(0.975, len(x) - 2) * np.nan_to_num(fit.stderr))  # as above
+    half = float(stats.t.ppf(0.975, len(x) - 2) * np.nan_to_num(fit.stderr))
     return LogLinear(*numbers, numbers[1] - half, numbers[1] + half, explained, len(x))
 
 
 def power_law(rows: np.ndarray, scores: np.ndarray) -> PowerLaw | None:
-    """Least squares over all runs: for every exponent of a grid the best line, then the best exponent.
+    """Least squares over all runs: the best line for every exponent of a grid, then the best exponent.
 
     Returns:
-        None where the runs determine no such curve: fewer than three sizes, scores that do not grow, or a best
+        None if the runs do not determine such a curve: fewer than three sizes, scores that do not grow, or a best
         exponent at an end of the grid (a straight line in log rows, or a step after the smallest size).
     """
     if len(set(rows)) < 3:
@@ -129,17 +129,17 @@ PARAMETERS: dict[Form, int] = {"log-linear": 2, "power law": 3}
 
 @dataclass(frozen=True)
 class Fitted:
-    """One form on one measure. What the runs cannot tell is None.
+    """One form fitted to one measure; None where the runs do not determine a value.
 
     Attributes:
         curve: its parameters.
-        error: mean square root of the residuals.
-        predicted: the largest size's score, from the smaller sizes alone.
-        missed: how far that is from the mean score measured there; and its 95% interval over the chance in the runs.
-        fails: it missed by more than chance and more than `least_gain`: it is not carried on beyond the largest size.
-        ahead: the score at AHEAD times the largest size, between 0 and 1, and its 95% interval.
-        enough: the size from which a decade buys less than the recipe's `scaling.least_gain`: 0 is "from the smallest
-            on", None "not within FAR times the largest"; and its 95% interval, in the same way.
+        error: root mean square of the residuals.
+        predicted: the largest size's score, predicted from the smaller sizes alone.
+        missed: `predicted` less the mean score measured there, and its 95% interval over the noise of the runs.
+        holdout_rejected: the error is larger than noise and than `least_gain`: there is no forecast from this form.
+        forecast: the score at AHEAD times the largest size, between 0 and 1, and its 95% interval.
+        saturation_rows: rows beyond which tenfold data gains less than the recipe's `scaling.least_gain`, and the 95%
+            interval; 0 is "at any size", None "not within FAR times the largest size".
     """
 
     curve: dict[str, Any]
@@ -147,15 +147,15 @@ class Fitted:
     predicted: float | None
     missed: float | None
     missed_span: Span | None
-    fails: bool
-    ahead: float
-    ahead_span: Span | None
-    enough: float | None
-    enough_span: tuple[float | None, float | None] | None
+    holdout_rejected: bool
+    forecast: float
+    forecast_span: Span | None
+    saturation_rows: float | None
+    saturation_span: tuple[float | None, float | None] | None
 
 
 def by_measure(runs: Sequence[dict[str, Any]], least_gain: float) -> dict[str, dict[str, Any]]:
-    """Measure → what `compare` finds, for `rows.ScalingRow`s; of several benchmarks, a run's mean. See `shared`."""
+    """Measure → the result of `compare` for `rows.ScalingRow`s, on each run's mean over the benchmarks of `shared`."""
     found = {}
     runs = shared(runs)
     for measure in dict.fromkeys(run["measure"] for run in runs):
@@ -169,7 +169,7 @@ def by_measure(runs: Sequence[dict[str, Any]], least_gain: float) -> dict[str, d
 
 
 def shared(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of the benchmarks that every size and seed was scored on: means over others could not be compared."""
+    """The scores on the benchmarks that every size and seed was scored on; means over others are not comparable."""
     seen: dict[tuple[str, str], set[tuple[int, int]]] = {}
     for run in runs:
         seen.setdefault((run["measure"], run["benchmark"]), set()).add((run["rows"], run["rng_seed"]))
@@ -178,16 +178,16 @@ def shared(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def compare(rows: np.ndarray, scores: np.ndarray, least_gain: float) -> dict[str, Any]:
-    """Both forms on one measure, which predicts better, and whether the runs can tell them apart.
+    """Both forms on one measure, which one predicts better, and whether the runs distinguish them.
 
     Args:
         rows: size of each run.
         scores: its score.
-        least_gain: the gain a decade must bring to be worth it.
+        least_gain: the gain that makes tenfold data worthwhile.
 
     Returns:
         The fields of `LogLinear`; `forms` (form → fields of `Fitted`, without forms that cannot be fitted), `best` (the
-        form with the smaller held-out error, None where there is none), `told_apart`, `sizes` (how many), `largest` and
+        form with the smaller held-out error, or None), `distinguishable`, `sizes` (how many), `largest` and
         `least_gain`. Every number is finite.
 
     Raises:
@@ -200,14 +200,14 @@ def compare(rows: np.ndarray, scores: np.ndarray, least_gain: float) -> dict[str
     }
     missed = {name: abs(form.missed) for name, form in forms.items() if form.missed is not None}
     best = sorted(missed, key=missed.__getitem__)[0] if len(missed) == len(FITS) else None
-    told_apart = False
+    distinguishable = False
     if best and len(misses["power law"]) and len(misses["log-linear"]):
         low, high = _span(np.abs(misses["log-linear"]) - np.abs(misses["power law"]))
-        told_apart = not low <= 0 <= high
+        distinguishable = not low <= 0 <= high
     return asdict(slope) | {
         "forms": {name: asdict(form) for name, form in forms.items()},
         "best": best,
-        "told_apart": told_apart,
+        "distinguishable": distinguishable,
         "sizes": len(set(rows)),
         "largest": int(rows.max()),
         "least_gain": least_gain,
@@ -227,11 +227,11 @@ def _fitted(
     predicted = _held_out(name, rows, scores)
     limit = largest * FAR
     again = _resampled(name, curve, rows, scores)
-    ahead_span = enough_span = None
+    forecast_span = saturation_span = None
     if again:
-        ahead_span = _span(np.array([_share(c.at(AHEAD * largest) + off) for c, off in again]))
-        low, high = np.quantile([min(c.enough(least_gain), 2 * limit) for c, _ in again], [0.025, 0.975])
-        enough_span = (_named(float(low), limit), _named(float(high), limit))
+        forecast_span = _span(np.array([_share(c.at(AHEAD * largest) + off) for c, off in again]))
+        low, high = np.quantile([min(c.saturation_rows(least_gain), 2 * limit) for c, _ in again], [0.025, 0.975])
+        saturation_span = (_named(float(low), limit), _named(float(high), limit))
     missed = None if predicted is None else predicted - float(scores[rows == largest].mean())
     missed_span = _span(misses) if missed is not None and len(misses) else None
     beyond = missed_span is not None and not missed_span[0] <= 0 <= missed_span[1]
@@ -241,16 +241,16 @@ def _fitted(
         predicted=predicted,
         missed=missed,
         missed_span=missed_span,
-        fails=beyond and abs(missed or 0.0) > least_gain,
-        ahead=_share(curve.at(AHEAD * largest)),
-        ahead_span=ahead_span,
-        enough=_named(curve.enough(least_gain), limit),
-        enough_span=enough_span,
+        holdout_rejected=beyond and abs(missed or 0.0) > least_gain,
+        forecast=_share(curve.at(AHEAD * largest)),
+        forecast_span=forecast_span,
+        saturation_rows=_named(curve.saturation_rows(least_gain), limit),
+        saturation_span=saturation_span,
     )
 
 
 def _held_out(name: Form, rows: np.ndarray, scores: np.ndarray) -> float | None:
-    """The largest size's score as the smaller sizes foresee it; None with too few of them."""
+    """The largest size's score as predicted from the smaller sizes; None with too few of them."""
     smaller = rows < rows.max()
     if len(set(rows[smaller])) < PARAMETERS[name]:
         return None
@@ -259,9 +259,9 @@ def _held_out(name: Form, rows: np.ndarray, scores: np.ndarray) -> float | None:
 
 
 def _resampled(name: Form, curve: Curve, rows: np.ndarray, scores: np.ndarray) -> list[tuple[Curve, float]]:
-    """Curves fitted to scores drawn anew around `curve`, each with the offset of a further size; [] without any spread.
+    """Curves fitted to resampled scores, each with the residual of one more size; [] unless sizes outnumber parameters.
 
-    Residuals are stretched for the parameters that were fitted to them. Needs more sizes than the form has parameters.
+    Residuals are scaled up for the parameters that were fitted to them.
     """
     sizes = np.unique(rows)
     spare = len(sizes) - PARAMETERS[name]
@@ -275,22 +275,22 @@ def _resampled(name: Form, curve: Curve, rows: np.ndarray, scores: np.ndarray) -
     found = []
     for _ in range(ROUNDS):
         drawn = at + rng.choice(of_size, len(sizes))[place] + rng.choice(within, len(rows))
-        again = FITS[name](rows, drawn) or line(rows, drawn)  # where it does not bend, it is a line
+        again = FITS[name](rows, drawn) or line(rows, drawn)  # a power law that does not bend is a line
         found.append((again, float(rng.choice(of_size))))
     return found
 
 
 def _within(rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """The runs' residuals from the mean of their size, stretched for the means; zero with one run a size."""
+    """The runs' residuals from the mean of their size, scaled up for these means; zero with one run a size."""
     means = np.array([scores[rows == n].mean() for n in rows])
     spare = len(rows) - len(np.unique(rows))
     return (scores - means) * math.sqrt(len(rows) / spare) if spare else np.zeros(len(rows))
 
 
 def _misses(name: Form, rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Held-out errors when the runs are drawn anew around their sizes' means: the same draws for every form.
+    """Held-out errors on runs resampled around the means of their sizes; every form gets the same samples.
 
-    Empty where nothing says how far chance goes (one run a size, or runs that never differ), or with too few sizes.
+    Empty if the noise is unknown (one run a size, or runs that never differ), or with too few sizes.
     """
     within, smaller = _within(rows, scores), rows < rows.max()
     if len(set(rows[smaller])) < PARAMETERS[name] or not within.any():
@@ -312,7 +312,7 @@ def _span(values: np.ndarray) -> Span:
 
 
 def _share(score: float) -> float:
-    """Scores end at 0 and 1."""
+    """A score, limited to 0 and 1."""
     return min(1.0, max(0.0, float(score)))
 
 
@@ -320,28 +320,28 @@ def _named(size: float, limit: float) -> float | None:
     return None if size > limit else size
 
 
-# --- in words -------------------------------------------------------------------------------------------------------
+# --- sentences ------------------------------------------------------------------------------------------------------
 
 
 CALLED: dict[str, str] = {"log-linear": "log-linear line", "power law": "power law"}
 
 
-def in_words(measure: str, found: dict[str, Any]) -> list[str]:
-    """What `compare` found on one measure, and no more than that: one sentence after the other."""
+def describe(measure: str, found: dict[str, Any]) -> list[str]:
+    """Sentences on one measure, from the result of `compare`; they claim no more than it supports."""
     span = "" if found["low"] is None else f" (95% interval {found['low']:+.3f} to {found['high']:+.3f})"
     said = [
         f"**{measure}**: {found['slope']:+.3f} per tenfold data{span}, R² {found['r_squared']:.2f}, {found['n']} runs."
     ]
     forms, largest = found["forms"], found["largest"]
     if "power law" not in forms:
-        said.append(f"No saturating power law can be fitted: {_why_no_law(found)}.")
-    said += [_foretold(name, form, largest) for name, form in forms.items() if form["predicted"] is not None]
-    if found["best"] and found["told_apart"]:
-        said.append(f"The {CALLED[found['best']]} foretells it better.")
+        said.append(f"No saturating power law fits: {_why_no_law(found)}.")
+    said += [_prediction_sentence(name, form, largest) for name, form in forms.items() if form["predicted"] is not None]
+    if found["best"] and found["distinguishable"]:
+        said.append(f"The {CALLED[found['best']]} predicts the held-out size better.")
     elif found["best"]:
-        said.append(f"The {CALLED[found['best']]} came nearer, but the two forms cannot be told apart by these runs.")
-    used = [found["best"]] if found["best"] and found["told_apart"] else list(forms)
-    return said + [_ahead(name, forms[name], largest, found["least_gain"]) for name in used]
+        said.append(f"The {CALLED[found['best']]} came closer, but these runs do not distinguish the two forms.")
+    used = [found["best"]] if found["best"] and found["distinguishable"] else list(forms)
+    return said + [_forecast_sentence(name, forms[name], largest, found["least_gain"]) for name in used]
 
 
 def _why_no_law(found: dict[str, Any]) -> str:
@@ -349,32 +349,33 @@ def _why_no_law(found: dict[str, Any]) -> str:
         return "too few sizes"
     if found["slope"] <= 0:
         return "the scores do not grow"
-    return "within these sizes the scores do not level off, or they do so after the smallest"
+    return "the scores do not level off within these sizes, or they do so right after the smallest"
 
 
-def _foretold(name: str, form: dict[str, Any], largest: int) -> str:
-    """How far off the largest size's score was foretold, and whether chance may be the reason."""
-    text = f"From the smaller sizes, the {CALLED[name]} foretells {form['predicted']:.3f} for {largest:,} rows"
-    text += f", {form['missed']:+.3f} off"
+def _prediction_sentence(name: str, form: dict[str, Any], largest: int) -> str:
+    """What the smaller sizes predict for the largest, and whether the error is within noise."""
+    text = f"From the smaller sizes, the {CALLED[name]} predicts {form['predicted']:.3f} for {largest:,} rows"
+    text += f"; the error is {form['missed']:+.3f}"
     if form["missed_span"] is None:
-        return f"{text}; how far chance goes is not known."
+        return f"{text}, and the noise is unknown."
     low, high = form["missed_span"]
-    why = "chance may be the reason" if low <= 0 <= high else "further than the chance in the runs"
-    return f"{text} (95% interval {low:+.3f} to {high:+.3f}): {why}."
+    noise = "within noise" if low <= 0 <= high else "more than noise"
+    return f"{text} (95% interval {low:+.3f} to {high:+.3f}), {noise}."
 
 
-def _ahead(name: str, form: dict[str, Any], largest: int, least_gain: float) -> str:
-    if form["fails"]:
-        return f"The {CALLED[name]} did not hold for the largest size and is not carried on to more rows."
-    span = form["ahead_span"]
+def _forecast_sentence(name: str, form: dict[str, Any], largest: int, least_gain: float) -> str:
+    if form["holdout_rejected"]:
+        return f"The {CALLED[name]} mispredicts the largest size, so it gives no forecast for more rows."
+    span = form["forecast_span"]
     interval = f" (95% interval {span[0]:.3f} to {span[1]:.3f})" if span else " (no interval: too few sizes)"
-    text = f"At {AHEAD * largest:,} rows the {CALLED[name]} gives {form['ahead']:.3f}{interval}"
+    text = f"At {AHEAD * largest:,} rows the {CALLED[name]} predicts {form['forecast']:.3f}{interval}"
     if name == "log-linear":
-        less = "less" if form["curve"]["slope"] < least_gain else "not less"
-        return f"{text}; a line gains the same with every decade, {less} than {least_gain:g}."
-    ends = form["enough_span"]
+        less = "less" if form["curve"]["slope"] < least_gain else "no less"
+        return f"{text}; a line gains the same from every tenfold increase, {less} than {least_gain:g}."
+    ends = form["saturation_span"]
     bounds = f" (95% interval {_size(ends[0], largest)} to {_size(ends[1], largest)})" if ends else ""
-    return f"{text}; a decade buys less than {least_gain:g} from {_size(form['enough'], largest)}{bounds}."
+    size = _size(form["saturation_rows"], largest)
+    return f"{text}; tenfold data gains less than {least_gain:g} from {size} on{bounds}."
 
 
 def _size(rows: float | None, largest: int) -> str:

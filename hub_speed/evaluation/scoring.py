@@ -203,9 +203,7 @@ def _detail(task: Any, found: Any) -> Detail:
 def _retrieval(task: Any, predictions: dict[str, dict[str, float]]) -> Detail:
     """nDCG@10 per query, and its interval over queries."""
     relevant = task.dataset["default"]["test"]["relevant_docs"]
-    # As trec_eval sorts: by score, then by name, both falling.
-    rankings = {q: sorted(found, key=lambda doc: (found[doc], doc), reverse=True) for q, found in predictions.items()}
-    values = {query: ndcg_at_10(ranking, relevant[query]) for query, ranking in rankings.items()}
+    values = ndcg_at_10(predictions, relevant)
     items: Items = [(query, value, None) for query, value in values.items()]
     return bootstrap_mean(np.array(list(values.values()))), len(values), items
 

@@ -1,30 +1,47 @@
 """Duplicates among training rows: exact ones, and near ones by MinHash.
 
-What is compared is query and positive together: two rows with the same query but another answer are both kept.
-Source: E5 §3.1 (exact match), SPEED App. A (MinHash; threshold, n-grams and field not stated: Assumptions).
+Query and positive are compared together: two rows with the same query and different answers are both kept. A row is
+compared with all earlier rows, whether these are kept or not, so one number decides about it: a higher threshold can be
+applied to a published ledger (`thin`). A chain of near-duplicates is therefore cut down to its first row.
+Source: E5 §3.1 (exact match), SPEED App. A (MinHash; threshold, n-grams, field and chains not stated: Assumptions).
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
-from rensa import RMinHash, RMinHashDeduplicator
+from rensa import RMinHash, RMinHashLSH
 
+from hub_speed.rows import ACCEPTED
 from hub_speed.text import words
 
 
-def exact_duplicates(rows: Iterable[dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    """(row id, id of the first row that says the same) for every row that repeats an earlier one to the letter."""
+class Duplicate(NamedTuple):
+    """A row that repeats an earlier one.
+
+    Attributes:
+        id: the row.
+        of: the earlier row it is most similar to; of several, the first.
+        similarity: their (estimated) Jaccard similarity, 1 for the same text.
+    """
+
+    id: str
+    of: str
+    similarity: float
+
+
+def exact_duplicates(rows: Iterable[dict[str, Any]]) -> Iterator[Duplicate]:
+    """Every row with the same query and positive as an earlier row, to the letter; `of` is the first such row."""
     first: dict[tuple[str, str], str] = {}
     for row in rows:
         earlier = first.setdefault((row["query"], row["positive"]), row["id"])
         if earlier != row["id"]:
-            yield row["id"], f"same as {earlier}"
+            yield Duplicate(row["id"], earlier, 1.0)
 
 
 def near_duplicates(
     rows: Iterable[dict[str, Any]], threshold: float, permutations: int, size: int
-) -> Iterator[tuple[str, str]]:
-    """(row id, why) for every row whose word n-grams resemble those of an earlier kept row; the first is kept.
+) -> Iterator[Duplicate]:
+    """Every row whose word n-grams resemble those of an earlier row.
 
     Args:
         rows: in the order of precedence.
@@ -32,12 +49,31 @@ def near_duplicates(
         permutations: length of the MinHash signature.
         size: words of an n-gram.
     """
-    index = RMinHashDeduplicator(threshold, permutations, use_lsh=True, num_bands=permutations // 4)
+    index = RMinHashLSH(threshold, permutations, permutations // 4)
+    earlier: list[tuple[str, RMinHash]] = []
     for row in rows:
-        signature = RMinHash(permutations, seed=42)  # the deduplicator's own default seed
+        signature = RMinHash(permutations, seed=42)
         signature.update(shingles(f"{row['query']} {row['positive']}", size))
-        if not index.add(row["id"], signature):
-            yield row["id"], f"like {min(index.get_duplicates(signature))}"
+        close = ((signature.jaccard(earlier[i][1]), -i) for i in index.query(signature))
+        similarity, place = max(close, default=(0.0, 0))
+        if similarity >= threshold:
+            yield Duplicate(row["id"], earlier[-place][0], similarity)
+        if similarity < 1:  # whatever resembles one of two equal signatures resembles the other as much
+            index.insert(len(earlier), signature)
+            earlier.append((row["id"], signature))
+
+
+def thin(ledger: Iterable[dict[str, Any]], threshold: float) -> Iterator[str]:
+    """The ids of the rows that a higher threshold for near-duplicates would have kept.
+
+    Args:
+        ledger: `rows.LedgerRow`s of a published set.
+        threshold: at least that with which the set was made.
+    """
+    for entry in ledger:
+        restored = entry["reason"] == "near_duplicate" and entry["similarity"] < threshold
+        if restored or entry["state"] in ACCEPTED:
+            yield entry["id"]
 
 
 def shingles(text: str, size: int) -> list[str]:

@@ -17,6 +17,7 @@ from typing import Any, Self
 import orjson
 
 from hub_speed.errors import NoSpace, StageError
+from hub_speed.generation.dedup import Duplicate
 from hub_speed.rows import LedgerRow
 
 _COLUMNS = tuple(LedgerRow.model_fields)
@@ -204,15 +205,16 @@ class Journal:
         for row_id, row in self._db.execute("SELECT id, row FROM ledger WHERE row IS NOT NULL ORDER BY id"):
             yield row_id, orjson.loads(row)
 
-    def reject(self, ids: Iterable[tuple[str, str]], reason: str) -> None:
-        """Turn accepted rows into rejected ones; `ids` are (row id, detail).
+    def reject(self, duplicates: Iterable[Duplicate], reason: str) -> None:
+        """Turn accepted rows that repeat earlier rows into rejected ones.
 
         Raises:
             NoSpace: the disk is full; nothing was changed.
         """
         self._write(
-            "UPDATE ledger SET state = 'rejected', reason = ?, detail = ?, row = NULL WHERE id = ?",
-            [(reason, detail, id_) for id_, detail in ids],
+            "UPDATE ledger SET state = 'rejected', reason = ?, duplicate_of = ?, similarity = ?, row = NULL"
+            " WHERE id = ?",
+            [(reason, found.of, found.similarity, found.id) for found in duplicates],
         )
 
     def rejected(self) -> set[str]:

@@ -2,14 +2,14 @@
 
 In: the embedder's data, its base model, benchmarks. Out: speed-scaling.
 Source: SPEED §4.4 claims log-linear growth but fits nothing and repeats no run.
-Differs: every size is trained with several seeds; a saturating power law is fitted, too, and both forms must foretell
-the largest size. A benchmark that fails is reported; one that some run lacks is in no fit.
+Differs: several seeds per size; a saturating power law is fitted as well, and both curves must predict the held-out
+largest size. A benchmark that fails is reported; a benchmark that some run lacks is in no fit.
 """
 
 from pathlib import Path
 
 from hub_speed.errors import StageError
-from hub_speed.evaluation.scaling_law import LEAST_GAIN, by_measure, in_words, shared
+from hub_speed.evaluation.scaling_law import LEAST_GAIN, by_measure, describe, shared
 from hub_speed.generation import estimate
 from hub_speed.parquet import count_parquet, read_parquet, write_parquet
 from hub_speed.recipe import Recipe
@@ -44,7 +44,7 @@ def build(ctx: Context) -> None:
     ctx.record.measures["skipped_sizes"] = [size for size in settings.sizes if size > available]
     ctx.record.measures |= {"runs": rows, "failed": found["failed"]}
     fits = ctx.record.measures["fits"] = by_measure(rows, LEAST_GAIN)
-    ctx.record.measures["sentences"] = [text for measure, fit in fits.items() for text in in_words(measure, fit)]
+    ctx.record.measures["sentences"] = [text for measure, fit in fits.items() for text in describe(measure, fit)]
 
 
 def _fields(recipe: Recipe) -> Json:

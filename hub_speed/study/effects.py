@@ -1,9 +1,9 @@
-"""What a changed setting is worth: differences paired by seed and question, their intervals, and what may be said.
+"""What a changed setting is worth: differences paired by seed and by item, their intervals and their verdicts.
 
-Two chances are in a difference: the training seed and the benchmark's questions (queries, pairs or texts). Seeds are
+A difference has two noise sources: the training seed and the benchmark's items (queries, pairs or texts). Seeds are
 few, so their part comes from the t distribution: a bootstrap over three seeds gives intervals that are far too narrow.
-Questions are many, so theirs is a paired bootstrap: every run sees the same sample, and Spearman's correlation is that
-of the sample, ranked anew. Both parts are joined by the squares of their half widths (MOVER: Zou & Donner 2008).
+Items are many, so their part is a paired bootstrap: every run sees the same samples, and Spearman's correlation is
+computed on each sample, ranked again. The squares of both half widths are added (MOVER: Zou & Donner 2008).
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,11 +15,10 @@ from scipy import stats
 
 from hub_speed.evaluation.intervals import resampled_means, resampled_spearman
 
-Verdict = Literal["supported", "not told apart", "unclear"]
+Verdict = Literal["supported", "indistinguishable", "unclear"]
 Interval = tuple[float, float]
 
-
-ROUNDS = 2000  # samples of the questions
+ROUNDS = 2000  # samples of the items
 
 
 @dataclass(frozen=True)
@@ -27,9 +26,9 @@ class Scored:
     """One run on one benchmark.
 
     Attributes:
-        score: of the run.
-        items: where they are known, the values of single questions: their mean is the score, or
-        gold: what the same pairs should be like: the score is Spearman's correlation of values and gold.
+        score: the score of the run.
+        items: item → its value, where known. The score is their mean or, with `gold`,
+        gold: item → its gold similarity: then the score is Spearman's correlation of values and gold.
     """
 
     score: float
@@ -38,21 +37,21 @@ class Scored:
 
 
 Runs = Sequence[Sequence[Scored]]
-"""Some runs, and each on the same benchmarks of one measure."""
+"""Several runs, each on the same benchmarks of one measure."""
 
 
 @dataclass(frozen=True)
 class Effect:
-    """A value of a factor against the reference, on one measure.
+    """The effect of one value of a factor against the reference, on one measure.
 
     Attributes:
-        difference: mean over the seeds of value − reference; a score difference, between −1 and 1.
-        low, high: its 95% interval; None where there is none.
+        difference: mean over the seeds of score(value) − score(reference).
+        low, high: its 95% interval, or None (see `interval`).
         seeds: pairs of runs with the same seed.
-        items: questions in the bootstrap; 0 where those of a benchmark are not known.
-        verdict: *supported*: 0 is outside the interval. *Not told apart*: the interval is within ± margin, so any
-            difference is too small to matter. *Unclear*: neither.
-        holds: whether 0 is outside the interval at 1 − 5%/comparisons, too (Bonferroni).
+        items: items in the bootstrap; 0 if those of some benchmark are not known.
+        verdict: *supported*: 0 is outside the interval. *Indistinguishable*: the interval is within ± margin, so
+            any difference is too small to matter. *Unclear*: neither.
+        holds: whether 0 is outside the interval at level 1 − 5%/comparisons as well (Bonferroni).
     """
 
     factor: str
@@ -81,13 +80,13 @@ def effect(
 
     Args:
         names: factor, value, reference's value, measure, benchmark.
-        value: its runs; of several benchmarks, the mean counts.
+        value: its runs; scores on several benchmarks are averaged.
         reference: the reference's runs, in the same order of seeds.
-        margin: a smaller difference does not matter.
-        comparisons: how many effects the study looks at.
+        margin: smaller differences do not matter.
+        comparisons: how many effects the study computes.
 
     Raises:
-        ValueError: not as many runs of the one as of the other, or none.
+        ValueError: there are no runs, or not the same number of both.
     """
     by_seed = np.array([_mean(v) - _mean(r) for v, r in zip(value, reference, strict=True)])
     if not len(by_seed):
@@ -106,16 +105,16 @@ def _mean(run: Sequence[Scored]) -> float:
 
 
 def interval(by_seed: np.ndarray, resampled: np.ndarray, level: float = 0.95) -> Interval | None:
-    """The interval of a mean difference over new seeds and new questions.
+    """The confidence interval of a mean difference, for other seeds and other items.
 
     Args:
         by_seed: the difference of each pair of runs.
-        resampled: the mean difference on samples of the questions; empty: the questions count as given.
-        level: how sure.
+        resampled: the mean difference on samples of the items; if empty, the noise of the items is not included.
+        level: the confidence level.
 
     Returns:
-        None with fewer than two seeds, or where no seed makes a difference and no question is known: nothing tells then
-        how far chance goes.
+        None if the noise is unknown: with fewer than two seeds, or if all seeds give the same difference and the items
+        are not known.
     """
     spread = by_seed.std(ddof=1) if len(by_seed) > 1 else 0.0
     if len(by_seed) < 2 or (spread < 1e-12 and not len(resampled) and abs(by_seed.mean()) > 1e-12):
@@ -138,19 +137,19 @@ def mean_interval(scores: np.ndarray) -> tuple[float, float | None]:
 
 
 def verdict(found: Interval | None, margin: float) -> Verdict:
-    """What an interval supports, and no more than that."""
+    """The verdict that an interval supports."""
     if found is None:
         return "unclear"
     low, high = found
     if not low <= 0 <= high:
         return "supported"
-    return "not told apart" if -margin <= low and high <= margin else "unclear"
+    return "indistinguishable" if -margin <= low and high <= margin else "unclear"
 
 
 def _resampled(value: Runs, reference: Runs) -> tuple[np.ndarray, int]:
-    """The mean difference on samples of the questions, and how many there are; of several benchmarks, each is sampled.
+    """The mean difference on samples of the items, and the number of items; each benchmark is sampled by itself.
 
-    Empty unless the questions of every score are known.
+    Empty unless the items of every score are known.
     """
     parts, total = [], 0
     for place, first in enumerate(value[0]):
@@ -159,7 +158,7 @@ def _resampled(value: Runs, reference: Runs) -> tuple[np.ndarray, int]:
             return np.empty(0), 0
         signs = np.repeat([1 / len(value), -1 / len(reference)], [len(value), len(reference)])
         if first.gold:
-            gold = np.array([first.gold[question] for question in sorted(first.gold)])
+            gold = np.array([first.gold[item] for item in sorted(first.gold)])
             parts.append(signs @ resampled_spearman(table, gold, ROUNDS, place))
         else:
             parts.append(resampled_means(signs @ table, ROUNDS, place))
@@ -168,39 +167,39 @@ def _resampled(value: Runs, reference: Runs) -> tuple[np.ndarray, int]:
 
 
 def _table(runs: Sequence[Scored]) -> np.ndarray:
-    """Values, run by question; empty unless every run has the same questions and they make its score."""
-    questions, gold = sorted(runs[0].items or ()), runs[0].gold
+    """Values of shape (runs, items); empty unless all runs have the same items and these yield their scores."""
+    names, gold = sorted(runs[0].items or ()), runs[0].gold
     rows = []
     for run in runs:
-        if not questions or run.items is None or set(run.items) != set(questions) or run.gold != gold:
+        if not names or run.items is None or set(run.items) != set(names) or run.gold != gold:
             return np.empty(0)
-        rows.append(np.array([run.items[question] for question in questions]))
-        made = stats.spearmanr(rows[-1], [gold[q] for q in questions]).statistic if gold else rows[-1].mean()
+        rows.append(np.array([run.items[item] for item in names]))
+        made = stats.spearmanr(rows[-1], [gold[item] for item in names]).statistic if gold else rows[-1].mean()
         if not abs(made - run.score) < 1e-4:
             return np.empty(0)
     return np.array(rows)
 
 
-# --- in words -------------------------------------------------------------------------------------------------------
+# --- sentences ------------------------------------------------------------------------------------------------------
 
 
 def sentence(found: Effect, margin: float) -> str:
-    """One effect in words."""
+    """One sentence on an effect."""
     if found.low is None or found.high is None:
-        why = "one seed" if found.seeds < 2 else "the seeds made no difference"
+        why = "one seed" if found.seeds < 2 else "all seeds gave the same difference"
         return f"{found.measure}: {found.difference:+.3f} with {found.value} (no interval: {why}): **unclear**"
     span = f"{found.difference:+.3f} with {found.value} ({found.low:+.3f} to {found.high:+.3f})"
     if found.verdict == "supported":
         kind = "better" if found.difference > 0 else "worse"
-        also = "" if found.holds else "; not any more once all comparisons are allowed for"
+        also = "" if found.holds else "; no longer after correcting for all comparisons"
         return f"{found.measure}: {span}: **supported**, {kind} than {found.reference}{also}"
-    if found.verdict == "not told apart":
-        return f"{found.measure}: {span}: **not told apart**, any difference is smaller than {margin:g}"
-    return f"{found.measure}: {span}: **unclear**, there may be none, or one larger than {margin:g}"
+    if found.verdict == "indistinguishable":
+        return f"{found.measure}: {span}: **indistinguishable**, any difference is smaller than {margin:g}"
+    return f"{found.measure}: {span}: **unclear**, the difference may be zero, or larger than {margin:g}"
 
 
 def summary(effects: Sequence[Effect]) -> str:
-    """The first sentence on a factor: which values differ from the reference, as far as the intervals go."""
+    """The first sentence on a factor: which values differ from the reference, as far as the intervals support it."""
     first = effects[0]
     parts = []
     for kind, sign in (("better", 1), ("worse", -1)):
@@ -209,6 +208,6 @@ def summary(effects: Sequence[Effect]) -> str:
             parts.append(f"{', '.join(names)} {kind} than {first.reference}")
     if parts:
         return f"Supported: {'; '.join(parts)}."
-    if all(e.verdict == "not told apart" for e in effects):
-        return f"No value was told apart from {first.reference}, and no difference that matters is left open."
-    return f"No value was shown to differ from {first.reference}; the intervals leave room for differences that matter."
+    if all(e.verdict == "indistinguishable" for e in effects):
+        return f"All values are indistinguishable from {first.reference}: any difference is too small to matter."
+    return f"No value was shown to differ from {first.reference}; the intervals still allow differences that matter."

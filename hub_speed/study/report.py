@@ -1,4 +1,4 @@
-"""What a study found: its effects, its table, its page with figures, and its version on the Hub.
+"""The report of a study: its effects, its table, its page with figures, and its version on the Hub.
 
 The page is the card of `<org>/speed-study` and, with `--out docs`, docs/study.md: one template, from one record.
 """
@@ -15,7 +15,7 @@ import numpy as np
 import yaml
 
 from hub_speed.cards import render
-from hub_speed.evaluation.scaling_law import LEAST_GAIN, by_measure, in_words, shared
+from hub_speed.evaluation.scaling_law import LEAST_GAIN, by_measure, describe, shared
 from hub_speed.hub import RECORD, Ref
 from hub_speed.parquet import write_parquet
 from hub_speed.pipeline.run import Result
@@ -26,13 +26,13 @@ from hub_speed.rows import EffectRow, StudyRow, columns
 from hub_speed.study.effects import Effect, effect, mean_interval, sentence, summary
 from hub_speed.study.runs import Outcome, Study
 
-VERSION = 2  # raised when the same runs give another page
+VERSION = 3  # raised when the same runs give another page
 
 Facts = dict[str, Any]
 
 
 def effects(outcomes: Sequence[Outcome], study: Study, margin: float) -> list[Effect]:
-    """Every value against the reference, on every measure; where several benchmarks have it, on their mean."""
+    """The effect of every value on every measure; scores on several benchmarks of a measure are averaged."""
     by_value: dict[tuple[str, str], list[Outcome]] = {}
     for outcome in outcomes:
         by_value.setdefault((outcome.run.factor, outcome.run.value), []).append(outcome)
@@ -55,7 +55,7 @@ def effects(outcomes: Sequence[Outcome], study: Study, margin: float) -> list[Ef
 
 
 def left_out(outcomes: Sequence[Outcome]) -> list[str]:
-    """Which benchmarks are in no effect and no table because a run could not be scored on them, one sentence each."""
+    """One sentence on each benchmark that is in no effect and no table, because a run could not be scored on it."""
     found: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for outcome in outcomes:
         for row in outcome.failed:
@@ -71,13 +71,13 @@ def _some(names: Sequence[str]) -> str:
 
 
 def record(study: Study, outcomes: Sequence[Outcome], margin: float, law: Result | None = None) -> Facts:
-    """How a study was made and what it found: `speed_run.json` of its repository, and the raw numbers of its page.
+    """How a study was made and its results: `speed_run.json` of its repository, and the raw numbers of its page.
 
     Args:
         study: what was compared.
-        outcomes: of its runs.
-        margin: a smaller difference does not matter.
-        law: the scaling stage, if it was run, too.
+        outcomes: the results of its runs.
+        margin: smaller differences do not matter.
+        law: the result of the scaling stage, if it was run as well.
     """
     runs = [
         {
@@ -101,7 +101,7 @@ def record(study: Study, outcomes: Sequence[Outcome], margin: float, law: Result
         "seeds": study.seeds,
         "seed_all": study.seed_all,
         "margin": margin,
-        "rows_made": study.rows_made,
+        "rows_generated": study.rows_generated,
         "runs": runs,
         "left_out": left_out(outcomes),
         "effects": [asdict(e) for e in effects(outcomes, study, margin)],
@@ -112,7 +112,7 @@ def record(study: Study, outcomes: Sequence[Outcome], margin: float, law: Result
 def _law(law: Result) -> Facts:
     runs = law.record.measures["runs"]
     fits = by_measure(runs, LEAST_GAIN)
-    sentences = [text for measure, fit in fits.items() for text in in_words(measure, fit)]
+    sentences = [text for measure, fit in fits.items() for text in describe(measure, fit)]
     for row in law.record.measures.get("failed", ()):
         sentences.append(
             f"Left out: {row['benchmark']} ({row['measure']}), failed for {row['subject']}: {row['reason']}"
@@ -121,7 +121,7 @@ def _law(law: Result) -> Facts:
 
 
 def rows(facts: Facts) -> Iterable[dict[str, Any]]:
-    """The long table: one row a score; the reference is a row of every factor."""
+    """The long table: one row a score; the reference's scores are rows of every factor."""
     for factor, reference in facts["references"].items():
         for run in facts["runs"]:
             if run["factor"] in ("", factor):
@@ -131,7 +131,7 @@ def rows(facts: Facts) -> Iterable[dict[str, Any]]:
 
 
 def _write_page(facts: Facts, path: Path, folder: str, header: str = "", *, repo: str = "", tag: str = "") -> None:
-    """Write the page, and one figure a factor into `folder` beside it. A card has a header."""
+    """Write the page, and one figure per factor into `folder` beside it. A card has a header."""
     from hub_speed.cards import figures  # matplotlib takes half a second to import
 
     found = [Effect(**e) for e in facts["effects"]]
@@ -153,7 +153,7 @@ def _write_page(facts: Facts, path: Path, folder: str, header: str = "", *, repo
                 "caveats": _caveats(facts, factor),
             }
         )
-    counted = {name: sum(e.verdict == name for e in found) for name in ("supported", "not told apart", "unclear")}
+    counted = {name: sum(e.verdict == name for e in found) for name in ("supported", "indistinguishable", "unclear")}
     template = {
         "facts": facts,
         "sections": sections,
@@ -176,7 +176,7 @@ def _write_page(facts: Facts, path: Path, folder: str, header: str = "", *, repo
 
 
 def _table(facts: Facts, factor: str, reference: str) -> list[dict[str, Any]]:
-    """One line a value: the mean and its interval on every measure, and the rows it was trained on."""
+    """One line per value: the mean score and its interval on every measure, and the number of training rows."""
     lines = []
     benchmarks = [{(s["measure"], s["benchmark"]) for s in run["scores"]} for run in facts["runs"]]
     everywhere = [(s["measure"], s["benchmark"]) for s in facts["runs"][0]["scores"]]
@@ -199,26 +199,26 @@ def _table(facts: Facts, factor: str, reference: str) -> list[dict[str, Any]]:
 
 
 def _caveats(facts: Facts, factor: str) -> list[str]:
-    """What the intervals of a factor do not hold."""
+    """Sentences on what the intervals of a factor do not include."""
     found = []
-    made = {name for label, names in facts["rows_made"].items() if label.split("=")[0] == factor for name in names}
+    made = {name for label, names in facts["rows_generated"].items() if label.split("=")[0] == factor for name in names}
     if made:
         once = ", ".join(name for name in STAGES if name in made)
         found.append(
-            f"Each value's rows were made once ({once}): the intervals hold the chance of training, not that"
-            " of making the rows. They compare these sets of rows; `--seed-all` compares the settings."
+            f"Each value's rows were generated once ({once}): the intervals include the noise of training, not that"
+            " of generating rows. They compare these sets of rows; `--seed-all` compares the settings."
         )
     rows_used = {run["rows"] for run in facts["runs"] if run["factor"] in ("", factor)}
     if len(rows_used) > 1 and not factor.endswith("rows"):
         found.append(
-            f"The embedders were trained on {min(rows_used):,} to {max(rows_used):,} rows: part of a difference may be"
-            " the amount. `--set embedder.rows=…` makes them equal."
+            f"The embedders were trained on {min(rows_used):,} to {max(rows_used):,} rows: part of a difference may"
+            " come from the amount. `--set embedder.rows=…` makes them equal."
         )
     return found
 
 
 def publish(facts: Facts, session: Session) -> Ref:
-    """Publish a study as a version of `<org>/speed-study`, unless the same is there."""
+    """Publish a study as a version of `<org>/speed-study`, unless that version exists."""
     repo = session.full_name("speed-study")
     tag = tag_of(fingerprint_of(facts))
     if ref := session.hub.find("dataset", repo, tag):

@@ -1,9 +1,9 @@
-"""Studies: vary recipe fields one at a time, several seeds each, and say what the differences are worth.
+"""Studies: recipe fields are varied one at a time, with several seeds each.
 
-A study is a set of ordinary runs, each on a branch of its own. What they have in common is found by its tag, so only
-stages whose identity a field or seed changes are run; a study that was stopped goes on where it stopped. The recipe as
-it is gives the reference. Seed k is the recipe's `embedder.rng_seed` + k: it changes the embedder alone. With
-`seed_all` it is added to the recipe's `rng_seed`, too, and everything is made anew for every seed.
+A study is a set of ordinary runs, each on its own branch. Runs share stages by their tags, so a stage is run only if a
+field or seed changes its identity, and a study that was stopped continues where it stopped. The unchanged recipe is the
+reference. Seed k is the recipe's `embedder.rng_seed` + k and changes only the embedder. With `seed_all`, k is added to
+the recipe's `rng_seed` as well, and everything is made again for every seed.
 """
 
 import json
@@ -21,6 +21,7 @@ from hub_speed.errors import RecipeError
 from hub_speed.hub import Ref
 from hub_speed.parquet import read_parquet
 from hub_speed.pipeline import run as pipeline
+from hub_speed.pipeline.plan import plan as plan_run
 from hub_speed.pipeline.session import Session
 from hub_speed.pipeline.table import STAGES, wanted
 from hub_speed.pipeline.topic_file import with_topics
@@ -31,7 +32,7 @@ from hub_speed.stage import FromStage
 from hub_speed.study.effects import Scored
 
 OFF = ("audit.rows=0", "scaling.sizes=[]")
-"""A study scores embedders: it asks no teacher for audits, and draws no scaling law for each of them."""
+"""A study only scores embedders: its runs have no audit by the teacher and no scaling law."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """What is varied, and the seed."""
+        """The varied value and the seed, for people."""
         return f"{self.factor}={self.value} seed {self.seed}" if self.factor else f"reference seed {self.seed}"
 
     @property
@@ -62,16 +63,18 @@ class Study:
         recipe: the reference.
         references: factor → the recipe's own value.
         runs: the reference first, then every value of every factor; each with every seed.
-        rows_made: factor=value → the stages that make other rows under it, and make them once; empty where the
-            embedder's rows are the reference's, or every seed has rows of its own.
-        command: how the study is done again.
-        scaling: the recipe's own, for the scaling law beside the study.
+        rows_generated: factor=value → stages that generate different rows for this value, once, shared by all seeds;
+            empty if the embedder's rows are those of the reference, or if every seed generates its own.
+        seeds: how many seeds every value has.
+        seed_all: whether a seed changes everything, or only the embedder.
+        command: reproduces the study.
+        scaling: the recipe's own settings, for the scaling law beside the study.
     """
 
     recipe: Recipe
     references: dict[str, str]
     runs: list[Run]
-    rows_made: dict[str, list[str]]
+    rows_generated: dict[str, list[str]]
     seeds: int
     seed_all: bool
     command: str
@@ -79,17 +82,17 @@ class Study:
 
 
 def design(name: str, set_: Sequence[str], vary: Sequence[str], seeds: int, *, seed_all: bool = False) -> Study:
-    """The runs of a study; nothing is run.
+    """The design of a study: all its runs. Runs nothing.
 
     Args:
-        name: of the recipe, or its path.
-        set_: changes of it that hold for all runs, `section.field=value`.
-        vary: `section.field=value,value,…`; a value that is the recipe's own is the reference.
-        seeds: how many for each.
-        seed_all: whether a seed changes everything, or the embedder alone.
+        name: the recipe's name or path.
+        set_: changes that apply to all runs, `section.field=value`.
+        vary: `section.field=value,value,…`; the recipe's own value is the reference.
+        seeds: how many seeds every value has.
+        seed_all: whether a seed changes everything, or only the embedder.
 
     Raises:
-        RecipeError: a field or value is none, or changes nothing that a score comes from.
+        RecipeError: a field or value does not exist, or no score depends on it.
     """
     if seeds < 1 or not vary:
         raise RecipeError("study: nothing to compare", expected="at least one --vary and --seeds 1 or more")
@@ -97,7 +100,7 @@ def design(name: str, set_: Sequence[str], vary: Sequence[str], seeds: int, *, s
     before = _identities(base)
     runs = _seeded("", "", base, seeds, seed_all=seed_all)
     references: dict[str, str] = {}
-    rows_made: dict[str, list[str]] = {}
+    rows_generated: dict[str, list[str]] = {}
     for given in vary:
         factor, values = _values(given)
         for value in values:
@@ -109,17 +112,17 @@ def design(name: str, set_: Sequence[str], vary: Sequence[str], seeds: int, *, s
             label = f"{factor}={_label(value)}"
             if after["evaluate"] == before["evaluate"]:
                 raise RecipeError(f"--vary {label}: no score of this recipe depends on it")
-            if label in rows_made:
+            if label in rows_generated:
                 raise RecipeError(f"--vary {label}: given twice")
             data, was = recipe.embedder.data, base.embedder.data
             others = [n for n in after if n not in ("embedder", "evaluate") and after[n] != before.get(n)] or [data]
-            rows_made[label] = [] if seed_all or after[data] == before.get(was) else others
+            rows_generated[label] = [] if seed_all or after[data] == before.get(was) else others
             runs += _seeded(factor, _label(value), recipe, seeds, seed_all=seed_all)
-    if not rows_made:
+    if not rows_generated:
         raise RecipeError("study: every value is the recipe's own", expected="another value to compare it with")
     scaling = loader.load(name, list(set_)).scaling
     return Study(
-        base, references, runs, rows_made, seeds, seed_all, _command(name, set_, vary, seeds, seed_all), scaling
+        base, references, runs, rows_generated, seeds, seed_all, _command(name, set_, vary, seeds, seed_all), scaling
     )
 
 
@@ -162,7 +165,7 @@ def _seeded(factor: str, value: str, recipe: Recipe, seeds: int, *, seed_all: bo
 
 
 def _identities(recipe: Recipe) -> dict[str, str]:
-    """Stage → what decides its result, back to the inputs on the Hub, as a digest: known before anything is run."""
+    """Stage → a digest of everything that decides its result, back to the inputs on the Hub, before anything is run."""
     found: dict[str, str] = {}
     for s in wanted(recipe):
         sources = s.inputs(recipe).items()
@@ -176,7 +179,7 @@ def _identities(recipe: Recipe) -> dict[str, str]:
 
 @dataclass
 class Load:
-    """One stage in a study's plan: in how many runs it is, how many versions of it they share, and what is missing."""
+    """One stage of the plan: runs that use it, distinct versions, finished versions, cost of the missing ones."""
 
     stage: stage.Stage
     runs: int = 0
@@ -189,13 +192,13 @@ class Load:
 
 
 def plan(study: Study, session: Session, topics: int) -> list[Load]:
-    """What a study will run and what it finds finished. Reads the Hub, writes nothing."""
+    """What a study will run, and what is finished already. Reads the Hub, writes nothing."""
     loads: dict[str, Load] = {}
     state: dict[tuple[str, str], tuple[bool, Recipe]] = {}
     for run in study.runs:
         recipe = with_topics(run.recipe, session, publish=False)
         identities = _identities(run.recipe)
-        for step in pipeline.plan(recipe, session):
+        for step in plan_run(recipe, session):
             loads.setdefault(step.stage.name, Load(step.stage)).runs += 1
             state[step.stage.name, identities[step.stage.name]] = (step.ref is not None, recipe)
     for (name, _), (finished, recipe) in state.items():
@@ -217,10 +220,14 @@ def plan(study: Study, session: Session, topics: int) -> list[Load]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a run: the rows its embedder was trained on, its scores by (measure, benchmark), and what failed.
+    """The result of a run.
 
     Attributes:
-        failed: measure, benchmark and reason of what the embedder could not be scored on.
+        run: the run.
+        rows: how many rows the embedder was trained on.
+        results: the version of speed-results.
+        scores: (measure, benchmark) → score.
+        failed: measure, benchmark and reason of every score that could not be computed.
     """
 
     run: Run
@@ -236,10 +243,10 @@ def execute(
     on_run: Callable[[Run, int], None] = lambda run, number: None,
     on_result: Callable[[pipeline.Result], None] = lambda result: None,
 ) -> list[Outcome]:
-    """Run what is not finished yet, one run after the other.
+    """The results of all runs, in order; runs what is not finished yet.
 
     Raises:
-        HubSpeedError: the first run that failed; what was finished before is published and found again.
+        HubSpeedError: a run failed; what was finished before is published and is not run again.
     """
     found = []
     for number, run in enumerate(study.runs, 1):
@@ -264,7 +271,7 @@ def scaling_law(
 
 
 def read_scores(folder: Path) -> dict[tuple[str, str], Scored]:
-    """The embedder's scores of one version of speed-results, with single questions where they were published."""
+    """The embedder's scores in one version of speed-results, with their items where these are published."""
     items: dict[tuple[str, str], dict[str, float]] = {}
     gold: dict[tuple[str, str], dict[str, float]] = {}
     if (folder / "items").is_dir():

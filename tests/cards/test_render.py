@@ -15,7 +15,7 @@ import yaml
 
 from hub_speed import parquet, rows
 from hub_speed.cards import render
-from hub_speed.evaluation.scaling_law import compare, in_words
+from hub_speed.evaluation.scaling_law import compare, describe
 from hub_speed.hub import Ref
 from hub_speed.llm import dialects
 from hub_speed.pipeline.table import STAGES
@@ -135,7 +135,7 @@ def _fill(name: str, ctx: Context) -> None:
     elif name == "scaling":
         parquet.write_parquet(RUNS, rows.ScalingRow, ctx.out / "data")
         failed = [FAILED[0] | {"subject": "30 rows, seed 1"}]
-        ctx.record.measures |= {"fits": {"nDCG@10": FIT}, "sentences": in_words("nDCG@10", FIT), "failed": failed}
+        ctx.record.measures |= {"fits": {"nDCG@10": FIT}, "sentences": describe("nDCG@10", FIT), "failed": failed}
     elif name == "audit":
         parquet.write_parquet(SHARES, rows.AuditRow, ctx.out / "data")
         ctx.record.measures["shares"] = SHARES

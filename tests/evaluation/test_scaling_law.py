@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import optimize
+from scipy import optimize, stats
 
 from hub_speed.evaluation.scaling_law import (
     AHEAD,
@@ -16,7 +16,7 @@ from hub_speed.evaluation.scaling_law import (
     PowerLaw,
     by_measure,
     compare,
-    in_words,
+    describe,
     log_linear,
     power_law,
     shared,
@@ -63,13 +63,13 @@ def at(curve: PowerLaw | Line) -> np.ndarray:
     return np.array([curve.at(float(n)) for n in RUNS])
 
 
-def test_the_size_that_is_enough_is_where_a_decade_buys_just_that() -> None:
+def test_saturation_is_where_tenfold_data_gains_just_that() -> None:
     curve = PowerLaw(0.8, 0.1, 0.6, 600)
-    enough = curve.enough(0.01)
-    assert curve.at(10 * enough) - curve.at(enough) == pytest.approx(0.01)
-    assert Line(0.4, 0.1).enough(0.01) == math.inf
-    assert Line(0.4, 0.001).enough(0.01) == 0
-    assert PowerLaw(0.8, 0.1, 0.02, 1e300).enough(1e-9) == math.inf  # beyond what a float holds
+    saturation = curve.saturation_rows(0.01)
+    assert curve.at(10 * saturation) - curve.at(saturation) == pytest.approx(0.01)
+    assert Line(0.4, 0.1).saturation_rows(0.01) == math.inf
+    assert Line(0.4, 0.001).saturation_rows(0.01) == 0
+    assert PowerLaw(0.8, 0.1, 0.02, 1e300).saturation_rows(1e-9) == math.inf  # beyond what a float holds
 
 
 @pytest.mark.parametrize(
@@ -89,26 +89,26 @@ def test_scores_that_do_not_bend_have_no_power_law(scores: np.ndarray, why: str)
 
 def test_the_form_that_made_the_scores_wins_where_it_can_be_told() -> None:
     found = compare(RUNS, law(RUNS) + noise(0.001), 0.01)
-    assert (found["best"], found["told_apart"]) == ("power law", True)
-    said = " ".join(in_words("nDCG@10", found))
-    assert "The power law foretells it better." in said
-    assert "At 24,000 rows the power law gives" in said and "rows the log-linear gives" not in said
+    assert (found["best"], found["distinguishable"]) == ("power law", True)
+    said = " ".join(describe("nDCG@10", found))
+    assert "The power law predicts the held-out size better." in said
+    assert "At 24,000 rows the power law predicts" in said and "rows the log-linear line predicts" not in said
     form = found["forms"]["power law"]
-    assert form["ahead"] == pytest.approx(float(law(np.array(24_000.0))), abs=0.005)
-    assert form["ahead_span"][0] < float(law(np.array(24_000.0))) < form["ahead_span"][1]
-    truth = PowerLaw(0.8, 4.0, 0.6, 1).enough(0.01)
-    assert form["enough_span"][0] < truth < form["enough_span"][1]
+    assert form["forecast"] == pytest.approx(float(law(np.array(24_000.0))), abs=0.005)
+    assert form["forecast_span"][0] < float(law(np.array(24_000.0))) < form["forecast_span"][1]
+    truth = PowerLaw(0.8, 4.0, 0.6, 1).saturation_rows(0.01)
+    assert form["saturation_span"][0] < truth < form["saturation_span"][1]
 
 
-def test_what_cannot_be_told_apart_is_not() -> None:
+def test_what_cannot_be_distinguished_is_not() -> None:
     """Noisy scores on a line: neither form is said to be the better, and both forecasts are shown."""
     verdicts = []
     for seed in range(6):
         found = compare(RUNS, straight(RUNS) + noise(0.01, seed), 0.01)
-        said = " ".join(in_words("nDCG@10", found))
-        verdicts.append(found["told_apart"])
-        if found["best"] and not found["told_apart"]:
-            assert "cannot be told apart" in said and said.count("At 24,000 rows") == 2
+        said = " ".join(describe("nDCG@10", found))
+        verdicts.append(found["distinguishable"])
+        if found["best"] and not found["distinguishable"]:
+            assert "do not distinguish" in said and said.count("At 24,000 rows") == 2
     assert sum(verdicts) <= 1
 
 
@@ -117,28 +117,28 @@ def test_the_forecast_holds_what_comes() -> None:
     hits = 0
     truth = float(straight(np.array(24_000.0)))
     for seed in range(20):
-        span = compare(RUNS, straight(RUNS) + noise(0.01, seed), 0.01)["forms"]["log-linear"]["ahead_span"]
+        span = compare(RUNS, straight(RUNS) + noise(0.01, seed), 0.01)["forms"]["log-linear"]["forecast_span"]
         hits += span[0] <= truth <= span[1]
     assert hits >= 17
 
 
 def test_few_sizes_and_few_seeds() -> None:
     two = compare(np.array([6.0, 12]), np.array([0.1, 0.2]), 0.01)
-    assert (two["low"], two["best"], two["told_apart"], list(two["forms"])) == (None, None, False, ["log-linear"])
+    assert (two["low"], two["best"], two["distinguishable"], list(two["forms"])) == (None, None, False, ["log-linear"])
     form = two["forms"]["log-linear"]
-    assert (form["predicted"], form["ahead_span"], form["enough_span"]) == (None, None, None)
-    assert "no interval: too few sizes" in " ".join(in_words("x", two))
+    assert (form["predicted"], form["forecast_span"], form["saturation_span"]) == (None, None, None)
+    assert "no interval: too few sizes" in " ".join(describe("x", two))
     one_seed = compare(SIZES, law(SIZES), 0.01)
-    assert one_seed["best"] == "power law" and not one_seed["told_apart"]  # nothing says how far chance goes
+    assert one_seed["best"] == "power law" and not one_seed["distinguishable"]  # nothing says how far chance goes
     with pytest.raises(ValueError, match="two sizes"):
         compare(np.array([6.0, 6]), np.array([0.1, 0.2]), 0.01)
 
 
 def test_a_forecast_is_a_score() -> None:
     found = compare(RUNS, np.clip(0.2 * np.log10(RUNS) + 0.2, 0, 1), 0.01)
-    assert found["forms"]["log-linear"]["ahead"] == 1.0
-    assert found["forms"]["log-linear"]["enough"] is None  # a line never has enough
-    assert "a line gains the same with every decade, not less than 0.01" in " ".join(in_words("x", found))
+    assert found["forms"]["log-linear"]["forecast"] == 1.0
+    assert found["forms"]["log-linear"]["saturation_rows"] is None  # a line never saturates
+    assert "a line gains the same from every tenfold increase, no less than 0.01" in " ".join(describe("x", found))
 
 
 @settings(max_examples=25)
@@ -152,15 +152,15 @@ def test_any_runs_give_finite_numbers_and_whole_sentences(runs: list[tuple[int, 
     found = compare(rows, scores, 0.01)
     json.dumps(found, allow_nan=False)
     for form in found["forms"].values():
-        assert 0 <= form["ahead"] <= 1
-        if form["enough"] is not None:
-            assert 0 <= form["enough"] <= FAR * rows.max()
-        if form["ahead_span"]:
-            assert -1 <= form["ahead_span"][0] <= form["ahead_span"][1] <= 2
-    said = in_words("nDCG@10", found)
+        assert 0 <= form["forecast"] <= 1
+        if form["saturation_rows"] is not None:
+            assert 0 <= form["saturation_rows"] <= FAR * rows.max()
+        if form["forecast_span"]:
+            assert -1 <= form["forecast_span"][0] <= form["forecast_span"][1] <= 2
+    said = describe("nDCG@10", found)
     assert said and not any(word in " ".join(said) for word in ("nan", "inf ", "None", "e+"))
     assert f"{AHEAD * int(rows.max()):,} rows" in " ".join(said) or all(
-        form["fails"] for form in found["forms"].values()
+        form["holdout_rejected"] for form in found["forms"].values()
     )
 
 
@@ -175,12 +175,12 @@ def test_the_line_alone_is_as_before() -> None:
 def test_a_miss_beyond_chance_is_said_to_be_one() -> None:
     """Scores that grow faster and faster: the line is said not to hold, and no law that levels off is made up."""
     found = compare(RUNS, 0.7 + 0.1 * (RUNS / 2400) ** 2 + noise(0.003), 0.01)
-    said = " ".join(in_words("nDCG@10", found))
+    said = " ".join(describe("nDCG@10", found))
     assert list(found["forms"]) == ["log-linear"] and found["best"] is None
-    assert "the scores do not level off" in said and "did not hold for the largest size and is not carried on" in said
-    fits = " ".join(in_words("nDCG@10", compare(RUNS, straight(RUNS) + noise(0.01), 0.01)))
-    assert "chance may be the reason" in fits
-    assert "the scores do not grow" in " ".join(in_words("x", compare(RUNS, 1 - straight(RUNS), 0.01)))
+    assert "the scores do not level off" in said and "mispredicts the largest size" in said
+    fits = " ".join(describe("nDCG@10", compare(RUNS, straight(RUNS) + noise(0.01), 0.01)))
+    assert "within noise" in fits
+    assert "the scores do not grow" in " ".join(describe("x", compare(RUNS, 1 - straight(RUNS), 0.01)))
 
 
 def test_benchmarks_of_one_measure_are_averaged_in_each_run() -> None:
@@ -205,3 +205,34 @@ def test_a_benchmark_that_one_run_lacks_is_in_no_fit() -> None:
     ]
     assert {run["benchmark"] for run in shared(runs)} == {"a"} and len(shared(runs)) == 3
     assert by_measure(runs, 0.01)["m"]["slope"] == pytest.approx(0.1)
+
+
+def test_log_linear_finds_the_line() -> None:
+    rows = np.array([100, 1000, 10_000, 100_000])
+    fit = log_linear(rows, 0.1 + 0.05 * np.log10(rows))
+    assert (fit.intercept, fit.slope, fit.r_squared, fit.n) == (
+        pytest.approx(0.1),
+        pytest.approx(0.05),
+        pytest.approx(1.0),
+        4,
+    )
+    assert fit.low == pytest.approx(0.05)
+    assert fit.high == pytest.approx(0.05)
+
+
+def test_log_linear_agrees_with_another_fit_of_noisy_scores() -> None:
+    rng = np.random.default_rng(1)
+    rows = np.repeat([150, 300, 600, 1200], 2)
+    scores = 0.2 + 0.1 * np.log10(rows) + rng.normal(0, 0.01, 8)
+    fit = log_linear(rows, scores)
+    (intercept, slope), covariance = optimize.curve_fit(lambda x, a, b: a + b * np.log10(x), rows, scores)
+    half = stats.t.ppf(0.975, 6) * math.sqrt(covariance[1, 1])
+    assert (fit.intercept, fit.slope) == (pytest.approx(intercept), pytest.approx(slope))
+    assert (fit.low, fit.high) == (pytest.approx(slope - half, rel=1e-4), pytest.approx(slope + half, rel=1e-4))
+
+
+def test_log_linear_of_few_points() -> None:
+    fit = log_linear(np.array([10, 100]), np.array([0.5, 0.6]))
+    assert (fit.slope, fit.low, fit.high, fit.n) == (pytest.approx(0.1), None, None, 2)
+    with pytest.raises(ValueError, match="two sizes"):
+        log_linear(np.array([10, 10, 10]), np.array([0.5, 0.6, 0.7]))

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from hub_speed.errors import NoSpace, StageError
 from hub_speed.generation import ledger as journal_module
+from hub_speed.generation.dedup import Duplicate
 from hub_speed.generation.ledger import Journal
 from hub_speed.rows import ACCEPTED, STATES, LedgerRow, columns
 
@@ -153,16 +154,13 @@ def test_what_is_still_to_be_asked_is_known_in_any_order(
 def test_rejecting_afterwards_keeps_the_texts(tmp_path: Path) -> None:
     with Journal(tmp_path) as journal:
         journal.add((entry(name), {"id": name}) for name in "abc")
-        journal.reject(
-            ((row["id"], f"like {row['id']}") for row in journal.rows() if row["id"] != "b"), "near_duplicate"
-        )
+        alike = (Duplicate(row["id"], "b", 0.9375) for row in journal.rows() if row["id"] != "b")
+        journal.reject(alike, "near_duplicate")
         assert [row["id"] for row in journal.rows()] == ["b"]
         found = {e["id"]: e for e in journal.entries()}
-        assert (found["a"]["state"], found["a"]["reason"], found["a"]["detail"]) == (
-            "rejected",
-            "near_duplicate",
-            "like a",
-        )
+        assert (found["a"]["state"], found["a"]["reason"]) == ("rejected", "near_duplicate")
+        assert (found["a"]["duplicate_of"], found["a"]["similarity"]) == ("b", 0.9375)
+        assert (found["b"]["duplicate_of"], found["b"]["similarity"]) == ("", None)
         assert found["a"]["completions"] == found["b"]["completions"]
         journal.reject([], "near_duplicate")
         assert journal.counts() == {"accepted": 1, "rejected": 2}
@@ -180,7 +178,7 @@ def test_a_batch_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) ->
             journal.add([(entry("b"), {"id": "b"}), (entry("c"), {"id": "\ud800"})])
 
         def broken() -> object:
-            yield "a", "x"
+            yield Duplicate("a", "x", 1.0)
             raise RuntimeError("stop")
 
         with pytest.raises(RuntimeError):

@@ -300,7 +300,7 @@ def test_revise_drops_near_duplicates_after_revision(server: FakeOpenAI, tmp_pat
     assert [row["id"] for row in found] == ["synthesize-0000000", "synthesize-0000001"]
     assert run.record.rejected == {"near_duplicate": 1}
     dropped = run.ledger()["synthesize-0000002"]
-    assert (dropped["state"], dropped["detail"]) == ("rejected", "like synthesize-0000000")
+    assert (dropped["state"], dropped["duplicate_of"], dropped["similarity"]) == ("rejected", "synthesize-0000000", 1.0)
 
 
 # --- all of them ----------------------------------------------------------------------------------------------------

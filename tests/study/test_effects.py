@@ -70,10 +70,10 @@ def test_a_surer_interval_is_wider_and_holds_the_mean(differences: list[float], 
     [
         ((0.001, 0.2), "supported"),
         ((-0.2, -0.001), "supported"),
-        ((-0.009, 0.008), "not told apart"),
+        ((-0.009, 0.008), "indistinguishable"),
         ((-0.009, 0.02), "unclear"),
         ((-0.2, 0.2), "unclear"),
-        ((0.0, 0.005), "not told apart"),
+        ((0.0, 0.005), "indistinguishable"),
         (None, "unclear"),
     ],
 )
@@ -100,22 +100,22 @@ def test_supported_says_better_or_worse_and_whether_it_stands_among_many() -> No
     assert summary([one]) == "Supported: 0.3 (nDCG@10) better than 0.1."
     many = found([0.52, 0.54, 0.555], [0.5, 0.521, 0.53], comparisons=50)
     assert (many.verdict, many.holds) == ("supported", False)
-    assert "not any more once all comparisons are allowed for" in sentence(many, 0.01)
+    assert "no longer after correcting for all comparisons" in sentence(many, 0.01)
     worse = found([0.5, 0.521, 0.539], [0.6, 0.62, 0.64])
     assert "**supported**, worse than 0.1" in sentence(worse, 0.01)
 
 
-def test_not_told_apart_names_the_margin() -> None:
+def test_indistinguishable_names_the_margin() -> None:
     same = found([0.5, 0.6, 0.7], [0.5005, 0.5995, 0.7])
-    assert same.verdict == "not told apart"
+    assert same.verdict == "indistinguishable"
     assert "any difference is smaller than 0.01" in sentence(same, 0.01)
-    assert summary([same]).startswith("No value was told apart from 0.1, and no difference that matters")
+    assert summary([same]).startswith("All values are indistinguishable from 0.1")
 
 
 def test_unclear_claims_nothing() -> None:
     wide, single = found([0.5, 0.6, 0.9], [0.5, 0.7, 0.6]), found([0.9], [0.5])
     assert (wide.verdict, single.verdict, single.low) == ("unclear", "unclear", None)
-    assert "there may be none, or one larger than 0.01" in sentence(wide, 0.01)
+    assert "the difference may be zero, or larger than 0.01" in sentence(wide, 0.01)
     assert "no interval: one seed" in sentence(single, 0.01)
     assert "leave room for differences that matter" in summary([wide])
     for text in (sentence(wide, 0.01), sentence(single, 0.01), summary([wide, single])):

@@ -52,7 +52,7 @@ def test_every_value_has_every_seed_and_the_recipe_is_the_reference() -> None:
 def test_a_seed_may_change_everything() -> None:
     found = design("senior.dpo_beta=0.3", seed_all=True)
     assert [run.recipe.rng_seed for run in found.runs] == [42, 43, 42, 43]
-    assert found.rows_made == {"senior.dpo_beta=0.3": []}  # every seed has rows of its own
+    assert found.rows_generated == {"senior.dpo_beta=0.3": []}  # every seed has rows of its own
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_seed_may_change_everything() -> None:
     ],
 )
 def test_it_is_known_which_stages_make_other_rows(vary: str, made: list[str]) -> None:
-    (found,) = design(vary).rows_made.values()
+    (found,) = design(vary).rows_generated.values()
     assert found == made or found[: len(made) - 1] == made[:-1]
 
 
