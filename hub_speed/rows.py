@@ -158,7 +158,7 @@ class ScoreRow(BaseModel):
     value: float = Field(description="the number; between 0 and 1, a correlation may be below 0")
     low: float | None = Field(description="lower end of the 95% interval, where there is one")
     high: float | None = Field(description="upper end of the 95% interval, where there is one")
-    n: int = Field(description="how many queries, pairs, texts or rows it was measured on; 0 where nobody counted")
+    n: int = Field(description="how many queries, pairs, texts or rows it was measured on; 0 if unknown")
 
 
 class ItemScoreRow(BaseModel):
