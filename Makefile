@@ -24,7 +24,7 @@ fix: $(VENV)/installed-test
 	$(BIN)/ruff format .
 
 docs: $(VENV)/installed-docs
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 study: $(VENV)/installed-run
 	$(BIN)/hub-speed study quickstart --set embedder.rows=1000 \

@@ -1,4 +1,4 @@
-"""Adds the pages that are made from code: one per stage, the Python API, and the notebook.
+"""Adds the generated pages: the README as the start page, one page per stage, the Python API, and the notebook.
 
 MkDocs calls the functions named `on_…` while it builds the site (`mkdocs.yml`, hooks).
 """
@@ -32,7 +32,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages to the site."""
     recipe = load("speed")
     pages = {f"stages/{name}.md": stage_page(stage, recipe) for name, stage in STAGES.items()}
-    pages |= {"stages/index.md": stages_page(), "api.md": api_page(), "explore.md": notebook_page()}
+    start = (ROOT / "README.md").read_text("utf-8").replace("](docs/", "](")
+    pages |= {"index.md": start, "stages/index.md": stages_page(), "api.md": api_page(), "explore.md": notebook_page()}
     for path, text in pages.items():
         files.append(File.generated(config, path, content=text))
     return files
@@ -44,7 +45,9 @@ def stages_page() -> str:
         f"| [{name}]({name}.md) | {stage.purpose} | {stage.kind} `speed-{stage.noun}` | {stage.asks or ''} |"
         for name, stage in STAGES.items()
     ]
-    head = "# Stages\n\nEach stage writes one Hub repository.\n\n| stage | purpose | writes | asks |\n|---|---|---|---|\n"
+    head = (
+        "# Stages\n\nEach stage writes one Hub repository.\n\n| stage | purpose | writes | asks |\n|---|---|---|---|\n"
+    )
     return head + "\n".join(lines) + "\n"
 
 
@@ -56,7 +59,9 @@ def stage_page(stage: Stage, recipe: Recipe) -> str:
         "version": stage.version,
     }
     inputs = {
-        name: f"[{source.name}]({source.name}.md)" if isinstance(source, FromStage) else f"Hub {source.kind} `{source.name}`"
+        name: f"[{source.name}]({source.name}.md)"
+        if isinstance(source, FromStage)
+        else f"Hub {source.kind} `{source.name}`"
         for name, source in stage.inputs(recipe).items()
     }
     module = import_module(f"hub_speed.stages.{stage.name}")
