@@ -15,7 +15,7 @@ from mkdocs.structure.files import File, Files
 from hub_speed.pipeline.table import STAGES
 from hub_speed.recipe import Recipe
 from hub_speed.recipes.loader import load
-from hub_speed.stage import FromStage, Stage
+from hub_speed.stage import FromStage, Source, Stage
 
 ROOT = Path(__file__).parent.parent
 
@@ -74,10 +74,17 @@ def stage_page(stage: Stage, recipe: Recipe) -> str:
     )
 
 
+def origin(source: Source) -> str:
+    """Returns where an input comes from: a link to its stage, or a repository on the Hub."""
+    if isinstance(source, FromStage):
+        return f"[{source.name}]({source.name}.md)"
+    return f"Hub {source.kind} `{source.name}`"
+
+
 def described(docstring: str) -> str:
     """Returns a module's docstring as Markdown: each of `In:`, `Source:` and `Differs:` starts a paragraph."""
     lines = []
-    for line in docstring.splitlines():
+    for line in docstring.replace(". Out: ", ".\nOut: ").splitlines():
         label, colon, rest = line.partition(":")
         lines += ["", f"**{label}:**{rest}"] if colon and label in ("In", "Out", "Source", "Differs") else [line]
     return "\n".join(lines)
