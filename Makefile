@@ -1,4 +1,4 @@
-# Few verbs: quickstart, test, check, study.
+# Few verbs: quickstart, test, check, docs, study.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: quickstart test check fix study clean
+.PHONY: quickstart test check fix docs study clean
 
 quickstart: $(VENV)/installed-run
 	$(BIN)/hub-speed run quickstart
@@ -22,6 +22,9 @@ check: $(VENV)/installed-test
 fix: $(VENV)/installed-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 study: $(VENV)/installed-run
 	$(BIN)/hub-speed study quickstart --set embedder.rows=1000 \
@@ -43,5 +46,9 @@ $(VENV)/installed-test: $(VENV)/installed-run
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,space,dev]'
 	touch $@
 
+$(VENV)/installed-docs: $(VENV)/installed-test
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,space,dev,docs]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist site *.egg-info
