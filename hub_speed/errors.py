@@ -7,7 +7,7 @@ HubSpeedError            1
 │   └── EndpointDown         it did not answer, or kept failing, after every retry
 ├── HubError             4   the Hub cannot be read or written
 │   ├── NotFound             there is no such repository or revision
-│   └── StaleParent          somebody else committed in between
+│   └── StaleParent          somebody else committed in the meantime
 ├── StageError           5   a stage's result is not fit to publish
 ├── Busy                 6   another process works on the same stage
 ├── NoSpace              7   the disk is full, or a folder cannot be written

@@ -1,4 +1,4 @@
-"""Rows to parquet files and back."""
+"""Writes rows to parquet files, and reads them again without holding all of them in memory."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import compress, islice
@@ -9,6 +9,12 @@ from typing import Any, get_args, get_origin
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel
+
+ROWS_PER_FILE = 200_000
+"""About 300 MB of retrieval rows a file. Assumption: the Hub's viewer likes files under 500 MB."""
+
+ROWS_AT_ONCE = 2_000
+"""Rows in memory while a file is written or read: some 20 MB of retrieval rows with their prompts and raw answers."""
 
 _ARROW = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
@@ -28,16 +34,8 @@ def _field(name: str, annotation: Any) -> pa.Field:
     return pa.field(name, _ARROW[annotation], nullable)
 
 
-ROWS_PER_FILE = 200_000
-"""About 300 MB of retrieval rows a file. Assumption: the Hub's viewer likes files under 500 MB."""
-
-
-ROWS_AT_ONCE = 2_000
-"""Rows in memory while a file is written or read: some 20 MB of retrieval rows with their prompts and raw answers."""
-
-
 def write_parquet(rows: Iterable[dict[str, Any]], model: type[BaseModel], folder: Path) -> int:
-    """Write rows as `folder/train-00000.parquet`, …; returns how many. An empty set still gets one (empty) file."""
+    """Write rows as `folder/train-00000.parquet`, …, at least one file; returns the number of rows."""
     folder.mkdir(parents=True, exist_ok=True)
     total, iterator, file_schema = 0, iter(rows), schema(model)
     while True:
@@ -59,14 +57,20 @@ def write_parquet(rows: Iterable[dict[str, Any]], model: type[BaseModel], folder
 def read_parquet(
     folder: Path, columns: list[str] | None = None, wanted: Callable[[str], bool] | None = None
 ) -> Iterator[dict[str, Any]]:
-    """All rows below `folder`, or those whose id is wanted: file by file in name order, a batch in memory at a time."""
+    """Rows of all files below `folder`, in order of the file names.
+
+    Args:
+        folder: where to look.
+        columns: the columns to read; None for all.
+        wanted: whether the row with an id is read; None for all.
+    """
     for path in sorted(folder.rglob("*.parquet")):
         file = pq.ParquetFile(path)
         groups = range(file.num_row_groups)
         if wanted is None:
             yield from _batches(file, groups, columns)
             continue
-        for group in groups:  # of a group of which no row is wanted, the ids alone are read
+        for group in groups:  # when no row of a group is wanted, only its ids are read
             keep = [wanted(row["id"]) for row in _batches(file, [group], ["id"])]
             if any(keep):
                 yield from compress(_batches(file, [group], columns), keep)
@@ -78,5 +82,5 @@ def _batches(file: pq.ParquetFile, groups: Sequence[int], columns: list[str] | N
 
 
 def count_parquet(folder: Path) -> int:
-    """How many rows there are below `folder`."""
+    """The number of rows in all files below `folder`."""
     return sum(pq.read_metadata(path).num_rows for path in folder.rglob("*.parquet"))

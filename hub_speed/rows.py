@@ -1,7 +1,7 @@
-"""Every kind of row that is published: its columns, documented once for the parquet schema, the cards and the tests.
+"""Every kind of row that is published, with its columns: one description for the parquet schema, cards and tests.
 
-`prompt`/`completion` and `prompt`/`chosen`/`rejected` are TRL's column names; `query`/`positive`/`negative` can be
-given to sentence-transformers as they are.
+`prompt`/`completion` and `prompt`/`chosen`/`rejected` are TRL's column names; sentence-transformers takes
+`query`/`positive`/`negative` as they are.
 """
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,37 +13,38 @@ REASONS = {
     "wrong_keys": "a key is missing, or one too many is there",
     "wrong_type": "a value is not of the type asked for",
     "empty_field": "a value is empty",
-    "positive_equals_query": "the positive is the query again",
-    "positive_equals_negative": "the negative is the positive (or the query) again",
-    "copied_text": "the query stands word for word in the positive",
-    "label_leak": "a label stands in the text it labels",
-    "too_short": "a text is clearly shorter than asked",
-    "too_long": "a text is more than twice as long as asked",
+    "positive_equals_query": "the positive repeats the query",
+    "positive_equals_negative": "the negative repeats the positive or the query",
+    "copied_text": "the positive contains the query word for word",
+    "label_leak": "the text contains its label or the misleading one",
+    "too_short": "a text is clearly shorter than requested",
+    "too_long": "a text is more than twice as long as requested",
     "wrong_script": "a text is not written in the script of its language",
     "bad_index": "the judge named a candidate that does not exist",
     "tie": "the judge named the same candidate best and worst",
-    "same_candidates": "fewer than two different candidates to choose from",
-    "duplicate": "another accepted row says the same, to the letter",
-    "near_duplicate": "another accepted row says almost the same",
-    "refused": "the endpoint refuses this request, while it answers others (its prompt is too long, say)",
+    "same_candidates": "there are fewer than two different candidates",
+    "duplicate": "another accepted row has exactly the same text",
+    "near_duplicate": "another accepted row has almost the same text",
+    "refused": "the endpoint refuses this request but answers others (for example, because its prompt is too long)",
     "endpoint_error": "the endpoint kept failing on this request",
 }
-"""Why a row was not accepted."""
+"""Why a row was not accepted. A model that is asked again reads the text for its own answer."""
 
 STATES = {
-    "accepted": "the answer is used as it came",
-    "repaired": "used after json-repair",
-    "reasked": "used after the model was told once what was wrong with its first answer",
-    "rejected": "not used, for a reason",
-    "failed": "the endpoint kept failing on it, or refused it; the next run asks again",
+    "accepted": "the answer is used as received",
+    "repaired": "the answer is used after json-repair corrected its JSON",
+    "reasked": "the second answer is used, given after the model was told what was wrong with the first",
+    "rejected": "the answer is not used; `reason` says why",
+    "failed": "the endpoint kept failing on the request, or refused it; the next run asks again",
 }
-"""What becomes of a row: every row of a ledger is in exactly one of these states."""
+"""What became of a request: every row of a ledger is in exactly one of these states."""
+
 ACCEPTED = ("accepted", "repaired", "reasked")
 """The states of the rows that are used."""
 
 
 class Row(BaseModel):
-    """Columns every row has."""
+    """The columns of all training rows."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -56,23 +57,23 @@ class TopicRow(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    topic: str = Field(description="a path from broad to narrow, parts separated by /")
+    topic: str = Field(description="a path from broad to narrow, its parts separated by /")
 
 
 class TaskRow(Row):
     """One task of the pool."""
 
-    task: str = Field(description="one sentence; later the instruction of the query side")
-    topic: str = Field(description="the topic it was brainstormed for")
+    task: str = Field(description="one sentence; later the instruction before the query")
+    topic: str = Field(description="the topic the task was brainstormed for")
 
 
 class PromptRow(Row):
-    """Columns of everything that was generated for one drawn prompt."""
+    """The columns of everything generated for one prompt."""
 
-    task: str = Field(description="the task the prompt asks an example for")
+    task: str = Field(description="the task for which the prompt requests an example")
     topic: str = Field(description="the topic of the task")
-    language: str = Field(description="language asked for")
-    target_language: str = Field(description="second language of a bitext row, else empty")
+    language: str = Field(description="the requested language")
+    target_language: str = Field(description="the second language of a bitext row, otherwise empty")
     knobs: str = Field(description="the values drawn for this row's prompt, as JSON")
     prompt: str = Field(description="the user message a model was given")
 
@@ -81,27 +82,27 @@ class SeedRow(PromptRow):
     """An example the teacher wrote, for supervised fine-tuning of the junior."""
 
     completion: str = Field(description="the answer, as one line of JSON")
-    instruction: str = Field(description="goes before the query when an embedder reads it")
-    query: str = Field(description="the text that is searched with")
-    positive: str = Field(description="the text it should find")
+    instruction: str = Field(description="the instruction that an embedder reads before the query")
+    query: str = Field(description="the text to search with")
+    positive: str = Field(description="the text the query should find")
     negative: str | None = Field(description="hard negative; null where the task type has none")
     generator: str = Field(description="the model that wrote the row")
-    revised: bool = Field(description="whether a revisor rewrote it")
+    revised: bool = Field(description="whether a revisor rewrote the row")
 
 
 class RootRow(PromptRow):
     """Several answers of the junior to one prompt."""
 
-    candidates: list[str] = Field(description="what the junior wrote, as it wrote it")
-    reasons: list[str] = Field(description="per candidate: why the check rejects it, empty when it does not")
+    candidates: list[str] = Field(description="the junior's answers, unchanged")
+    reasons: list[str] = Field(description="for each candidate: why the check rejects it, or empty when it does not")
 
 
 class PreferenceRow(Row):
     """The best and the worst candidate of one prompt, for direct preference optimisation."""
 
     prompt: str = Field(description="the user message a model was given")
-    chosen: str = Field(description="the candidate the teacher called best")
-    rejected: str = Field(description="the candidate the teacher called worst")
+    chosen: str = Field(description="the candidate the teacher judged best")
+    rejected: str = Field(description="the candidate the teacher judged worst")
     reason: str = Field(description="why, in the teacher's words")
 
 
@@ -124,29 +125,29 @@ class SyntheticRow(SeedRow):
 
 
 class LedgerRow(BaseModel):
-    """What became of one request: every request of a stage is here, accepted or not, with the text as it came."""
+    """What became of one request. Every request of a stage has a row, accepted or not, with the raw answers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str = Field(description="the row's name")
     task_type: str = Field(description="the row's task type")
     state: str = Field(description="; ".join(f"{name}: {text}" for name, text in STATES.items()))
-    reason: str = Field(description="why it was not accepted, else empty")
-    detail: str = Field(description="what exactly was seen")
+    reason: str = Field(description="why the answer was not accepted, otherwise empty")
+    detail: str = Field(description="what exactly was wrong")
     duplicate_of: str = Field("", description="of a duplicate: the earlier row it is most similar to, else empty")
     similarity: float | None = Field(
         None, description="of a duplicate: its Jaccard similarity with that row (near-duplicates: estimated by MinHash)"
     )
     request: str = Field(description="sha256 of the request that was sent")
-    completions: list[str] = Field(description="the raw texts that came back; after asking again, the later ones first")
-    thoughts: list[str] = Field(description="what a reasoning model thought before each text")
-    finish_reasons: list[str] = Field(description="why the server stopped, per text")
+    completions: list[str] = Field(description="the raw answers; the later ones first when the model was asked again")
+    thoughts: list[str] = Field(description="what a reasoning model thought before each answer")
+    finish_reasons: list[str] = Field(description="for each answer: why the server stopped")
     model: str = Field(description="the model, as the server named it")
     prompt_tokens: int = Field(description="tokens read, as the server counted")
     completion_tokens: int = Field(description="tokens written, as the server counted")
-    calls: int = Field(description="how many requests were answered")
-    attempts: int = Field(description="how many requests were sent, with those that were not answered")
-    latency_s: float = Field(description="seconds the answers took, without the waits before retries")
+    calls: int = Field(description="number of answered requests")
+    attempts: int = Field(description="number of requests sent, including those without an answer")
+    latency_s: float = Field(description="seconds until the answers came, without the waits before retries")
 
 
 class ScoreRow(BaseModel):
@@ -157,12 +158,12 @@ class ScoreRow(BaseModel):
     subject: str = Field(description="what was measured: a model or a baseline")
     task_type: str = Field(description="Retrieval, STS, Classification, ... as mteb names them")
     measure: str = Field(description="nDCG@10, Spearman, accuracy, ...")
-    benchmark: str = Field(description="the Hub dataset or mteb's task it was measured on")
-    dataset: str = Field(description="where the benchmark's data is: org/name@revision")
-    value: float = Field(description="the number; between 0 and 1, a correlation may be below 0")
+    benchmark: str = Field(description="the Hub dataset or mteb task")
+    dataset: str = Field(description="the benchmark's data as org/name@revision")
+    value: float = Field(description="the score, between 0 and 1; a correlation may be below 0")
     low: float | None = Field(description="lower end of the 95% interval, where there is one")
     high: float | None = Field(description="upper end of the 95% interval, where there is one")
-    n: int = Field(description="how many queries, pairs or texts it was measured on; 0 if unknown")
+    n: int = Field(description="number of queries, pairs or texts; 0 if unknown")
 
 
 class AuditRow(BaseModel):
@@ -181,19 +182,19 @@ class AuditRow(BaseModel):
 
 
 class ItemScoreRow(BaseModel):
-    """The part of a score that comes from one query, pair or text, of benchmarks that are Hub datasets."""
+    """The part of a score that comes from one query, pair or text. Only for benchmarks that are Hub datasets."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     subject: str = Field(description="what was measured: a model or a baseline")
     measure: str = Field(description="nDCG@10, Spearman or accuracy")
     benchmark: str = Field(description="the Hub dataset it was measured on")
-    item: str = Field(description="retrieval: the query's id; else the number of the pair or text, from 0")
+    item: str = Field(description="retrieval: the query's id; otherwise the number of the pair or text, from 0")
     value: float = Field(
         description="retrieval: nDCG@10 of the query; STS: cosine similarity of the pair; classification: share of the"
-        " classifiers that name the text's label"
+        " classifiers that predict the text's label"
     )
-    gold: float | None = Field(description="STS: the score the pair has in the benchmark; else empty")
+    gold: float | None = Field(description="STS: the pair's score in the benchmark; otherwise empty")
 
 
 class ScalingRow(BaseModel):
@@ -201,7 +202,7 @@ class ScalingRow(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rows: int = Field(description="how many rows it was trained on; of one seed, smaller sets are part of the larger")
+    rows: int = Field(description="training rows; with the same seed, a smaller set is part of every larger one")
     rng_seed: int = Field(description="seed of the training run and of the order of the rows")
     measure: str = Field(description="nDCG@10 or Spearman")
     benchmark: str = Field(description="the benchmark")
@@ -209,29 +210,29 @@ class ScalingRow(BaseModel):
 
 
 class StudyRow(BaseModel):
-    """One score of a study: one run, one measure. The reference's runs are rows of every factor."""
+    """One score of a study: one run, one measure. Runs with the recipe's own values are repeated for every factor."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     factor: str = Field(description="the recipe field that is varied")
-    value: str = Field(description="the value it is given")
-    seed: int = Field(description="0, 1, …: what is added to the recipe's seeds")
+    value: str = Field(description="the value of the field in this run")
+    seed: int = Field(description="the number added to the recipe's seeds: 0, 1, …")
     measure: str = Field(description="nDCG@10 or Spearman")
-    benchmark: str = Field(description="what it was measured on")
+    benchmark: str = Field(description="the benchmark")
     score: float = Field(description="the score, between 0 and 1")
 
 
 class EffectRow(BaseModel):
-    """What a value of a factor is worth against the recipe's own value."""
+    """The effect of one value of a factor, compared with the recipe's own value."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     factor: str = Field(description="the recipe field that is varied")
-    value: str = Field(description="the value it is given")
-    reference: str = Field(description="the recipe's own value of it")
+    value: str = Field(description="the value of the field in this run")
+    reference: str = Field(description="the recipe's own value of the field")
     measure: str = Field(description="nDCG@10 or Spearman")
-    benchmark: str = Field(description="what it was measured on; several are averaged")
-    difference: float = Field(description="value − reference, a mean over seeds")
+    benchmark: str = Field(description="the benchmark; several are averaged")
+    difference: float = Field(description="score with the value − score with the reference, averaged over seeds")
     low: float | None = Field(description="lower end of the 95% interval, where there is one")
     high: float | None = Field(description="upper end of the 95% interval, where there is one")
     seeds: int = Field(description="pairs of runs with the same seed")
@@ -241,5 +242,5 @@ class EffectRow(BaseModel):
 
 
 def columns(model: type[BaseModel]) -> dict[str, str]:
-    """Column name → what it holds, in order."""
+    """Column name → description, in the order of the columns."""
     return {name: field.description or "" for name, field in model.model_fields.items()}

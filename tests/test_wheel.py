@@ -1,4 +1,4 @@
-"""The wheel holds all that the program reads: recipes, card templates, the tiny base model, the Space."""
+"""The wheel holds all that the program reads: recipes, card templates, the tiny base model, the Space, the types."""
 
 import subprocess
 import sys
@@ -18,6 +18,7 @@ def test_a_wheel_alone_runs_the_first_stages(cli: Cli, tmp_path: Path) -> None:
         wheel.extractall(tmp_path / "site")
     assert "hub_speed/quickstart/tiny_base/model.safetensors" in names
     assert "hub_speed/spaces/explorer/app.py" in names
+    assert "hub_speed/py.typed" in names
     assert not [name for name in names if name.startswith("tests/")]
     cli.env["PYTHONPATH"] = str(tmp_path / "site")  # goes before the checkout
     where = "import hub_speed; print(hub_speed.__file__)"

@@ -1,4 +1,4 @@
-"""What the quickstart brings along and publishes first: topics, the tiny base model and the benchmark."""
+"""Publishes what the quickstart starts from: topics, the tiny base model and the benchmark."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ VERSION = 1  # raised when what is written here changes
 
 
 def publish(hub: Hub, org: str) -> list[Ref]:
-    """Publish what is not there yet."""
+    """Publish what the organisation does not have yet; returns the three versions."""
     facts = json.loads((BASE / "pretraining.json").read_text("utf-8"))
     return [
         hub.ensure("dataset", f"{org}/quickstart-topics", f"topics {VERSION}", _topics),
@@ -28,7 +28,7 @@ def publish(hub: Hub, org: str) -> list[Ref]:
 
 
 def count_topics() -> int:
-    """How many topics the quickstart has."""
+    """The number of topics of the quickstart."""
     return sum(1 for _ in tasks.topics(0, ENTITIES_PER_DOMAIN))
 
 

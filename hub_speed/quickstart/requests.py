@@ -1,4 +1,4 @@
-"""What is being asked: the pipeline's own prompts read back into fields, by inverting their templates.
+"""Reads the pipeline's own prompts back into fields, by inverting their templates.
 
 The offline teacher gets the same text a language model would get. It understands it by matching the templates of
 `prompts.py` and `task_types/`, so a change of wording there needs no change here.
@@ -16,7 +16,7 @@ from hub_speed.task_types import TASK_TYPES
 
 @dataclass(frozen=True)
 class Brainstorm:
-    """Tasks are asked for."""
+    """A request for tasks."""
 
     task_type: str
     topic: str
@@ -25,7 +25,7 @@ class Brainstorm:
 
 @dataclass(frozen=True)
 class Synthesis:
-    """One example is asked for; `values` holds the knobs and the language."""
+    """A request for one example; `values` holds the knobs and the language."""
 
     task_type: str
     task: str
@@ -35,7 +35,7 @@ class Synthesis:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict on candidates is asked for."""
+    """A request to judge candidates."""
 
     request: Synthesis
     candidates: list[str]
@@ -43,7 +43,7 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Revise:
-    """A revision of a draft is asked for."""
+    """A request to revise a draft."""
 
     request: Synthesis
     draft: str

@@ -42,8 +42,8 @@ class TaskType:
     """One of the six kinds of training example. One file in this folder defines one.
 
     Attributes:
-        name: how recipes, columns and Hub configs call it.
-        paper_name: how E5 and SPEED call it.
+        name: its name in recipes, columns and Hub configs.
+        paper_name: its name in E5 and SPEED.
         brainstorm: the prompt that asks for tasks ({count}, {topic}, {examples}), or None when the task is fixed.
         task_examples: sentences that fill {examples}, shuffled anew for every prompt when `examples_shuffled`.
         fixed_task: the instruction of every row, when there is nothing to brainstorm.
@@ -52,7 +52,7 @@ class TaskType:
         knobs: name → {value: weight}; a recipe may replace the values of any knob.
         answer: the pydantic model of one answer.
         query, positive, negative: which fields of the answer become which column (negative None: none is asked for).
-        check: (answer, knobs) → a reason of `rows.REASONS`, or None when the answer is fit to use. The knobs it gets
+        check: (answer, knobs) → a reason of `rows.REASONS`, or None when the answer can be used. The knobs
             also hold "language" and, where there is one, "target_language".
         words_expected: knobs → about how many words an answer has, for estimates only.
         example: one answer that parses and passes the check with `example_knobs`.
@@ -118,6 +118,3 @@ def fill(template: str, values: Mapping[str, str]) -> str:
         if name is not None:
             parts.append(values[name])
     return "".join(parts)
-
-
-# --- what the checks share ------------------------------------------------------------------------------------------

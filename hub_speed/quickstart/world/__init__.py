@@ -68,7 +68,7 @@ class World:
     def _domain_of(self) -> dict[str, str]:
         return {entity: d.name for d in self.domains for entity in d.entities}
 
-    # ---- writing; every choice comes from the generator that is passed in
+    # ---- writing; every choice is drawn from the RNG that is passed in
 
     def statement(self, fact: Fact, rng: random.Random, held_out: bool = False, exclude: Collection[str] = ()) -> str:
         """Return a sentence that states the fact and is not in `exclude`. Raises ValueError if all are excluded."""
