@@ -1,4 +1,4 @@
-"""Texts as vectors of a SentenceTransformer, for `hub-speed quality --model`."""
+"""Text embeddings by a SentenceTransformer, for `hub-speed quality --model`."""
 
 from collections.abc import Callable
 
@@ -12,13 +12,13 @@ _PLAIN = {"use_safetensors": True, "dtype": torch.float32}
 
 
 def encoder(name: str) -> Callable[[list[str]], np.ndarray]:
-    """A function that turns texts, as they are and without instruction, into rows of length one.
+    """A function that embeds texts, without an instruction, as unit vectors of shape (texts, dimensions).
 
     Args:
-        name: of a model on the Hub, or its folder.
+        name: a model on the Hub, or a folder.
 
     Raises:
-        RecipeError: it cannot be loaded.
+        RecipeError: the model cannot be loaded.
     """
     try:
         model = SentenceTransformer(name, trust_remote_code=False, model_kwargs=_PLAIN)

@@ -71,11 +71,11 @@ MEASURES = {
     "query_similarity": Measure("similarity of queries", "mean cosine of two queries", "less", 0.15),
     "query_variety": Measure("variety of queries", "effective number of different queries: 1 by the mean squared"
                              " cosine of two queries", "more", 0.15),
-    "positive_variety": Measure("variety of positives", "the same of positives", "more", 0.15),
-    "query_twins": Measure("near-duplicate queries", "near-duplicates a query has among 1,000 others", "less", 0.5),
+    "positive_variety": Measure("variety of positives", "the same for positives", "more", 0.15),
+    "query_twins": Measure("near-duplicate queries", "near-duplicates of a query among 1,000 others", "less", 0.5),
     "twins_across_tasks": Measure("of these, across tasks", "pairs of near-duplicate queries that belong to different"
                                   " tasks", "", 0.0, True),
-    "positive_twins": Measure("near-duplicate positives", "near-duplicates a positive has among 1,000 others"
+    "positive_twins": Measure("near-duplicate positives", "near-duplicates of a positive among 1,000 others"
                               " (labels left out)", "less", 0.5),
     "overlap": Measure("query in positive", "words of the query that are in the positive (classification: of the"
                        " label, in the text)", "less", 0.01, True),

@@ -1,4 +1,4 @@
-"""The scores both papers publish, and means of ours to set beside them. Everything is in per cent.
+"""The scores that both papers publish, and our means to compare with them. All numbers are percentages.
 
 Sources: SPEED Tables 1 and 8, E5-mistral Tables 1 and 17. The mean over all 56 tasks is the "Avg." of both.
 """
@@ -70,7 +70,7 @@ TASKS: dict[str, tuple[str, tuple[float, float, float, float]]] = {
     "SummEval": ("Summarization", (31.7, 31.9, 31.1, 31.4)),
 }
 
-# SPEED Table 1: models of which it gives no score per task. Means per type in the order of TYPES, then over all tasks.
+# SPEED Table 1: models without scores per task. Means per type in the order of TYPES, then over all tasks.
 AVERAGES = {
     "Mistral on LLaMA-3-8B-Instruct's rows, synthetic": (76.8, 48.0, 79.8, 59.5, 44.2, 79.7, 31.5, 61.0),
     "Mistral on GPT-4o's rows, synthetic": (77.7, 47.7, 83.9, 58.7, 46.7, 80.9, 30.7, 62.2),
@@ -82,7 +82,7 @@ AVERAGES = {
 
 
 def is_mteb(score: dict[str, Any]) -> bool:
-    """Whether a `rows.ScoreRow` is of one of mteb's own tasks: neither of a Hub dataset nor of a set of rows."""
+    """Whether a `rows.ScoreRow` is from one of mteb's own tasks, not from a Hub dataset."""
     return "/" not in score["benchmark"]
 
 
@@ -91,9 +91,9 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def averages(scores: Sequence[dict[str, Any]]) -> dict[str, tuple[float, int]]:
-    """Mean of the embedder over mteb's tasks, in per cent, with the number of tasks: per type, then "all".
+    """Type → the embedder's mean over mteb's tasks, as a percentage, and the number of tasks; "all" is the last key.
 
-    Empty when none of mteb's tasks was scored.
+    Empty if none of mteb's tasks was scored.
     """
     mine = [score for score in scores if is_mteb(score) and score["subject"] == "embedder"]
     found = {
@@ -104,9 +104,9 @@ def averages(scores: Sequence[dict[str, Any]]) -> dict[str, tuple[float, int]]:
 
 
 def comparison(scores: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """A table: our means beside the papers', over those tasks of MTEB(eng, v1) that were scored, and no others.
+    """A table of our means and the papers', over those tasks of MTEB(eng, v1) that were scored here.
 
-    Models of which only means over all 56 tasks are published stand in it when all 56 were scored. Empty when none was.
+    Models with only published means over all 56 tasks are included if all 56 were scored. Empty if none was.
     """
     mine = {s["benchmark"]: 100 * s["value"] for s in scores if s["subject"] == "embedder" and s["benchmark"] in TASKS}
     if not mine:

@@ -67,8 +67,6 @@ class PowerLaw:
     def saturation_rows(self, least_gain: float) -> float:
         """Rows beyond which tenfold data gains less than `least_gain`."""
         share = self.gap * (1 - 10**-self.exponent) / least_gain
-        if share <= 0:
-            return 0.0
         log_size = math.log(share) / self.exponent + math.log(self.unit)
         return math.exp(log_size) if log_size < 700 else math.inf
 

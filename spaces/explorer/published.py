@@ -269,7 +269,7 @@ class Published:
         return self._keep("rows", read)
 
     def _rejected(self) -> list[Json]:
-        columns = ["id", "task_type", "state", "reason", "detail", "completions"]
+        columns = ["id", "task_type", "state", "reason", "detail", "duplicate_of", "completions"]
 
         def read() -> list[Json]:
             found: list[Json] = []
