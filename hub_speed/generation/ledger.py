@@ -17,7 +17,6 @@ from typing import Any, Self
 import orjson
 
 from hub_speed.errors import NoSpace, StageError
-from hub_speed.generation.dedup import Duplicate
 from hub_speed.rows import LedgerRow
 
 _COLUMNS = tuple(LedgerRow.model_fields)
@@ -205,8 +204,8 @@ class Journal:
         for row_id, row in self._db.execute("SELECT id, row FROM ledger WHERE row IS NOT NULL ORDER BY id"):
             yield row_id, orjson.loads(row)
 
-    def reject(self, duplicates: Iterable[Duplicate], reason: str) -> None:
-        """Turn accepted rows that repeat earlier rows into rejected ones.
+    def reject(self, duplicates: Iterable[tuple[str, str, float]], reason: str) -> None:
+        """Turn accepted rows into rejected ones; `duplicates` are `dedup.Duplicate`s.
 
         Raises:
             NoSpace: the disk is full; nothing was changed.
@@ -214,7 +213,7 @@ class Journal:
         self._write(
             "UPDATE ledger SET state = 'rejected', reason = ?, duplicate_of = ?, similarity = ?, row = NULL"
             " WHERE id = ?",
-            [(reason, found.of, found.similarity, found.id) for found in duplicates],
+            [(reason, of, similarity, name) for name, of, similarity in duplicates],
         )
 
     def rejected(self) -> set[str]:
