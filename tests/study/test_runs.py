@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from running import Cli, kill, tiny
 
-from hub_speed.console import tables
+from hub_speed.console.study import print_study
 from hub_speed.errors import RecipeError
 from hub_speed.hub import Ref
 from hub_speed.parquet import write_parquet
@@ -205,7 +205,7 @@ def test_a_benchmark_that_failed_in_one_run_is_said_to_be_left_out(
     assert text == "left out: c (Spearman), failed in reference seed 1, embedder.epochs=3 seed 0: OSError: gone"
     write_docs(facts, tmp_path)
     assert f"{text}." in (tmp_path / "study.md").read_text("utf-8")
-    tables.print_study(facts, Ref("dataset", "org/speed-study", "0" * 40))
+    print_study(facts, Ref("dataset", "org/speed-study", "0" * 40))
     assert "left out: c (Spearman)" in capsys.readouterr().out
 
 
