@@ -6,6 +6,7 @@ are imported. For the same reason this module imports what it needs inside its f
 
 import os
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from hub_speed.errors import RecipeError, did_you_mean
+from hub_speed.errors import HubError, RecipeError, did_you_mean
 
 if TYPE_CHECKING:
     from hub_speed.data_quality.measures import Report
@@ -90,7 +91,7 @@ def open_hub(where: str = "local", *, home: Path | str | None = None, private: b
         private: whether new repositories are private.
 
     Raises:
-        HubError: the embedded Hub cannot start, for example because another process serves the same folder.
+        HubError: the embedded Hub cannot start, or a Hugging Face library was imported before with other settings.
 
     Example:
         >>> hub = open_hub(home="/tmp/speed")
@@ -103,6 +104,7 @@ def open_hub(where: str = "local", *, home: Path | str | None = None, private: b
         if where == "local":
             from hub_speed.localhub import LocalHub
 
+            _check_clients()
             local = stack.enter_context(LocalHub(folder))
             endpoint = str(local.endpoint)
             token = (local.hf_home / "token").read_text(
@@ -117,6 +119,17 @@ def open_hub(where: str = "local", *, home: Path | str | None = None, private: b
 
         return OpenHub(Hub(endpoint, private=private), folder, where == "local", stack.pop_all())
     raise AssertionError("no exception is swallowed above")
+
+
+def _check_clients() -> None:
+    """Raises a HubError when the client library was imported before and would upload as only huggingface.co can."""
+    constants = sys.modules.get("huggingface_hub.constants")
+    if constants and not constants.HF_HUB_DISABLE_XET:
+        raise HubError(
+            "open_hub: huggingface_hub has been imported already, with the settings of another Hub",
+            expected="open_hub before datasets, transformers and other Hugging Face libraries",
+            fix="restart Python (or the notebook's kernel) and open the Hub first; or set HF_HUB_DISABLE_XET=1 there",
+        )
 
 
 @contextmanager
