@@ -1,27 +1,18 @@
-"""The command line: reads flags, opens a session, prints what comes back. No logic of its own.
+"""The command line: flags in, console out. What a command does is in `api`.
 
 Heavy packages are imported inside the commands, so that `hub-speed --help` answers at once.
 """
 
 import errno
-import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from hub_speed import __version__
+from hub_speed import __version__, api
+from hub_speed.api import DEFAULT_ORG
 from hub_speed.errors import HubSpeedError, RecipeError
-
-if TYPE_CHECKING:
-    from hub_speed.pipeline import run as pipeline
-    from hub_speed.pipeline.session import Session
-    from hub_speed.recipe import Recipe
 
 app = typer.Typer(
     help="Make training data for text embedders with small aligned models (SPEED), and the embedders themselves.",
@@ -40,17 +31,21 @@ RecipeArg = Annotated[
 ]
 OrgOpt = Annotated[str, typer.Option("--org", help="organisation or user that owns the repositories")]
 HubOpt = Annotated[str, typer.Option("--hub", help="local (embedded) or the address of a Hub")]
-SetOpt = Annotated[list[str] | None, typer.Option("--set", help="change a recipe field: section.field=value")]
+PrivateOpt = Annotated[bool, typer.Option("--private", help="create repositories as private ones")]
+SetOpt = Annotated[list[str], typer.Option("--set", metavar="FIELD=VALUE", help="change a recipe field: seed.rows=100")]
 EndpointOpt = Annotated[
-    list[str] | None,
-    typer.Option("--endpoint", help="where a model is: teacher=URL, senior=URL … (URL,URL for replicas)"),
+    list[str],
+    typer.Option(
+        "--endpoint", metavar="NAME=URL", help="where a model is: teacher=URL, senior=URL … (URL,URL for replicas)"
+    ),
 ]
 ModeOpt = Annotated[
     str | None, typer.Option("--mode", help="online, or batch: the teacher through its provider's Batch API")
 ]
+OnlyOpt = Annotated[str | None, typer.Option("--only", help="only this stage and what it needs")]
 JsonOpt = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
-
-DEFAULT_ORG = "speed-demo"
+RevisionOpt = Annotated[str, typer.Option("--revision", help="tag, branch or commit of a repository named without one")]
+PortOpt = Annotated[int | None, typer.Option("--port", help="port on 127.0.0.1")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -73,17 +68,16 @@ def plan(
     recipe: RecipeArg,
     org: OrgOpt = DEFAULT_ORG,
     hub: HubOpt = "local",
-    set_: SetOpt = None,
+    set_: SetOpt = [],  # noqa: B006 - typer takes an empty list for "not given"
     mode: ModeOpt = None,
-    only: Annotated[str | None, typer.Option(help="only this stage and what it needs")] = None,
+    only: OnlyOpt = None,
 ) -> None:
     """Show what would run and why, and the model calls it would take. Spends nothing."""
-    with _session(recipe, org, hub, _with_mode(set_, mode), None, publish=False) as (session, loaded):
-        from hub_speed.console import tables
-        from hub_speed.pipeline import plan as plans
+    loaded = api.load_recipe(recipe, set=_with_mode(set_, mode))
+    with api.open_hub(hub) as opened:
+        from hub_speed.console.plan import print_plan
 
-        steps, topics = plans.plan(loaded, session, only), _topics(loaded, session)
-        tables.print_plan(loaded, session, steps, [step.stage.estimate(loaded, topics) for step in steps])
+        print_plan(api.plan(loaded, opened, org=org, only=only))
 
 
 @app.command()
@@ -91,97 +85,104 @@ def run(
     recipe: RecipeArg,
     org: OrgOpt = DEFAULT_ORG,
     hub: HubOpt = "local",
-    set_: SetOpt = None,
-    endpoint: EndpointOpt = None,
+    private: PrivateOpt = False,
+    set_: SetOpt = [],  # noqa: B006
+    endpoint: EndpointOpt = [],  # noqa: B006
     mode: ModeOpt = None,
-    only: Annotated[str | None, typer.Option(help="only this stage and what it needs")] = None,
+    only: OnlyOpt = None,
     from_: Annotated[str | None, typer.Option("--from", help="run this stage and all after it again")] = None,
     log_format: Annotated[
         str, typer.Option(help="text, or json: one line of JSON per stage and every ten seconds")
     ] = "text",
 ) -> None:
     """Run the stages that are not finished yet. Each ends as one commit and its tag on the Hub."""
-    with _session(recipe, org, hub, _with_mode(set_, mode), endpoint, publish=True) as (session, loaded):
-        from hub_speed.console import tables
+    loaded, as_json = api.load_recipe(recipe, set=_with_mode(set_, mode)), _is_json(log_format)
+    with api.open_hub(hub, private=private) as opened:
         from hub_speed.console.progress import Bars
-        from hub_speed.pipeline import run as pipeline
+        from hub_speed.console.run import print_result, print_run
+        from hub_speed.console.terminal import console
 
-        as_json = _is_json(log_format)
-        with Bars(tables.console, as_json=as_json) as bars:
-            session.progress = bars.stage
-
-            def on_result(result: pipeline.Result) -> None:
-                bars.finish(result.stage.name)
-                tables.print_result(result, as_json=as_json)
-
-            results = pipeline.run(loaded, session, only=only, again_from=from_, on_result=on_result)
-        if not all(result.cached for result in results):
-            pipeline.collect(loaded, session, results)
-        pipeline.write_lock(loaded, session, results, Path("recipe.lock.yaml"))
+        with Bars(console, as_json=as_json) as bars:
+            results = api.run(
+                loaded,
+                opened,
+                org=org,
+                endpoints=endpoint,
+                only=only,
+                again_from=from_,
+                on_result=lambda result: print_result(result, bars, as_json=as_json),
+                progress=bars.stage,
+                lock=Path("recipe.lock.yaml"),
+            )
         if not as_json:
-            tables.print_run(loaded, session, results, local=hub == "local")
+            print_run(org, results, local=opened.local)
 
 
 @app.command()
 def study(
     recipe: RecipeArg,
     vary: Annotated[
-        list[str], typer.Option("--vary", help="a field and its values: section.field=value,value; may be repeated")
+        list[str],
+        typer.Option("--vary", metavar="FIELD=VALUE,VALUE", help="a field and the values it is given; may be repeated"),
     ],
     seeds: Annotated[int, typer.Option(help="runs of each value; a seed changes the embedder's training")] = 3,
     seed_all: Annotated[bool, typer.Option("--seed-all", help="a seed changes everything, from the tasks on")] = False,
     plan_: Annotated[bool, typer.Option("--plan", help="show what would run, and run nothing")] = False,
     scaling: Annotated[bool, typer.Option("--scaling", help="with the recipe's scaling law")] = False,
     margin: Annotated[float, typer.Option(help="a smaller difference of scores does not matter")] = 0.01,  # Assumption
-    out: Annotated[Path | None, typer.Option(help="write study.md, study.json and figures there, too")] = None,
+    out: Annotated[Path | None, typer.Option(help="a folder for study.md, study.json and figures as well")] = None,
     org: OrgOpt = DEFAULT_ORG,
     hub: HubOpt = "local",
-    set_: SetOpt = None,
-    endpoint: EndpointOpt = None,
+    private: PrivateOpt = False,
+    set_: SetOpt = [],  # noqa: B006
+    endpoint: EndpointOpt = [],  # noqa: B006
 ) -> None:
     """Vary recipe fields one at a time, with several seeds. Effects with intervals, as a dataset and a page."""
-    with _session(recipe, org, hub, set_, endpoint, publish=not plan_) as (session, loaded):
-        from hub_speed.console import tables
+    with api.open_hub(hub, private=private) as opened:
         from hub_speed.console.progress import Bars
-        from hub_speed.study import report
-        from hub_speed.study import runs as studies
+        from hub_speed.console.run import print_result
+        from hub_speed.console.study import print_study, print_study_plan, print_study_run
+        from hub_speed.console.terminal import console
+        from hub_speed.study.runs import design
 
-        study = studies.design(recipe, set_ or [], vary, seeds, seed_all=seed_all)
-        loads = studies.plan(study, session, _topics(loaded, session))
-        tables.print_study_plan(study, loads)
+        designed = design(recipe, set_, vary, seeds, seed_all=seed_all)
+        print_study_plan(designed, api.plan_study(designed, opened, org=org))
         if plan_:
             return
-        with Bars(tables.console) as bars:
-            session.progress = bars.stage
-
-            def on_result(result: "pipeline.Result") -> None:
-                bars.finish(result.stage.name)
-                if not result.cached:
-                    tables.print_result(result)
-
-            outcomes = studies.execute(study, session, tables.print_study_run, on_result)
-            law = studies.scaling_law(study, session, on_result) if scaling else None
-        facts = report.record(study, outcomes, margin, law)
-        ref = report.publish(facts, session)
-        if out:
-            report.write_docs(facts, out)
-        tables.print_study(facts, ref)
+        with Bars(console) as bars:
+            facts, ref = api.run_study(
+                designed,
+                opened,
+                org=org,
+                endpoints=endpoint,
+                margin=margin,
+                scaling=scaling,
+                out=out,
+                on_run=print_study_run,
+                on_result=lambda result: print_result(result, bars, cached=False),
+                progress=bars.stage,
+            )
+        print_study(facts, ref)
 
 
 @app.command()
 def show(
-    recipe: RecipeArg, org: OrgOpt = DEFAULT_ORG, hub: HubOpt = "local", set_: SetOpt = None, json: JsonOpt = False
+    recipe: RecipeArg,
+    org: OrgOpt = DEFAULT_ORG,
+    hub: HubOpt = "local",
+    set_: SetOpt = [],  # noqa: B006
+    json: JsonOpt = False,
 ) -> None:
     """Show a finished run as a table, with its scores and its lineage."""
-    with _session(recipe, org, hub, set_, None, publish=False) as (session, loaded):
-        from hub_speed.console import tables
-        from hub_speed.pipeline import run as pipeline
+    loaded = api.load_recipe(recipe, set=set_)
+    with api.open_hub(hub) as opened:
+        from hub_speed.console.run import print_json, print_run
 
-        results = pipeline.finished(loaded, session)
+        results = api.finished(loaded, opened, org=org)
         if json:
-            tables.print_json(results)
+            print_json(results)
         else:
-            tables.print_run(loaded, session, results, local=hub == "local", lineage=True)
+            print_run(org, results, local=opened.local, lineage=True)
 
 
 @app.command()
@@ -190,24 +191,25 @@ def release(
     tag: Annotated[str, typer.Option(help="the tag of the release, for example v1.0")],
     org: OrgOpt = DEFAULT_ORG,
     hub: HubOpt = "local",
-    set_: SetOpt = None,
+    private: PrivateOpt = False,
+    set_: SetOpt = [],  # noqa: B006
     allow_licence_conflict: Annotated[
         bool, typer.Option("--allow-licence-conflict", help="release although an input's licence asks for more")
     ] = False,
 ) -> None:
     """Tag a finished run, its scores in the embedder's card. One tag on all its repositories."""
-    with _session(recipe, org, hub, set_, None, publish=False) as (session, loaded):
-        from hub_speed.console import tables
-        from hub_speed.release import release
+    loaded = api.load_recipe(recipe, set=set_)
+    with api.open_hub(hub, private=private) as opened:
+        from hub_speed.console.release import print_release
 
-        tables.print_release(release(loaded, session, tag, allow_conflict=allow_licence_conflict), tag)
+        print_release(api.release(loaded, opened, tag, org=org, allow_conflict=allow_licence_conflict), tag)
 
 
 @app.command()
 def rows(
     repo: Annotated[str, typer.Argument(help="a dataset repository, or the work folder of a stage")],
     hub: HubOpt = "local",
-    revision: Annotated[str, typer.Option(help="tag, branch or commit")] = "main",
+    revision: RevisionOpt = "main",
     task_type: Annotated[str | None, typer.Option(help="only rows of this task type")] = None,
     state: Annotated[
         str | None, typer.Option(help="look into the ledger: accepted, repaired, reasked, rejected, failed")
@@ -217,42 +219,39 @@ def rows(
     json: JsonOpt = False,
 ) -> None:
     """Look at rows, or into the ledger. With --state or --reason: what became of the requests, raw text included."""
-    with open_hub(hub) as opened:
-        from hub_speed.console import tables
+    with api.open_hub(hub) as opened:
+        from hub_speed.console.rows import print_rows
 
-        tables.print_rows(opened, repo, revision, task_type, state, reason, limit, as_json=json)
+        found = api.load_rows(
+            repo, opened, revision=revision, task_type=task_type, state=state, reason=reason, limit=limit
+        )
+        print_rows(found, as_json=json)
 
 
 @app.command()
 def quality(
-    sets: Annotated[list[str], typer.Argument(help="dataset repositories (org/name or org/name@revision) or folders")],
+    sets: Annotated[
+        list[str],
+        typer.Argument(metavar="SET...", help="repositories (org/name or org/name@revision) or folders"),
+    ],
     hub: HubOpt = "local",
-    revision: Annotated[str, typer.Option(help="tag, branch or commit of those named without one")] = "main",
+    revision: RevisionOpt = "main",
     model: Annotated[
         str | None, typer.Option(help="compare texts with this SentenceTransformer (name or folder), not by words")
     ] = None,
     json: JsonOpt = False,
 ) -> None:
     """Measure rows: variety, hardness, mistakes. Any dataset with a query, a positive and a negative."""
-    with open_hub(hub) as opened:
-        from hub_speed.console import tables
-        from hub_speed.data_quality.report import measure
+    with api.open_hub(hub) as opened:
+        from hub_speed.console.quality import print_quality
 
-        folders = [tables.folder_of(opened, name, revision) for name in sets]
-        embed = None
-        if model:
-            from hub_speed.data_quality.encoder import encoder
-
-            embed = encoder(model)
-        tables.print_quality(sets, measure(folders, embed, model or ""), as_json=json)
+        print_quality(sets, api.quality(sets, opened, revision=revision, model=model), as_json=json)
 
 
 @hub_app.command("serve")
-def hub_serve(port: Annotated[int | None, typer.Option(help="port on 127.0.0.1")] = None) -> None:
+def hub_serve(port: PortOpt = None) -> None:
     """Serve the embedded Hub until Ctrl-C."""
-    from hub_speed.localhub import DEFAULT_PORT, LocalHub
-
-    LocalHub(home()).serve_forever(port or DEFAULT_PORT)
+    api.serve_hub(port)
 
 
 @hub_app.command("env")
@@ -260,11 +259,7 @@ def hub_env(port: Annotated[int | None, typer.Option(help="port of `hub serve`")
     """Print the lines that point any Hub client at the embedded Hub: eval "$(hub-speed hub env)"."""
     import shlex
 
-    from hub_speed.localhub import DEFAULT_PORT, LocalHub
-
-    hub = LocalHub(home())
-    hub.endpoint = f"http://127.0.0.1:{port or DEFAULT_PORT}"
-    for name, value in hub.env().items():
+    for name, value in api.hub_environment(port).items():
         typer.echo(f"export {name}={shlex.quote(value)}")
 
 
@@ -275,102 +270,26 @@ def space_run(
     port: Annotated[int | None, typer.Option(help="port on 127.0.0.1; the first free one from 7860")] = None,
 ) -> None:
     """Open the explorer on what was published, until Ctrl-C."""
-    with open_hub(hub) as opened:
-        from hub_speed import space
-
-        space.run(opened, org, port)
+    with api.open_hub(hub) as opened:
+        api.run_space(opened, org=org, port=port)
 
 
 @space_app.command("push")
-def space_push(org: OrgOpt = DEFAULT_ORG, hub: HubOpt = "local") -> None:
+def space_push(org: OrgOpt = DEFAULT_ORG, hub: HubOpt = "local", private: PrivateOpt = False) -> None:
     """Publish the explorer as the Space <org>/speed-explorer: one commit that holds all it needs."""
-    with open_hub(hub) as opened:
-        from hub_speed import space
-
-        typer.echo(f"published {space.push(opened, org)}")
+    with api.open_hub(hub, private=private) as opened:
+        typer.echo(f"published {api.push_space(opened, org=org)}")
 
 
-def _topics(loaded: "Recipe", session: "Session") -> int:
-    """How many topics there are, also before the quickstart's are on the Hub."""
-    from hub_speed.pipeline.topic_file import count_topics
-    from hub_speed.quickstart import assets
-
-    return count_topics(loaded, session) or (assets.count_topics() if loaded.offline else 0)
-
-
-def _with_mode(set_: list[str] | None, mode: str | None) -> list[str]:
-    """`--mode` is the one field of how a run is carried out that is often changed."""
-    return [*(set_ or []), *([f"runtime.mode={mode}"] if mode else [])]
+def _with_mode(set_: list[str], mode: str | None) -> list[str]:
+    """The recipe fields to change; `--mode` is short for one that often is."""
+    return [*set_, *([f"runtime.mode={mode}"] if mode else [])]
 
 
 def _is_json(log_format: str) -> bool:
     if log_format not in ("text", "json"):
         raise RecipeError(f"--log-format {log_format}", expected="text or json")
     return log_format == "json"
-
-
-def home() -> Path:
-    """The folder of everything this program keeps on this machine."""
-    return Path(os.environ.get("HUB_SPEED_HOME", "~/.hub_speed")).expanduser()
-
-
-@contextmanager
-def open_hub(where: str) -> Iterator[Any]:
-    """An open Hub. For the embedded one, the environment is set before any Hub client is imported."""
-    if where == "local":
-        from hub_speed.localhub import LocalHub
-
-        with LocalHub(home()) as local:
-            os.environ |= local.env() | {"HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-            from hub_speed.hub import Hub
-
-            yield Hub(str(local.endpoint))
-    else:
-        os.environ["HF_ENDPOINT"] = where.rstrip("/")
-        from hub_speed.hub import Hub
-
-        yield Hub(where.rstrip("/"))
-
-
-@contextmanager
-def _session(
-    name: str, org: str, hub: str, set_: list[str] | None, endpoints: list[str] | None, *, publish: bool
-) -> Iterator[tuple["Session", "Recipe"]]:
-    """A recipe, and a session to run it with."""
-    from hub_speed.recipes import loader
-
-    loaded = loader.load(name, set_)
-    stop = threading.Event()
-    with open_hub(hub) as opened, _stopping(stop):
-        from hub_speed.llm import addresses
-        from hub_speed.llm.budget import Budget
-        from hub_speed.pipeline.session import Session
-        from hub_speed.pipeline.topic_file import with_topics
-
-        session = Session(opened, org, home(), addresses.Addresses(endpoints or [], stop.is_set).open, stop=stop)
-        session.budget = Budget(loaded.purse)
-        if publish and loaded.offline:
-            from hub_speed.quickstart import assets
-
-            assets.publish(opened, org)
-        yield session, with_topics(loaded, session, publish=publish)
-
-
-@contextmanager
-def _stopping(stop: threading.Event) -> Iterator[None]:
-    """Ctrl-C and SIGTERM stop at a safe point; a second Ctrl-C stops at once."""
-
-    def on_signal(number: int, frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def main() -> None:

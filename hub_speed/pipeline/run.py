@@ -1,5 +1,6 @@
 """Runs the stages of a recipe that are not finished, several side by side; records what was produced."""
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from hub_speed.pipeline.table import descendants, wanted
 from hub_speed.recipe import Recipe
 from hub_speed.record import Ancestor, Ref, RunRecord, fingerprint_of, tag_of
 from hub_speed.stage import Context, FromHub, FromStage, Stage
+
+LOOK_EVERY_S = 0.1  # between two looks at whether the user wants to stop
 
 
 @dataclass(frozen=True)
@@ -76,9 +79,10 @@ def run(
     done: dict[str, Result] = {}
     running: dict[Future[Result], Stage] = {}
     failed: list[BaseException] = []
+    stop = threading.Event()  # of this run alone: a failed stage must not set the session's
     with ThreadPoolExecutor(recipe.runtime.jobs) as pool:
         while True:
-            if not failed and not session.stop.is_set():
+            if not (stop.is_set() or session.stop.is_set()):
                 ready = [
                     s for s in order if s.name not in done and s not in running.values() and _is_ready(s, recipe, done)
                 ]
@@ -86,16 +90,18 @@ def run(
                 threads = max(1, stage.cores() // max(1, len(running) + len(ready)))
                 refs = {name: result.ref for name, result in done.items()}
                 for s in ready:
-                    worker = _Worker(s, recipe, session, threads, again=s.name in again)
+                    worker = _Worker(s, recipe, session, stop, threads, again=s.name in again)
                     running[pool.submit(worker.run, refs)] = s
             if not running:
                 break
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            finished, _ = wait(running, timeout=LOOK_EVERY_S, return_when=FIRST_COMPLETED)
+            if session.stop.is_set():
+                stop.set()
             for future in finished:
                 s = running.pop(future)
                 if error := future.exception():
                     failed.append(error)
-                    session.stop.set()  # what runs beside it stops at a safe point, too
+                    stop.set()  # the stages beside it stop at a safe point
                 else:
                     done[s.name] = future.result()
                     on_result(done[s.name])
@@ -154,6 +160,7 @@ class _Worker:
     stage: Stage
     recipe: Recipe
     session: Session
+    stop: threading.Event
     threads: int
     again: bool
 
@@ -201,7 +208,7 @@ class _Worker:
             work=work,
             record=record,
             progress=session.progress(s.name),
-            stop=session.stop,
+            stop=self.stop,
             threads=threads,
             budget=session.budget,
             address=lambda name, weights: session.address(recipe, name, weights, threads, log),

@@ -1,4 +1,4 @@
-"""What a run has at hand."""
+"""The Hub, the folder, the endpoints and the budget that the stages of a run share."""
 
 import threading
 from collections.abc import Callable
@@ -28,15 +28,16 @@ class _Silent:
 
 @dataclass
 class Session:
-    """What a run has at hand.
+    """What the stages of a run share.
 
     Attributes:
         hub: where everything is read from and published to.
         org: the organisation that owns the repositories.
         home: folder of the work in progress.
-        address: opens the way to a model: (context-free) recipe, name, weights, threads, log → a context manager.
-        progress: stage name → where it says how far it is.
-        budget: what the run may spend on the teacher, over all its stages.
+        address: opens an endpoint for a model (recipe, name, weights, threads, log); yields its Address.
+        progress: stage name → where the stage reports its progress.
+        stop: set by the user to stop; a failed stage does not set it.
+        budget: what the session may spend on the teacher, over all its stages.
         branch: the branch results are published on; studies use one of their own.
     """
 

@@ -21,7 +21,7 @@ from hub_speed.generation import examples, prompts
 from hub_speed.generation.parsing import Parsed, Rejected, parse
 from hub_speed.generation.planning import PlannedRow, plan_rows
 from hub_speed.generation.topics import spoken
-from hub_speed.llm import servers
+from hub_speed.llm import dialects, servers
 from hub_speed.parquet import read_parquet
 from hub_speed.quickstart import assets, benchmark, requests, reviser, rubric, tasks, teacher
 from hub_speed.quickstart import world as worlds
@@ -485,7 +485,7 @@ def post(url: str, body: Any) -> tuple[int, Any]:
 
 
 def chat(url: str, prompt: str, **more: Any) -> list[str]:
-    messages = [{"role": "system", "content": prompts.SYSTEM}, {"role": "user", "content": prompt}]
+    messages = [{"role": "system", "content": dialects.SYSTEM}, {"role": "user", "content": prompt}]
     status, found = post(url, {"model": teacher.NAME, "messages": messages, **more})
     assert status == 200, found
     assert found["usage"]["completion_tokens"] > 0

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hub_speed.console import tables
+from hub_speed.console.study import print_study
 from hub_speed.hub import Ref
 from hub_speed.parquet import write_parquet
 from hub_speed.pipeline.run import Result
@@ -89,7 +89,7 @@ def test_a_benchmark_that_failed_in_one_run_is_said_to_be_left_out(
     assert text == "left out: c (Spearman), failed in reference seed 1, embedder.epochs=3 seed 0: OSError: gone"
     write_docs(facts, tmp_path)
     assert f"{text}." in (tmp_path / "study.md").read_text("utf-8")
-    tables.print_study(facts, Ref("dataset", "org/speed-study", "0" * 40))
+    print_study(facts, Ref("dataset", "org/speed-study", "0" * 40))
     assert "left out: c (Spearman)" in capsys.readouterr().out
 
 

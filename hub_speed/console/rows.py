@@ -1,0 +1,31 @@
+"""Prints rows, or lines of a ledger."""
+
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from rich.markup import escape
+
+from hub_speed.console.terminal import console, table
+
+
+def print_rows(rows: Iterable[dict[str, Any]], *, as_json: bool) -> None:
+    """Rows one below the other, without their empty columns; or each as a line of JSON."""
+    if as_json:
+        for row in rows:  # printed as they are read: there may be millions
+            sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
+        return
+    shown = 0
+    for row in rows:
+        shown += 1
+        lines = table("", "")
+        lines.show_header = False
+        lines.columns[1].no_wrap = False
+        for name, value in row.items():
+            if value not in ("", None, []):
+                text = "\n".join(map(str, value)) if isinstance(value, list) else str(value)
+                lines.add_row(f"[bold]{name}[/bold]", escape(text))
+        console.print(lines)
+        console.print()
+    console.print(f"{shown} rows shown" if shown else "no such rows")
