@@ -2,7 +2,7 @@
 
 In: speed-embedder, its base model, benchmarks, and the rows on the way (speed-root, speed-drafts, speed-synthetic).
 Out: speed-results; its config `items` has one row per query, pair or text of a benchmark that is a Hub dataset.
-Source: mteb for the scores; E5 Table 15 and its evaluation code for what is asked (`training/score.py`).
+Source: mteb for the scores; E5 Table 15 and its evaluation code for what is asked (`evaluation/scoring.py`).
 Differs: baselines are scored on Hub datasets only. A task that fails is reported; the stage fails when all do.
 The papers do not measure the generators' rows. *Yield* is the share of answers the check accepts; *pass rate*
 the share of answers the teacher leaves unchanged when asked to revise them.
@@ -14,6 +14,7 @@ from typing import Any
 
 from hub_speed.errors import StageError
 from hub_speed.evaluation.intervals import wilson
+from hub_speed.evaluation.settings import Benchmark, ScoringSettings, Subject
 from hub_speed.generation import dataset, examples, prompts
 from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
 from hub_speed.generation.ledger import Journal
@@ -29,20 +30,22 @@ Rows = dict[str, dict[str, Any]]
 
 def build(ctx: Context) -> None:
     """Fill `ctx.out` with scores."""
-    subjects = [
-        {"name": "embedder", "kind": "embedder", "folder": str(ctx.inputs["embedder"])},
-        {"name": "untrained base", "kind": "base", "folder": str(ctx.inputs["base"])},
-        {"name": "BM25", "kind": "bm25"},
-    ]
+    settings = ScoringSettings(
+        work=ctx.work / "trainer",
+        subjects=(
+            Subject(name="embedder", kind="embedder", folder=ctx.inputs["embedder"]),
+            Subject(name="untrained base", kind="base", folder=ctx.inputs["base"]),
+            Subject(name="BM25", kind="bm25"),
+        ),
+        benchmarks=tuple(Benchmark.model_validate(one) for one in ctx.benchmarks()),
+        items=ctx.out / "items",
+        max_length=ctx.recipe.embedder.max_length,
+        pooling=ctx.recipe.embedder.pooling,
+    )
     with Journal(ctx.work, ctx.record.identity) as journal:
         audited = _audit(ctx, journal)
         dataset.tally(ctx, journal, "teacher")
-    scored = launch(
-        ctx,
-        "evaluation.scoring",
-        {"subjects": subjects, "benchmarks": ctx.benchmarks(), "items": str(ctx.out / "items")}
-        | {name: getattr(ctx.recipe.embedder, name) for name in ("max_length", "pooling")},
-    )
+    scored = launch(ctx, "evaluation.scoring", settings)
     failed = scored["failed"]
     if failed and not any(score["subject"] == "embedder" for score in scored["scores"]):
         raise StageError(

@@ -2,16 +2,18 @@
 
 In: the embedder's data, its base model, benchmarks. Out: speed-scaling.
 Source: SPEED §4.4 claims log-linear growth but fits nothing and repeats no run.
-Differs: every size is trained with several seeds; a saturating power law is fitted, too, and both forms must foretell
-the largest size. A benchmark that fails is reported; one that some run lacks is in no fit.
+Differs: several seeds per size; a saturating power law is fitted as well, and both curves must predict the held-out
+largest size. A benchmark that fails is reported; one that some run lacks is in no fit.
 """
 
 from hub_speed.errors import StageError
 from hub_speed.evaluation.scaling_law import by_measure, in_words
+from hub_speed.evaluation.settings import Benchmark, ScalingSettings
 from hub_speed.parquet import count_parquet, write_parquet
 from hub_speed.rows import ScalingRow
 from hub_speed.stage import Context
 from hub_speed.training.process.launch import launch
+from hub_speed.training.process.settings import PinnedModel
 
 
 def build(ctx: Context) -> None:
@@ -25,13 +27,21 @@ def build(ctx: Context) -> None:
             expected=f"at least two of the sizes {', '.join(map(str, settings.sizes))}",
             fix="set scaling.sizes to smaller ones",
         )
+    base = ctx.refs["base"]
     found = launch(
         ctx,
         "evaluation.scaling_runs",
-        ctx.recipe.embedder.model_dump()
-        | {"base": str(ctx.inputs["base"]), "data": str(data), "benchmarks": ctx.benchmarks()}
-        | {"sizes": sizes, "rng_seeds": list(settings.rng_seeds)}
-        | {name: getattr(runtime, name) for name in ("mini_batch_size", "gradient_checkpointing")},
+        ScalingSettings(
+            work=ctx.work / "trainer",
+            base=PinnedModel(folder=ctx.inputs["base"], repo=base.repo, commit=base.commit),
+            gradient_checkpointing=runtime.gradient_checkpointing,
+            recipe=ctx.recipe.embedder,
+            mini_batch_size=runtime.mini_batch_size,
+            data=data,
+            benchmarks=tuple(Benchmark.model_validate(one) for one in ctx.benchmarks()),
+            sizes=tuple(sizes),
+            rng_seeds=settings.rng_seeds,
+        ),
     )
     rows = found["runs"]
     write_parquet(rows, ScalingRow, ctx.out / "data")
