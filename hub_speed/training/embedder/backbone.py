@@ -41,8 +41,8 @@ def embedder(
         str(base),
         max_seq_length=max_length,
         model_kwargs={"dtype": torch.bfloat16 if gpu and half else torch.float32, "use_safetensors": True} | OWN_CODE,
-        config_kwargs=OWN_CODE,
-        processor_kwargs=OWN_CODE,
+        config_kwargs=dict(OWN_CODE),
+        processor_kwargs=dict(OWN_CODE),  # a copy: the library writes into it
     )
     tokenizer = transformer.tokenizer
     # Right: positions then count from the text's first token whatever its neighbours' lengths.
