@@ -117,7 +117,7 @@ def main() -> None:
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     rows = mixed_rows(asked.rows + 64)
     train, held = rows[:-64], rows[-64:]
-    untrained = loss_on(backbone.embedder(BASE, COMMON["max_length"]), held, COMMON["loss_temperature"])
+    untrained = loss_on(backbone.embedder(BASE, 256), held, COMMON["loss_temperature"])
     found = []
     for batch_size in (32, 128):
         recipe = Embedder(**COMMON, batch_size=batch_size)

@@ -90,7 +90,7 @@ def test_weights_that_are_pickles_are_never_loaded(decoder: Path, tmp_path: Path
     model.config.save_pretrained(folder)
     torch.save(model.state_dict(), folder / "pytorch_model.bin")
     error = refused(sft, settings(tmp_path, folder, ROWS))
-    assert "org/decoder: there are no safetensors weights" in str(error) and error.got == "pytorch_model.bin"
+    assert "org/base: there are no safetensors weights" in str(error) and error.got == "pytorch_model.bin"
 
 
 def test_a_base_whose_answers_could_not_end_is_refused_and_padding_is_not_needed(decoder: Path, tmp_path: Path) -> None:
