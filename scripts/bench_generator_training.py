@@ -25,12 +25,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hub_speed.quickstart import assets
-from hub_speed.recipe import Recipe
+from hub_speed.recipe import Junior
+from hub_speed.training.generator.settings import SftSettings
+from hub_speed.training.process.settings import PinnedModel
 
 Json = dict[str, Any]
 
 
-def stock(settings: Json) -> Json:
+def stock(settings: SftSettings) -> Json:
     """What a page of TRL's documentation does: rows as text, its own defaults for all that is not in the settings."""
     from datasets import Dataset
     from transformers import AutoTokenizer
@@ -40,16 +42,16 @@ def stock(settings: Json) -> Json:
 
     data = [
         {"prompt": f"{row['prompt']} [/INST]", "completion": f" {row['completion']}"}
-        for row in read_parquet(Path(settings["data"]))
+        for row in read_parquet(settings.data)
     ]
     trainer = SFTTrainer(
-        model=settings["base"],
+        model=str(settings.base.folder),
         args=SFTConfig(
-            output_dir=settings["work"],
-            per_device_train_batch_size=settings["batch_size"],
-            learning_rate=settings["learning_rate"],
-            num_train_epochs=settings["epochs"],
-            max_length=settings["max_length"],
+            output_dir=str(settings.work),
+            per_device_train_batch_size=settings.recipe.batch_size,
+            learning_rate=settings.recipe.learning_rate,
+            num_train_epochs=settings.recipe.epochs,
+            max_length=settings.recipe.max_length,
             model_init_kwargs={"dtype": "float32"},
             use_cpu=True,
             bf16=False,
@@ -59,10 +61,10 @@ def stock(settings: Json) -> Json:
             save_strategy="no",
         ),
         train_dataset=Dataset.from_list(data),
-        processing_class=AutoTokenizer.from_pretrained(settings["base"]),
+        processing_class=AutoTokenizer.from_pretrained(settings.base.folder, trust_remote_code=False),
     )
     trainer.train()
-    trainer.save_model(settings["out"])
+    trainer.save_model(str(settings.out))
     return {"tokens": sum(map(len, trainer.train_dataset["input_ids"])), "steps": trainer.state.global_step}
 
 
@@ -70,7 +72,7 @@ def child(which: str, path: Path) -> None:
     """Train once; prints seconds and what was measured."""
     from hub_speed.training.generator import sft  # with TRL: the import is not what is measured
 
-    settings = json.loads(path.read_text("utf-8"))
+    settings = SftSettings.model_validate_json(path.read_bytes())
     started = time.perf_counter()
     found = (sft.train if which == "hub_speed" else stock)(settings)
     seconds = time.perf_counter() - started
@@ -109,23 +111,24 @@ def main() -> None:
         (folder / "data").mkdir()
         pq.write_table(pa.Table.from_pylist(rows(args.rows)), folder / "data" / "train-00000.parquet")
         junior = {"lora_r": 0, "batch_size": 8, "max_length": 512, "learning_rate": 7e-4}  # about the quickstart's
-        settings = Recipe.model_validate({"name": "bench", "junior": junior}).junior.model_dump() | {
-            "section": "junior",
-            "base": str(assets.BASE),
-            "base_name": "tiny-base",
-            "base_revision": "main",
-            "data": str(folder / "data"),
-            "prompt_format": "{prompt} [/INST]",
-            "rng_seed": 1,
-            "micro_batch_size": None,
-            "gradient_checkpointing": False,
-            "checkpoint_s": 600,
-        }
+        settings = SftSettings(
+            work=folder / "work",
+            base=PinnedModel(folder=assets.BASE, repo="tiny-base", commit="main"),
+            gradient_checkpointing=False,
+            checkpoint_s=600,
+            section="junior",
+            recipe=Junior(**junior),
+            data=folder / "data",
+            out=folder / "out",
+            prompt_format="{prompt} [/INST]",
+            rng_seed=1,
+            micro_batch_size=None,
+        )
         for i in range(args.repeats):
             for which in runs:
                 path = folder / f"{which}-{i}.json"
-                places = {"out": str(folder / f"{which}-{i}-out"), "work": str(folder / f"{which}-{i}-work")}
-                path.write_text(json.dumps(settings | places), "utf-8")
+                places = {"out": folder / f"{which}-{i}-out", "work": folder / f"{which}-{i}-work"}
+                path.write_text(settings.model_copy(update=places).model_dump_json(), "utf-8")
                 command = [sys.executable, __file__, "--child", which, str(path)]
                 environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
                 done = subprocess.run(command, env=environment, capture_output=True, text=True)

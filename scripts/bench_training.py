@@ -34,6 +34,8 @@ from hub_speed.quickstart import benchmark
 from hub_speed.recipe import Embedder, Runtime
 from hub_speed.text import with_instruction
 from hub_speed.training.embedder import backbone, contrastive
+from hub_speed.training.embedder.settings import FitSettings
+from hub_speed.training.process.settings import PinnedModel
 
 BASE = Path(hub_speed.__file__).parent / "quickstart" / "tiny_base"
 TARGET = 1.3
@@ -63,14 +65,20 @@ def columns(rows: list[dict]) -> dict[str, list[str]]:
 
 def ours(rows: list[dict], recipe: Embedder, work: str) -> SentenceTransformer:
     """Trained by this package."""
-    settings = recipe.model_dump() | {"mini_batch_size": Runtime().mini_batch_size, "gradient_checkpointing": False}
-    model, _ = contrastive.fit(settings | {"base": str(BASE), "work": work}, rows)
+    settings = FitSettings(
+        work=Path(work),
+        base=PinnedModel(folder=BASE, repo="tiny-base", commit="main"),
+        gradient_checkpointing=False,
+        recipe=recipe,
+        mini_batch_size=Runtime().mini_batch_size,
+    )
+    model, _ = contrastive.fit(settings, rows)
     return model
 
 
 def theirs(rows: list[dict], recipe: Embedder, work: str) -> SentenceTransformer:
     """Trained by sentence-transformers."""
-    model = backbone.embedder(str(BASE), recipe.model_dump())
+    model = backbone.embedder(BASE, recipe.max_length)
     arguments = SentenceTransformerTrainingArguments(
         output_dir=work,
         per_device_train_batch_size=recipe.batch_size,
@@ -109,7 +117,7 @@ def main() -> None:
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     rows = mixed_rows(asked.rows + 64)
     train, held = rows[:-64], rows[-64:]
-    untrained = loss_on(backbone.embedder(str(BASE), COMMON), held, COMMON["loss_temperature"])
+    untrained = loss_on(backbone.embedder(BASE, 256), held, COMMON["loss_temperature"])
     found = []
     for batch_size in (32, 128):
         recipe = Embedder(**COMMON, batch_size=batch_size)

@@ -25,8 +25,10 @@ from sentence_transformers import SentenceTransformer
 from sklearn.linear_model import LogisticRegression
 
 from hub_speed.evaluation import benchmarks, scoring
+from hub_speed.evaluation.settings import Benchmark
 from hub_speed.hub import Hub
 from hub_speed.text import with_instruction
+from hub_speed.training.embedder import backbone
 
 Splits = dict[str, list[dict]]
 
@@ -102,14 +104,14 @@ def main() -> None:
 
     folder, hub = Path(asked.model), Hub(ENDPOINT)
     folder = folder if folder.is_dir() else hub.fetch(hub.pin("model", asked.model))
-    model = SentenceTransformer(str(folder), device="cpu")
+    model = backbone.saved(folder, device="cpu")
     scoring.quiet()
     found = []
     with tempfile.TemporaryDirectory() as name:
         # `datasets` caches by the folder's last name: other files, another name.
         write(own := Path(name) / hashlib.sha256(json.dumps(configs).encode()).hexdigest(), configs)
-        through = scoring.instructed(str(folder), model.max_seq_length)
-        for benchmark, task in benchmarks.tasks([{"name": "your/files", "folder": str(own), "commit": "local"}]):
+        through = scoring.Instructed(folder, model.max_seq_length)
+        for benchmark, task in benchmarks.tasks([Benchmark(name="your/files", folder=own, commit="local")]):
             row = scoring.score_task(through, "embedder", benchmark, task, Path(name) / "work")["row"]
             direct = DIRECT[task.metadata.type](model, configs[task.metadata.type.lower()])
             found.append({key: row[key] for key in ("task_type", "measure", "value", "low", "high", "n")})

@@ -19,7 +19,9 @@ from hub_speed.hub import Hub
 from hub_speed.recipe import Embedder
 from hub_speed.text import with_instruction
 from hub_speed.training.embedder import backbone, contrastive
+from hub_speed.training.embedder.settings import FitSettings
 from hub_speed.training.process import child
+from hub_speed.training.process.settings import PinnedModel
 
 CARD = """---
 library_name: sentence-transformers
@@ -70,7 +72,7 @@ def main() -> None:
     if asked.push and hub.head("model", asked.push) and not hub.find("model", asked.push, "finetuned"):
         raise SystemExit(f"{asked.push} is there and not made by this script; choose another name: --push")
     base = hub.fetch(ref := hub.pin("model", asked.embedder))
-    model = SentenceTransformer(str(base), model_kwargs={"use_safetensors": True})
+    model = backbone.saved(base)
     instruction = asked.instruction or model.prompts["query"].removeprefix("Instruct: ").removesuffix("\nQuery: ")
     rows = [row | {"instruction": instruction, "task_type": "pairs"} for row in read(asked.pairs)]
     relevant: dict[str, set[str]] = {}
@@ -85,12 +87,16 @@ def main() -> None:
     fields = {name: value for name, value in vars(asked).items() if name in Embedder.model_fields}
     fields |= {"pooling": backbone.pooling_of(model), "max_length": model.max_seq_length, "warmup_steps": 10}
     with tempfile.TemporaryDirectory() as work:
-        settings = vars(asked) | Embedder(**fields).model_dump() | {"gradient_checkpointing": child.use_gpu()}
-        places = {"base": str(base), "base_name": ref.repo, "base_revision": ref.commit, "work": work}
-        settings |= places | {"out": str(asked.out)}
+        settings = FitSettings(
+            work=Path(work),
+            base=PinnedModel(folder=base, repo=ref.repo, commit=ref.commit),
+            gradient_checkpointing=child.use_gpu(),
+            recipe=Embedder(**fields),
+            mini_batch_size=asked.mini_batch_size,
+        )
         model, _ = contrastive.fit(settings, rest)
         model.prompts, after = {"query": prompt, "document": ""}, score(model, held, documents, prompt)
-        backbone.publish(model, settings)
+        backbone.publish(model, asked.out, settings.base if asked.lora_r else None)
     numbers = {"trained": len(rest), "held": len(held), "before": before, "after": after}
     (asked.out / "README.md").write_text(CARD.format(base=ref.repo, pairs=asked.pairs, **numbers), "utf-8")
     print(f"after:  nDCG@10 {after}; saved in {asked.out}", flush=True)

@@ -1,10 +1,11 @@
 """What embedders are scored on: tasks of mteb by name, and any Hub dataset with one of the configs in `KINDS`.
 
 `mteb:MTEB(eng, v1)`, or another benchmark of mteb; `mteb:fast`; `mteb:Banking77Classification`, or another task of
-mteb. `docs/evaluation.md` says it in tables. Run as a program, it looks whether the names in its arguments are known.
+mteb: tables in `docs/evaluation.md`. As a program, this module checks that mteb knows the names in its arguments.
 """
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +23,8 @@ from mteb.abstasks.abstask import get_abstask_prompt
 from mteb.abstasks.task_metadata import TaskMetadata
 
 from hub_speed.errors import StageError
-from hub_speed.record import Json
-from hub_speed.training.process.launch import UNKNOWN
+from hub_speed.evaluation.benchmark_names import UNKNOWN
+from hub_speed.evaluation.settings import Benchmark
 
 ENGLISH = ("MTEB(eng, v1)", "MTEB(eng, v2)")
 """SPEED and E5 score on the first, which has 56 tasks."""
@@ -62,16 +63,16 @@ STS_INSTRUCTION = "Retrieve semantically similar text"  # the instruction both p
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of task a Hub dataset can hold, told by its configs; the split `test` is scored.
+    """One kind of task a Hub dataset can hold, recognised by its configs; the split `test` is scored.
 
     Attributes:
         name: mteb's type of task.
-        columns: config → the columns it has to have; all of them have to be there.
+        columns: config → the columns it must have.
         base: mteb's class of such tasks.
         score: the main score, as mteb names it.
-        instruction: unless the recipe has another one (`evaluate.instructions`).
-        settings: attributes of the mteb class.
-        splits: they have to be there; in retrieval, one split of any other name will do, as in mteb.
+        instruction: the default; the recipe may set another one (`evaluate.instructions`).
+        settings: attributes to set on the mteb class.
+        splits: those that must exist; in retrieval a single split of any name will do, as in mteb.
     """
 
     name: str
@@ -151,33 +152,33 @@ def named(name: str) -> list[mteb.AbsTask]:
         raise ValueError(str(error.args[0]).removeprefix("KeyError: ")) from error
 
 
-def own(benchmark: Json) -> list[mteb.AbsTask]:
+def own(benchmark: Benchmark) -> list[mteb.AbsTask]:
     """The tasks of a Hub dataset.
 
     Raises:
-        StageError: it has none of the configs, or one without a column or split that is needed, or without rows.
+        StageError: it has none of the configs, or a config lacks a column, a split or rows.
     """
-    configs = set(get_dataset_config_names(benchmark["folder"]))
+    configs = set(get_dataset_config_names(str(benchmark.folder)))
     kinds = [kind for kind in KINDS if set(kind.columns) <= configs]
     if any(kind.name == "Reranking" for kind in kinds):
         kinds = [kind for kind in kinds if kind.name != "Retrieval"]  # the candidates are given
     if not kinds:
         raise _unfit(
-            f"benchmark {benchmark['name']}: no config that can be scored",
+            f"benchmark {benchmark.name}: no config that can be scored",
             "; or ".join(" + ".join(kind.columns) for kind in KINDS),
             ", ".join(sorted(configs)),
         )
     for kind in kinds:
         for config, columns in kind.columns.items():
-            _check(f"benchmark {benchmark['name']}, config {config}", benchmark["folder"], config, columns, kind)
+            _check(f"benchmark {benchmark.name}, config {config}", str(benchmark.folder), config, columns, kind)
     return [_task(benchmark, kind) for kind in kinds]
 
 
 def _check(where: str, folder: str, config: str, columns: tuple[str, ...], kind: Kind) -> None:
-    """Look whether a config can be scored, which mteb would say less plainly and later."""
+    """Check that a config can be scored; mteb would report it later and less plainly."""
     try:
         found = load_dataset(folder, config)
-    except (DatasetGenerationError, ValueError) as error:  # so it ends with a split without a row, too
+    except (DatasetGenerationError, ValueError) as error:  # also raised for a split without rows
         reason = " ".join(str(error.__cause__ or error).split())
         raise _unfit(
             f"{where}: it cannot be loaded", "files with at least one row each, all with the same columns", reason
@@ -197,17 +198,17 @@ def _unfit(where: str, expected: str, got: str) -> StageError:
     return StageError(where, expected=expected, got=got, fix=fix)
 
 
-def _task(benchmark: Json, kind: Kind) -> mteb.AbsTask:
+def _task(benchmark: Benchmark, kind: Kind) -> mteb.AbsTask:
     config = {} if kind.base is AbsTaskRetrieval else {"name": next(iter(kind.columns))}
     metadata = TaskMetadata(
-        name=f"{benchmark['name'].replace('/', '--')}-{kind.name}",
-        description=f"{kind.name} part of {benchmark['name']}",
-        dataset={"path": benchmark["folder"], "revision": benchmark["commit"]} | config,
+        name=f"{benchmark.name.replace('/', '--')}-{kind.name}",
+        description=f"{kind.name} part of {benchmark.name}",
+        dataset={"path": str(benchmark.folder), "revision": benchmark.commit} | config,
         type=kind.name,
         category="t2t",
         modalities=["text"],
         main_score=kind.score,
-        prompt=benchmark.get("instruction") or kind.instruction,
+        prompt=benchmark.instruction or kind.instruction,
         eval_splits=["test"],
         eval_langs=["eng-Latn"],
         reference=None,
@@ -220,26 +221,27 @@ def _task(benchmark: Json, kind: Kind) -> mteb.AbsTask:
         sample_creation=None,
         bibtex_citation=None,
     )
-    return type(kind.name, (kind.base,), {"metadata": metadata, **dict(kind.settings)})()
+    task: mteb.AbsTask = type(kind.name, (kind.base,), {"metadata": metadata, **dict(kind.settings)})()
+    return task
 
 
-def tasks(benchmarks: list[Json]) -> list[tuple[Json, mteb.AbsTask]]:
+def tasks(benchmarks: Sequence[Benchmark]) -> list[tuple[Benchmark, mteb.AbsTask]]:
     """Every task of the benchmarks, once, with the benchmark it is part of.
 
     Raises:
         ValueError: mteb does not know a benchmark.
-        StageError: a Hub dataset is not fit to score on.
+        StageError: a Hub dataset cannot be scored.
     """
-    found: dict[str, tuple[Json, mteb.AbsTask]] = {}
+    found: dict[str, tuple[Benchmark, mteb.AbsTask]] = {}
     for benchmark in benchmarks:
-        mine = own(benchmark) if "folder" in benchmark else named(benchmark["name"].removeprefix("mteb:"))
+        mine = own(benchmark) if benchmark.folder else named(benchmark.name.removeprefix("mteb:"))
         for task in mine:
             found.setdefault(title(task), (benchmark, task))
     return list(found.values())
 
 
 def title(task: mteb.AbsTask) -> str:
-    """What mteb calls a task, with its languages where they are not English alone: mteb has one name for them all."""
+    """Mteb's name of a task, with its languages unless that is English alone: mteb has one name for all languages."""
     languages = sorted(set(task.languages))
     if languages in ([], ["eng"]):
         return task.metadata.name

@@ -1,7 +1,7 @@
 """Trains and scores one embedder per size and seed.
 
-Every seed has an order of the rows of its own, of which every size is a prefix: what differs between seeds is the
-training and which rows come first. Settings: those of `contrastive`, and sizes, rng_seeds, benchmarks.
+Every seed has its own order of the rows, and every size is a prefix of it: seeds differ in the training and in which
+rows come first.
 """
 
 import json
@@ -13,25 +13,26 @@ from pathlib import Path
 from hub_speed.errors import StageError
 from hub_speed.evaluation import benchmarks, scoring
 from hub_speed.evaluation.scaling_law import shared
+from hub_speed.evaluation.settings import ScalingSettings
 from hub_speed.parquet import read_parquet
 from hub_speed.record import Json
 from hub_speed.training.embedder import contrastive
 from hub_speed.training.process import child
 
 
-def run(settings: Json) -> Json:
-    """Train and score every size with every seed. What is finished is kept in `work` and not done again.
+def run(settings: ScalingSettings) -> Json:
+    """Train and score every size with every seed; finished embedders are kept in `work` and not trained again.
 
     Returns:
-        runs: one row per size, seed and measure; failed: subject, benchmark and reason of what could not be scored.
+        runs: one row per size, seed and measure; failed: subject, benchmark and reason of every task that failed.
 
     Raises:
-        StageError: no benchmark is left that every run until then was scored on.
+        StageError: no benchmark is left that every run so far was scored on.
     """
     scoring.quiet()
-    rows = sorted(read_parquet(Path(settings["data"]), contrastive.COLUMNS), key=lambda row: row["id"])
-    work, tasks = Path(settings["work"]), benchmarks.tasks(settings["benchmarks"])
-    plan = [(size, seed) for size in settings["sizes"] for seed in settings["rng_seeds"]]
+    rows = sorted(read_parquet(settings.data, contrastive.COLUMNS), key=lambda row: row["id"])
+    work, tasks = settings.work, benchmarks.tasks(settings.benchmarks)
+    plan = [(size, seed) for size in settings.sizes for seed in settings.rng_seeds]
     child.say(total=len(plan))
     runs: list[Json] = []
     failed: list[Json] = []
@@ -40,8 +41,8 @@ def run(settings: Json) -> Json:
         path, model = work / "scores" / f"{name}.json", work / f"model-{name}"
         if not path.exists():
             if not model.exists():
-                _train(settings | {"rng_seed": seed}, rows, size, model)
-            load = partial(scoring.instructed, str(model), settings["max_length"])
+                _train(settings, rows, size, seed, model)
+            load = partial(scoring.Instructed, model, settings.recipe.max_length)
             subject = f"{size:,} rows, seed {seed}"
             files, reasons = scoring.score(subject, load, tasks, work / "scores" / name, work / "predictions")
             mine = [
@@ -51,7 +52,7 @@ def run(settings: Json) -> Json:
             if not mine or not shared(runs + mine):
                 raise StageError(
                     f"{subject}: no benchmark was scored",
-                    expected="one that the embedders before it were scored on, too" if runs else "",
+                    expected="one that the embedders before it were scored on as well" if runs else "",
                     got="; ".join(f"{row['benchmark']}: {row['reason']}" for row in reasons),
                     fix="mend that and run the same command again; the embedder and its other scores are kept",
                 )
@@ -64,10 +65,11 @@ def run(settings: Json) -> Json:
     return {"runs": runs, "failed": failed}
 
 
-def _train(settings: Json, rows: list[Json], size: int, folder: Path) -> None:
-    """One embedder, whole or not there."""
-    order = random.Random(settings["rng_seed"]).sample(rows, len(rows))
-    model, _ = contrastive.fit(settings, order[:size])
+def _train(settings: ScalingSettings, rows: list[Json], size: int, seed: int, folder: Path) -> None:
+    """Train one embedder and write it to a folder, whole or not at all."""
+    order = random.Random(seed).sample(rows, len(rows))
+    seeded = settings.recipe.model_copy(update={"rng_seed": seed})
+    model, _ = contrastive.fit(settings.model_copy(update={"recipe": seeded}), order[:size])
     part = folder.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
     model.save_pretrained(str(part), safe_serialization=True)
@@ -75,4 +77,4 @@ def _train(settings: Json, rows: list[Json], size: int, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    child.run(run)
+    child.run(ScalingSettings, run)

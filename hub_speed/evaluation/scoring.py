@@ -1,8 +1,4 @@
-"""Scores of embedders and of BM25 on benchmarks, by mteb; task by task, so that a run that was killed goes on.
-
-Settings: subjects, benchmarks (see `benchmarks`), max_length, pooling (of the untrained base), items (a folder to
-fill), work.
-"""
+"""Scores of embedders and of BM25 on benchmarks, by mteb; task by task, so that a killed run continues."""
 
 import itertools
 import json
@@ -24,6 +20,7 @@ from sentence_transformers.sentence_transformer.modules import Normalize
 
 from hub_speed.evaluation import benchmarks
 from hub_speed.evaluation.intervals import bootstrap_mean, bootstrap_spearman, ndcg_at_10
+from hub_speed.evaluation.settings import Benchmark, ScoringSettings, Subject
 from hub_speed.parquet import write_parquet
 from hub_speed.record import Json
 from hub_speed.rows import ItemScoreRow
@@ -44,18 +41,20 @@ MEASURES = {
 
 
 class Instructed(InstructSentenceTransformerModel):
-    """A saved embedder, asked as E5's evaluation code asks.
+    """A saved embedder, prompted as E5's evaluation code does.
 
-    The instruction goes before every text, but for the documents of retrieval, which get none. Vectors have unit
-    length, but for those a classifier is trained on. Source: E5 §4.1 and Table 15, and its released evaluation code.
+    The instruction goes before every text except the documents of retrieval. Vectors have unit length except those a
+    classifier is trained on. Source: E5 §4.1 and Table 15, and its released evaluation code.
     """
 
-    def __init__(self, folder: str, max_length: int) -> None:
+    def __init__(self, folder: Path, max_length: int) -> None:
         device = "cuda" if child.use_gpu() else "cpu"
         super().__init__(
-            folder,
+            str(folder),
             revision="",
             device=device,
+            trust_remote_code=False,
+            model_kwargs={"use_safetensors": True},
             instruction_template=lambda instruction, _: with_instruction(instruction, ""),
             max_seq_length=max_length,
         )
@@ -74,31 +73,26 @@ class Instructed(InstructSentenceTransformerModel):
         return super().encode(inputs, task_metadata=task_metadata, **kwargs)
 
 
-def instructed(folder: str, max_length: int) -> Instructed:
-    """A saved embedder that mteb asks with instructions."""
-    return Instructed(folder, max_length)
-
-
 def score(
     subject: str,
     load: Callable[[], Any],
-    tasks: list[tuple[Json, mteb.AbsTask]],
+    tasks: list[tuple[Benchmark, mteb.AbsTask]],
     kept: Path,
     work: Path,
     scored: Callable[[str], None] = lambda title: None,
 ) -> tuple[list[Path], list[Json]]:
-    """One model on all tasks, whatever one of them fails with.
+    """Score one model on all tasks; a task that fails does not stop the others.
 
     Args:
-        subject: its name.
-        load: gives it; not called when nothing is left to score.
+        subject: the model's name.
+        load: loads the model; not called when nothing is left to score.
         tasks: see `benchmarks.tasks`.
-        kept: a folder with one file a task, what `score_task` returned; what is there is not scored again.
-        work: a folder for what mteb writes.
+        kept: cache folder, one JSON per task (what `score_task` returned); cached tasks are not rescored.
+        work: a scratch folder for mteb.
         scored: called after each task.
 
     Returns:
-        The files in the order of the tasks; subject, measure, benchmark and reason of those that could not be scored.
+        The files in the order of the tasks; and subject, measure, benchmark and reason of each task that failed.
     """
     kept.mkdir(parents=True, exist_ok=True)
     done, failed, model = [], [], None
@@ -112,17 +106,17 @@ def score(
             done.append(path)
         except Exception as error:
             reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
-            name = benchmark["name"] if "folder" in benchmark else title
+            name = benchmark.name if benchmark.folder else title
             failed.append({"subject": subject, "measure": _measure(task), "benchmark": name, "reason": reason})
         scored(title)
     return done, failed
 
 
-def score_task(model: Any, name: str, benchmark: Json, task: mteb.AbsTask, work: Path) -> Json:
-    """One model on one task: `row` (a `rows.ScoreRow`), and `items`, its `rows.ItemScoreRow`s.
+def score_task(model: Any, name: str, benchmark: Benchmark, task: mteb.AbsTask, work: Path) -> Json:
+    """Score one model on one task; returns `row` (a `rows.ScoreRow`) and `items` (its `rows.ItemScoreRow`s).
 
     Raises:
-        ValueError: the score is no number.
+        ValueError: the score is not a number.
     """
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
@@ -137,14 +131,14 @@ def score_task(model: Any, name: str, benchmark: Json, task: mteb.AbsTask, work:
     )
     value = float(result.task_results[0].get_score())
     if not math.isfinite(value):
-        raise ValueError(f"the score is {value}: all vectors are alike, or so is what they are compared with")
-    metadata, is_own = task.metadata, "folder" in benchmark
-    data = (benchmark["name"], benchmark["commit"]) if is_own else (metadata.dataset[k] for k in ("path", "revision"))
+        raise ValueError(f"the score is {value}: all vectors are alike, or all values they are compared with")
+    metadata, is_own = task.metadata, benchmark.folder is not None
+    data = (benchmark.name, benchmark.commit) if is_own else (metadata.dataset[k] for k in ("path", "revision"))
     row: Json = {
         "subject": name,
         "task_type": metadata.type,
         "measure": _measure(task),
-        "benchmark": benchmark["name"] if is_own else benchmarks.title(task),
+        "benchmark": benchmark.name if is_own else benchmarks.title(task),
         "dataset": "@".join(data),
         "value": value,
         "low": None,
@@ -167,7 +161,7 @@ def _measure(task: mteb.AbsTask) -> str:
 
 
 def _size(task: mteb.AbsTask) -> int:
-    """How many queries, pairs or texts one of mteb's tasks has, as mteb counted them; 0 when it did not."""
+    """How many queries, pairs or texts a task of mteb has, by mteb's own count; 0 where mteb has none."""
     counted: Json = dict(task.metadata.descriptive_stats or {})
     count, total = "num_queries" if task.metadata.type in ("Retrieval", "Reranking") else "num_samples", 0
     for split in task.eval_splits:
@@ -208,52 +202,54 @@ def _retrieval(task: Any, predictions: dict[str, dict[str, float]]) -> Detail:
     return bootstrap_mean(np.array(list(values.values()))), len(values), items
 
 
-def _asked(subject: Json, benchmark: Json, task: mteb.AbsTask) -> bool:
+def _is_scored(subject: Subject, benchmark: Benchmark, task: mteb.AbsTask) -> bool:
     """Whether a subject is scored on a task.
 
-    mteb's tasks are the embedder's alone: they take days, and have published baselines. BM25 only ranks documents.
+    Only the embedder is scored on mteb's tasks: they take days and have published baselines. BM25 only ranks documents.
     """
-    if subject["kind"] == "embedder":
+    if subject.kind == "embedder":
         return True
-    return "folder" in benchmark and (subject["kind"] == "base" or task.metadata.type == "Retrieval")
+    return benchmark.folder is not None and (subject.kind == "base" or task.metadata.type == "Retrieval")
 
 
-def _load(subject: Json, settings: Json, work: Path) -> Any:
-    if subject["kind"] == "bm25":
+def _load(subject: Subject, settings: ScoringSettings) -> Any:
+    """The model behind a subject, as mteb calls it."""
+    if subject.kind == "bm25":
         return mteb.get_model("mteb/baseline-bm25s")
-    if subject["kind"] == "base":
-        untrained = embedder(subject["folder"], {name: settings[name] for name in ("max_length", "pooling")})
-        untrained.save_pretrained(str(work / "untrained"), safe_serialization=True)
-        return instructed(str(work / "untrained"), settings["max_length"])
-    return instructed(subject["folder"], settings["max_length"])
+    assert subject.folder is not None
+    if subject.kind == "base":
+        folder = settings.work / "untrained"
+        embedder(subject.folder, settings.max_length, settings.pooling).save_pretrained(str(folder))
+        return Instructed(folder, settings.max_length)
+    return Instructed(subject.folder, settings.max_length)
 
 
-def run(settings: Json) -> Json:
-    """Score every subject. What is finished is kept in `work` and not computed again.
+def run(settings: ScoringSettings) -> Json:
+    """Score every subject; finished tasks are kept in `work` and not scored again.
 
     Returns:
-        scores: `rows.ScoreRow`s; failed: subject, measure, benchmark and reason of every task that could not be scored.
+        scores: `rows.ScoreRow`s; failed: subject, measure, benchmark and reason of every task that failed.
     """
     quiet()
-    work = Path(settings["work"])
-    tasks = benchmarks.tasks(settings["benchmarks"])
-    jobs = {s["kind"]: [each for each in tasks if _asked(s, *each)] for s in settings["subjects"]}
+    work = settings.work
+    tasks = benchmarks.tasks(settings.benchmarks)
+    jobs = {s.kind: [each for each in tasks if _is_scored(s, *each)] for s in settings.subjects}
     child.say(total=sum(map(len, jobs.values())))
     step = itertools.count(1)
     done: list[Path] = []
     failed: list[Json] = []
-    for subject in settings["subjects"]:
+    for subject in settings.subjects:
         paths, reasons = score(
-            subject["name"],
-            partial(_load, subject, settings, work),
-            jobs[subject["kind"]],
-            work / "scores" / subject["kind"],
+            subject.name,
+            partial(_load, subject, settings),
+            jobs[subject.kind],
+            work / "scores" / subject.kind,
             work / "predictions",
             lambda title: child.say(step=next(step), note=title),
         )
         done += paths
         failed += reasons
-    write_parquet(_items(done), ItemScoreRow, Path(settings["items"]))
+    write_parquet(_items(done), ItemScoreRow, settings.items)
     return {"scores": rows(done), "failed": failed}
 
 
@@ -263,7 +259,7 @@ def rows(paths: list[Path]) -> list[Json]:
 
 
 def keep(path: Path, result: Any) -> None:
-    """Write a result so that it is whole or not there."""
+    """Write a result to a file, whole or not at all."""
     part = path.with_suffix(".part")
     part.write_text(json.dumps(result), "utf-8")
     part.replace(path)
@@ -275,10 +271,10 @@ def _items(paths: list[Path]) -> Iterator[Json]:
 
 
 def quiet() -> None:
-    """Keep the libraries from talking."""
+    """Silence the libraries' logs and warnings."""
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
 
 
 if __name__ == "__main__":
-    child.run(run)
+    child.run(ScoringSettings, run)

@@ -71,9 +71,8 @@ def run(
     again = descendants(again_from, order, recipe) if again_from else set()
     of_mteb = [name for name in recipe.evaluate.benchmarks if name.startswith("mteb:")]
     if of_mteb and "evaluate" in [s.name for s in order]:
-        from hub_speed.training.process.launch import (
-            check_benchmarks,  # the explorer uses this module, and has no training
-        )
+        # the explorer uses this module and has no evaluation
+        from hub_speed.evaluation.benchmark_names import check_benchmarks
 
         check_benchmarks(of_mteb)  # days before they are needed
     done: dict[str, Result] = {}

@@ -12,7 +12,9 @@ from hub_speed.parquet import count_parquet
 from hub_speed.recipe import Recipe
 from hub_speed.record import Json
 from hub_speed.stage import Context, Estimate, FromHub, FromStage, Source, Stage
+from hub_speed.training.embedder.settings import EmbedderSettings, LabelledSet
 from hub_speed.training.process.launch import launch
+from hub_speed.training.process.settings import PinnedModel
 
 DEFAULT_INSTRUCTION = "Given a question, retrieve passages that answer it"
 """The prompt that `encode_query` uses when none is given."""
@@ -20,23 +22,22 @@ DEFAULT_INSTRUCTION = "Given a question, retrieve passages that answer it"
 
 def build(ctx: Context) -> None:
     """Fill `ctx.out` with the embedder."""
-    data, base = ctx.inputs["data"] / "data", ctx.refs["base"]
-    recipe, runtime = ctx.recipe.embedder, ctx.recipe.runtime
-    settings = recipe.model_dump() | {
-        "base": str(ctx.inputs["base"]),
-        "base_name": base.repo,
-        "base_revision": base.commit,
-        "data": str(data),
-        "labelled": [
-            s.model_dump() | {"kind": s.kind, "folder": str(ctx.inputs[f"labelled {s.repo}"])} for s in recipe.labelled
-        ],
-        "miner": str(ctx.inputs.get("miner", "")),
-        "out": str(ctx.out),
-        "default_instruction": DEFAULT_INSTRUCTION,
-        "mini_batch_size": runtime.mini_batch_size,
-        "gradient_checkpointing": runtime.gradient_checkpointing,
-        "checkpoint_s": runtime.checkpoint_s,
-    }
+    data, base, runtime = ctx.inputs["data"] / "data", ctx.refs["base"], ctx.recipe.runtime
+    settings = EmbedderSettings(
+        work=ctx.work / "trainer",
+        base=PinnedModel(folder=ctx.inputs["base"], repo=base.repo, commit=base.commit),
+        gradient_checkpointing=runtime.gradient_checkpointing,
+        checkpoint_s=runtime.checkpoint_s,
+        recipe=ctx.recipe.embedder,
+        mini_batch_size=runtime.mini_batch_size,
+        data=data,
+        out=ctx.out,
+        labelled=tuple(
+            LabelledSet(recipe=one, folder=ctx.inputs[f"labelled {one.repo}"]) for one in ctx.recipe.embedder.labelled
+        ),
+        miner=ctx.inputs.get("miner"),
+        default_instruction=DEFAULT_INSTRUCTION,
+    )
     ctx.record.rows_in = count_parquet(data)
     measures = launch(ctx, "training.embedder.contrastive", settings)
     ctx.record.accepted = measures.pop("rows")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hub_speed.errors import StageError
 from hub_speed.evaluation import published_scores
+from hub_speed.evaluation.settings import Benchmark, ScoringSettings, Subject
 from hub_speed.parquet import read_parquet, write_parquet
 from hub_speed.record import Json
 from hub_speed.rows import ScoreRow
@@ -19,17 +20,19 @@ from hub_speed.training.process.launch import launch
 
 def build(ctx: Context) -> None:
     """Fill `ctx.out` with scores."""
-    subjects = [
-        {"name": "embedder", "kind": "embedder", "folder": str(ctx.inputs["embedder"])},
-        {"name": "untrained base", "kind": "base", "folder": str(ctx.inputs["base"])},
-        {"name": "BM25", "kind": "bm25"},
-    ]
-    scored = launch(
-        ctx,
-        "evaluation.scoring",
-        {"subjects": subjects, "benchmarks": ctx.benchmarks(), "items": str(ctx.out / "items")}
-        | {name: getattr(ctx.recipe.embedder, name) for name in ("max_length", "pooling")},
+    settings = ScoringSettings(
+        work=ctx.work / "trainer",
+        subjects=(
+            Subject(name="embedder", kind="embedder", folder=ctx.inputs["embedder"]),
+            Subject(name="untrained base", kind="base", folder=ctx.inputs["base"]),
+            Subject(name="BM25", kind="bm25"),
+        ),
+        benchmarks=tuple(Benchmark.model_validate(one) for one in ctx.benchmarks()),
+        items=ctx.out / "items",
+        max_length=ctx.recipe.embedder.max_length,
+        pooling=ctx.recipe.embedder.pooling,
     )
+    scored = launch(ctx, "evaluation.scoring", settings)
     scores, failed = scored["scores"], scored["failed"]
     if failed and not any(score["subject"] == "embedder" for score in scores):
         raise StageError(

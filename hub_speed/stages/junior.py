@@ -7,12 +7,12 @@ Source: SPEED §3.2.3, Eq. 1, App. B (25K rows, learning rate 1e-4, batch 16).
 from hub_speed.generation import estimate, prompts
 from hub_speed.recipe import Recipe
 from hub_speed.stage import Context, Estimate, FromHub, FromStage, Stage, pick
-from hub_speed.training.process.launch import train_generator
+from hub_speed.training.generator import fine_tune
 
 
 def build(ctx: Context) -> None:
     """Fill `ctx.out` with the junior."""
-    train_generator(ctx, "training.generator.sft", base="base", data="seed")
+    fine_tune.sft(ctx, base="base", data="seed")
 
 
 def _estimate(recipe: Recipe, topics: int) -> Estimate:

@@ -7,12 +7,12 @@ Source: SPEED §3.2.4, Eq. 3, App. B (10K rows, learning rate 5e-6, batch 24); i
 from hub_speed.generation import estimate, prompts
 from hub_speed.recipe import Recipe
 from hub_speed.stage import Context, Estimate, FromHub, FromStage, Stage, pick
-from hub_speed.training.process.launch import train_generator
+from hub_speed.training.generator import fine_tune
 
 
 def build(ctx: Context) -> None:
     """Fill `ctx.out` with the revisor."""
-    train_generator(ctx, "training.generator.sft", base="base", data="revision")
+    fine_tune.sft(ctx, base="base", data="revision")
 
 
 def _estimate(recipe: Recipe, topics: int) -> Estimate:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hub_speed.errors import StageError
 from hub_speed.evaluation.scaling_law import LEAST_GAIN, by_measure, describe, shared
+from hub_speed.evaluation.settings import Benchmark, ScalingSettings
 from hub_speed.generation import estimate
 from hub_speed.parquet import count_parquet, read_parquet, write_parquet
 from hub_speed.recipe import Recipe
@@ -17,6 +18,7 @@ from hub_speed.record import Json
 from hub_speed.rows import ScalingRow
 from hub_speed.stage import Context, Estimate, FromHub, FromStage, Stage, benchmark_fields, benchmark_inputs, pick
 from hub_speed.training.process.launch import launch
+from hub_speed.training.process.settings import PinnedModel
 
 
 def build(ctx: Context) -> None:
@@ -30,13 +32,21 @@ def build(ctx: Context) -> None:
             expected=f"at least two of the sizes {', '.join(map(str, settings.sizes))}",
             fix="set scaling.sizes to smaller ones",
         )
+    base = ctx.refs["base"]
     found = launch(
         ctx,
         "evaluation.scaling_runs",
-        ctx.recipe.embedder.model_dump()
-        | {"base": str(ctx.inputs["base"]), "data": str(data), "benchmarks": ctx.benchmarks()}
-        | {"sizes": sizes, "rng_seeds": list(settings.rng_seeds)}
-        | {name: getattr(runtime, name) for name in ("mini_batch_size", "gradient_checkpointing")},
+        ScalingSettings(
+            work=ctx.work / "trainer",
+            base=PinnedModel(folder=ctx.inputs["base"], repo=base.repo, commit=base.commit),
+            gradient_checkpointing=runtime.gradient_checkpointing,
+            recipe=ctx.recipe.embedder,
+            mini_batch_size=runtime.mini_batch_size,
+            data=data,
+            benchmarks=tuple(Benchmark.model_validate(one) for one in ctx.benchmarks()),
+            sizes=tuple(sizes),
+            rng_seeds=settings.rng_seeds,
+        ),
     )
     rows = found["runs"]
     write_parquet(rows, ScalingRow, ctx.out / "data")

@@ -7,12 +7,12 @@ Source: SPEED §3.2.4, Eq. 2, App. B (10K pairs, beta 0.1, learning rate 1e-5, b
 from hub_speed.generation import estimate, prompts
 from hub_speed.recipe import Recipe
 from hub_speed.stage import Context, Estimate, Stage, from_stages, pick
-from hub_speed.training.process.launch import train_generator
+from hub_speed.training.generator import fine_tune
 
 
 def build(ctx: Context) -> None:
     """Fill `ctx.out` with the senior."""
-    train_generator(ctx, "training.generator.dpo", base="junior", data="preference")
+    fine_tune.dpo(ctx, base="junior", data="preference")
 
 
 def _estimate(recipe: Recipe, topics: int) -> Estimate:

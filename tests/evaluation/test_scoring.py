@@ -1,171 +1,247 @@
-"""Scores of a tiny model on the quickstart's benchmark, against a direct computation; the scaling law's runs."""
+"""Scores against direct computation on Hub datasets of every kind, and what a kill or a failing task leaves."""
 
 import json
+import logging
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-import pyarrow as pa  # noqa: E402
-import pyarrow.parquet as pq  # noqa: E402
+from benchmark_sets import CORPUS, DUPLICATES, LABELLED, QRELS, QUERIES, STS, TOP, dataset  # noqa: E402
 from tiny_models import make_model  # noqa: E402
 
-
-def run(module: str, tmp_path: Path, **settings: object) -> dict:
-    """Run a module the way a stage does: a process, settings in a file, events on standard output."""
-    path = tmp_path / "settings.json"
-    tmp_path.mkdir(exist_ok=True)
-    path.write_text(json.dumps({"work": str(tmp_path / "work")} | settings))
-    reading, writing = os.pipe()  # stays open while the child runs, as a parent would hold it
-    done = subprocess.run(
-        [sys.executable, "-m", f"hub_speed.{module}", str(path)],
-        stdin=reading,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-        timeout=280,
-    )
-    os.close(reading)
-    os.close(writing)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
-    events = [json.loads(line[1:]) for line in done.stdout.splitlines() if line.startswith("@")]
-    return events[-1]["result"]
-
-
-def test_scores_of_a_hub_style_benchmark_agree_with_direct_computation(tmp_path: Path) -> None:
-    from scipy.stats import spearmanr
-    from sentence_transformers import SentenceTransformer
-
-    from hub_speed.quickstart import benchmark
-    from hub_speed.training.embedder.backbone import embedder
-
-    folder = tmp_path / "benchmark"
-    benchmark.write(folder)
-    configs = "\n".join(
-        f"- config_name: {n}\n  data_files:\n  - split: test\n    path: {n}/*.parquet"
-        for n in ("corpus", "queries", "qrels", "sts")
-    )
-    (folder / "README.md").write_text(f"---\nconfigs:\n{configs}\n---\n")
-    embedder(str(make_model(tmp_path / "base")), {"max_length": 128}).save_pretrained(
-        str(tmp_path / "model"), safe_serialization=True
-    )
-    result = run(
-        "evaluation.scoring",
-        tmp_path,
-        subjects=[
-            {"name": "model", "kind": "embedder", "folder": str(tmp_path / "model")},
-            {"name": "BM25", "kind": "bm25"},
-        ],
-        benchmarks=[{"name": "me/benchmark", "folder": str(folder), "commit": "0" * 40}],
-        max_length=128,
-        pooling=None,
-        items=str(tmp_path / "items"),
-    )
-    scores = {(s["subject"], s["measure"]): s for s in result["scores"]}
-    assert set(scores) == {("model", "nDCG@10"), ("model", "Spearman"), ("BM25", "nDCG@10")}
-    assert all(s["low"] <= s["value"] <= s["high"] for s in scores.values())
-    assert 0.3 < scores["BM25", "nDCG@10"]["value"] < 0.9  # finds the thing, not which of its facts
-    model = SentenceTransformer(str(tmp_path / "model"), device="cpu")
-    pairs = pq.read_table(folder / "sts").to_pylist()
-    prompt = "Instruct: Retrieve semantically similar text\nQuery: "
-    a, b = (model.encode([p[side] for p in pairs], prompt=prompt) for side in ("sentence1", "sentence2"))
-    expected = spearmanr((a * b).sum(1), [p["score"] for p in pairs]).statistic
-    assert abs(scores["model", "Spearman"]["value"] - expected) < 1e-3
+from hub_speed.evaluation import benchmarks, scoring  # noqa: E402
+from hub_speed.evaluation.intervals import ndcg_at_10  # noqa: E402
+from hub_speed.evaluation.scoring import MEASURES  # noqa: E402
+from hub_speed.evaluation.settings import Benchmark, ScoringSettings, Subject  # noqa: E402
+from hub_speed.parquet import read_parquet  # noqa: E402
+from hub_speed.quickstart import benchmark  # noqa: E402
+from hub_speed.rows import ItemScoreRow, ScoreRow  # noqa: E402
+from hub_speed.training.embedder.backbone import embedder  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def scaling(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Settings of a small scaling law, with two benchmarks of the same pairs."""
-    from hub_speed.quickstart import benchmark
-    from hub_speed.recipe import Embedder
-
-    folder = tmp_path_factory.mktemp("scaling")
-    header = "configs:\n- config_name: sts\n  data_files:\n  - split: test\n    path: sts/*.parquet"
-    for name in ("one", "two"):
-        benchmark.write(folder / name)
-        (folder / name / "README.md").write_text(f"---\n{header}\n---\n")
-    rows = [
-        {"id": f"{i:03d}", "task_type": "sts", "instruction": "find", "negative": None}
-        | {"query": pair["sentence1"], "positive": pair["sentence2"]}
-        for i, pair in enumerate(pq.read_table(folder / "one" / "sts").to_pylist()[:48])
-    ]
-    (folder / "data").mkdir()
-    pq.write_table(pa.Table.from_pylist(rows), folder / "data" / "train.parquet")
-    recipe = Embedder(lora_r=0, batch_size=8, max_length=128, learning_rate=1e-3, warmup_steps=0)
-    return recipe.model_dump() | {
-        "mini_batch_size": 32,
-        "gradient_checkpointing": False,
-        "base": str(make_model(folder / "base")),
-        "data": str(folder / "data"),
-        "benchmarks": [{"name": f"me/{n}", "folder": str(folder / n), "commit": "0" * 40} for n in ("one", "two")],
-        "sizes": [16, 32],
-        "rng_seeds": [0, 1],
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A tiny embedder, its base, and benchmarks of every kind."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    base = make_model(folder / "base")
+    embedder(base, 128).save_pretrained(str(folder / "model"), safe_serialization=True)
+    pairs = {"corpus": {"test": CORPUS}, "queries": {"test": QUERIES}, "qrels": {"test": QRELS}}
+    pair_rows = [{name: row[name] for name in ("sentence1", "sentence2", "label")} for row in DUPLICATES]
+    return {
+        "base": base,
+        "model": folder / "model",
+        "search": dataset(folder / "search", **pairs, sts={"test": STS}),
+        "rerank": dataset(folder / "rerank", **pairs, top_ranked={"test": TOP}),
+        "labels": dataset(
+            folder / "labels",
+            classification={"train": LABELLED[:60], "test": LABELLED[60:]},
+            clustering={"test": LABELLED},
+            pair_classification={"test": pair_rows},
+        ),
     }
 
 
-def test_a_scaling_law_goes_on_with_the_embedder_it_was_at(scaling: dict[str, Any], tmp_path: Path) -> None:
-    settings = scaling | {"benchmarks": scaling["benchmarks"][:1]}
-    found = run("evaluation.scaling_runs", tmp_path, **settings)["runs"]
-    assert [(r["rows"], r["rng_seed"], r["measure"]) for r in found] == [
-        (size, seed, "Spearman") for size in (16, 32) for seed in (0, 1)
-    ]
-    kept = tmp_path / "work" / "scores"
-    (kept / "32-1.json").unlink()
-    (kept / "32-1" / "me--one-STS.json").unlink()
-    other = {"runs": [found[0] | {"value": 0.123}], "failed": []}
-    (kept / "16-0.json").write_text(json.dumps(other))  # overwritten, if it was done again
-    again = run("evaluation.scaling_runs", tmp_path, **settings)["runs"]
-    assert again[0]["value"] == 0.123 and again[1:3] == found[1:3]
-    assert again[3]["value"] == pytest.approx(found[3]["value"], abs=1e-6)
-
-
-def test_a_benchmark_that_fails_for_one_embedder_is_told_and_in_no_fit(scaling: dict[str, Any], tmp_path: Path) -> None:
-    from hub_speed.evaluation.scaling_law import by_measure
-
-    settings = scaling | {"rng_seeds": [1]}
-    blocked = tmp_path / "work" / "scores" / "32-1"
-    (blocked / "me--two-STS.part").mkdir(parents=True)  # its score cannot be written
-    found = run("evaluation.scaling_runs", tmp_path, **settings)
-    (failed,) = found["failed"]
-    assert (failed["subject"], failed["benchmark"]) == ("32 rows, seed 1", "me/two")
-    assert "IsADirectoryError" in failed["reason"]
-    scores = {(r["rows"], r["rng_seed"], r["benchmark"]): r["value"] for r in found["runs"]}
-    assert len(scores) == 3 and (32, 1, "me/two") not in scores
-    ones = [run for run in found["runs"] if run["benchmark"] == "me/one"]
-    assert by_measure(found["runs"], 0.01) == by_measure(ones, 0.01)
-
-
-def test_an_embedder_that_could_not_be_scored_is_kept_and_each_of_its_scores(
-    scaling: dict[str, Any], tmp_path: Path
-) -> None:
-    work, settings = tmp_path / "work", scaling | {"rng_seeds": [0]}
-    blocked = [work / "scores" / "16-0" / f"me--{name}-STS.part" for name in ("one", "two")]
-    for path in blocked:
-        path.mkdir(parents=True)
-    with pytest.raises(AssertionError) as told:
-        run("evaluation.scaling_runs", tmp_path, **settings)
-    assert "16 rows, seed 0: no benchmark was scored" in str(told.value) and "me/two: IsADirectoryError" in str(
-        told.value
+def settings(made: dict[str, Path], folder: Path, *names: str) -> ScoringSettings:
+    """What the stage hands on, for benchmarks of mteb or of `made`."""
+    return ScoringSettings(
+        work=folder / "work",
+        subjects=(
+            Subject(name="embedder", kind="embedder", folder=made["model"]),
+            Subject(name="untrained base", kind="base", folder=made["base"]),
+            Subject(name="BM25", kind="bm25"),
+        ),
+        benchmarks=tuple(
+            Benchmark(name=name) if ":" in name else Benchmark(name=f"me/{name}", folder=made[name], commit="c")
+            for name in names
+        ),
+        items=folder / "items",
+        max_length=128,
     )
-    (weights,) = (work / "model-16-0").glob("*.safetensors")
-    weights.unlink()  # without them neither a new training nor another score goes unseen
-    for path in blocked:
-        path.rmdir()
-    row = {"row": {"measure": "Spearman", "benchmark": "me/one", "value": 0.123}, "items": []}
-    (work / "scores" / "16-0" / "me--one-STS.json").write_text(json.dumps(row))
-    found = run("evaluation.scaling_runs", tmp_path, **settings)
-    assert found["runs"][0]["value"] == 0.123 and len(found["runs"]) == 3  # it was not trained again
-    assert [(row["subject"], row["benchmark"]) for row in found["failed"]] == [("16 rows, seed 0", "me/two")]
-    assert not list(work.glob("model-*"))
 
 
-def test_an_embedder_with_an_adapter_is_scored_with_it(scaling: dict[str, Any], tmp_path: Path) -> None:
-    settings = scaling | {"benchmarks": scaling["benchmarks"][:1], "sizes": [32], "rng_seeds": [0], "lora_r": 4}
-    (trained,) = run("evaluation.scaling_runs", tmp_path / "trained", **settings | {"learning_rate": 0.05})["runs"]
-    (untrained,) = run("evaluation.scaling_runs", tmp_path / "untrained", **settings | {"learning_rate": 1e-12})["runs"]
-    assert trained["value"] != untrained["value"]
+def start(given: ScoringSettings) -> "subprocess.Popen[str]":
+    path = given.work.parent / "settings.json"
+    path.write_text(given.model_dump_json())
+    command = [sys.executable, "-m", "hub_speed.evaluation.scoring", str(path)]
+    env = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(path.parent / "cache")}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=env)
+
+
+def finish(process: "subprocess.Popen[str]") -> dict[str, Any]:
+    """What it measured. Its standard input stays open until it has ended."""
+    assert process.stdout and process.stderr
+    out, err = process.stdout.read(), process.stderr.read()
+    assert process.wait() == 0, err[-3000:]
+    return [json.loads(line[1:]) for line in out.splitlines() if line.startswith("@")][-1]["result"]
+
+
+@pytest.fixture(scope="module")
+def scored(made: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    """Every kind of benchmark, and a task of mteb whose data cannot be had."""
+    folder = tmp_path_factory.mktemp("scored")
+    return finish(start(settings(made, folder, "search", "rerank", "labels", "mteb:SciFact"))), folder
+
+
+def value(found: dict[str, Any], kind: str, subject: str = "embedder") -> float:
+    (row,) = [s for s in found["scores"] if (s["task_type"], s["subject"]) == (kind, subject)]
+    return row["value"]
+
+
+def vectors(folder: Path, texts: list[str], instruction: str, *, unit: bool = True) -> np.ndarray:
+    """Last-token vectors, one text at a time, straight from the decoder."""
+    from transformers import AutoModel, AutoTokenizer
+
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
+    prompt = f"Instruct: {instruction}\nQuery: " if instruction else ""
+    found = []
+    for text in texts:
+        ids = tokenizer(prompt + text, return_tensors="pt", truncation=True, max_length=128).input_ids
+        with torch.inference_mode():
+            found.append(model(input_ids=ids).last_hidden_state[0, -1].numpy())
+    stacked = np.stack(found)
+    return stacked / np.linalg.norm(stacked, axis=1, keepdims=True) if unit else stacked
+
+
+def texts(rows: list[dict[str, Any]], column: str = "text") -> list[str]:
+    return [row[column] for row in rows]
+
+
+def test_every_kind_is_scored_for_whom_it_is_for(scored: tuple[dict[str, Any], Path]) -> None:
+    found, _ = scored
+    kinds = {(s["subject"], s["task_type"], s["measure"]) for s in found["scores"]}
+    every = [(kind.name, MEASURES[kind.score]) for kind in benchmarks.KINDS]
+    assert kinds == {(s, *kind) for s in ("embedder", "untrained base") for kind in every} | {
+        ("BM25", "Retrieval", "nDCG@10")
+    }
+    for row in found["scores"]:
+        ScoreRow.model_validate(row)
+        assert row["dataset"] == f"{row['benchmark']}@c"
+        if row["task_type"] in ("Retrieval", "STS", "Classification"):
+            assert row["low"] <= row["value"] + 1e-9 and row["value"] - 1e-9 <= row["high"]
+    counts = {s["task_type"]: s["n"] for s in found["scores"]}
+    assert counts == dict(Retrieval=12, Reranking=12, STS=60, Classification=30, Clustering=90, PairClassification=60)
+
+
+def test_retrieval_asks_queries_alone_and_agrees_with_direct_computation(
+    made: dict[str, Path], scored: tuple[dict[str, Any], Path]
+) -> None:
+    found, folder = scored
+    queries = vectors(made["model"], texts(QUERIES), benchmarks.RETRIEVAL_INSTRUCTION)
+    similar = queries @ vectors(made["model"], texts(CORPUS), "").T
+    relevant = {q["_id"]: {r["corpus-id"]: 1 for r in QRELS if r["query-id"] == q["_id"]} for q in QUERIES}
+    direct = {}
+    for query, scores in zip(QUERIES, similar, strict=True):
+        ranking = [CORPUS[i]["_id"] for i in np.argsort(-scores)]
+        direct[query["_id"]] = ndcg_at_10(ranking, relevant[query["_id"]])
+    assert abs(value(found, "Retrieval") - np.mean(list(direct.values()))) < 1e-3
+    items = list(read_parquet(folder / "items"))
+    for row in items:
+        ItemScoreRow.model_validate(row)
+    mine = {i["item"]: i["value"] for i in items if (i["subject"], i["measure"]) == ("embedder", "nDCG@10")}
+    assert mine.keys() == direct.keys() and abs(np.mean(list(mine.values())) - value(found, "Retrieval")) < 1e-4
+    assert {i["subject"] for i in items} == {"embedder", "untrained base", "BM25"}
+
+
+def test_reranking_and_pairs_ask_both_sides(made: dict[str, Path], scored: tuple[dict[str, Any], Path]) -> None:
+    from sklearn.metrics import average_precision_score
+
+    asked = benchmarks.RETRIEVAL_INSTRUCTION
+    queries = vectors(made["model"], texts(QUERIES), asked)
+    documents = dict(zip(texts(CORPUS, "_id"), vectors(made["model"], texts(CORPUS), asked), strict=True))
+    relevant = {(r["query-id"], r["corpus-id"]) for r in QRELS}
+    precisions = []
+    for query, vector, top in zip(QUERIES, queries, TOP, strict=True):
+        gold = [(query["_id"], doc) in relevant for doc in top["corpus-ids"]]
+        ranks = [float(vector @ documents[doc]) for doc in top["corpus-ids"]]
+        total = sum(q == query["_id"] for q, _ in relevant)
+        precisions.append(average_precision_score(gold, ranks) * sum(gold) / total if any(gold) else 0.0)
+    assert abs(value(scored[0], "Reranking") - np.mean(precisions)) < 1e-3
+    one, two = (vectors(made["model"], texts(STS, f"sentence{k}"), benchmarks.STS_INSTRUCTION) for k in (1, 2))
+    direct = average_precision_score(texts(DUPLICATES, "label"), (one * two).sum(1))
+    assert abs(value(scored[0], "PairClassification") - direct) < 1e-3
+
+
+def test_sts_agrees_with_scipy(made: dict[str, Path], scored: tuple[dict[str, Any], Path]) -> None:
+    from scipy.stats import spearmanr
+
+    found, folder = scored
+    one, two = (vectors(made["model"], texts(STS, f"sentence{k}"), benchmarks.STS_INSTRUCTION) for k in (1, 2))
+    similar = (one * two).sum(1)
+    assert abs(value(found, "STS") - spearmanr(similar, texts(STS, "score")).statistic) < 1e-3
+    pairs = [i for i in read_parquet(folder / "items") if i["measure"] == "Spearman"]
+    assert [i["gold"] for i in pairs[:60]] == texts(STS, "score")
+    mine = {i["item"]: i["value"] for i in pairs}
+    assert np.allclose([mine[str(i)] for i in range(60)], similar, atol=1e-4)  # embedder and untrained base are one
+
+
+def test_classification_agrees_with_sklearn(made: dict[str, Path], scored: tuple[dict[str, Any], Path]) -> None:
+    """Eight texts a label, ten draws, on vectors that were not brought to unit length."""
+    result, folder = scored
+    from sklearn.linear_model import LogisticRegression
+
+    asked = benchmarks.AbsTaskClassification.abstask_prompt
+    x, y = vectors(made["model"], texts(LABELLED), asked, unit=False), np.array(texts(LABELLED, "label"))
+    order, found = list(range(60)), []
+    for _ in range(10):
+        np.random.RandomState(42).shuffle(order)
+        kept = {i for label in sorted(set(y)) for i in [j for j in order if y[j] == label][:8]}
+        chosen = [i for i in order if i in kept]
+        model = LogisticRegression(max_iter=100).fit(x[chosen], y[chosen])
+        found.append((model.predict(x[60:]) == y[60:]).mean())
+    assert value(result, "Classification") == pytest.approx(np.mean(found), abs=0.0034)  # one of 300
+    items = [i for i in read_parquet(folder / "items") if (i["subject"], i["measure"]) == ("embedder", "accuracy")]
+    assert np.mean([item["value"] for item in items]) == pytest.approx(value(result, "Classification"))
+    assert 0 < value(result, "Clustering") <= 1
+
+
+def test_a_task_that_fails_is_told_and_the_others_are_scored(scored: tuple[dict[str, Any], Path]) -> None:
+    found, _ = scored
+    assert [(row["subject"], row["benchmark"]) for row in found["failed"]] == [("embedder", "SciFact")]
+    assert "scifact" in found["failed"][0]["reason"].lower() and len(found["scores"]) == 13
+
+
+def test_a_model_can_be_scored_on_the_benchmark_of_the_quickstart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(logging.root.manager, "disable", logging.NOTSET)  # `scoring.quiet` sets it
+    benchmark.write(tmp_path / "quickstart")
+    parts = ("corpus", "queries", "qrels", "sts")
+    rows = {name: {"test": list(read_parquet(tmp_path / "quickstart" / name))} for name in parts}
+    given = ScoringSettings(
+        work=tmp_path / "work",
+        subjects=(Subject(name="BM25", kind="bm25"),),
+        benchmarks=(Benchmark(name="me/quickstart", folder=dataset(tmp_path / "hub", **rows), commit="c"),),
+        items=tmp_path / "items",
+        max_length=128,
+    )
+    (found,) = scoring.run(given)["scores"]  # BM25 only ranks documents
+    assert found["low"] <= found["value"] <= found["high"]
+    assert 0.3 < found["value"] < 0.9  # it finds the thing, not which of its facts
+
+
+def test_kill_9_loses_no_finished_task_and_scores_none_twice(made: dict[str, Path], tmp_path: Path) -> None:
+    given = settings(made, tmp_path, "search")
+    process = start(given)
+    kept = tmp_path / "work" / "scores"
+    while not list(kept.rglob("*.json")) and process.poll() is None:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    before = {file.relative_to(kept): (file.stat().st_ino, file.stat().st_mtime_ns) for file in kept.rglob("*.json")}
+    assert 1 <= len(before) < 5
+    found = finish(start(given))
+    after = {file.relative_to(kept): (file.stat().st_ino, file.stat().st_mtime_ns) for file in kept.rglob("*.json")}
+    assert len(after) == len(found["scores"]) == 5 and before.items() <= after.items()
+    items = [(i["subject"], i["measure"], i["item"]) for i in read_parquet(tmp_path / "items")]
+    assert len(items) == len(set(items)) == 3 * 12 + 2 * 60

@@ -1,70 +1,65 @@
-"""A base model as an embedder: pooling, the end-of-sequence token, and what is published."""
+"""A base model as an embedder: pooling, the adapter, and what is published."""
 
 import json
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from peft import LoraConfig, PeftModel
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
-from tokenizers.processors import TemplateProcessing
-from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModel, PreTrainedModel
 
-from hub_speed.errors import StageError
-from hub_speed.record import Json
+from hub_speed.recipe import Lora
+from hub_speed.training.base_model import add_padding, close_with_eos, require_safetensors
 from hub_speed.training.process import child
+from hub_speed.training.process.settings import PinnedModel
 
 MODES = {"last": "lasttoken", "mean": "mean"}
 """Our names of the poolings → those of sentence-transformers."""
+OWN_CODE: dict[str, Any] = {"trust_remote_code": False}
+"""No code of a model's repository is run."""
 
 
-def embedder(base: str, settings: Json) -> SentenceTransformer:
-    """An untrained embedder on a base model: a decoder's last token or the mean of an encoder's, unit length.
+def embedder(
+    base: Path, max_length: int, pooling: Literal["last", "mean"] | None = None, *, half: bool = False
+) -> SentenceTransformer:
+    """An untrained embedder on a base model, with embeddings of unit length.
 
     Args:
         base: folder of the model.
-        settings: max_length; pooling (last, mean; None: last where no token sees those after it); lora_r.
+        max_length: tokens of a text that are read.
+        pooling: the last token or the mean; None: last where no token sees those after it (a decoder), else the mean.
+        half: load the weights in 16 bits, on a GPU.
 
     Raises:
-        StageError: the weights are no safetensors, or the tokenizer lacks a token that is needed.
+        StageError: the weights are not safetensors, or the tokenizer lacks a token that is needed.
     """
-    _has_safetensors(Path(base))
+    require_safetensors(base, str(base))
     gpu = child.use_gpu()
-    # An adapter is trained on 16-bit weights and is 32-bit itself; all weights are trained in 32 bits.
-    small = gpu and settings.get("lora_r")
     transformer = Transformer(
-        base,
-        max_seq_length=settings["max_length"],
-        model_kwargs={"dtype": torch.bfloat16 if small else torch.float32, "use_safetensors": True},
+        str(base),
+        max_seq_length=max_length,
+        model_kwargs={"dtype": torch.bfloat16 if gpu and half else torch.float32, "use_safetensors": True} | OWN_CODE,
+        config_kwargs=dict(OWN_CODE),
+        processor_kwargs=dict(OWN_CODE),  # a copy: the library writes into it
     )
     tokenizer = transformer.tokenizer
     # Right: positions then count from the text's first token whatever its neighbours' lengths.
     tokenizer.padding_side = tokenizer.truncation_side = "right"
-    pooling = settings.get("pooling") or ("mean" if _sees_ahead(transformer.auto_model) else "last")
+    pooling = pooling or ("mean" if _sees_ahead(transformer.auto_model) else "last")
     if pooling == "last":
         close_with_eos(tokenizer)
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    if tokenizer.pad_token is None:
-        raise StageError(
-            f"{base}: the tokenizer has neither a padding nor an end-of-sequence token",
-            expected="pad_token or eos_token in tokenizer_config.json",
-            fix="set it there, to a token of the vocabulary, or choose another base model",
-        )
+    add_padding(tokenizer, str(base))
     pool = Pooling(transformer.get_embedding_dimension(), pooling_mode=MODES[pooling])
     return SentenceTransformer(modules=[transformer, pool, Normalize()], device="cuda" if gpu else "cpu")
 
 
-def _has_safetensors(folder: Path) -> None:
-    if not any(folder.glob("*.safetensors")):
-        found = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth") for path in folder.glob(pattern))
-        raise StageError(
-            f"{folder}: there are no safetensors weights",
-            expected="*.safetensors; other formats can run code when they are loaded and are never read",
-            got=", ".join(found) or "no weights at all",
-            fix="choose another base, or have it converted: https://huggingface.co/spaces/safetensors/convert",
-        )
+def saved(folder: Path, device: str | None = None) -> SentenceTransformer:
+    """An embedder as it was published; only safetensors are read."""
+    return SentenceTransformer(
+        str(folder), device=device, trust_remote_code=False, model_kwargs={"use_safetensors": True}
+    )
 
 
 @torch.inference_mode()
@@ -75,88 +70,57 @@ def _sees_ahead(model: PreTrainedModel) -> bool:
     return not torch.allclose(first, second, atol=1e-3)
 
 
-def close_with_eos(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Make the tokenizer end every text with its end-of-sequence token, also after it cut one.
-
-    Last-token pooling reads that token; transformers 5 drops it silently for some tokenizers. Written into the
-    tokenizer's own files, so that whoever loads the embedder gets it.
-
-    Raises:
-        StageError: the tokenizer has no such token, or cannot be told to add it.
-    """
-    eos, bos = tokenizer.eos_token, tokenizer.bos_token
-    where = f"{tokenizer.name_or_path}: last-token pooling needs an end-of-sequence token after every text"
-    if eos is None:
-        raise StageError(
-            where,
-            expected="eos_token in tokenizer_config.json",
-            got="none",
-            fix="set it there, choose another base model, or take the mean: --set embedder.pooling=mean",
-        )
-    if tokenizer("a").input_ids[-1] == tokenizer.eos_token_id:
-        return
-    begins = bos is not None and tokenizer("a").input_ids[0] == tokenizer.bos_token_id
-    single = f"{bos} $A {eos}" if begins else f"$A {eos}"
-    special = [(token, tokenizer.convert_tokens_to_ids(token)) for token in ([bos, eos] if begins else [eos])]
-    if tokenizer.is_fast:
-        tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single=single, special_tokens=special)
-    if tokenizer("a").input_ids[-1] != tokenizer.eos_token_id:
-        raise StageError(
-            where,
-            expected="a tokenizer with a tokenizer.json, which can be told to add it",
-            got=type(tokenizer).__name__,
-            fix="choose another base model",
-        )
-
-
 def transformer_of(model: SentenceTransformer) -> Transformer:
-    """The part of an embedder that is not pooling."""
+    """The part of an embedder before the pooling."""
     return cast(Transformer, model[0])
 
 
 def pooling_of(model: SentenceTransformer) -> str:
-    """Which of our poolings it has: last or mean."""
+    """The name of an embedder's pooling: last or mean."""
     mode = cast(Pooling, model[1]).pooling_mode
     return next(name for name, theirs in MODES.items() if theirs == mode)
 
 
-def add_adapter(model: SentenceTransformer, settings: Json) -> None:
-    """Give it the low-rank adapter to train (E5 §4.2: on every linear layer), in 32 bits whatever the base has."""
+def add_adapter(model: SentenceTransformer, recipe: Lora) -> None:
+    """Add the low-rank adapter to train (E5 §4.2: on every linear layer), in 32 bits whatever the base model has."""
     model.add_adapter(
         LoraConfig(
             task_type="FEATURE_EXTRACTION",
-            r=settings["lora_r"],
-            lora_alpha=settings["lora_alpha"],
-            lora_dropout=settings["lora_dropout"],
+            r=recipe.lora_r,
+            lora_alpha=recipe.lora_alpha,
+            lora_dropout=recipe.lora_dropout,
             target_modules="all-linear",
         )
     )
     for weights in model.parameters():
-        if weights.requires_grad:  # they come in the base's own type, in which small steps are rounded away
+        if weights.requires_grad:  # they come in the base model's type, which rounds small steps away
             weights.data = weights.data.float()
 
 
 def recompute(model: SentenceTransformer) -> None:
-    """Let it keep no more than each layer's input while it is trained, and compute the rest again for the gradients."""
+    """Keep only each layer's input during training, and compute the rest again for the gradients."""
     model.gradient_checkpointing_enable({"use_reentrant": False})
     transformer_of(model).auto_model.enable_input_require_grads()  # under an adapter the first layer's input has none
 
 
-def publish(model: SentenceTransformer, settings: Json) -> None:
+def publish(model: SentenceTransformer, out: Path, adapted: PinnedModel | None = None) -> None:
     """Write the embedder for sentence-transformers, transformers and others; with an adapter, its merged weights.
 
-    The adapter itself goes to `adapter/`. It is merged into the base as it was published.
+    Args:
+        model: the trained embedder.
+        out: a new folder.
+        adapted: the base model, where an adapter was trained. The adapter goes to `adapter/` and is merged into this
+            base as it was published; None: all weights were trained.
     """
-    out, gpu = Path(settings["out"]), child.use_gpu()
-    if settings["lora_r"]:
+    if adapted:
         transformer = transformer_of(model)
         config = cast(LoraConfig, transformer.auto_model.peft_config["default"])
-        # Its users have no folder of this machine.
-        config.base_model_name_or_path, config.revision = settings["base_name"], settings["base_revision"]
+        # Names the base model on the Hub, since the adapter's users do not have this folder.
+        config.base_model_name_or_path, config.revision = adapted.repo, adapted.commit
         transformer.auto_model.save_pretrained(out / "adapter")
-        base = AutoModel.from_pretrained(settings["base"], dtype=torch.float32, use_safetensors=True)
+        base = AutoModel.from_pretrained(adapted.folder, dtype=torch.float32, use_safetensors=True, **OWN_CODE)
         transformer.model = PeftModel.from_pretrained(base, out / "adapter").merge_and_unload()
-    if gpu:
+    if child.use_gpu():
         model.to(torch.bfloat16)
     model.save_pretrained(str(out), safe_serialization=True, create_model_card=False)
     _name_pooling_as_others_do(out / "1_Pooling" / "config.json")

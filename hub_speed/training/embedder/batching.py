@@ -15,15 +15,15 @@ from transformers import PreTrainedTokenizerBase
 from hub_speed.text import with_instruction
 
 TEXTS_AT_ONCE = 10_000
-"""Texts in one call of the tokenizer, whose own record of a text takes much more memory than its token ids."""
+"""Texts per call of the tokenizer, whose record of a text takes much more memory than the token ids."""
 
 
 @dataclass(frozen=True)
-class Example:
-    """One row as tokens; documents that have a text or a label in common are never negatives of each other's queries.
+class TokenizedRow:
+    """The tokens of one row; documents with the same text or label are never negatives of each other's queries.
 
     Attributes:
-        kind: rows of one kind make up a batch.
+        kind: a batch holds rows of one kind.
         texts: token ids of the query, the positive and, where there is one, the hard negative.
         same_text: a number for each document's text.
         same_label: a number for each document's label, -1 where it has none.
@@ -37,11 +37,11 @@ class Example:
 
 def encode(
     rows: Sequence[dict[str, Any]], tokenizer: PreTrainedTokenizerBase, max_length: int
-) -> tuple[list[Example], float]:
+) -> tuple[list[TokenizedRow], float]:
     """Tokenise rows; returns them and the share of their texts that were cut at `max_length` tokens.
 
-    Two documents are the same text whatever their case. A row's `label`, where there is one, is that of its positive,
-    and of every hard negative with the same text.
+    Two documents are the same text whatever their case. A row's `label`, where there is one, belongs to its
+    positive and to every hard negative with the same text.
     """
     columns = [
         [with_instruction(row["instruction"], row["query"]), row["positive"], *filter(None, [row["negative"]])]
@@ -59,7 +59,7 @@ def encode(
         if row.get("label") is not None:
             named[0] = str(row["label"])
         examples.append(
-            Example(
+            TokenizedRow(
                 kind,
                 tuple(tokens[text] for text in texts),
                 tuple(numbers.setdefault(("text", text), len(numbers)) for text in plain),
@@ -91,11 +91,11 @@ def _tokenise(
 
 
 def batches(
-    examples: Sequence[Example], batch_size: int, epochs: float, *, mixed: bool, rng_seed: int
+    examples: Sequence[TokenizedRow], batch_size: int, epochs: float, *, mixed: bool, rng_seed: int
 ) -> list[list[int]]:
-    """Which examples every step sees, for all epochs; batches of different kinds take turns at random.
+    """The example numbers of every step, for all epochs; batches of different kinds alternate at random.
 
-    A rest of a single row is left out: it would have no negatives.
+    A last batch of a single row is left out: it would have no negatives.
     """
     random, found = Random(rng_seed), list[list[int]]()
     kinds: dict[str, list[int]] = defaultdict(list)
@@ -116,7 +116,7 @@ def batches(
 
 @dataclass(frozen=True)
 class Collate:
-    """Examples → what `infonce.InfoNCE` reads: one column of texts, the short ones first, padded on the right.
+    """Turns examples into what `infonce.InfoNCE` reads: one column of texts, short ones first, padded on the right.
 
     Neighbours are of about the same length, so a piece of the column, cut to its own longest text, holds little
     padding. The loss does not depend on the order.
@@ -124,7 +124,7 @@ class Collate:
 
     pad_token_id: int
 
-    def __call__(self, examples: Iterable[Example]) -> dict[str, Tensor]:
+    def __call__(self, examples: Iterable[TokenizedRow]) -> dict[str, Tensor]:
         """text_input_ids and text_attention_mask: M texts × longest; label: 3 × M, see `InfoNCE.calculate_loss`."""
         examples = list(examples)
         queries = [(example.texts[0], -1, -1) for example in examples]

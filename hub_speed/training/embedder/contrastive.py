@@ -1,14 +1,8 @@
-"""Embedder training: InfoNCE with instructions and hard negatives, on any decoder or encoder (SPEED §3.3, E5 §3.2).
-
-Settings: base (a folder), base_name and base_revision (on the Hub), data (folder of parquet with id, task_type,
-instruction, query, positive, negative), labelled and miner (see `labelled.read`), out, work, the fields of
-`recipe.Embedder`, and of `recipe.Runtime` mini_batch_size, gradient_checkpointing and checkpoint_s.
-"""
+"""Embedder training: InfoNCE with instructions and hard negatives, on any decoder or encoder (SPEED §3.3, E5 §3.2)."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,77 +21,73 @@ from hub_speed.text import with_instruction
 from hub_speed.training.embedder import batching, labelled
 from hub_speed.training.embedder.backbone import add_adapter, embedder, pooling_of, publish, recompute, transformer_of
 from hub_speed.training.embedder.infonce import InfoNCE
+from hub_speed.training.embedder.settings import EmbedderSettings, FitSettings
 from hub_speed.training.process import child, failures
 from hub_speed.training.process.checkpoints import Keeper, last
 
 COLUMNS = ["id", "task_type", "instruction", "query", "positive", "negative"]
-"""What is read of the rows."""
+"""The columns that are read of the rows."""
 
 
 class Trainer(failures.Watched, SentenceTransformerTrainer):
-    """The library's trainer, watched, on tokens and batches that are ready."""
+    """The library's trainer, watched, on rows that are tokenised and batched already."""
 
     section = "embedder"
 
-    def __init__(self, examples: list[batching.Example], order: list[list[int]], **kwargs: Any) -> None:
+    def __init__(self, examples: list[batching.TokenizedRow], order: list[list[int]], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._examples, self._order = examples, order
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
-        """The card is rendered from the record."""
+        """Do nothing: the card is rendered from the record."""
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        """All steps of all epochs in one go, so that a resumed run goes on at the very next batch."""
+        """All steps of all epochs as one epoch, so that a resumed run continues at the very next batch."""
         collate = batching.Collate(self.model.tokenizer.pad_token_id)
-        return self.accelerator.prepare(
+        loader: DataLoader[Any] = self.accelerator.prepare(
             DataLoader(self._examples, batch_sampler=self._order, collate_fn=collate)  # type: ignore[arg-type]
         )
+        return loader
 
 
-def fit(settings: Json, rows: list[Json], reporter: child.Reporter | None = None) -> tuple[SentenceTransformer, Json]:
-    """Train an embedder on rows, from the last checkpoint in `work` on if `checkpoint_s` is set.
+def fit(
+    settings: FitSettings, rows: list[Json], reporter: child.Reporter | None = None
+) -> tuple[SentenceTransformer, Json]:
+    """Train an embedder on rows; where `checkpoint_s` is set, start from the last checkpoint in `work`.
 
     Returns:
         The embedder, and what was measured.
 
     Raises:
-        StageError: the base is not fit for it, too few rows, too little memory, or a loss that is no number.
+        StageError: an unfit base model, too few rows, too little memory, or a loss that is not a number.
     """
-    set_seed(settings["rng_seed"])
-    model = embedder(settings["base"], settings)
-    dimensions = _dimensions(model, settings["matryoshka"])
-    if settings["lora_r"]:
-        add_adapter(model, settings)
-    if settings["gradient_checkpointing"]:
+    recipe = settings.recipe
+    set_seed(recipe.rng_seed)
+    # An adapter is trained on 16-bit weights and is 32-bit itself; all weights are trained in 32 bits.
+    model = embedder(settings.base.folder, recipe.max_length, recipe.pooling, half=recipe.lora_r > 0)
+    dimensions = _dimensions(model, recipe.matryoshka)
+    if recipe.lora_r:
+        add_adapter(model, recipe)
+    if settings.gradient_checkpointing:
         recompute(model)
-    examples, truncated = batching.encode(rows, model.tokenizer, settings["max_length"])
+    examples, truncated = batching.encode(rows, model.tokenizer, recipe.max_length)
     order = batching.batches(
-        examples,
-        settings["batch_size"],
-        settings["epochs"],
-        mixed=settings["batching"] == "mixed",
-        rng_seed=settings["rng_seed"],
+        examples, recipe.batch_size, recipe.epochs, mixed=recipe.batching == "mixed", rng_seed=recipe.rng_seed
     )
     if not order:
-        raise StageError(
-            f"embedder: {len(rows)} rows make no batch", expected="at least two rows of one kind, of which to learn"
-        )
+        raise StageError(f"embedder: {len(rows)} rows make no batch", expected="at least two rows of one kind")
     callbacks: list[TrainerCallback] = [reporter] if reporter else []
     checkpoint = None
-    if settings.get("checkpoint_s") is not None:
-        checkpoint, before = last(Path(settings["work"]))
-        callbacks.append(Keeper(settings["checkpoint_s"], before))
+    if settings.checkpoint_s is not None:
+        checkpoint, before = last(settings.work)
+        callbacks.append(Keeper(settings.checkpoint_s, before))
     trainer = Trainer(
         examples,
         order,
         model=model,
         args=_arguments(settings),
         loss=InfoNCE(
-            model,
-            settings["loss_temperature"],
-            settings["mini_batch_size"],
-            settings["false_negative_margin"],
-            dimensions,
+            model, recipe.loss_temperature, settings.mini_batch_size, recipe.false_negative_margin, dimensions
         ),
         callbacks=callbacks,
     )
@@ -114,8 +104,8 @@ def fit(settings: Json, rows: list[Json], reporter: child.Reporter | None = None
     }
 
 
-def _dimensions(model: SentenceTransformer, wanted: list[int]) -> list[int]:
-    """The dimensions to train, rising; the last one is the whole embedding."""
+def _dimensions(model: SentenceTransformer, wanted: Sequence[int]) -> list[int]:
+    """The dimensions to train, in rising order; the last one is the whole embedding."""
     whole = model.get_embedding_dimension()
     assert whole is not None
     if max(wanted, default=0) > whole:
@@ -127,16 +117,16 @@ def _dimensions(model: SentenceTransformer, wanted: list[int]) -> list[int]:
     return sorted({*wanted, whole})
 
 
-def _arguments(settings: Json) -> SentenceTransformerTrainingArguments:
-    gpu = child.use_gpu()
+def _arguments(settings: FitSettings) -> SentenceTransformerTrainingArguments:
+    gpu, recipe = child.use_gpu(), settings.recipe
     return SentenceTransformerTrainingArguments(
-        output_dir=settings["work"],
-        num_train_epochs=1,  # `batches.batches` holds all of them
-        learning_rate=settings["learning_rate"],
-        warmup_steps=settings["warmup_steps"],
-        weight_decay=settings["weight_decay"],
+        output_dir=str(settings.work),
+        num_train_epochs=1,  # `batching.batches` holds all epochs
+        learning_rate=recipe.learning_rate,
+        warmup_steps=recipe.warmup_steps,
+        weight_decay=recipe.weight_decay,
         lr_scheduler_type="linear",  # E5 §4.2
-        seed=settings["rng_seed"],
+        seed=recipe.rng_seed,
         bf16=gpu,
         use_cpu=not gpu,
         save_strategy="no",  # `Keeper` saves
@@ -148,19 +138,20 @@ def _arguments(settings: Json) -> SentenceTransformerTrainingArguments:
     )
 
 
-def _explained(settings: Json) -> AbstractContextManager[None]:
-    """Says what to do about memory that runs out: see `watch.memory`."""
-    batch, piece = settings["batch_size"], settings["mini_batch_size"]
-    what = "texts" if piece < batch else "rows"  # see `infonce.InfoNCE`
-    return failures.memory(settings | {"section": "embedder"}, what, min(piece, batch), "mini_batch_size")
+def _explained(settings: FitSettings) -> AbstractContextManager[None]:
+    """Explains what to do when memory runs out: see `failures.memory`."""
+    batch, piece = settings.recipe.batch_size, settings.mini_batch_size
+    unit = "texts" if piece < batch else "rows"  # see `infonce.InfoNCE`
+    recomputes = settings.gradient_checkpointing
+    return failures.memory("embedder", unit, min(piece, batch), "mini_batch_size", recomputes=recomputes)
 
 
 @contextmanager
 def _fast_on_cpu(model: SentenceTransformer) -> Iterator[None]:
-    """Have oneDNN multiply matrices: with a tiny model, half the time of the default (MKL) on an AMD processor.
+    """Let oneDNN multiply matrices: with a tiny model this takes half the time of the default (MKL) on an AMD CPU.
 
-    Where a processor can, it may multiply in bfloat16, as GPUs do here. Its small products are slow inside of torch's
-    fused attention, so attention is computed step by step.
+    A processor that can may multiply in bfloat16, as GPUs do here. Small products are slow inside torch's fused
+    attention, so attention is computed step by step.
     """
     backbone, before = transformer_of(model).auto_model, torch.get_float32_matmul_precision()
     if child.use_gpu():
@@ -176,21 +167,21 @@ def _fast_on_cpu(model: SentenceTransformer) -> Iterator[None]:
         backbone.set_attn_implementation(kernel)
 
 
-def train(settings: Json) -> Json:
+def train(settings: EmbedderSettings) -> Json:
     """Train and publish; returns losses and counts.
 
     Raises:
         StageError: see `fit` and `labelled.read`.
     """
-    synthetic = sorted(read_parquet(Path(settings["data"]), COLUMNS), key=lambda row: row["id"])[: settings["rows"]]
+    synthetic = sorted(read_parquet(settings.data, COLUMNS), key=lambda row: row["id"])[: settings.recipe.rows]
     extra, mined = labelled.read(settings)
     rows = synthetic + extra
     model, measures = fit(settings, rows, child.Reporter())
-    model.prompts = {"query": with_instruction(settings["default_instruction"], ""), "document": ""}
-    publish(model, settings)
+    model.prompts = {"query": with_instruction(settings.default_instruction, ""), "document": ""}
+    publish(model, settings.out, settings.base if settings.recipe.lora_r else None)
     mix = dict(Counter(row["task_type"] for row in rows))
     return {"rows": len(rows), **measures, "mix": mix, "mined_negatives": mined}
 
 
 if __name__ == "__main__":
-    child.run(train)
+    child.run(EmbedderSettings, train)

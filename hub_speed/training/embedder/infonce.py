@@ -8,7 +8,7 @@ from sentence_transformers.base.losses.gradcache import CachedLossMixin
 from torch import Tensor, nn
 
 PIECE = 16
-"""Texts that are embedded together when all of a batch is in memory. Measured on a CPU: 8 to 32 take the same time."""
+"""Texts embedded together when a whole batch is in memory. Measured on a CPU: 8 to 32 take the same time."""
 
 
 class InfoNCE(CachedLossMixin, nn.Module):
@@ -40,7 +40,7 @@ class InfoNCE(CachedLossMixin, nn.Module):
         self.margin, self.dimensions = false_negative_margin, dimensions
 
     def forward(self, sentence_features: Sequence[dict[str, Tensor]], labels: Tensor) -> Tensor:
-        """The loss of a batch, as `batches.collate` makes it: all its texts in one column, the short ones first."""
+        """The loss of a batch, as `batching.Collate` makes it: all texts in one column, short ones first."""
         [texts], rows = list(sentence_features), int((labels[1] < 0).sum())
         if rows > self.mini_batch_size and torch.is_grad_enabled():
             return self.forward_cached([texts], labels)
@@ -84,7 +84,7 @@ class InfoNCE(CachedLossMixin, nn.Module):
         """B × N: the documents that are left out of each query's negatives; never its positive."""
         rows = torch.arange(len(queries_BD), device=queries_BD.device)
         text_N, label_N = same_2N
-        wrong_BN = (text_N[rows, None] == text_N) | ((label_N[rows, None] == label_N) & (label_N >= 0))
+        wrong_BN: Tensor = (text_N[rows, None] == text_N) | ((label_N[rows, None] == label_N) & (label_N >= 0))
         if self.margin is not None:
             cosines_BN = queries_BD @ documents_ND.T
             wrong_BN = wrong_BN | (cosines_BN > cosines_BN.diagonal()[:, None] + self.margin)

@@ -1,6 +1,6 @@
-"""Labelled data beside the synthetic rows: sets by weight, hard negatives mined where there are none (E5 App. A).
+"""Labelled sets beside the synthetic rows, by weight; missing hard negatives are mined (E5 App. A).
 
-Every set is a Hub dataset at a commit; its files lie in a folder already.
+Every set is a Hub dataset at a commit; its files are already in a folder.
 """
 
 from collections import defaultdict
@@ -14,50 +14,46 @@ from datasets import get_dataset_config_names, get_dataset_split_names, load_dat
 from sentence_transformers import SentenceTransformer
 
 from hub_speed.errors import StageError, did_you_mean
-from hub_speed.record import Json
-from hub_speed.training.embedder.backbone import embedder
+from hub_speed.training.embedder.backbone import embedder, saved
+from hub_speed.training.embedder.settings import EmbedderSettings, LabelledSet
 
 Row = dict[str, Any]
 
 PAIRS_AT_ONCE = 256
-"""Queries that are compared with all documents in one product."""
+"""How many queries are compared with all documents in one matrix product."""
 
 
-def read(settings: Json) -> tuple[list[Row], int]:
+def read(settings: EmbedderSettings) -> tuple[list[Row], int]:
     """The rows of all labelled sets, and how many hard negatives were mined for them.
 
-    Args:
-        settings: labelled (fields of `recipe.Labelled`, its kind and folder), work, rng_seed, and for mining: miner (a
-            folder), mine_from, mine_to, mine_margin, max_length.
-
     Raises:
-        StageError: a set has no such config, split or column, or nothing in it.
+        StageError: a set lacks the config, split or column that the recipe names, or is empty.
     """
     rows: list[Row] = []
     mined = 0
-    for source in settings["labelled"]:
-        found = rows_of(source, Path(settings["work"]) / "datasets")
-        mine = draw(found, source["weight"], source["max_rows"], settings["rng_seed"])
-        if not source["negative"]:
+    for source in settings.labelled:
+        found = rows_of(source, settings.work / "datasets")
+        mine = draw(found, source.recipe.weight, source.recipe.max_rows, settings.recipe.rng_seed)
+        if not source.recipe.negative:
             mined += add_negatives(mine, settings)
         rows += mine
     return rows, mined
 
 
-def rows_of(source: Row, cache: Path) -> list[Row]:
+def rows_of(source: LabelledSet, cache: Path) -> list[Row]:
     """All rows of one set that have a query and a positive, with our columns; `cache` is filled by `datasets`.
 
     A column of lists (several positives or negatives) counts by its first text: E5 trains with one of each.
     """
-    name = f"labelled data {source['repo']}"
-    folder, config, split = source["folder"], source["config"], source["split"]
+    recipe, folder = source.recipe, str(source.folder)
+    name, config, split, kind = f"labelled data {recipe.repo}", recipe.config, recipe.split, recipe.kind
     _known(f"{name}: config", config, get_dataset_config_names(folder))
     _known(f"{name}: split", split, get_dataset_split_names(folder, config))
     found = load_dataset(folder, config, split=split, cache_dir=str(cache))
-    wanted = {our: source[our] for our in ("query", "positive", "negative", "label") if source[our]}
+    columns = recipe.model_dump(include={"query", "positive", "negative", "label"})
+    wanted: dict[str, str] = {our: column for our, column in columns.items() if column}
     for our, column in wanted.items():
         _known(f"{name}, {split}: column of the {our}", column, found.column_names)
-    kind = source["kind"]
     rows = []
     for given in found.select_columns(list(dict.fromkeys(wanted.values()))):
         texts = {our: _text(given[column]) for our, column in wanted.items() if our != "label"}
@@ -72,8 +68,7 @@ def rows_of(source: Row, cache: Path) -> list[Row]:
             fix="name other columns or another split in embedder.labelled",
         )
     return [
-        row | {"id": f"{kind}-{i}", "task_type": kind, "instruction": source["instruction"]}
-        for i, row in enumerate(rows)
+        row | {"id": f"{kind}-{i}", "task_type": kind, "instruction": recipe.instruction} for i, row in enumerate(rows)
     ]
 
 
@@ -102,14 +97,15 @@ def draw(rows: list[Row], weight: float, max_rows: int | None, rng_seed: int) ->
     return drawn[:max_rows]
 
 
-def add_negatives(rows: list[Row], settings: Json) -> int:
+def add_negatives(rows: list[Row], settings: EmbedderSettings) -> int:
     """Give rows a hard negative: a document of the same set that a miner ranks high for the query; returns how many.
 
     Candidates are the ranks `mine_from` to `mine_to` among the documents of other queries and, where there are labels,
     of other labels. Those whose similarity comes within `mine_margin` (a share of the positive's) are left out, since
     they may be answers as well. A row that has no candidate stays without.
     """
-    miner, random = _miner(settings), Random(settings["rng_seed"])
+    recipe, miner = settings.recipe, _miner(settings)
+    random = Random(recipe.rng_seed)
     pairs = list({(row["query"], row["positive"]): row["label"] for row in rows}.items())
     queries = {query: i for i, query in enumerate(dict.fromkeys(query for (query, _), _ in pairs))}
     documents = {text: i for i, text in enumerate(dict.fromkeys(positive for (_, positive), _ in pairs))}
@@ -129,9 +125,9 @@ def add_negatives(rows: list[Row], settings: Json) -> int:
             cosines_N[list(answers[query])] = -torch.inf
             if label is not None:
                 cosines_N[barred[label]] = -torch.inf
-            best = cosines_N.topk(min(settings["mine_to"], len(texts)))
-            ranked = list(zip(best.values.tolist(), best.indices.tolist(), strict=True))[settings["mine_from"] :]
-            highest = own - settings["mine_margin"] * abs(own)
+            best = cosines_N.topk(min(recipe.mine_to, len(texts)))
+            ranked = list(zip(best.values.tolist(), best.indices.tolist(), strict=True))[recipe.mine_from :]
+            highest = own - recipe.mine_margin * abs(own)
             if fit := [texts[i] for cosine, i in ranked if -torch.inf < cosine <= highest]:
                 negatives[query, positive] = random.choice(fit)
     for row in rows:
@@ -139,9 +135,9 @@ def add_negatives(rows: list[Row], settings: Json) -> int:
     return sum(row["negative"] is not None for row in rows)
 
 
-def _miner(settings: Json) -> SentenceTransformer:
-    """An embedder as it was published, or a plain base model."""
-    folder = Path(settings["miner"])
-    if (folder / "modules.json").is_file():
-        return SentenceTransformer(str(folder), model_kwargs={"use_safetensors": True})
-    return embedder(str(folder), {"max_length": settings["max_length"]})
+def _miner(settings: EmbedderSettings) -> SentenceTransformer:
+    """The model that ranks documents: an embedder as it was published, or a plain base model."""
+    assert settings.miner is not None  # an input of the stage where a set has no negatives
+    if (settings.miner / "modules.json").is_file():
+        return saved(settings.miner)
+    return embedder(settings.miner, settings.recipe.max_length)

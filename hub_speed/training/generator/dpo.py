@@ -1,8 +1,4 @@
-"""Direct preference optimisation against the frozen start (SPEED Eq. 2: the standard sigmoid loss).
-
-Settings: as in `sft`, with data that has prompt, chosen and rejected; base is the junior; the fields of
-`recipe.Senior`.
-"""
+"""Direct preference optimisation against the frozen start (SPEED Eq. 2: the standard sigmoid loss)."""
 
 from pathlib import Path
 from typing import Any
@@ -13,28 +9,30 @@ from trl import DPOConfig, DPOTrainer
 
 from hub_speed.record import Json
 from hub_speed.training.generator import common, tokens
+from hub_speed.training.generator.settings import DpoSettings
 from hub_speed.training.process import child, failures
 
 
 class Dpo(failures.Watched, DPOTrainer):
-    """TRL's trainer, watched; it takes rows as tokens, as its SFT does by itself."""
+    """TRL's trainer, watched; it takes rows that are tokens already, as TRL's SFT trainer does by itself."""
 
     def _prepare_dataset(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
         return dataset
 
 
-def train(settings: Json) -> Json:
+def train(settings: DpoSettings) -> Json:
     """Train and save; returns losses, reward margins and counts.
 
     Raises:
-        StageError: rows, base or machine are not fit for it, or the loss is no number.
+        StageError: the rows, the base model or the machine do not fit, or the loss is not a number.
     """
-    rows = tokens.read(Path(settings["data"]), ["chosen", "rejected"])
+    recipe = settings.recipe
+    rows = tokens.read(settings.data, ["chosen", "rejected"])
     model, tokenizer = common.load(settings)
     examples, counts = tokens.sift(
-        tokens.encode(tokenizer, rows, ["chosen", "rejected"], settings["prompt_format"]),
+        tokens.encode(tokenizer, rows, ["chosen", "rejected"], settings.prompt_format),
         common.limit(settings, model),
-        settings["too_long"],
+        recipe.too_long,
     )
     data = [
         {"prompt_ids": example.prompt, "chosen_ids": example.answers[0], "rejected_ids": example.answers[1]}
@@ -45,12 +43,12 @@ def train(settings: Json) -> Json:
             model=model,
             args=DPOConfig(
                 **common.arguments(settings),
-                beta=settings["dpo_beta"],
+                beta=recipe.dpo_beta,
                 loss_type=["sigmoid"],
                 precompute_ref_log_probs=True,
                 max_length=None,
             ),
-            train_dataset=_on_disk(data, Path(settings["work"]) / "rows"),
+            train_dataset=_on_disk(data, settings.work / "rows"),
             processing_class=tokenizer,
             peft_config=common.lora(settings),
         )
@@ -58,12 +56,12 @@ def train(settings: Json) -> Json:
     common.save(trainer, tokenizer, settings)
     logged = next(entry for entry in reversed(trainer.state.log_history) if "rewards/margins" in entry)
     rewards = {name.removeprefix("rewards/"): logged[name] for name in logged if name.startswith("rewards/")}
-    seen = round(settings["epochs"] * sum(example.tokens for example in examples))
+    seen = round(recipe.epochs * sum(example.tokens for example in examples))
     return counts | measures | {"tokens": seen, "rewards": rewards}
 
 
 def _on_disk(data: list[Json], folder: Path) -> Dataset:
-    """The rows in a folder, beside which TRL keeps the reference's log-probabilities for all processes to read."""
+    """The rows as a dataset in a folder, where TRL keeps the reference's log-probabilities for all processes."""
     with PartialState().main_process_first():
         if PartialState().is_main_process:
             Dataset.from_list(data).save_to_disk(folder)
@@ -71,4 +69,4 @@ def _on_disk(data: list[Json], folder: Path) -> Dataset:
 
 
 if __name__ == "__main__":
-    child.run(train)
+    child.run(DpoSettings, train)

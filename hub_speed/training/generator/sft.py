@@ -1,11 +1,4 @@
-"""Supervised fine-tuning: prompt → completion, the loss on the completion only (SPEED Eq. 1 and 3).
-
-Settings: base, base_name, base_revision, data (folder of parquet with prompt and completion), out, work, section,
-prompt_format, rng_seed, the fields of `recipe.Sft`, and of `recipe.Runtime` micro_batch_size, gradient_checkpointing
-and checkpoint_s.
-"""
-
-from pathlib import Path
+"""Supervised fine-tuning: prompt → completion, the loss on the completion only (SPEED Eq. 1 and 3)."""
 
 from datasets import Dataset
 from transformers.utils import is_flash_attn_2_available
@@ -14,6 +7,7 @@ from trl import SFTConfig, SFTTrainer
 from hub_speed.errors import StageError
 from hub_speed.record import Json
 from hub_speed.training.generator import common, tokens
+from hub_speed.training.generator.settings import SftSettings
 from hub_speed.training.process import child, failures
 
 
@@ -21,24 +15,25 @@ class Sft(failures.Watched, SFTTrainer):
     """TRL's trainer, watched."""
 
 
-def train(settings: Json) -> Json:
+def train(settings: SftSettings) -> Json:
     """Train and save; returns losses and counts.
 
     Raises:
-        StageError: rows, base or machine are not fit for it, or the loss is no number.
+        StageError: the rows, the base model or the machine do not fit, or the loss is not a number.
     """
-    packed = settings["batching"] == "packed"
+    recipe = settings.recipe
+    packed = recipe.batching == "packed"
     if packed and not is_flash_attn_2_available():
         raise StageError(
-            f"{settings['section']}.batching: packed needs FlashAttention 2, which is not here",
+            f"{settings.section}.batching: packed needs FlashAttention 2, which is not here",
             expected="a CUDA GPU and the package flash-attn: other kernels would let rows of a pack see each other",
-            fix=f"--set {settings['section']}.batching=by_length",
+            fix=f"--set {settings.section}.batching=by_length",
         )
-    rows = tokens.read(Path(settings["data"]), ["completion"])
+    rows = tokens.read(settings.data, ["completion"])
     model, tokenizer = common.load(settings)
     longest = common.limit(settings, model)
     examples, counts = tokens.sift(
-        tokens.encode(tokenizer, rows, ["completion"], settings["prompt_format"]), longest, settings["too_long"]
+        tokens.encode(tokenizer, rows, ["completion"], settings.prompt_format), longest, recipe.too_long
     )
     data = [
         {
@@ -52,7 +47,7 @@ def train(settings: Json) -> Json:
             model=model,
             args=SFTConfig(
                 **common.arguments(settings),
-                weight_decay=settings["weight_decay"],
+                weight_decay=recipe.weight_decay,
                 packing=packed,
                 max_length=longest if packed else None,
             ),
@@ -65,8 +60,8 @@ def train(settings: Json) -> Json:
         lengths = [longest] * packs if packed else [example.length for example in examples]
         measures = common.train(trainer, lengths, settings)
     common.save(trainer, tokenizer, settings)
-    return counts | measures | {"tokens": round(settings["epochs"] * sum(example.tokens for example in examples))}
+    return counts | measures | {"tokens": round(recipe.epochs * sum(example.tokens for example in examples))}
 
 
 if __name__ == "__main__":
-    child.run(train)
+    child.run(SftSettings, train)

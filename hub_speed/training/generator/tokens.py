@@ -1,6 +1,6 @@
-"""From rows to tokens: what a generator is asked with, what it shall answer, and which rows are too long.
+"""Tokenises prompts and answers for SFT and DPO; drops or truncates long rows.
 
-What it is asked with is, token for token, what a server makes of the same prompt: the prompt format as plain text
+The tokens of a prompt are exactly those that a server makes of it: the prompt format as plain text
 (`/v1/completions`), or the tokenizer's chat template (`/v1/chat/completions`). The answer follows, and then the token
 that ends it.
 """
@@ -22,28 +22,28 @@ from hub_speed.record import Json
 
 
 @dataclass
-class Example:
-    """One row: the tokens it is asked with, and those of each answer (SFT has one, DPO a chosen and a rejected one)."""
+class TokenizedPrompt:
+    """The tokens of a prompt and of each answer to it (SFT has one, DPO a chosen and a rejected one)."""
 
     prompt: list[int]
     answers: list[list[int]]
 
     @property
     def length(self) -> int:
-        """Tokens of the prompt with its longest answer."""
+        """How many tokens the prompt has with its longest answer."""
         return len(self.prompt) + max(map(len, self.answers))
 
     @property
     def tokens(self) -> int:
-        """Tokens that are read in one pass over the row."""
+        """How many tokens one pass over the row reads."""
         return sum(len(self.prompt) + len(answer) for answer in self.answers)
 
 
 def read(folder: Path, answers: Sequence[str]) -> list[Json]:
-    """The rows to train on, by id.
+    """The rows to train on, sorted by id.
 
     Raises:
-        StageError: there are none, a column is missing, or a text is.
+        StageError: there are no rows, or a column or a text is missing.
     """
     rows = sorted(read_parquet(folder), key=lambda row: row.get("id", ""))
     needed = ("id", "prompt", *answers)
@@ -69,14 +69,14 @@ def read(folder: Path, answers: Sequence[str]) -> list[Json]:
 
 def encode(
     tokenizer: PreTrainedTokenizerBase, rows: Sequence[Json], answers: Sequence[str], prompt_format: str
-) -> list[Example]:
+) -> list[TokenizedPrompt]:
     """The tokens of every row.
 
     Raises:
-        StageError: there is no chat template, it cannot be used, or prompts and answers have a token in common.
+        StageError: there is no usable chat template, or a prompt and its answer have a token in common.
     """
     chat, eos = prompt_format == CHAT, tokenizer.eos_token_id
-    asked = [_asked(tokenizer, row["prompt"], prompt_format) for row in rows]
+    served = [_as_served(tokenizer, row["prompt"], prompt_format) for row in rows]
 
     def tokens(texts: list[str]) -> list[list[int]]:
         # A template writes the special tokens out; plain text gets those that the tokenizer adds. One that closes every
@@ -84,10 +84,10 @@ def encode(
         found = tokenizer(texts, add_special_tokens=not chat).input_ids
         return [ids[:-1] if ids and ids[-1] == eos else ids for ids in found]
 
-    prompts = tokens(asked)
+    prompts = tokens(served)
     # After a plain prompt an answer begins with a space: without one, "]{" could be a token that no prompt ends with.
     space = "" if chat else " "
-    columns = [tokens([text + space + row[name] for text, row in zip(asked, rows, strict=True)]) for name in answers]
+    columns = [tokens([text + space + row[name] for text, row in zip(served, rows, strict=True)]) for name in answers]
     for row, prompt, *wholes in zip(rows, prompts, *columns, strict=True):
         if any(whole[: len(prompt)] != prompt for whole in wholes):
             raise StageError(
@@ -97,12 +97,12 @@ def encode(
                 fix="let generator.prompt_format end with a sign that no token joins to a space, as [/INST] does",
             )
     return [
-        Example(prompt, [[*whole[len(prompt) :], eos] for whole in wholes])
+        TokenizedPrompt(prompt, [[*whole[len(prompt) :], eos] for whole in wholes])
         for prompt, *wholes in zip(prompts, *columns, strict=True)
     ]
 
 
-def _asked(tokenizer: PreTrainedTokenizerBase, prompt: str, prompt_format: str) -> str:
+def _as_served(tokenizer: PreTrainedTokenizerBase, prompt: str, prompt_format: str) -> str:
     """The text a server makes of a prompt."""
     if prompt_format != CHAT:
         return prompt_format.replace("{prompt}", prompt)
@@ -124,13 +124,13 @@ def _asked(tokenizer: PreTrainedTokenizerBase, prompt: str, prompt_format: str) 
         ) from error
 
 
-def sift(examples: list[Example], limit: int, too_long: str) -> tuple[list[Example], Json]:
-    """The rows that fit into `limit` tokens, and how many were dropped or cut.
+def sift(examples: list[TokenizedPrompt], limit: int, too_long: str) -> tuple[list[TokenizedPrompt], Json]:
+    """The rows that fit into `limit` tokens, and how many were dropped or truncated.
 
     Args:
         examples: all rows.
         limit: the most tokens of a prompt with its answer.
-        too_long: "drop" longer rows, or "truncate" their answers; a prompt that leaves no room is always dropped.
+        too_long: "drop" longer rows, or "truncate" their answers; a row whose prompt leaves no room is always dropped.
 
     Raises:
         StageError: no row is left.
@@ -142,7 +142,7 @@ def sift(examples: list[Example], limit: int, too_long: str) -> tuple[list[Examp
             if too_long == "drop" or room < 1:
                 continue
             cut += 1
-            example = Example(example.prompt, [answer[:room] for answer in example.answers])
+            example = TokenizedPrompt(example.prompt, [answer[:room] for answer in example.answers])
         kept.append(example)
     if not kept:
         shortest = min(example.length for example in examples)
@@ -156,7 +156,7 @@ def sift(examples: list[Example], limit: int, too_long: str) -> tuple[list[Examp
 
 
 def order(lengths: Sequence[int], *, epochs: float, batch_size: int, by_length: bool, rng_seed: int) -> list[int]:
-    """Row numbers in the order they are trained on, all epochs in one list: the same after a kill, on any machine.
+    """The row numbers in training order, all epochs in one list: the same after a kill and on any machine.
 
     By length: batches of about the same length, the longest of an epoch first, so that memory which does not suffice
     runs out at once.

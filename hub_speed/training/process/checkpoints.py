@@ -1,9 +1,9 @@
-"""Checkpoints by the clock: what a killed training resumes from.
+"""Checkpoints at regular times: what a killed training resumes from.
 
     work/checkpoint-<step>/     weights or adapter, optimizer, schedule and random states, as the Trainer writes them
     work/checkpoint-<step>/complete.json     written last; a checkpoint without it is thrown away
 
-They lie in the stage's own work folder and are written by nobody else. Weights are safetensors; the rest is read by
+They lie in the stage's own work folder; nobody else writes there. Weights are safetensors; the rest is read by
 torch with `weights_only=True`, which builds tensors and numbers and runs no code.
 """
 
@@ -47,7 +47,7 @@ class Keeper(TrainerCallback):
 
     @property
     def seconds(self) -> float:
-        """Seconds trained until now, those before a kill included."""
+        """Seconds trained so far, including those before a kill."""
         return self._before + time.monotonic() - self._started
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -55,7 +55,7 @@ class Keeper(TrainerCallback):
         self._started = self._saved = time.monotonic()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Ask for a checkpoint when it is time; never for one of weights that are no numbers any more."""
+        """Ask for a checkpoint when one is due, unless some weight is NaN or infinite."""
         due = [
             time.monotonic() - self._saved >= self._every_s
             and state.global_step < state.max_steps
@@ -65,7 +65,7 @@ class Keeper(TrainerCallback):
         control.should_save = due[0]
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Mark the checkpoint as complete, once every process has written its part."""
+        """Mark the checkpoint as complete once every process has written its part."""
         PartialState().wait_for_everyone()
         if state.is_world_process_zero:
             mark = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}" / COMPLETE

@@ -1,6 +1,6 @@
-"""What every training process does: read its settings, say how far it is, end when its parent has ended.
+"""What every training process does: read its settings, report its progress, end when its parent has ended.
 
-Of several processes that train together (`runtime.launcher`), the first one speaks, and any that fails.
+Of several processes that train together (`runtime.launcher`), only the first one reports, and any that fails.
 """
 
 import json
@@ -9,13 +9,14 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from hub_speed.errors import HubSpeedError
 from hub_speed.record import Json
+from hub_speed.training.process.settings import Settings
 
 
 def say(**event: Any) -> None:
@@ -35,11 +36,11 @@ class Reporter(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Say how many steps there will be, and how many an earlier run did."""
+        """Report how many steps there will be, and how many an earlier run did."""
         say(total=state.max_steps, done=state.global_step)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Say which step has just ended."""
+        """Report which step has just ended."""
         say(step=state.global_step)
 
     def on_log(
@@ -58,9 +59,12 @@ class Reporter(TrainerCallback):
         self.last |= {name: float(value) for name, value in logs.items() if isinstance(value, int | float)}
 
 
-def run(train: Callable[[Json], Json]) -> None:
-    """The main function of a training module: settings from argv[1], the result, or the error, as the last event."""
-    settings = json.loads(Path(sys.argv[1]).read_text("utf-8"))
+S = TypeVar("S", bound=Settings)
+
+
+def run(kind: type[S], train: Callable[[S], Json]) -> None:
+    """Run a training module: read settings of this kind from the file argv[1], write the result or the error."""
+    settings = kind.model_validate_json(Path(sys.argv[1]).read_bytes())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     try:
@@ -71,12 +75,12 @@ def run(train: Callable[[Json], Json]) -> None:
 
 
 def _end_with_parent() -> None:
-    """Standard input is a pipe that only the parent holds open."""
+    """End this process when its parent has ended: only the parent holds the pipe of standard input open."""
     while os.read(0, 1):  # unbuffered: a buffered reader would hold a lock that the interpreter needs to end
         pass
     os._exit(1)
 
 
 def use_gpu() -> bool:
-    """Whether a GPU is there to train on."""
+    """Whether there is a GPU to train on."""
     return torch.cuda.is_available()

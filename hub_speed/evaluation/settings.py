@@ -1,0 +1,55 @@
+"""The settings of the processes that score embedders and that measure the scaling law."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from hub_speed.training.embedder.settings import FitSettings
+from hub_speed.training.process.settings import Settings
+
+
+class Benchmark(BaseModel):
+    """A benchmark or task of mteb, by name (`mteb:…`), or a Hub dataset with its folder, commit and instruction."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    folder: Path | None = None
+    commit: str = ""
+    instruction: str = ""  # "": the default of the kind of task
+
+
+class Subject(BaseModel):
+    """What is scored: an embedder or its untrained base, each in a folder, or BM25."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    kind: Literal["embedder", "base", "bm25"]
+    folder: Path | None = None
+
+
+class ScoringSettings(Settings):
+    """Which subjects are scored on which benchmarks.
+
+    Attributes:
+        items: a folder to fill with one row per query, pair or text.
+        max_length: tokens of a text that are read.
+        pooling: of the untrained base; None: by its architecture.
+    """
+
+    subjects: tuple[Subject, ...]
+    benchmarks: tuple[Benchmark, ...]
+    items: Path
+    max_length: int
+    pooling: Literal["last", "mean"] | None = None
+
+
+class ScalingSettings(FitSettings):
+    """One embedder is trained per size and seed, on rows of `data`, and scored on the benchmarks."""
+
+    data: Path
+    benchmarks: tuple[Benchmark, ...]
+    sizes: tuple[int, ...]
+    rng_seeds: tuple[int, ...]

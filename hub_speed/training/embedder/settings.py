@@ -1,0 +1,42 @@
+"""The settings of the process that trains an embedder."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from hub_speed.recipe import Embedder, Labelled
+from hub_speed.training.process.settings import TrainingSettings
+
+
+class LabelledSet(BaseModel):
+    """A labelled set of the recipe, and the folder its files lie in."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    recipe: Labelled
+    folder: Path
+
+
+class FitSettings(TrainingSettings):
+    """What training on rows that are already read needs; `mini_batch_size`: texts in memory at once (GradCache)."""
+
+    recipe: Embedder
+    mini_batch_size: int
+
+
+class EmbedderSettings(FitSettings):
+    """What it takes to read the rows, train and publish.
+
+    Attributes:
+        data: folder of parquet with id, task_type, instruction, query, positive and negative.
+        out: a new folder for the embedder.
+        labelled: sets that are mixed with these rows.
+        miner: folder of the model that finds their hard negatives; None where every set brings its own.
+        default_instruction: what `encode_query` puts before a query when nothing else is given.
+    """
+
+    data: Path
+    out: Path
+    labelled: tuple[LabelledSet, ...] = ()
+    miner: Path | None = None
+    default_instruction: str

@@ -1,0 +1,44 @@
+"""Embedders on a base model: which bases are refused, and the adapter."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+
+from hub_speed.errors import StageError  # noqa: E402
+from hub_speed.recipe import Embedder  # noqa: E402
+from hub_speed.training.embedder import backbone  # noqa: E402
+
+
+def test_bases_that_cannot_be_used_are_refused(decoder: Path, tmp_path: Path) -> None:
+    pickled = tmp_path / "pickled"
+    pickled.mkdir()
+    for path in decoder.iterdir():
+        if path.suffix != ".safetensors":
+            (pickled / path.name).write_bytes(path.read_bytes())
+    (pickled / "pytorch_model.bin").write_bytes(b"anything")
+    with pytest.raises(StageError, match=r"no safetensors weights") as error:
+        backbone.embedder(pickled, 24)
+    assert error.value.got == "pytorch_model.bin"
+    endless = tmp_path / "endless"
+    endless.mkdir()
+    for path in decoder.iterdir():
+        (endless / path.name).write_bytes(path.read_bytes())
+    config = json.loads((endless / "tokenizer_config.json").read_text())
+    config.pop("eos_token"), config.pop("pad_token")
+    (endless / "tokenizer_config.json").write_text(json.dumps(config))
+    with pytest.raises(StageError, match=r"needs an end-of-sequence token"):
+        backbone.embedder(endless, 24)
+    with pytest.raises(StageError, match=r"neither a padding nor an end-of-sequence"):
+        backbone.embedder(endless, 24, "mean")
+
+
+def test_an_adapter_is_trained_in_32_bits_on_a_base_in_16(decoder: Path) -> None:
+    model = backbone.embedder(decoder, 24).to(torch.bfloat16)
+    backbone.add_adapter(model, Embedder(lora_r=4))
+    assert {weights.dtype for weights in model.parameters() if weights.requires_grad} == {torch.float32}
+    assert {weights.dtype for weights in model.parameters() if not weights.requires_grad} == {torch.bfloat16}
+    assert torch.isfinite(torch.tensor(model.encode(["a text"]))).all()
