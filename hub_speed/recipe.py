@@ -370,7 +370,8 @@ class Recipe(Section):
 
     def knobs(self, task_type: str) -> Knobs:
         """The knob values this recipe sets for a task type."""
-        return getattr(self, task_type)
+        knobs: Knobs = getattr(self, task_type)
+        return knobs
 
     @field_validator(*TASK_TYPES, mode="before")
     @classmethod

@@ -52,8 +52,8 @@ def root_rows(folder: Path, limit: int | None) -> list[dict[str, Any]]:
 
 def check_values(columns: dict[str, Any]) -> dict[str, str]:
     """What a check needs to know of a row's prompt: its knobs and languages."""
-    languages = {name: columns[name] for name in ("language", "target_language")}
-    return json.loads(columns["knobs"]) | languages
+    knobs: dict[str, str] = json.loads(columns["knobs"])
+    return knobs | {name: columns[name] for name in ("language", "target_language")}
 
 
 def read_answer(text: str, finish_reason: str, task_type: str, knobs: dict[str, str]) -> Parsed[Answer] | Rejected:

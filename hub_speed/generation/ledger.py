@@ -170,7 +170,7 @@ class Journal:
     def count_finished(self) -> int:
         """How many rows need no more asking."""
         count = "SELECT (SELECT count(*) FROM ledger) - (SELECT count(*) FROM ledger WHERE state = 'failed')"
-        return self._db.execute(count).fetchone()[0]
+        return int(self._db.execute(count).fetchone()[0])
 
     def counts(self) -> Counter[str]:
         """Rows per state."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hub_speed import stage
 from hub_speed.errors import EndpointDown, HubError, HubSpeedError
@@ -50,6 +50,8 @@ TEXTS_SHOWN = 24
 PARTS = ("query", "positive", "negative")
 WEIGHTS = ("*.json", "*.safetensors", "*.txt", "*.model")
 SHOWN = ("brainstorm", "junior", "senior", "synthesize", "revisor", "revise", "embedder")
+
+T = TypeVar("T")
 
 
 class Published:
@@ -284,12 +286,13 @@ class Published:
 
     # --- what is kept ---------------------------------------------------------------------------------------------
 
-    def _keep(self, name: str, make: Callable[[], Any]) -> Any:
+    def _keep(self, name: str, make: Callable[[], T]) -> T:
         """Make something once, however many ask for it at the same time; what failed is tried again."""
         with self._locks.setdefault(name, threading.RLock()):
             if name not in self._kept:
                 self._kept[name] = make()
-            return self._kept[name]
+            kept: T = self._kept[name]
+            return kept
 
     def _weights(self, name: str) -> Path:
         """The files of a model that is small enough to be run here.
