@@ -5,9 +5,10 @@ MkDocs calls the functions named `on_…` while it builds the site (`mkdocs.yml`
 
 import inspect
 import json
+from collections.abc import Iterator, Mapping
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -15,7 +16,9 @@ from mkdocs.structure.files import File, Files
 from hub_speed.pipeline.table import STAGES
 from hub_speed.recipe import Recipe
 from hub_speed.recipes.loader import load
+from hub_speed.rows import columns
 from hub_speed.stage import FromStage, Source, Stage
+from hub_speed.task_types import TASK_TYPES
 
 ROOT = Path(__file__).parent.parent
 
@@ -33,16 +36,21 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     recipe = load("speed")
     pages = {f"stages/{name}.md": stage_page(stage, recipe) for name, stage in STAGES.items()}
     start = (ROOT / "README.md").read_text("utf-8").replace("](docs/", "](")
-    pages |= {"index.md": start, "stages/index.md": stages_page(), "api.md": api_page(), "explore.md": notebook_page()}
+    pages |= {
+        "index.md": start,
+        "stages/index.md": stages_page(recipe),
+        "api.md": api_page(),
+        "explore.md": notebook_page(),
+    }
     for path, text in pages.items():
         files.append(File.generated(config, path, content=text))
     return files
 
 
-def stages_page() -> str:
+def stages_page(recipe: Recipe) -> str:
     """Returns the table of all stages."""
     lines = [
-        f"| [{name}]({name}.md) | {stage.purpose} | {stage.kind} `speed-{stage.noun}` | {stage.asks or ''} |"
+        f"| [{name}]({name}.md) | {stage.purpose} | {stage.kind} `speed-{stage.noun}` | {asked(stage, recipe)} |"
         for name, stage in STAGES.items()
     ]
     head = (
@@ -52,26 +60,46 @@ def stages_page() -> str:
 
 
 def stage_page(stage: Stage, recipe: Recipe) -> str:
-    """Returns the page of a stage: purpose, facts, inputs under recipe `speed`, and the module's docstring."""
+    """Returns the page of a stage: purpose, facts, inputs, what decides its result, columns, and its method."""
     facts = {
         "writes": f"{stage.kind} `<org>/speed-{stage.noun}`",
-        "asks": f"the {stage.asks}" if stage.asks else "no model",
+        "asks": asked(stage, recipe) or "no model",
         "version": stage.version,
     }
-    inputs = {
-        name: f"[{source.name}]({source.name}.md)"
-        if isinstance(source, FromStage)
-        else f"Hub {source.kind} `{source.name}`"
-        for name, source in stage.inputs(recipe).items()
-    }
+    inputs = {name: origin(source) for name, source in stage.inputs(recipe).items()}
+    decides = {"recipe fields": ", ".join(f"`{name}`" for name in flat(stage.fields(recipe)))}
+    decides |= {"prompts and answers": ", ".join(f"`{name}`" for name in stage.prompts(recipe)) or "none"}
     module = import_module(f"hub_speed.stages.{stage.name}")
-    table = "\n".join(f"| {name} | {value} |" for name, value in facts.items())
-    wanted = "\n".join(f"| {name} | {value} |" for name, value in inputs.items())
-    return (
-        f"# {stage.name}\n\n{stage.purpose}\n\n| | |\n|---|---|\n{table}\n\n"
-        f"## Inputs\n\nUnder recipe `speed`:\n\n| input | from |\n|---|---|\n{wanted}\n\n"
+    text = (
+        f"# {stage.name}\n\n{stage.purpose}\n\n{table('', '', facts)}\n"
+        f"## Inputs\n\nUnder recipe `speed`:\n\n{table('input', 'from', inputs)}\n"
+        "## What decides the result\n\nThe inputs, the version, and (under recipe `speed`) what is listed here. A change of"
+        f" one of them runs the stage again, and nothing else does.\n\n{table('', '', decides)}\n"
         f"## Method\n\n{described(inspect.getdoc(module) or '')}\n"
     )
+    if stage.row:
+        text += f"\n## Columns\n\n{table('column', 'meaning', columns(stage.row))}"
+    return text
+
+
+def table(left: str, right: str, lines: Mapping[str, object]) -> str:
+    """Returns a Markdown table of two columns."""
+    return f"| {left} | {right} |\n|---|---|\n" + "".join(f"| {name} | {value} |\n" for name, value in lines.items())
+
+
+def asked(stage: Stage, recipe: Recipe) -> str:
+    """Returns the model a stage asks; empty if it asks none."""
+    model = stage.estimate(recipe, 1).model
+    return f"the {model}" if model else ""
+
+
+def flat(fields: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yields the names of recipe fields; those of a task type's knobs as one."""
+    for name, value in fields.items():
+        if isinstance(value, Mapping) and not prefix and name not in (*TASK_TYPES, "languages", "mixture"):
+            yield from flat(value, f"{name}.")
+        else:
+            yield prefix + name
 
 
 def origin(source: Source) -> str:
@@ -88,12 +116,6 @@ def described(docstring: str) -> str:
         label, colon, rest = line.partition(":")
         lines += ["", f"**{label}:**{rest}"] if colon and label in ("In", "Out", "Source", "Differs") else [line]
     return "\n".join(lines)
-
-
-def api_page() -> str:
-    """Returns the page of the public Python functions."""
-    found = find_spec("hub_speed.api") is not None
-    return "# Python API\n\n" + ("::: hub_speed.api\n" if found else "`hub_speed.api` is not in this version.\n")
 
 
 def notebook_page() -> str:
