@@ -39,7 +39,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages |= {
         "index.md": start,
         "stages/index.md": stages_page(recipe),
-        "api.md": api_page(),
+        "api.md": "# Python API\n\n::: hub_speed.api\n",
         "explore.md": notebook_page(),
     }
     for path, text in pages.items():
@@ -73,8 +73,8 @@ def stage_page(stage: Stage, recipe: Recipe) -> str:
     text = (
         f"# {stage.name}\n\n{stage.purpose}\n\n{table('', '', facts)}\n"
         f"## Inputs\n\nUnder recipe `speed`:\n\n{table('input', 'from', inputs)}\n"
-        "## What decides the result\n\nThe inputs, the version, and (under recipe `speed`) what is listed here. A change of"
-        f" one of them runs the stage again, and nothing else does.\n\n{table('', '', decides)}\n"
+        "## What decides the result\n\nThe inputs, the version and, under recipe `speed`, what is listed here. A change"
+        f" of one of them runs the stage again, and nothing else does.\n\n{table('', '', decides)}\n"
         f"## Method\n\n{described(inspect.getdoc(module) or '')}\n"
     )
     if stage.row:
