@@ -69,12 +69,7 @@ def run(
     """
     order = wanted(recipe, only)
     again = descendants(again_from, order, recipe) if again_from else set()
-    of_mteb = [name for name in recipe.evaluate.benchmarks if name.startswith("mteb:")]
-    if of_mteb and "evaluate" in [s.name for s in order]:
-        # the explorer uses this module and has no evaluation
-        from hub_speed.evaluation.benchmark_names import check_benchmarks
-
-        check_benchmarks(of_mteb)  # days before they are needed
+    _check_mteb(recipe, order)
     done: dict[str, Result] = {}
     running: dict[Future[Result], Stage] = {}
     failed: list[BaseException] = []
@@ -82,10 +77,8 @@ def run(
     with ThreadPoolExecutor(recipe.runtime.jobs) as pool:
         while True:
             if not (stop.is_set() or session.stop.is_set()):
-                ready = [
-                    s for s in order if s.name not in done and s not in running.values() and _is_ready(s, recipe, done)
-                ]
-                ready = ready[: recipe.runtime.jobs - len(running)]
+                left = [s for s in order if s.name not in done and s not in running.values()]
+                ready = [s for s in left if _is_ready(s, recipe, done)][: recipe.runtime.jobs - len(running)]
                 threads = max(1, stage.cores() // max(1, len(running) + len(ready)))
                 refs = {name: result.ref for name, result in done.items()}
                 for s in ready:
@@ -109,6 +102,16 @@ def run(
     if session.stop.is_set():
         raise Stopped("stopped", fix="finished stages are safe; run the same command to go on")
     return [done[s.name] for s in order]
+
+
+def _check_mteb(recipe: Recipe, order: list[Stage]) -> None:
+    """Asks mteb whether it knows the recipe's benchmarks, days before they are needed."""
+    of_mteb = [name for name in recipe.evaluate.benchmarks if name.startswith("mteb:")]
+    if of_mteb and "evaluate" in [s.name for s in order]:
+        # the explorer uses this module and has no evaluation
+        from hub_speed.evaluation.benchmark_names import check_benchmarks
+
+        check_benchmarks(of_mteb)
 
 
 def _is_ready(s: Stage, recipe: Recipe, done: dict[str, Result]) -> bool:
