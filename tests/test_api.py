@@ -87,14 +87,14 @@ def test_after_a_failed_stage_the_same_session_runs_again(cli: Cli) -> None:
         f"""
         import hub_speed
         from hub_speed import api
-        from hub_speed.errors import HubSpeedError
+        from hub_speed.errors import NotFound
         bad = hub_speed.load_recipe("quickstart", set={SMALL | {"brainstorm.topics": "nowhere"}})
         good = hub_speed.load_recipe("quickstart", set={SMALL})
         with hub_speed.open_hub() as hub, api.open_session(good, hub, publish=True) as (session, pinned):
             from hub_speed.pipeline.run import run
             try:
                 run(bad, session, only="seed")
-            except HubSpeedError:
+            except NotFound:
                 print("failed", session.stop.is_set())
             print([result.stage.name for result in run(pinned, session, only="seed")])
         """,
