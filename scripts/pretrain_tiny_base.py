@@ -4,7 +4,7 @@
 
 One process per core, gradients averaged; about an hour on two cores. Half of the passages are plain text: facts,
 questions, records, copies and corrections. The others are JSON records about a named subject, of the kinds the tasks
-ask for, some of them after a flawed draft: a large model has seen such data, too. There is no prompt, no task, no
+ask for, some of them after a flawed draft: a large model has seen such data as well. There is no prompt, no task, no
 guideline and no held-out phrasing in it. Only the tokenizer has seen the wording of the prompts, whose fixed parts are
 one token each. Weights are written as bf16 safetensors.
 

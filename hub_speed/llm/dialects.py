@@ -243,7 +243,7 @@ def _thought_apart(text: str) -> tuple[str, str]:
         try:
             end = _DECODER.raw_decode(start)[1] if start.startswith("{") else 0
         except (ValueError, RecursionError):
-            return "", text  # not to be told apart from an answer that needs repair
+            return "", text  # looks the same as an answer that needs repair
         thought, tag, answer = start[end:].partition("</think>")
         if tag:
             return (start[:end] + thought).strip(), answer
