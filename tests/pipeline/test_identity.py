@@ -166,6 +166,14 @@ def test_every_field_of_a_recipe_is_in_the_table() -> None:
     assert known - written - whole - {"budget.max_usd"} == set()
 
 
+def test_the_order_of_what_is_drawn_from_counts() -> None:
+    drawn = {"seed", "root", "synthesize"}
+    for one, other in (("{English: 1, German: 1}", "{German: 1, English: 1}"), ("{English: 1}", "{English: 1.0}")):
+        assert moved(load("speed", [f"languages={one}"]), load("speed", [f"languages={other}"])) == (
+            drawn if "German" in one else set()
+        )
+
+
 def test_fields_that_nothing_reads_here_move_what_reads_them_there() -> None:
     mining = [f"embedder.labelled=[{LABELLED}]"]
     for change in ("embedder.mine_to=50", "embedder.mine_margin=0.2", "embedder.miner_model=org/m"):
