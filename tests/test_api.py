@@ -47,7 +47,7 @@ def test_a_notebook_in_eight_lines_gets_what_the_command_line_prints(cli: Cli) -
         rows = list(hub_speed.load_rows(seed.ref.repo, hub))
         report = hub_speed.quality([seed.ref.repo], hub)[0]
         hub.close()
-        print(json.dumps([[step.why for step in planned.steps], seed.record["accepted"], rows, report.rows]))
+        print(json.dumps([[step.why for step in planned.steps], seed.record.accepted, rows, report.rows]))
         """,
     )
     why, accepted, rows, measured = json.loads(out)
