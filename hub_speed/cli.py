@@ -230,10 +230,7 @@ def rows(
 
 @app.command()
 def quality(
-    sets: Annotated[
-        list[str],
-        typer.Argument(metavar="SET...", help="repositories (org/name or org/name@revision) or folders"),
-    ],
+    sets: Annotated[list[str], typer.Argument(metavar="SET", hidden=True)],  # listed, it would read SET <list[str]>
     hub: HubOpt = "local",
     revision: RevisionOpt = "main",
     model: Annotated[
@@ -241,7 +238,10 @@ def quality(
     ] = None,
     json: JsonOpt = False,
 ) -> None:
-    """Measure rows: variety, hardness, mistakes. Any dataset with a query, a positive and a negative."""
+    """Measure rows: variety, hardness, mistakes. Any dataset with a query, a positive and a negative.
+
+    SET is a dataset repository (org/name or org/name@revision) or a folder; several are compared.
+    """
     with api.open_hub(hub) as opened:
         from hub_speed.console.quality import print_quality
 
