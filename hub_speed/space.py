@@ -23,7 +23,7 @@ from hub_speed.pipeline.table import STAGES
 NEEDED = ("gradio", "torch", "sentence_transformers")
 SHOWN = ("brainstorm", "senior", "synthesize", "revisor", "revise", "embedder")
 """The stages whose repositories the Space's card names."""
-LEFT_OUT = ("localhub", "quickstart", "spaces", "stages", "training")
+LEFT_OUT = ("localhub", "quickstart", "spaces")
 """Parts of the package that the app does not need."""
 
 

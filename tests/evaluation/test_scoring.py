@@ -139,10 +139,11 @@ def test_retrieval_asks_queries_alone_and_agrees_with_direct_computation(
     queries = vectors(made["model"], texts(QUERIES), benchmarks.RETRIEVAL_INSTRUCTION)
     similar = queries @ vectors(made["model"], texts(CORPUS), "").T
     relevant = {q["_id"]: {r["corpus-id"]: 1 for r in QRELS if r["query-id"] == q["_id"]} for q in QUERIES}
-    direct = {}
-    for query, scores in zip(QUERIES, similar, strict=True):
-        ranking = [CORPUS[i]["_id"] for i in np.argsort(-scores)]
-        direct[query["_id"]] = ndcg_at_10(ranking, relevant[query["_id"]])
+    ranked = {
+        query["_id"]: {document["_id"]: float(score) for document, score in zip(CORPUS, scores, strict=True)}
+        for query, scores in zip(QUERIES, similar, strict=True)
+    }
+    direct = ndcg_at_10(ranked, relevant)
     assert abs(value(found, "Retrieval") - np.mean(list(direct.values()))) < 1e-3
     items = list(read_parquet(folder / "items"))
     for row in items:
