@@ -23,8 +23,9 @@ from hub_speed.llm import batch_api
 from hub_speed.llm.address import Address
 from hub_speed.llm.batch_api import WORKING, Answer, Batch, Batches
 from hub_speed.llm.budget import Budget, Spent
-from hub_speed.llm.dialects import SCHEMA_FORMS, Completion, SchemaForm
-from hub_speed.llm.endpoint import OF_ONE_REQUEST, RETRY_STATUS
+from hub_speed.llm.dialects import Completion, SchemaForm
+from hub_speed.llm.schema_forms import SchemaForms
+from hub_speed.llm.transport import OF_ONE_REQUEST, RETRY_STATUS
 from hub_speed.llm.vllm_run_batch import RunBatch
 
 FEW = 0.1  # of the rows that have been answered. Assumption
@@ -85,8 +86,7 @@ class _Rounds:
         self._collected: set[str] = set()
         self._rows: dict[str, set[str]] = {}  # batch → rows, of all that were seen under way
         self._submitted: dict[str, SchemaForm] = {}  # batch → how its schema was sent, of those of this process
-        self._forms = SCHEMA_FORMS[self._address.dialect]  # the one in use first; no other, once it is known to work
-        self._refusal = ""  # of the first form, in the provider's words
+        self._forms = SchemaForms(self._address.dialect, self.notes)
         self._per_batch = REQUESTS_PER_BATCH
         self._no_room: Batch | None = None  # one that waits until others are done
         self._failures: Counter[str] = Counter()  # of a request, at the provider
@@ -166,22 +166,14 @@ class _Rounds:
 
     def _is_for_its_schema(self, batch: Batch, answers: Collection[Answer]) -> bool:
         """Whether a batch of ours may have been refused for how its schema was sent; then another form is tried."""
-        forms, form = SCHEMA_FORMS[self._address.dialect], self._submitted[batch.id]
+        form = self._submitted[batch.id]
         if any(answer.completion for answer in answers):
-            if forms.index(form) <= forms.index(self._forms[0]):  # of an earlier form, where it comes late
-                if self._refusal and form != forms[0]:
-                    self.notes.append(f"refuses a JSON schema as {forms[0]}: sent as {form}. It says: {self._refusal}")
-                self._forms, self._refusal = (form,), ""
+            self._forms.works(form)
             return False
         refused = [answer for answer in answers if _is_refused(answer)]
         if not refused or any(answer.status not in OF_ONE_REQUEST for answer in refused):
             return False
-        if form == self._forms[0]:
-            if len(self._forms) == 1:
-                return False
-            self._forms = self._forms[1:]
-            self._refusal = self._refusal or f"{refused[0].status} {refused[0].problem}"
-        return True
+        return self._forms.refuse(form, f"{refused[0].status} {refused[0].problem}")
 
     def _failure(self, batch: Batch, job: Job, answer: Answer, some: bool, finished: int) -> str:
         """Why a request of ours is given up; empty when it is not, or not yet.
@@ -231,12 +223,12 @@ class _Rounds:
         if first is None:
             return True
         if first.request.schema is None:
-            self._forms = ("none",)
+            self._forms.send_none()
         lines = list(islice(self._affordable(chain([first], unasked)), self._per_batch))
         if lines:
             batch = await self._provider.submit(lines)
             self._rows[batch.id] = {_row_of(orjson.loads(line)["custom_id"]) for line in lines}
-            self._submitted[batch.id] = self._forms[0]
+            self._submitted[batch.id] = self._forms.left[0]
         return False
 
     def _affordable(self, jobs: Iterable[Job]) -> Iterator[bytes]:
@@ -252,7 +244,7 @@ class _Rounds:
                 if aside is None:
                     return
                 self._aside[job.id] = aside
-            yield batch_api.line(_custom_id(job, self._address), self._address, job.request, self._forms[0])
+            yield batch_api.line(_custom_id(job, self._address), self._address, job.request, self._forms.left[0])
 
     def _settle(self, row_id: str, completion: Completion | None) -> None:
         aside = self._aside.pop(row_id, None)

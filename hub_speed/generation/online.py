@@ -27,7 +27,7 @@ UNREADABLE = frozenset({"empty_answer", "bad_json", "wrong_keys", "wrong_type", 
 """Reasons that are told to the model: its answer has not the form that was asked for. What an answer says is judged,
 but not bargained over; one that was truncated would be truncated again."""
 COLLECT_EVERY = 10_000
-"""New objects between two searches for garbage cycles, for the process. With Python's 700 and hundreds of requests
+"""New objects between two searches for garbage cycles, while rows are asked for. With Python's 700 and hundreds of requests
 open, a fifth of the time goes into searches that find nothing (`scripts/bench_engine.py`)."""
 LONGEST_QUOTE = 8_000  # characters of an answer the model is reminded of. Assumption: the rest would not help it
 
@@ -63,11 +63,14 @@ def generate(
         BudgetSpent: another call does not fit into the budget; all that was in flight has come back.
         Stopped: `stop` was set.
     """
+    before = gc.get_threshold()
     gc.set_threshold(COLLECT_EVERY)
     try:
         return uvloop.run(_generate(jobs, read, address, journal, limits, on_rows, stop, budget))
     except BaseExceptionGroup as group:
         raise _first(group) from None
+    finally:
+        gc.set_threshold(*before)
 
 
 async def _generate(

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub_speed.errors import EndpointDown, EndpointRefused, RecipeError
-from hub_speed.llm import dialects, endpoint, pacing
+from hub_speed.llm import dialects, endpoint, pacing, transport
 from hub_speed.llm.address import Address
 from hub_speed.llm.addresses import Addresses
 from hub_speed.llm.dialects import Completion, Request, Sampling
@@ -219,7 +219,7 @@ def test_retry_after_is_obeyed(server: FakeOpenAI, waits: list[float], value: st
 
 @given(st.one_of(st.text(), st.datetimes().map(email.utils.format_datetime), st.floats().map(str)))
 def test_any_retry_after_gives_a_wait_or_none(value: str) -> None:
-    found = endpoint._retry_after({"Retry-After": value})
+    found = transport.retry_after({"Retry-After": value})
     assert found is None or (found >= 0 and not math.isnan(found))
 
 
@@ -236,7 +236,7 @@ def test_a_long_answer_is_read_and_one_without_end_is_not(server: FakeOpenAI) ->
     long = "x" * 10_000_000
     server.answer = lambda asked: long
     assert ask_one(server.url).texts == (long,)
-    endless = Reply(b'{"choices": [{"message": {"content": "' + b"x" * (endpoint.MAX_ANSWER_BYTES + 1))
+    endless = Reply(b'{"choices": [{"message": {"content": "' + b"x" * (transport.MAX_ANSWER_BYTES + 1))
     server.answer = lambda asked: endless if asked.nth == 1 else "fine"
     assert ask_one(server.url, prompts=("again",)).attempts == 2
     server.answer = lambda asked: endless
@@ -374,12 +374,12 @@ def test_a_redirect_stops_and_the_key_is_carried_nowhere(server: FakeOpenAI, sta
     ],
 )
 def test_an_error_message_is_found_wherever_it_stands(body: bytes, message: str) -> None:
-    assert message in endpoint._message(body)
+    assert message in transport.message(body)
 
 
 @given(st.binary())
 def test_any_error_body_gives_one_line(body: bytes) -> None:
-    assert len(endpoint._message(body).splitlines()) <= 1
+    assert len(transport.message(body).splitlines()) <= 1
 
 
 def test_a_long_error_is_shortened_and_no_key_is_cut_in_two(server: FakeOpenAI) -> None:
@@ -498,7 +498,7 @@ def test_the_key_is_tried_before_anything_is_asked(server: FakeOpenAI, status: i
         as_json({"data": []}),
         as_json([]),
         as_json(None),
-        Reply(b"x" * (endpoint.MAX_ANSWER_BYTES + 1)),
+        Reply(b"x" * (transport.MAX_ANSWER_BYTES + 1)),
     ],
     ids=["404", "500", "html", "none", "list", "null", "endless"],
 )
