@@ -343,12 +343,12 @@ def _session(
     stop = threading.Event()
     with open_hub(hub) as opened, _stopping(stop):
         from hub_speed.llm import addresses
-        from hub_speed.llm.budget import Budget
+        from hub_speed.llm.budget import BudgetMeter
         from hub_speed.pipeline.session import Session
         from hub_speed.pipeline.topic_file import with_topics
 
         session = Session(opened, org, home(), addresses.Addresses(endpoints or [], stop.is_set).open, stop=stop)
-        session.budget = Budget(loaded.purse)
+        session.budget = BudgetMeter(loaded.effective_budget)
         if publish and loaded.offline:
             from hub_speed.quickstart import assets
 

@@ -1,13 +1,14 @@
 """Asks for many rows in batches: the same jobs and ledger as `generate`, half the price at a provider, more time.
 
-Nothing has to be remembered between runs: batches at a provider carry the stage's fingerprint and are found again by
-it, from any machine. A round collects what is answered, submits what is neither in the ledger nor under way, and waits.
-What came back expired or failed is in neither, so the next round submits it again; a request that keeps failing is
-given up for this run. A batch that is refused whole goes again with its schema in another form, and one that does not
-fit into the provider's queue waits until others are done. Nobody is told what was wrong with an answer.
+Nothing has to be remembered between runs: batches at a provider carry the stage's fingerprint, by which any machine
+finds them again. A round collects what is answered, submits what is neither in the ledger nor under way, and waits.
+Requests that expired or failed are in neither, so the next round submits them again; one that keeps failing is given
+up for this run. A batch refused as a whole is sent again with its schema in another form. A batch that does not fit
+into the provider's queue waits until others are done. Batch mode never re-asks after an unreadable answer.
 """
 
 import asyncio
+import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -22,11 +23,13 @@ from hub_speed.generation.parsing import Rejected
 from hub_speed.llm import batch_api
 from hub_speed.llm.address import Address
 from hub_speed.llm.batch_api import WORKING, Answer, Batch, Batches
-from hub_speed.llm.budget import Budget, Spent
+from hub_speed.llm.budget import BudgetMeter, Spent
 from hub_speed.llm.dialects import Completion, SchemaForm
 from hub_speed.llm.schema_forms import SchemaForms
 from hub_speed.llm.transport import OF_ONE_REQUEST, RETRY_STATUS
 from hub_speed.llm.vllm_run_batch import RunBatch
+
+_log = logging.getLogger("hub_speed")
 
 FEW = 0.1  # of the rows that have been answered. Assumption
 REQUESTS_PER_BATCH = 10_000  # Assumption: of the 50,000 that are allowed, some 30 MB; smaller ones come back sooner
@@ -40,26 +43,26 @@ def generate_in_batches(
     rounds: int,
     on_rows: OnRows,
     stop: threading.Event,
-    budget: Budget | None = None,
+    budget: BudgetMeter | None = None,
 ) -> list[str]:
     """Ask for every job that the ledger does not hold yet.
 
     Args:
-        jobs: what to ask for, given a function that tells which rows are still to be asked for.
+        jobs: what to ask for, given a function that says which rows are still missing.
         read: turns a completion into an accepted row or the reason why not.
         provider: what answers the batches; of several URLs of a model the first is used.
         journal: the open ledger.
         rounds: how many batches in a row may come back without one answer, and how often one request may fail.
-        on_rows: called as soon as rows are in the ledger, and with none when it was looked after the batches.
-        stop: set to stop looking after them.
+        on_rows: called as soon as rows are in the ledger, and without rows after each look at the batches.
+        stop: set to stop waiting for the batches.
         budget: what may be spent, None for a model that costs nothing.
 
     Returns:
         What the provider does otherwise than it was asked; one sentence each.
 
     Raises:
-        EndpointRefused, EndpointDown: batches cannot be submitted or are not answered; finished rows are kept.
-        BudgetSpent: not one more request fits into the budget.
+        EndpointRefused, EndpointDown: the provider takes or answers no batches; finished rows are kept.
+        BudgetSpent: the budget has no room for another request.
         Stopped: `stop` was set; what is under way goes on, and the next run collects it.
     """
     return asyncio.run(_Rounds(jobs, read, provider, journal, rounds, on_rows, stop, budget).run())
@@ -77,7 +80,7 @@ class _Rounds:
         rounds: int,
         on_rows: OnRows,
         stop: threading.Event,
-        budget: Budget | None,
+        budget: BudgetMeter | None,
     ) -> None:
         self._jobs, self._read, self._provider, self._address = jobs, read, provider, provider.address
         self._journal, self._most, self._on_rows, self._stop, self._budget = journal, rounds, on_rows, stop, budget
@@ -158,6 +161,7 @@ class _Rounds:
                 entries.append(ledger_entry(job, self._address, answer.completion, outcome))
             elif job.id in own and (reason := self._failure(batch, job, answer, some, finished)):
                 self._given_up.add(job.id)
+                _log.info("row %s is given up: %s", job.id, reason)
                 rejected = Rejected(reason, f"{answer.status or ''} {answer.problem}".strip())
                 entries.append(ledger_entry(job, self._address, None, rejected))
         self._journal.add(entries)

@@ -30,7 +30,7 @@ import orjson
 from hub_speed.errors import EndpointDown, EndpointRefused
 from hub_speed.llm import dialects
 from hub_speed.llm.address import Address
-from hub_speed.llm.budget import Budget
+from hub_speed.llm.budget import BudgetMeter
 from hub_speed.llm.dialects import PATHS, Completion, Request, SchemaForm
 from hub_speed.llm.faults import Faults
 from hub_speed.llm.pacing import Pace, Replica, Replicas
@@ -97,7 +97,7 @@ class Endpoint:
         in_flight: int,
         timeout_s: float,
         retries: int,
-        budget: Budget | None = None,
+        budget: BudgetMeter | None = None,
         answered_before: int = 0,
     ) -> None:
         self.address = address
