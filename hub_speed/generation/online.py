@@ -30,8 +30,8 @@ UNREADABLE = frozenset({"empty_answer", "bad_json", "wrong_keys", "wrong_type", 
 """Reasons the model is told, so that it answers again: the answer lacks the form that was asked for. Content is judged
 but not negotiated, and a truncated answer would be truncated again."""
 COLLECT_EVERY = 10_000
-"""New objects between two searches for garbage cycles, while rows are asked for. With Python's 700 and hundreds of requests
-open, a fifth of the time goes into searches that find nothing (`scripts/bench_engine.py`)."""
+"""New objects between two searches for garbage cycles, while rows are asked for. With Python's 700 and hundreds of
+open requests, a fifth of the time goes into searches that find nothing (`scripts/bench_engine.py`)."""
 LONGEST_QUOTE = 8_000  # characters of an answer the model is reminded of. Assumption: the rest would not help it
 
 

@@ -5,7 +5,6 @@ import contextlib
 import email.utils
 import itertools
 import json
-import math
 import re
 import socket
 import ssl
@@ -217,12 +216,6 @@ def test_retry_after_is_obeyed(server: FakeOpenAI, waits: list[float], value: st
     assert low <= waits[0] <= high
 
 
-@given(st.one_of(st.text(), st.datetimes().map(email.utils.format_datetime), st.floats().map(str)))
-def test_any_retry_after_gives_a_wait_or_none(value: str) -> None:
-    found = transport.retry_after({"Retry-After": value})
-    assert found is None or (found >= 0 and not math.isnan(found))
-
-
 def test_waits_double_with_some_spread_up_to_the_longest(server: FakeOpenAI, waits: list[float]) -> None:
     server.answer = lambda asked: error(500) if asked.nth < 13 else "fine"
     assert ask_one(server.url, retries=12).attempts == 13
@@ -357,29 +350,6 @@ def test_a_redirect_stops_and_the_key_is_carried_nowhere(server: FakeOpenAI, sta
         with pytest.raises(EndpointRefused, match="pass the address it redirects to"):
             ask_one(server.url, key=KEY)
         assert elsewhere.asked == elsewhere.probes == []
-
-
-@pytest.mark.parametrize(
-    ("body", "message"),
-    [
-        (b'{"error": {"message": "no such model", "code": 404}}', "no such model"),
-        (b'{"error": "model is loading"}', "model is loading"),
-        (b'{"message": "no"}', "no"),
-        (b'{"detail": [{"loc": ["body"], "msg": "field required"}]}', "field required"),
-        (b"<html>\n<h1>Forbidden</h1>\n</html>", "<html> <h1>Forbidden</h1> </html>"),
-        (b"\xff\xfe", "\ufffd\ufffd"),
-        (b"", ""),
-        (b"null", "None"),
-        (b'"just words"', "just words"),
-    ],
-)
-def test_an_error_message_is_found_wherever_it_stands(body: bytes, message: str) -> None:
-    assert message in transport.message(body)
-
-
-@given(st.binary())
-def test_any_error_body_gives_one_line(body: bytes) -> None:
-    assert len(transport.message(body).splitlines()) <= 1
 
 
 def test_a_long_error_is_shortened_and_no_key_is_cut_in_two(server: FakeOpenAI) -> None:
