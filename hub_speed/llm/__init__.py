@@ -2,4 +2,5 @@
 
 import logging
 
-logging.getLogger("hub_speed").addHandler(logging.NullHandler())  # heard only where the program sets up logging
+# Messages are heard only where the program sets up logging.
+logging.getLogger("hub_speed").addHandler(logging.NullHandler())
