@@ -1,4 +1,4 @@
-"""Which form of a JSON schema a server takes, as its refusals and answers show it: the rules alone, without a socket."""
+"""Which form of a JSON schema a server takes: the rules alone, without a socket."""
 
 import logging
 
