@@ -603,14 +603,14 @@ def open_session(
         publish: whether the recipe's topic file, and what the quickstart brings along, may be published.
     """
     from hub_speed.llm.addresses import Addresses
-    from hub_speed.llm.budget import Budget
+    from hub_speed.llm.budget import BudgetMeter
     from hub_speed.pipeline.session import Session
     from hub_speed.pipeline.topic_file import with_topics
     from hub_speed.quickstart import assets
 
     with _stopping() as stop:
         address = Addresses(_as_flags(endpoints), stop.is_set).open
-        session = Session(hub.hub, org, hub.home, address, stop=stop, budget=Budget(recipe.purse))
+        session = Session(hub.hub, org, hub.home, address, stop=stop, budget=BudgetMeter(recipe.effective_budget))
         if progress:
             session.progress = progress
         if publish and recipe.offline:

@@ -263,7 +263,7 @@ class Scaling(Section):
     rng_seeds: tuple[int, ...] = (0, 1)  # Assumption: neither paper repeats a run
 
 
-class Budget(Section):
+class BudgetCaps(Section):
     """What the teacher costs, and the most that one `hub-speed run` may spend on it. Never part of an identity."""
 
     usd_per_million_read: float | None = Field(None, ge=0)  # the provider's list price, which `runtime.mode: batch`
@@ -274,13 +274,13 @@ class Budget(Section):
     max_usd: float | None = Field(None, gt=0)  # None: no cap
 
     @model_validator(mode="after")
-    def _has_prices(self) -> "Budget":
+    def _has_prices(self) -> "BudgetCaps":
         prices = (self.usd_per_million_read, self.usd_per_million_written)
         if prices.count(None) == 1 or (self.max_usd is not None and None in prices):
             raise ValueError("give both usd_per_million_read and usd_per_million_written")
         return self
 
-    def in_batches(self) -> "Budget":
+    def in_batches(self) -> "BudgetCaps":
         """The same caps, at the prices of a Batch API."""
         read, written = self.usd_per_million_read, self.usd_per_million_written
         if read is None or written is None:
@@ -361,11 +361,11 @@ class Recipe(Section):
     long_matching: Knobs = {}
     bitext: Knobs = {}
     runtime: Runtime = Runtime()
-    budget: Budget = Budget()
+    budget: BudgetCaps = BudgetCaps()
 
     @property
-    def purse(self) -> Budget:
-        """The budget, at the prices of the way in which the teacher is asked."""
+    def effective_budget(self) -> BudgetCaps:
+        """The budget at the prices that apply: list price online, half in batch mode."""
         return self.budget.in_batches() if self.runtime.mode == "batch" else self.budget
 
     def knobs(self, task_type: str) -> Knobs:

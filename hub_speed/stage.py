@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from hub_speed.errors import StageError
 from hub_speed.hub import RECORD, Hub, Kind, Ref
 from hub_speed.llm.address import Address, Limits
-from hub_speed.llm.budget import Budget
+from hub_speed.llm.budget import BudgetMeter
 from hub_speed.recipe import Recipe
 from hub_speed.record import Json, RunRecord, digest_of, packages, tag_of
 
@@ -195,7 +195,7 @@ class Context:
     stop: threading.Event
     threads: int
     address: Callable[[str, Path | None], AbstractContextManager[Address]]
-    budget: Budget = field(default_factory=Budget)
+    budget: BudgetMeter = field(default_factory=BudgetMeter)
 
     def benchmarks(self) -> list[dict[str, str]]:
         """What to score on: Hub datasets among the inputs (with folder and commit), and benchmarks of mteb by name."""

@@ -154,7 +154,7 @@ def test_only_hub_py_calls_the_hub() -> None:
 
 
 def test_only_llm_opens_sockets_to_models() -> None:
-    assert users("aiohttp") == {"llm.endpoint", "llm.batch_api", "llm.embedded_server", "quickstart.teacher"}
+    assert users("aiohttp") == {"llm.transport", "llm.batch_api", "llm.embedded_server", "quickstart.teacher"}
     for server in ("llm.embedded_server", "quickstart.teacher"):  # these answer and never ask
         assert {other for other in IMPORTS[server] if other.startswith("aiohttp")} == {"aiohttp", "aiohttp.web"}
     assert users("urllib.request") == {"llm.servers"}  # asks whether a server it has started is ready

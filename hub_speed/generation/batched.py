@@ -1,13 +1,14 @@
 """Asks for many rows in batches: the same jobs and ledger as `generate`, half the price at a provider, more time.
 
-Nothing has to be remembered between runs: batches at a provider carry the stage's fingerprint and are found again by
-it, from any machine. A round collects what is answered, submits what is neither in the ledger nor under way, and waits.
-What came back expired or failed is in neither, so the next round submits it again; a request that keeps failing is
-given up for this run. A batch that is refused whole goes again with its schema in another form, and one that does not
-fit into the provider's queue waits until others are done. Nobody is told what was wrong with an answer.
+Nothing has to be remembered between runs: batches at a provider carry the stage's fingerprint, by which any machine
+finds them again. A round collects what is answered, submits what is neither in the ledger nor under way, and waits.
+Requests that expired or failed are in neither, so the next round submits them again; one that keeps failing is given
+up for this run. A batch refused as a whole is sent again with its schema in another form. A batch that does not fit
+into the provider's queue waits until others are done. Batch mode never re-asks after an unreadable answer.
 """
 
 import asyncio
+import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -22,10 +23,13 @@ from hub_speed.generation.parsing import Rejected
 from hub_speed.llm import batch_api
 from hub_speed.llm.address import Address
 from hub_speed.llm.batch_api import WORKING, Answer, Batch, Batches
-from hub_speed.llm.budget import Budget, Spent
-from hub_speed.llm.dialects import SCHEMA_FORMS, Completion, SchemaForm
-from hub_speed.llm.endpoint import OF_ONE_REQUEST, RETRY_STATUS
+from hub_speed.llm.budget import BudgetMeter, Spent
+from hub_speed.llm.dialects import Completion, SchemaForm
+from hub_speed.llm.schema_forms import SchemaForms
+from hub_speed.llm.transport import OF_ONE_REQUEST, RETRY_STATUS
 from hub_speed.llm.vllm_run_batch import RunBatch
+
+_log = logging.getLogger("hub_speed")
 
 FEW = 0.1  # of the rows that have been answered. Assumption
 REQUESTS_PER_BATCH = 10_000  # Assumption: of the 50,000 that are allowed, some 30 MB; smaller ones come back sooner
@@ -39,26 +43,26 @@ def generate_in_batches(
     rounds: int,
     on_rows: OnRows,
     stop: threading.Event,
-    budget: Budget | None = None,
+    budget: BudgetMeter | None = None,
 ) -> list[str]:
     """Ask for every job that the ledger does not hold yet.
 
     Args:
-        jobs: what to ask for, given a function that tells which rows are still to be asked for.
+        jobs: what to ask for, given a function that says which rows are still missing.
         read: turns a completion into an accepted row or the reason why not.
         provider: what answers the batches; of several URLs of a model the first is used.
         journal: the open ledger.
         rounds: how many batches in a row may come back without one answer, and how often one request may fail.
-        on_rows: called as soon as rows are in the ledger, and with none when it was looked after the batches.
-        stop: set to stop looking after them.
+        on_rows: called as soon as rows are in the ledger, and without rows after each look at the batches.
+        stop: set to stop waiting for the batches.
         budget: what may be spent, None for a model that costs nothing.
 
     Returns:
         What the provider does otherwise than it was asked; one sentence each.
 
     Raises:
-        EndpointRefused, EndpointDown: batches cannot be submitted or are not answered; finished rows are kept.
-        BudgetSpent: not one more request fits into the budget.
+        EndpointRefused, EndpointDown: the provider takes or answers no batches; finished rows are kept.
+        BudgetSpent: the budget has no room for another request.
         Stopped: `stop` was set; what is under way goes on, and the next run collects it.
     """
     return asyncio.run(_Rounds(jobs, read, provider, journal, rounds, on_rows, stop, budget).run())
@@ -76,7 +80,7 @@ class _Rounds:
         rounds: int,
         on_rows: OnRows,
         stop: threading.Event,
-        budget: Budget | None,
+        budget: BudgetMeter | None,
     ) -> None:
         self._jobs, self._read, self._provider, self._address = jobs, read, provider, provider.address
         self._journal, self._most, self._on_rows, self._stop, self._budget = journal, rounds, on_rows, stop, budget
@@ -85,8 +89,7 @@ class _Rounds:
         self._collected: set[str] = set()
         self._rows: dict[str, set[str]] = {}  # batch → rows, of all that were seen under way
         self._submitted: dict[str, SchemaForm] = {}  # batch → how its schema was sent, of those of this process
-        self._forms = SCHEMA_FORMS[self._address.dialect]  # the one in use first; no other, once it is known to work
-        self._refusal = ""  # of the first form, in the provider's words
+        self._forms = SchemaForms(self._address.dialect, self.notes)
         self._per_batch = REQUESTS_PER_BATCH
         self._no_room: Batch | None = None  # one that waits until others are done
         self._failures: Counter[str] = Counter()  # of a request, at the provider
@@ -158,6 +161,7 @@ class _Rounds:
                 entries.append(ledger_entry(job, self._address, answer.completion, outcome))
             elif job.id in own and (reason := self._failure(batch, job, answer, some, finished)):
                 self._given_up.add(job.id)
+                _log.info("row %s is given up: %s", job.id, reason)
                 rejected = Rejected(reason, f"{answer.status or ''} {answer.problem}".strip())
                 entries.append(ledger_entry(job, self._address, None, rejected))
         self._journal.add(entries)
@@ -166,22 +170,14 @@ class _Rounds:
 
     def _is_for_its_schema(self, batch: Batch, answers: Collection[Answer]) -> bool:
         """Whether a batch of ours may have been refused for how its schema was sent; then another form is tried."""
-        forms, form = SCHEMA_FORMS[self._address.dialect], self._submitted[batch.id]
+        form = self._submitted[batch.id]
         if any(answer.completion for answer in answers):
-            if forms.index(form) <= forms.index(self._forms[0]):  # of an earlier form, where it comes late
-                if self._refusal and form != forms[0]:
-                    self.notes.append(f"refuses a JSON schema as {forms[0]}: sent as {form}. It says: {self._refusal}")
-                self._forms, self._refusal = (form,), ""
+            self._forms.works(form)
             return False
         refused = [answer for answer in answers if _is_refused(answer)]
         if not refused or any(answer.status not in OF_ONE_REQUEST for answer in refused):
             return False
-        if form == self._forms[0]:
-            if len(self._forms) == 1:
-                return False
-            self._forms = self._forms[1:]
-            self._refusal = self._refusal or f"{refused[0].status} {refused[0].problem}"
-        return True
+        return self._forms.refuse(form, f"{refused[0].status} {refused[0].problem}")
 
     def _failure(self, batch: Batch, job: Job, answer: Answer, some: bool, finished: int) -> str:
         """Why a request of ours is given up; empty when it is not, or not yet.
@@ -231,12 +227,12 @@ class _Rounds:
         if first is None:
             return True
         if first.request.schema is None:
-            self._forms = ("none",)
+            self._forms.send_none()
         lines = list(islice(self._affordable(chain([first], unasked)), self._per_batch))
         if lines:
             batch = await self._provider.submit(lines)
             self._rows[batch.id] = {_row_of(orjson.loads(line)["custom_id"]) for line in lines}
-            self._submitted[batch.id] = self._forms[0]
+            self._submitted[batch.id] = self._forms.left[0]
         return False
 
     def _affordable(self, jobs: Iterable[Job]) -> Iterator[bytes]:
@@ -252,7 +248,7 @@ class _Rounds:
                 if aside is None:
                     return
                 self._aside[job.id] = aside
-            yield batch_api.line(_custom_id(job, self._address), self._address, job.request, self._forms[0])
+            yield batch_api.line(_custom_id(job, self._address), self._address, job.request, self._forms.left[0])
 
     def _settle(self, row_id: str, completion: Completion | None) -> None:
         aside = self._aside.pop(row_id, None)

@@ -18,7 +18,7 @@ from hub_speed.generation.ledger import Journal
 from hub_speed.generation.online import generate
 from hub_speed.llm.address import Address
 from hub_speed.llm.batch_api import Batches
-from hub_speed.llm.budget import Budget
+from hub_speed.llm.budget import BudgetMeter
 from hub_speed.llm.dialects import Completion
 from hub_speed.llm.vllm_run_batch import RunBatch
 from hub_speed.parquet import write_parquet
@@ -104,7 +104,7 @@ def _batches(ctx: Context, address: Address, model: str, weights: Path | None) -
 class Meter:
     """Numbers on how the asking goes, from the rows that end; tells them about once a second."""
 
-    def __init__(self, progress: Progress, budget: Budget | None) -> None:
+    def __init__(self, progress: Progress, budget: BudgetMeter | None) -> None:
         self._progress, self._budget = progress, budget
         self._states: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()

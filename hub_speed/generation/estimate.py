@@ -23,7 +23,7 @@ TASK_WORDS = 15  # Assumption: a task is one sentence
 def asks(recipe: Recipe, model: str, calls: int, words_read: float, words_written: float) -> Estimate:
     """`calls` requests of so many words each."""
     read, written = (round(calls * words * TOKENS_PER_WORD) for words in (words_read, words_written))
-    cost = recipe.purse.cost_usd(read, written) if model == "teacher" else None
+    cost = recipe.effective_budget.cost_usd(read, written) if model == "teacher" else None
     return Estimate(model, calls, calls, read, written, cost, written / TOKENS_PER_S / recipe.runtime.in_flight)
 
 

@@ -1,4 +1,4 @@
-"""What is asked for, and what becomes of each answer: shared by the online and the batched way of asking."""
+"""What is asked for, and what becomes of each answer: shared by online and batch mode."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from hub_speed.rows import LedgerRow
 
 @dataclass(frozen=True)
 class Job:
-    """One row to be asked for; `source` is whatever the reader needs to make sense of the answer."""
+    """One row to ask for; `source` is whatever is needed to read the answer."""
 
     id: str
     task_type: str
@@ -23,7 +23,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Accepted:
-    """A row that was accepted: its columns, whether the answer's JSON had to be repaired, a remark for the ledger."""
+    """An accepted row: its columns, whether the answer's JSON was repaired, and a note for the ledger."""
 
     row: dict[str, Any]
     repaired: bool = False
@@ -34,22 +34,22 @@ Outcome = Accepted | Rejected
 
 
 OnRows = Callable[[list[LedgerRow], int], None]
-"""Told of the rows that have just ended, and of how many requests are in flight."""
+"""Called with the rows that have just ended, and the number of requests in flight."""
 
 
 Todo = Callable[[str], bool]
-"""Whether a row, by its id, is still to be asked for."""
+"""Whether the row with this id is still missing."""
 
 
 Jobs = Callable[[Todo], Iterable[Job]]
-"""What to ask for, lazily. Rows that are not to be asked for are left out, best before their prompts are written."""
+"""Yields what to ask for. It skips the rows that are not missing, best before it writes their prompts."""
 
 
 READ_AT_ONCE = 1_000  # rows read again that are in memory at a time
 
 
 def read_again(jobs: Jobs, read: Callable[[Job, Completion], Outcome], journal: Journal) -> None:
-    """Read the rejected answers of a ledger anew, without asking anybody."""
+    """Reads the rejected answers of a ledger again, without asking a model."""
     rejected = journal.rejected()
     mended: list[tuple[LedgerRow, dict[str, Any] | None]] = []
     for job in jobs(rejected.__contains__):
@@ -74,9 +74,9 @@ def ledger_entry(
     first: Rejected | None = None,
     attempts: int = 0,
 ) -> tuple[LedgerRow, dict[str, Any] | None]:
-    """The ledger's line for one job, with the accepted row if there is one.
+    """The ledger's entry for one job, with the accepted row if there is one.
 
-    `first` is why the first answer was no use, where a second one was asked for; `attempts` is how many requests were
+    `first` says why the first answer was rejected, where there is a second one; `attempts` is how many requests were
     sent, where none was answered.
     """
     verdict = _verdict(outcome)
@@ -108,7 +108,7 @@ def ledger_entry(
 
 
 def _verdict(outcome: Outcome) -> dict[str, str]:
-    """What the ledger says of an answer that was asked for once."""
+    """The state, reason and detail for the ledger when a row was asked for once."""
     if isinstance(outcome, Accepted):
         return {"state": "repaired" if outcome.repaired else "accepted", "reason": "", "detail": outcome.note}
     return {"state": "rejected", "reason": outcome.reason, "detail": outcome.detail}

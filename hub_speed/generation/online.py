@@ -1,12 +1,13 @@
 """Asks an endpoint for many rows at once and writes what becomes of each into the ledger.
 
-Rows that the ledger already holds are skipped, so the same call goes on after a kill. Memory does not grow with the
-number of rows: at most `in_flight` are open at a time.
+Rows already in the ledger are skipped, so the same call goes on after a kill. Memory does not grow with the number of
+rows: at most `in_flight` requests are open at a time.
 """
 
 import asyncio
 import gc
 import itertools
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,17 +19,19 @@ from hub_speed.generation.jobs import Job, Jobs, OnRows, Outcome, ledger_entry
 from hub_speed.generation.ledger import Journal
 from hub_speed.generation.parsing import Rejected
 from hub_speed.llm.address import Address, Limits
-from hub_speed.llm.budget import Budget
+from hub_speed.llm.budget import BudgetMeter
 from hub_speed.llm.dialects import Completion
 from hub_speed.llm.endpoint import Endpoint, RowFailed, RowRefused
 from hub_speed.rows import REASONS, LedgerRow
 
+_log = logging.getLogger("hub_speed")
+
 UNREADABLE = frozenset({"empty_answer", "bad_json", "wrong_keys", "wrong_type", "empty_field", "bad_index"})
-"""Reasons that are told to the model: its answer has not the form that was asked for. What an answer says is judged,
-but not bargained over; one that was truncated would be truncated again."""
+"""Reasons the model is told, so that it answers again: the answer lacks the form that was asked for. Content is judged
+but not negotiated, and a truncated answer would be truncated again."""
 COLLECT_EVERY = 10_000
-"""New objects between two searches for garbage cycles, for the process. With Python's 700 and hundreds of requests
-open, a fifth of the time goes into searches that find nothing (`scripts/bench_engine.py`)."""
+"""New objects between two searches for garbage cycles, while rows are asked for. With Python's 700 and hundreds of
+open requests, a fifth of the time goes into searches that find nothing (`scripts/bench_engine.py`)."""
 LONGEST_QUOTE = 8_000  # characters of an answer the model is reminded of. Assumption: the rest would not help it
 
 
@@ -40,16 +43,16 @@ def generate(
     limits: Limits,
     on_rows: OnRows,
     stop: threading.Event,
-    budget: Budget | None = None,
+    budget: BudgetMeter | None = None,
 ) -> list[str]:
     """Ask for every job that the ledger does not hold yet.
 
     Args:
-        jobs: what to ask for, given a function that tells which rows are still to be asked for.
+        jobs: what to ask for, given a function that says which rows are still missing.
         read: turns a completion into an accepted row or the reason why not. Must not raise on bad answers.
         address: the model.
         journal: the open ledger.
-        limits: how hard to work the endpoint.
+        limits: how many requests at once, how long one may take, how often to retry.
         on_rows: called as soon as rows are in the ledger.
         stop: set from another thread (or a signal) to stop asking; what is in flight is dropped.
         budget: what may be spent, None for a model that costs nothing.
@@ -60,14 +63,17 @@ def generate(
     Raises:
         EndpointRefused, EndpointDown: the endpoint cannot be used; finished rows are kept.
         NoSpace: the ledger cannot be written.
-        BudgetSpent: another call does not fit into the budget; all that was in flight has come back.
+        BudgetSpent: the budget has no room for another call; all that was in flight has come back.
         Stopped: `stop` was set.
     """
+    before = gc.get_threshold()
     gc.set_threshold(COLLECT_EVERY)
     try:
         return uvloop.run(_generate(jobs, read, address, journal, limits, on_rows, stop, budget))
     except BaseExceptionGroup as group:
         raise _first(group) from None
+    finally:
+        gc.set_threshold(*before)
 
 
 async def _generate(
@@ -78,7 +84,7 @@ async def _generate(
     limits: Limits,
     on_rows: OnRows,
     stop: threading.Event,
-    budget: Budget | None,
+    budget: BudgetMeter | None,
 ) -> list[str]:
     unfinished = iter(jobs(journal.todo()))
     first = next(unfinished, None)
@@ -128,6 +134,7 @@ async def _work(
             outcome = read(job, completion)
         except (RowFailed, RowRefused) as error:
             reason = "refused" if isinstance(error, RowRefused) else "endpoint_error"
+            _log.info("row %s is given up after %d requests: %s", job.id, error.attempts, reason)
             failed = Rejected(reason, str(error))
             await writer.add(*ledger_entry(job, endpoint.address, None, failed, attempts=error.attempts))
             continue

@@ -1,4 +1,4 @@
-"""Where a model is served, and how hard it may be worked."""
+"""Where a model is served, and the limits within which it is asked."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,7 @@ from hub_speed.llm.dialects import Dialect
 
 @dataclass(frozen=True)
 class Address:
-    """Where a model is served (nowhere, if it is asked by files alone) and how. The key is kept out of `repr`."""
+    """Where a model is served and how it is asked; no URLs if it is asked through files. `repr` hides the key."""
 
     name: str
     model: str
@@ -17,16 +17,16 @@ class Address:
     key: str | None = field(default=None, repr=False)
 
     def words(self, text: str) -> str:
-        """What a server says, for a message: without the key, which it may repeat, and shortened."""
+        """A server's words for a message: at most 300 characters, without the key, which the server may repeat."""
         return (text.replace(self.key, "<key>") if self.key else text)[:300]
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How hard an endpoint is worked.
+    """How an endpoint is asked: requests at once, seconds for one answer, retries.
 
     Attributes:
-        reask: whether a chat model is told once when its answer cannot be read.
+        reask: whether a chat model is told once that its answer cannot be read, and asked again.
     """
 
     in_flight: int

@@ -1,4 +1,4 @@
-"""Where each model is: given with --endpoint or in the environment, or else started here for the time of a stage.
+"""Where each model is served: as --endpoint or the environment says, or by a server started for one stage.
 
     --endpoint teacher=https://api.openai.com      or HUB_SPEED_TEACHER_URL, with the key in HUB_SPEED_TEACHER_KEY
     --endpoint senior=http://gpu1:8000,http://gpu2:8000#my-senior      two replicas that call the model my-senior
@@ -58,14 +58,15 @@ class Addresses:
             for part in urls.split(","):
                 if urlsplit(part).scheme not in ("http", "https") or not urlsplit(part).hostname:
                     raise RecipeError(
-                        f"endpoint {name}: {part} is no address", expected="http://… or https://…, or DIALECT+http://…"
+                        f"endpoint {name}: {part} is not an address",
+                        expected="http://… or https://…, or DIALECT+http://…",
                     )
 
     @contextmanager
     def open(self, recipe: Recipe, name: str, weights: Path | None, threads: int, log: Path) -> Iterator[Address]:
-        """The address of a model; where none was given, a server is started and stopped again.
+        """Yields the address of a model; where none was given, starts a server and stops it after the block.
 
-        With `vllm run-batch` there is no server, and the address has no URL.
+        With `vllm run-batch` no server is started, and the address has no URL.
 
         Args:
             recipe: the run's recipe.

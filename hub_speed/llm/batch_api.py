@@ -17,7 +17,7 @@ from hub_speed.errors import EndpointDown, EndpointRefused
 from hub_speed.llm import dialects
 from hub_speed.llm.address import Address
 from hub_speed.llm.dialects import PATHS, Completion, Request, SchemaForm
-from hub_speed.llm.endpoint import RETRY_STATUS
+from hub_speed.llm.transport import RETRY_STATUS
 
 TRIES, WAIT_S = 6, 1.0  # Assumption: a call is made again for about a minute; the wait doubles
 WORKING = ("validating", "in_progress", "finalizing", "cancelling")

@@ -1,10 +1,10 @@
-"""What one run may spend on the teacher: calls, tokens, dollars, over all its stages. A cap is never passed.
+"""What one run may spend on the teacher: calls, tokens, dollars, over all its stages. No cap is ever exceeded.
 
-Before a request is sent, the most it can take is set aside: a token for every byte of the prompt, and all the tokens
-it may write. It is let through when that still fits; near the cap, fewer requests are therefore open at once, and the
-run ends when not even one fits. What an answer did not take goes back; where the server does not say what it took, as
-when the answer cannot be read, all that was set aside is spent. Requests that get no answer (another status than 200,
-no connection, no answer in time) are taken as free; the next attempt is another request.
+Before a request is sent, the most it can use is set aside: a token for every byte of the prompt, and all the tokens
+it may write. The request is sent when that still fits. Near a cap, fewer requests are therefore in flight, and the run
+ends when not even one fits. What an answer did not use is released. Where the server does not say what it used, or the
+answer cannot be read, all that was set aside is charged. Requests without an answer (a status other than 200, no
+connection, no answer in time) count as free; the next attempt is another request.
 """
 
 import threading
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from hub_speed.errors import BudgetSpent
 from hub_speed.llm.dialects import Completion, Request
-from hub_speed.recipe import Budget as Caps
+from hub_speed.recipe import BudgetCaps
 
 TOKENS_AROUND = 100  # Assumption: what a chat template adds to a prompt, with the system message
 
@@ -32,24 +32,24 @@ class Spent:
         return Spent(self.calls - other.calls, self.read - other.read, self.written - other.written)
 
 
-class Budget:
-    """The purse of one run. Threads of several stages may use it at once.
+class BudgetMeter:
+    """Counts what one run spends, and holds it below the caps. Threads of several stages may use it at once.
 
     Attributes:
-        spent: what was answered so far.
+        spent: what the answers so far have used.
     """
 
-    def __init__(self, caps: Caps | None = None) -> None:
+    def __init__(self, caps: BudgetCaps | None = None) -> None:
         self.spent = Spent()
-        self._caps = caps or Caps()
+        self._caps = caps or BudgetCaps()
         self._aside = Spent()
         self._lock = threading.Lock()
 
     def set_aside(self, request: Request) -> Spent | None:
-        """The most a request can take; None when that does not fit until what is in flight has come back.
+        """Sets aside the most a request can use, and returns it; None when it does not fit while others are in flight.
 
         Raises:
-            BudgetSpent: it does not fit though nothing is in flight.
+            BudgetSpent: it does not fit although nothing is in flight.
         """
         sampling = request.sampling
         earlier = sum(len(text.encode()) for text in request.earlier or ())
@@ -69,9 +69,9 @@ class Budget:
         )
 
     def settle(self, aside: Spent, completion: Completion | None) -> None:
-        """A request has ended: what it took is spent, the rest is there again; no completion is no answer.
+        """Charges what a request used and releases the rest; None was never answered and is free.
 
-        Tokens that the server did not count, read (TGI) or written, are as many as were set aside.
+        Where the server did not count the tokens it read (TGI) or wrote, all that were set aside are charged.
         """
         with self._lock:
             self._aside -= aside
@@ -80,11 +80,11 @@ class Budget:
                 self.spent += Spent(1, read, written)
 
     def cost_usd(self) -> float | None:
-        """What was spent so far, in dollars; None where the recipe names no prices."""
+        """The dollars spent so far; None where the recipe names no prices."""
         return self._caps.cost_usd(self.spent.read, self.spent.written)
 
     def _over(self, spent: Spent) -> str:
-        """The first cap that would be passed, in words; empty when none would."""
+        """The first cap that would be exceeded, in words; empty when there is none."""
         caps = self._caps
         if caps.max_calls is not None and spent.calls > caps.max_calls:
             return f"budget.max_calls = {caps.max_calls:,}"

@@ -7,7 +7,7 @@ Routes: GET /v1/models · POST /v1/completions · POST /v1/chat/completions (wit
 temperature, top_p, n, seed, stop and max_tokens; a JSON schema is refused, because it could not be enforced.
 
 Batching is continuous: prompts join a running batch as soon as there is room, rows leave it when they end. Every answer
-draws its tokens from a generator of its own, so a seed gives the same answer whatever else is in the batch (up to the
+draws its tokens from its own RNG, so a seed gives the same answer whatever else is in the batch (up to the
 rounding of floating-point sums).
 """
 
@@ -45,12 +45,12 @@ class Ask:
     max_tokens: int
     seed: int
     stop: tuple[str, ...]
-    answers: list["Answer"] = field(default_factory=list)
-    done: "Future[list[Answer]]" = field(default_factory=Future)
+    answers: list["RunningAnswer"] = field(default_factory=list)
+    done: "Future[list[RunningAnswer]]" = field(default_factory=Future)
 
 
 @dataclass
-class Answer:
+class RunningAnswer:
     """One answer as it grows: its tokens, and the uniform draws that will choose them."""
 
     ask: Ask
@@ -76,13 +76,13 @@ class Engine:
         self._queue: queue.SimpleQueue[Ask] = queue.SimpleQueue()
         self._waiting: list[Ask] = []
         # The running batch: B answers, their cache, mask_BT over its columns and the next token of each.
-        self._answers: list[Answer] = []
+        self._answers: list[RunningAnswer] = []
         self._cache = DynamicCache()
         self._mask_BT = torch.zeros(0, 0, dtype=torch.long)
         self._next_B1 = torch.zeros(0, 1, dtype=torch.long)
         threading.Thread(target=self._run, daemon=True).start()
 
-    def submit(self, ask: Ask) -> "Future[list[Answer]]":
+    def submit(self, ask: Ask) -> "Future[list[RunningAnswer]]":
         """Queue a prompt; the future holds its `n` answers."""
         self._queue.put(ask)
         return ask.done
@@ -135,7 +135,7 @@ class Engine:
         for ask in admitted:
             for i in range(ask.n):
                 draws = np.random.default_rng([ask.seed, i]).random(ask.max_tokens)
-                answers.append(Answer(ask, draws))
+                answers.append(RunningAnswer(ask, draws))
             ask.answers = answers[-ask.n :]
         repeats = torch.tensor([ask.n for ask in admitted])
         index = torch.repeat_interleave(torch.arange(len(admitted)), repeats)
@@ -144,7 +144,9 @@ class Engine:
         self._join(answers, cache, mask[index], self._sample(output.logits[index, -1].float(), answers))
         self._retire()
 
-    def _join(self, answers: list[Answer], cache: DynamicCache, mask: torch.Tensor, chosen: torch.Tensor) -> None:
+    def _join(
+        self, answers: list[RunningAnswer], cache: DynamicCache, mask: torch.Tensor, chosen: torch.Tensor
+    ) -> None:
         """Put new rows under the running ones; the narrower of the two is padded on the left."""
         if self._answers:
             width = max(mask.shape[1], self._mask_BT.shape[1])
@@ -172,7 +174,7 @@ class Engine:
         self._next_B1 = self._sample(output.logits[:, -1].float(), self._answers)
         self._retire()
 
-    def _sample(self, logits_BV: torch.Tensor, answers: list[Answer]) -> torch.Tensor:
+    def _sample(self, logits_BV: torch.Tensor, answers: list[RunningAnswer]) -> torch.Tensor:
         """Draw the next token of each answer, append it, and say which answers have ended. Returns tokens_B1."""
         temperature = torch.tensor([[max(a.ask.temperature, 1e-6)] for a in answers])
         probs_BV = (logits_BV / temperature).softmax(-1)
@@ -187,7 +189,7 @@ class Engine:
             self._grow(answer, token)
         return chosen_B[:, None]
 
-    def _grow(self, answer: Answer, token: int) -> None:
+    def _grow(self, answer: RunningAnswer, token: int) -> None:
         if answer.finish_reason:
             return
         if token in self._eos:
@@ -218,7 +220,7 @@ class Engine:
         for layer in _layers(self._cache):
             layer.keys, layer.values = layer.keys[index, :, unused:], layer.values[index, :, unused:]
 
-    def text(self, answer: Answer) -> str:
+    def text(self, answer: RunningAnswer) -> str:
         """The answer's text, cut before the first stop string."""
         text = str(self.tokenizer.decode(answer.tokens, skip_special_tokens=True))
         for stop in answer.ask.stop:
@@ -328,7 +330,7 @@ def app(engine: Engine, name: str) -> web.Application:
 def load(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A model in eval mode and its tokenizer; safetensors only, no code from the repository."""
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
-    return model.eval(), AutoTokenizer.from_pretrained(folder)
+    return model.train(False), AutoTokenizer.from_pretrained(folder)
 
 
 async def serve(engine: Engine, name: str, port: int) -> None:

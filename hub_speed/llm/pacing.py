@@ -1,11 +1,12 @@
 """How many requests are open at once, and which replica gets the next one.
 
-The number in flight follows the endpoint as TCP follows a network: a step up while it answers, half of it when it says
-that it is too much. Replicas are asked least loaded first; one that keeps failing is set aside for a while, then tried
-again with a single request.
+The number in flight follows the endpoint as TCP follows a network: it grows by a step while the endpoint answers, and
+is halved when the endpoint says that it is too much. The least loaded replica is asked first. A replica that keeps
+failing is set aside for a while, then tried again with a single request.
 """
 
 import asyncio
+import logging
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -18,16 +19,18 @@ FAILURES_TO_SET_ASIDE = 3
 """Failures of a replica, with no answer between them. Assumption: fewer happen to a healthy one."""
 SET_ASIDE_S, LONGEST_SET_ASIDE_S = 1.0, 60.0  # Assumption: doubles, as the waits between retries do
 
+_log = logging.getLogger("hub_speed")
+
 
 class Pace:
-    """Places for requests in flight, at most `most` of them.
+    """Slots for requests in flight, at most `most` of them.
 
-    A round is as many answers as there were places. Requests that were sent before the last slowing down are not
-    counted: they say nothing about the new pace.
+    A round is as many answers as there were slots. Requests sent before the pace was last halved are not counted:
+    they say nothing about the new pace.
 
     Attributes:
-        places: how many requests may be open now; the whole part counts.
-        open: how many are.
+        places: how many requests may be in flight now, rounded down.
+        open: how many are in flight.
     """
 
     def __init__(self, most: int) -> None:
@@ -38,14 +41,14 @@ class Pace:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def enter(self) -> int:
-        """Wait for a place; what is returned belongs to `leave`."""
+        """Waits for a slot; pass the result to `leave`."""
         if self._waiting or self.open >= int(self.places):
             turn = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
             try:
                 await turn
             except asyncio.CancelledError:
-                if not turn.cancelled():  # the place was given in the same moment
+                if not turn.cancelled():  # the slot was given in the same moment
                     self._free()
                 raise
         else:
@@ -53,7 +56,7 @@ class Pace:
         return self._slowed
 
     def leave(self, entered: int, *, refused: bool) -> None:
-        """Give a place back; `refused` when the endpoint said, or showed by its silence, that it was too much."""
+        """Releases a slot. `refused`: the request ended in 429, 503, 529 or a timeout."""
         if entered == self._slowed:
             self._answers += 1
             self._refusals += refused
@@ -79,7 +82,7 @@ class Pace:
 
 @dataclass(eq=False)
 class Replica:
-    """One server of a model: its requests in flight, its failures since its last answer, when it may be asked again."""
+    """One server of a model: its requests in flight, failures since its last answer, and when it may be asked again."""
 
     root: str
     open: int = 0
@@ -96,7 +99,7 @@ class Replicas:
         self._asked = 0
 
     def pick(self, but: Replica | None = None) -> Replica:
-        """The least loaded one, another than `but` where there is one; when all are set aside, the first to be back."""
+        """The least loaded replica, not `but` if there is another; when all are set aside, the first to be back."""
         now = time.monotonic()
         others = [replica for replica in self.all if replica is not but] or self.all
         here = [replica for replica in others if replica.back_at <= now]
@@ -111,17 +114,20 @@ class Replicas:
         return chosen
 
     def leave(self, replica: Replica, *, failed: bool) -> None:
-        """A request has come back."""
+        """A request to a replica has ended."""
         replica.open -= 1
         if not failed:
             replica.failures, replica.back_at = 0, 0.0
             return
         replica.failures += 1
+        if replica.failures == FAILURES_TO_SET_ASIDE:
+            _log.warning("replica %s keeps failing: set aside, tried again later", replica.root)
         if replica.failures >= FAILURES_TO_SET_ASIDE:
             self._set_aside(replica, time.monotonic())
 
     def miss(self, replica: Replica) -> None:
-        """Nobody answers there: it is set aside as one that keeps failing."""
+        """Sets aside a replica that does not answer, like one that keeps failing."""
+        _log.warning("replica %s does not answer: set aside, tried again later", replica.root)
         replica.failures = FAILURES_TO_SET_ASIDE
         self._set_aside(replica, time.monotonic())
 

@@ -181,7 +181,7 @@ def _last_words(log: Path) -> str:
 def _answers(url: str) -> bool:
     try:
         with _DIRECT.open(url, timeout=5) as answer:
-            return answer.status == 200
+            return bool(answer.status == 200)
     except OSError:  # HTTP errors among them
         return False
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from hub_speed.hub import Hub
 from hub_speed.llm.address import Address
-from hub_speed.llm.budget import Budget
+from hub_speed.llm.budget import BudgetMeter
 from hub_speed.recipe import Recipe
 from hub_speed.stage import Progress
 
@@ -48,7 +48,7 @@ class Session:
     progress: Callable[[str], Progress] = lambda name: _Silent()
     stop: threading.Event = field(default_factory=threading.Event)
     branch: str = "main"
-    budget: Budget = field(default_factory=Budget)
+    budget: BudgetMeter = field(default_factory=BudgetMeter)
 
     def full_name(self, name: str) -> str:
         """A repository's name with its organisation: a name without one is the run's own."""

@@ -12,9 +12,9 @@ from hub_speed.console import progress
 from hub_speed.console.progress import Bars, in_words
 from hub_speed.generation import dataset
 from hub_speed.generation.dataset import Meter
-from hub_speed.llm.budget import Budget
+from hub_speed.llm.budget import BudgetMeter
 from hub_speed.llm.dialects import Completion, Request, Sampling
-from hub_speed.recipe import Budget as Caps
+from hub_speed.recipe import BudgetCaps
 from hub_speed.rows import LedgerRow
 
 
@@ -57,7 +57,7 @@ class Heard:
 
 
 def test_numbers_come_about_once_a_second_from_the_rows_that_ended(clock: Clock) -> None:
-    heard, budget = Heard(), Budget(Caps(usd_per_million_read=5, usd_per_million_written=15))
+    heard, budget = Heard(), BudgetMeter(BudgetCaps(usd_per_million_read=5, usd_per_million_written=15))
     meter = Meter(heard, budget)
     meter.rows([ended(), ended("rejected", "bad_json")], 7)
     assert (heard.done, heard.numbers) == (2, [])

@@ -21,10 +21,9 @@ from hub_speed.generation.ledger import Journal
 from hub_speed.generation.parsing import Rejected
 from hub_speed.llm import batch_api, dialects
 from hub_speed.llm.address import Address
-from hub_speed.llm.budget import Budget
+from hub_speed.llm.budget import BudgetMeter
 from hub_speed.llm.dialects import Completion, Request, Sampling
-from hub_speed.recipe import Budget as Caps
-from hub_speed.recipe import Recipe
+from hub_speed.recipe import BudgetCaps, Recipe
 from hub_speed.record import RunRecord
 from hub_speed.stage import Context
 
@@ -67,7 +66,7 @@ def run(
     folder: Path,
     count: int = 20,
     *,
-    budget: Budget | None = None,
+    budget: BudgetMeter | None = None,
     stop: threading.Event | None = None,
     rounds: int = 3,
     purpose: str = "seed-abc",
@@ -259,17 +258,17 @@ def test_a_key_that_is_repeated_is_in_no_error_and_no_ledger(
 
 
 def test_a_budget_holds_for_batches(provider: FakeBatches, tmp_path: Path) -> None:
-    budget = Budget(Caps(max_calls=12))
+    budget = BudgetMeter(BudgetCaps(max_calls=12))
     with pytest.raises(BudgetSpent):
         run(provider.url, tmp_path, budget=budget)
     assert [len(rows) for rows in asked(provider)] == [12]
     assert budget.spent.calls == 12
-    assert len(run(provider.url, tmp_path, budget=Budget(Caps(max_calls=8)))) == 20
+    assert len(run(provider.url, tmp_path, budget=BudgetMeter(BudgetCaps(max_calls=8)))) == 20
     json.dumps(asked(provider))
 
 
 def test_a_stage_waits_for_room_in_a_budget_that_another_holds(provider: FakeBatches, tmp_path: Path) -> None:
-    budget, stop = Budget(Caps(max_calls=30)), threading.Event()
+    budget, stop = BudgetMeter(BudgetCaps(max_calls=30)), threading.Event()
     held = [budget.set_aside(Request("x", Sampling(1.0, 1.0, 50))) for _ in range(30)]
     threading.Timer(0.3, lambda: [budget.settle(each, None) for each in held if each]).start()
     found = run(provider.url, tmp_path, budget=budget, stop=stop)
@@ -288,7 +287,7 @@ def test_an_answer_that_is_never_there_gives_its_room_back_and_its_row_up(
         ]
 
     provider.work = work
-    budget = Budget(Caps(max_calls=46))
+    budget = BudgetMeter(BudgetCaps(max_calls=46))
     found = run(provider.url, tmp_path, 40, budget=budget, rounds=2)
     lost = {name: (row["state"], row["reason"]) for name, row in found.items() if row["state"] == "failed"}
     assert lost == dict.fromkeys(("row-001", "row-002"), ("failed", "endpoint_error")) and len(found) == 40
@@ -327,7 +326,7 @@ def test_a_schema_is_sent_in_the_form_that_the_provider_takes(
     monkeypatch.setattr(batched, "REQUESTS_PER_BATCH", 4)
     provider.work, provider.looks = takes(form), 9  # several batches are under way before the first comes back
     notes: list[str] = []
-    budget = Budget(Caps(max_calls=20))
+    budget = BudgetMeter(BudgetCaps(max_calls=20))
     found = run(provider.url, tmp_path, budget=budget, rounds=0, notes=notes)
     assert {entry["state"] for entry in found.values()} == {"accepted", "rejected"} and len(found) == 20
     assert set(forms(provider)[-5:]) == {form} and forms(provider)[1] == "response_format"
@@ -403,7 +402,7 @@ def test_a_batch_there_is_no_room_for_waits_and_is_halved(
 ) -> None:
     monkeypatch.setattr(batched, "REQUESTS_PER_BATCH", 16)
     provider.room, provider.looks = 6, 12
-    budget = Budget(Caps(max_calls=20))
+    budget = BudgetMeter(BudgetCaps(max_calls=20))
     assert len(run(provider.url, tmp_path, budget=budget, rounds=0)) == 20
     sizes = [len(rows) for rows in asked(provider)]
     assert sizes[:3] == [16, 8, 4] and set(sizes[3:]) == {4}  # halved only where nothing else is under way

@@ -14,7 +14,7 @@ from hub_speed.generation.jobs import Accepted, Job, Jobs, Outcome, read_again
 from hub_speed.generation.ledger import Journal
 from hub_speed.generation.online import generate
 from hub_speed.generation.parsing import Rejected, parse
-from hub_speed.llm import endpoint
+from hub_speed.llm import endpoint, faults
 from hub_speed.llm.address import Address, Limits
 from hub_speed.llm.dialects import Completion, Dialect, Request, Sampling
 from hub_speed.task_types import TASK_TYPES
@@ -375,7 +375,7 @@ def test_an_endpoint_that_refuses_every_request_stops_the_run(server: FakeOpenAI
     server.answer = lambda asked: error(400, "no money") if len(server.asked) > 120 else good(asked)
     with pytest.raises(EndpointRefused, match="no money"):
         run(server.url, tmp_path, jobs(500))
-    assert sum(entry["state"] == "failed" for entry in ledger(tmp_path).values()) <= endpoint.REFUSED_IN_A_ROW
+    assert sum(entry["state"] == "failed" for entry in ledger(tmp_path).values()) <= faults.REFUSED_IN_A_ROW
 
 
 def wave(asked: Asked, every: int, bad: Reply) -> Reply:
@@ -410,7 +410,7 @@ def test_a_server_that_begins_to_refuse_stops_the_run_though_older_requests_are_
         run(server.url, tmp_path, jobs(5000), in_flight=64)
     states = [entry["state"] for entry in ledger(tmp_path).values()]
     assert states.count("accepted") == 64
-    assert states.count("failed") < 2 * endpoint.REFUSED_IN_A_ROW
+    assert states.count("failed") < 2 * faults.REFUSED_IN_A_ROW
 
 
 @pytest.mark.parametrize("left_over", [3, 30])

@@ -20,10 +20,10 @@ from hub_speed.generation.ledger import Journal
 from hub_speed.generation.online import generate
 from hub_speed.llm import endpoint
 from hub_speed.llm.address import Address, Limits
-from hub_speed.llm.budget import Budget, Spent
+from hub_speed.llm.budget import BudgetMeter, Spent
 from hub_speed.llm.dialects import Completion, Dialect, Request, Sampling
 from hub_speed.pipeline.table import STAGES
-from hub_speed.recipe import Budget as Caps
+from hub_speed.recipe import BudgetCaps
 from hub_speed.recipes.loader import load
 
 PRICES = {"usd_per_million_read": 10.0, "usd_per_million_written": 20.0}
@@ -48,7 +48,7 @@ def answered(read: int, written: int) -> Completion:
     ],
 )
 def test_what_is_in_flight_counts_with_the_most_it_can_take(caps: dict[str, float], fits: int) -> None:
-    budget = Budget(Caps.model_validate(caps))
+    budget = BudgetMeter(BudgetCaps.model_validate(caps))
     aside = [budget.set_aside(request()) for _ in range(fits)]
     assert None not in aside
     assert budget.set_aside(request()) is None
@@ -60,7 +60,7 @@ def test_what_is_in_flight_counts_with_the_most_it_can_take(caps: dict[str, floa
 
 
 def test_what_was_not_taken_is_there_again_until_not_even_one_fits() -> None:
-    budget = Budget(Caps(max_tokens=1000))
+    budget = BudgetMeter(BudgetCaps(max_tokens=1000))
     for i in itertools.count():
         try:
             aside = budget.set_aside(request())
@@ -76,7 +76,7 @@ def test_what_was_not_taken_is_there_again_until_not_even_one_fits() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 200), st.integers(1, 5), st.booleans()), max_size=60))
 def test_no_cap_is_passed(requests: list[tuple[int, int, int, bool]]) -> None:
-    budget, open_ = Budget(Caps(max_tokens=3000, max_calls=20)), []
+    budget, open_ = BudgetMeter(BudgetCaps(max_tokens=3000, max_calls=20)), []
     for length, max_tokens, n, at_once in requests:
         try:
             aside = budget.set_aside(request("x" * length, max_tokens, n))
@@ -106,7 +106,7 @@ def server() -> Iterator[FakeOpenAI]:
         yield running
 
 
-def run(url: str, folder: Path, budget: Budget, count: int = 100, dialect: Dialect = "chat") -> list[str]:
+def run(url: str, folder: Path, budget: BudgetMeter, count: int = 100, dialect: Dialect = "chat") -> list[str]:
     """Ask for `count` rows; the ids in the ledger afterwards. What generate raised goes through."""
 
     def jobs(todo: object) -> Iterator[Job]:
@@ -130,17 +130,17 @@ def test_a_run_ends_at_its_budget_with_every_paid_row_kept_and_the_next_goes_on(
     server: FakeOpenAI, tmp_path: Path
 ) -> None:
     for i in (1, 2):
-        budget = Budget(Caps(max_calls=30))
+        budget = BudgetMeter(BudgetCaps(max_calls=30))
         with pytest.raises(BudgetSpent, match="max_calls = 30"):
             run(server.url, tmp_path, budget)
         assert (len(server.asked), len(ledger(tmp_path))) == (30 * i, 30 * i)
         assert budget.spent == Spent(30, 330, 210)
-    assert len(run(server.url, tmp_path, Budget())) == 100
+    assert len(run(server.url, tmp_path, BudgetMeter())) == 100
     assert len(server.asked) == 100
 
 
 def test_a_cap_on_tokens_is_come_near_and_not_passed(server: FakeOpenAI, tmp_path: Path) -> None:
-    budget = Budget(Caps(max_tokens=900, max_usd=1.0, **PRICES))
+    budget = BudgetMeter(BudgetCaps(max_tokens=900, max_usd=1.0, **PRICES))
     with pytest.raises(BudgetSpent, match="max_tokens = 900"):
         run(server.url, tmp_path, budget)
     assert 700 < budget.spent.read + budget.spent.written <= 900
@@ -157,7 +157,7 @@ def test_a_request_that_is_not_answered_is_free(
         return error(429) if asked.nth == 1 else as_json(choices(asked, ["x"]))
 
     server.answer = answer
-    assert len(run(server.url, tmp_path, Budget(Caps(max_calls=20)), count=20)) == 20
+    assert len(run(server.url, tmp_path, BudgetMeter(BudgetCaps(max_calls=20)), count=20)) == 20
     assert len(server.asked) == 40
 
 
@@ -165,7 +165,7 @@ def test_tokens_that_the_server_does_not_count_are_as_many_as_were_set_aside(
     server: FakeOpenAI, tmp_path: Path
 ) -> None:
     server.answer = lambda asked: as_json(choices(asked, ["x"]) | {"usage": None})
-    budget = Budget(Caps(max_tokens=1000))
+    budget = BudgetMeter(BudgetCaps(max_tokens=1000))
     with pytest.raises(BudgetSpent, match="max_tokens = 1,000"):
         run(server.url, tmp_path, budget)
     assert len(server.asked) == len(ledger(tmp_path)) == 6
@@ -176,7 +176,7 @@ def test_tgi_counts_what_it_writes_and_the_prompt_is_as_long_as_was_set_aside(
     server: FakeOpenAI, tmp_path: Path
 ) -> None:
     server.answer = lambda asked: tgi("x")
-    budget = Budget(Caps(max_tokens=1000))
+    budget = BudgetMeter(BudgetCaps(max_tokens=1000))
     with pytest.raises(BudgetSpent):
         run(server.url, tmp_path, budget, dialect="tgi")
     calls = len(server.asked)
@@ -200,7 +200,7 @@ def test_an_answer_that_cannot_be_used_is_paid_for(
 ) -> None:
     monkeypatch.setattr(endpoint, "FIRST_WAIT_S", 0.002)
     server.answer = lambda asked: unusable(asked) if asked.nth == 1 else text(asked, "x")
-    budget = Budget(Caps(max_calls=20))
+    budget = BudgetMeter(BudgetCaps(max_calls=20))
     with pytest.raises(BudgetSpent, match="max_calls = 20"):
         run(server.url, tmp_path, budget)
     assert len(server.asked) == budget.spent.calls == 20
@@ -211,7 +211,7 @@ def test_an_answer_that_cannot_be_used_is_paid_for(
 def test_who_waits_to_be_asked_again_holds_nothing(server: FakeOpenAI, tmp_path: Path) -> None:
     server.answer = lambda asked: error(429, Retry_After="0.5") if asked.prompt == "prompt 0" else text(asked, "x")
     with pytest.raises(BudgetSpent):
-        run(server.url, tmp_path, Budget(Caps(max_calls=3)), count=4)
+        run(server.url, tmp_path, BudgetMeter(BudgetCaps(max_calls=3)), count=4)
     assert ledger(tmp_path) == ["0001", "0002", "0003"]
     assert server.prompts().count("prompt 0") == 1
 
@@ -221,7 +221,7 @@ def test_a_connection_that_breaks_before_the_answer_is_free(
 ) -> None:
     monkeypatch.setattr(endpoint, "FIRST_WAIT_S", 0.002)
     server.answer = lambda asked: DROP if asked.nth == 1 and asked.prompt == "prompt 3" else text(asked, "x")
-    budget = Budget(Caps(max_calls=20))
+    budget = BudgetMeter(BudgetCaps(max_calls=20))
     assert len(run(server.url, tmp_path, budget, count=20)) == 20
     assert (len(server.asked), budget.spent.calls) == (21, 20)
 
@@ -259,11 +259,11 @@ def test_batches_count_with_half_the_price_in_estimates_and_caps() -> None:
         full, half = (s.estimate(recipe, 10).cost_usd for recipe in (online, batch))
         assert half == (None if full is None else pytest.approx(full / 2)), name
     for recipe, fits in ((online, 3), (batch, 6)):
-        budget = Budget(recipe.purse)
+        budget = BudgetMeter(recipe.effective_budget)
         aside = [budget.set_aside(request()) for _ in range(fits)]
         assert None not in aside and budget.set_aside(request()) is None
-    assert online.budget.max_usd == batch.purse.max_usd
-    assert load("quickstart", ["runtime.mode=batch"]).purse.cost_usd(1, 1) is None
+    assert online.budget.max_usd == batch.effective_budget.max_usd
+    assert load("quickstart", ["runtime.mode=batch"]).effective_budget.cost_usd(1, 1) is None
 
 
 def test_a_run_in_batches_has_twice_the_calls_for_its_dollars(cli: Cli) -> None:

@@ -29,7 +29,7 @@ def engine(folder: Path) -> Engine:
     return Engine(*embedded_server.load(folder), batch=8)
 
 
-def ask(engine: Engine, prompt: str, **body: object) -> "list[embedded_server.Answer]":
+def ask(engine: Engine, prompt: str, **body: object) -> "list[embedded_server.RunningAnswer]":
     request = read_request({"prompt": prompt, "max_tokens": 12} | body, engine.tokenizer, engine.context, False)
     return engine.submit(request).result(timeout=60)
 

@@ -5,7 +5,6 @@ import contextlib
 import email.utils
 import itertools
 import json
-import math
 import re
 import socket
 import ssl
@@ -21,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub_speed.errors import EndpointDown, EndpointRefused, RecipeError
-from hub_speed.llm import dialects, endpoint, pacing
+from hub_speed.llm import dialects, endpoint, pacing, transport
 from hub_speed.llm.address import Address
 from hub_speed.llm.addresses import Addresses
 from hub_speed.llm.dialects import Completion, Request, Sampling
@@ -217,12 +216,6 @@ def test_retry_after_is_obeyed(server: FakeOpenAI, waits: list[float], value: st
     assert low <= waits[0] <= high
 
 
-@given(st.one_of(st.text(), st.datetimes().map(email.utils.format_datetime), st.floats().map(str)))
-def test_any_retry_after_gives_a_wait_or_none(value: str) -> None:
-    found = endpoint._retry_after({"Retry-After": value})
-    assert found is None or (found >= 0 and not math.isnan(found))
-
-
 def test_waits_double_with_some_spread_up_to_the_longest(server: FakeOpenAI, waits: list[float]) -> None:
     server.answer = lambda asked: error(500) if asked.nth < 13 else "fine"
     assert ask_one(server.url, retries=12).attempts == 13
@@ -236,7 +229,7 @@ def test_a_long_answer_is_read_and_one_without_end_is_not(server: FakeOpenAI) ->
     long = "x" * 10_000_000
     server.answer = lambda asked: long
     assert ask_one(server.url).texts == (long,)
-    endless = Reply(b'{"choices": [{"message": {"content": "' + b"x" * (endpoint.MAX_ANSWER_BYTES + 1))
+    endless = Reply(b'{"choices": [{"message": {"content": "' + b"x" * (transport.MAX_ANSWER_BYTES + 1))
     server.answer = lambda asked: endless if asked.nth == 1 else "fine"
     assert ask_one(server.url, prompts=("again",)).attempts == 2
     server.answer = lambda asked: endless
@@ -359,29 +352,6 @@ def test_a_redirect_stops_and_the_key_is_carried_nowhere(server: FakeOpenAI, sta
         assert elsewhere.asked == elsewhere.probes == []
 
 
-@pytest.mark.parametrize(
-    ("body", "message"),
-    [
-        (b'{"error": {"message": "no such model", "code": 404}}', "no such model"),
-        (b'{"error": "model is loading"}', "model is loading"),
-        (b'{"message": "no"}', "no"),
-        (b'{"detail": [{"loc": ["body"], "msg": "field required"}]}', "field required"),
-        (b"<html>\n<h1>Forbidden</h1>\n</html>", "<html> <h1>Forbidden</h1> </html>"),
-        (b"\xff\xfe", "\ufffd\ufffd"),
-        (b"", ""),
-        (b"null", "None"),
-        (b'"just words"', "just words"),
-    ],
-)
-def test_an_error_message_is_found_wherever_it_stands(body: bytes, message: str) -> None:
-    assert message in endpoint._message(body)
-
-
-@given(st.binary())
-def test_any_error_body_gives_one_line(body: bytes) -> None:
-    assert len(endpoint._message(body).splitlines()) <= 1
-
-
 def test_a_long_error_is_shortened_and_no_key_is_cut_in_two(server: FakeOpenAI) -> None:
     server.answer = lambda asked: error(400, f"{'x' * 290} {KEY} {'y' * 5000}")
     with pytest.raises(EndpointRefused) as caught:
@@ -498,7 +468,7 @@ def test_the_key_is_tried_before_anything_is_asked(server: FakeOpenAI, status: i
         as_json({"data": []}),
         as_json([]),
         as_json(None),
-        Reply(b"x" * (endpoint.MAX_ANSWER_BYTES + 1)),
+        Reply(b"x" * (transport.MAX_ANSWER_BYTES + 1)),
     ],
     ids=["404", "500", "html", "none", "list", "null", "endless"],
 )

@@ -1,0 +1,225 @@
+"""One request to a model's server and what comes back: HTTP, statuses, bodies of bounded length, the server's words.
+
+Keys are sent to the endpoint's own address and nowhere else, and are never part of a message.
+"""
+
+import email.utils
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+import orjson
+
+from hub_speed.errors import EndpointDown, EndpointRefused, did_you_mean
+from hub_speed.llm import dialects
+from hub_speed.llm.address import Address
+from hub_speed.llm.dialects import Completion
+
+TOO_MUCH_STATUS = {429, 503, 529}  # 529: "overloaded", as some servers say it
+RETRY_STATUS = {408, 409, 425, 429, *range(500, 600)}
+OF_ONE_REQUEST = {400, 413, 422}  # the server does not take this request, or this way of asking
+MAX_ANSWER_BYTES = 20_000_000  # Assumption: a hundred times the longest answer a prompt here asks for
+CONNECT_S, KEEP_ALIVE_S = 10.0, 75.0  # Assumption: until a connection stands; until an idle one is closed
+
+
+class TooLong(ValueError):
+    """An answer of more than MAX_ANSWER_BYTES."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A request that brought no usable answer, but may be sent again.
+
+    Attributes:
+        problem: what happened, in words.
+        wait_s: how long the server asks to wait, None when it does not say.
+        too_much: whether fewer requests at once might have helped.
+        broken: whether the server itself failed, so that another replica might do better.
+        answered: whether the server answered (200) with something unusable, which may have to be paid for.
+    """
+
+    problem: str
+    wait_s: float | None = None
+    too_much: bool = False
+    broken: bool = False
+    answered: bool = False
+
+
+class Transport:
+    """The HTTP connections to one model; use as an async context manager.
+
+    Args:
+        address: the model's address.
+        timeout_s: seconds one answer may take.
+
+    Attributes:
+        model: the name the server knows the model by; its first one where the address names none.
+    """
+
+    def __init__(self, address: Address, timeout_s: float) -> None:
+        self.model = address.model
+        self._address = address
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(CONNECT_S, timeout_s))
+        self._listed: dict[str, int | None] = {}
+        self._session: aiohttp.ClientSession
+
+    async def __aenter__(self) -> Self:
+        headers = {"Authorization": f"Bearer {self._address.key}"} if self._address.key else {}
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S),
+            timeout=self._timeout,
+            headers=headers | {"Content-Type": "application/json"},
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def probe(self, root: str, max_tokens: int) -> None:
+        """Ask a server for its models, to see whether it answers, takes the key and the length of the answers.
+
+        Raises:
+            EndpointRefused: the server does not take the key, or no answer of that length fits into the model.
+            EndpointDown: nobody answers.
+        """
+        try:
+            async with self._session.get(f"{root}/v1/models", allow_redirects=False) as response:
+                body = await _read(response)
+        except TooLong:
+            return  # no list of models, but somebody is there
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise self._silent(root, error) from error
+        if response.status in (401, 403):
+            raise self._refused(response.status, root, body)
+        self._listed = models(body)
+        self.model = self.model or next(iter(self._listed), "")
+        longest = self._listed.get(self.model)
+        if longest is not None and longest <= max_tokens:
+            raise EndpointRefused(
+                f"endpoint {self._address.name}: {self.model} at {root} takes {longest} tokens in all",
+                got=f"answers of up to {max_tokens} tokens are to be asked for",
+                fix="lower max_tokens of the recipe's teacher or generator, or serve a longer context",
+            )
+
+    async def ask(self, url: str, data: bytes, n: int) -> Completion | Trouble:
+        """The answer to one request, or why there is none.
+
+        Args:
+            url: where the request goes.
+            data: the request's body.
+            n: the most texts the answer may have.
+
+        Raises:
+            EndpointRefused: the server's status says that asking again would not help.
+        """
+        answered = False
+        try:
+            async with self._session.post(url, data=data, allow_redirects=False) as response:
+                answered = response.status == 200
+                body = await _read(response)
+                if response.status != 200:
+                    if response.status in RETRY_STATUS:
+                        return Trouble(
+                            f"{response.status} {self._address.words(message(body))}",
+                            retry_after(response.headers),
+                            too_much=response.status in TOO_MUCH_STATUS,
+                            broken=response.status >= 500,
+                        )
+                    raise self._refused(response.status, url, body)
+            completion = dialects.read(self._address.dialect, orjson.loads(body))
+            if len(completion.texts) > n:
+                return Trouble(f"asked for {n} answers, got {len(completion.texts)}", answered=True)
+            return completion
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            words = self._address.words(f"{type(error).__name__}: {error}")
+            silent, unreadable = isinstance(error, TimeoutError), isinstance(error, ValueError)
+            return Trouble(words, too_much=silent, broken=not unreadable, answered=answered)
+
+    def _silent(self, root: str, error: Exception) -> EndpointDown:
+        """What it means that nobody answers, in words that name the fix."""
+        where, fix = f"nobody answers at {root}", f"start the server, or pass --endpoint {self._address.name}=URL"
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            where = f"the certificate of {root} is not trusted"
+            fix = "if the server is your own, name the file with its authority's certificate in SSL_CERT_FILE"
+        got = self._address.words(f"{type(error).__name__}: {error}")
+        return EndpointDown(f"endpoint {self._address.name}: {where}", got=got, fix=fix)
+
+    def _refused(self, status: int, url: str, body: bytes) -> EndpointRefused:
+        """What a final status means, in words that name the fix."""
+        name, model = self._address.name, self._address.model
+        variable = f"HUB_SPEED_{name.upper()}_KEY"
+        fix = {
+            401: f"set {variable} to a valid key",
+            403: f"the key in {variable} may not use {model}",
+            404: f"check the URL and the model's name: {model}" + self._other_models(),
+        }.get(status, "")
+        if 300 <= status < 400:
+            fix = "pass the address it redirects to: a key is not carried elsewhere"
+        got = self._address.words(message(body))
+        refused = EndpointRefused(f"endpoint {name}: {url} answers {status}", got=got, fix=fix)
+        refused.status = status
+        return refused
+
+    def _other_models(self) -> str:
+        """What the server lists instead of the model that was named, for a message."""
+        if not self._listed or self.model in self._listed:
+            return ""
+        near = did_you_mean(self.model, self._listed)
+        return f"; {near}" if near else f"; it serves {', '.join(list(self._listed)[:5])}"
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The body of a response.
+
+    Raises:
+        TooLong: the body has more than MAX_ANSWER_BYTES.
+    """
+    chunks, size = [], 0
+    async for chunk in response.content.iter_chunked(1 << 16):
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > MAX_ANSWER_BYTES:
+            response.close()
+            raise TooLong(f"the answer is longer than {MAX_ANSWER_BYTES} bytes")
+    return b"".join(chunks)
+
+
+def message(body: bytes) -> str:
+    """The server's own words about an error, as one line."""
+    try:
+        error = orjson.loads(body)
+        error = error.get("error", error) if isinstance(error, dict) else error
+        text = error.get("message", error) if isinstance(error, dict) else error
+    except (ValueError, AttributeError):
+        text = body.decode("utf-8", "replace")
+    return " ".join(str(text).split())
+
+
+def models(listing: bytes) -> dict[str, int | None]:
+    """The models of a /v1/models answer, each with the tokens it takes where the server says so (vLLM does)."""
+    try:
+        return {
+            str(model["id"]): int(model.get("max_model_len") or 0) or None for model in orjson.loads(listing)["data"]
+        }
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return {}
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds the server asks to wait, from a number or an HTTP date; None when it does not say."""
+    value = headers.get("Retry-After")
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None

@@ -1,0 +1,36 @@
+"""Whether the server or a single row is at fault: the counts alone."""
+
+from hub_speed.llm import faults
+from hub_speed.llm.faults import Faults
+
+
+def test_a_refused_row_is_at_fault_once_a_later_row_is_answered() -> None:
+    found = Faults(answers=0, in_flight=4)
+    refused, later = found.begin_row(), found.begin_row()
+    found.end_row()
+    assert found.may_answer_later_than(refused)
+    found.answer()
+    found.answer_row(later)
+    found.end_row()
+    assert not found.may_answer_later_than(refused)
+    assert not found.refuse_row(refused)
+
+
+def test_the_server_is_at_fault_when_it_refuses_the_first_row_or_many_in_a_row() -> None:
+    assert Faults(answers=0, in_flight=4).refuse_row(1)
+    found = Faults(answers=1, in_flight=4)
+    assert [found.refuse_row(i + 1) for i in range(faults.REFUSED_IN_A_ROW + 1)].index(True) == faults.REFUSED_IN_A_ROW
+
+
+def test_a_server_is_down_after_a_few_failures_at_first_and_more_later() -> None:
+    for answers, most in ((0, faults.FAILED_AT_FIRST), (1, faults.FAILED_IN_A_ROW)):
+        found = Faults(answers, in_flight=64)
+        assert [found.fail_row() for _ in range(most)] == [False] * (most - 1) + [True]
+    assert [Faults(1, in_flight=1).fail_row(), Faults(1, in_flight=2).fail_row()] == [False, False]
+
+
+def test_requests_that_have_not_come_back_are_known_by_number() -> None:
+    found = Faults(0, 4)
+    first, second = found.send(), found.send()
+    found.come_back(first)
+    assert (found.has_open(first), found.has_open(second)) == (False, True)
