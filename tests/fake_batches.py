@@ -91,7 +91,8 @@ class FakeBatches:
         if self.fail:
             status, self.fail = self.fail, 0
             words = self.words.replace("{key}", request.headers.get("Authorization", ""))
-            return web.json_response({"error": {"message": words}}, status=status)
+            soon = {"retry-after-ms": "2"}
+            return web.json_response({"error": {"message": words}}, status=status, headers=soon)
         return await handler(request)
 
     def _keep(self, content: bytes) -> str:

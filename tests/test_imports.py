@@ -13,7 +13,7 @@ import hub_speed
 PACKAGE = Path(hub_speed.__file__).parent
 
 HEAVY = ["torch", "transformers", "datasets", "gradio", "matplotlib", "sentence_transformers", "trl", "peft", "mteb"]
-HEAVY += ["sklearn"]
+HEAVY += ["sklearn", "openai"]
 
 # From the ground up: a part imports what stands in lines above its own, and itself.
 FLOORS: list[set[str]] = [
@@ -154,11 +154,12 @@ def test_only_hub_py_calls_the_hub() -> None:
 
 
 def test_only_llm_opens_sockets_to_models() -> None:
-    assert users("aiohttp") == {"llm.transport", "llm.batch_api", "llm.embedded_server", "quickstart.teacher"}
+    assert users("aiohttp") == {"llm.transport", "llm.embedded_server", "quickstart.teacher"}
     for server in ("llm.embedded_server", "quickstart.teacher"):  # these answer and never ask
         assert {other for other in IMPORTS[server] if other.startswith("aiohttp")} == {"aiohttp", "aiohttp.web"}
     assert users("urllib.request") == {"llm.servers"}  # asks whether a server it has started is ready
-    assert users("openai", "requests", "httpx", "urllib3", "http.client", "websockets") == set()
+    assert users("openai") == users("httpx2") == {"llm.batch_api"}
+    assert users("requests", "httpx", "urllib3", "http.client", "websockets") == set()
     assert {name.split(".")[0] for name in users("socket")} <= {"localhub", "llm"}
 
 
@@ -208,7 +209,7 @@ except SystemExit as end:
 
 
 def test_the_data_side_loads_no_torch() -> None:
-    names = [name for name in IMPORTS if name.startswith("stages.")] + [
+    names = [name for name in IMPORTS if name.startswith(("stages.", "generation."))] + [
         "pipeline.run",
         "generation.estimate",
         "console.run",

@@ -22,7 +22,7 @@ from hub_speed.generation.ledger import Journal
 from hub_speed.generation.parsing import Rejected
 from hub_speed.llm import batch_api
 from hub_speed.llm.address import Address
-from hub_speed.llm.batch_api import WORKING, Answer, Batch, Batches
+from hub_speed.llm.batch_api import WORKING, Batch, BatchAnswer, Batches
 from hub_speed.llm.budget import BudgetMeter, Spent
 from hub_speed.llm.dialects import Completion, SchemaForm
 from hub_speed.llm.schema_forms import SchemaForms
@@ -125,8 +125,8 @@ class _Rounds:
     async def _rows_of(self, batch: Batch) -> set[str]:
         """The rows that a batch asks for."""
         if batch.id not in self._rows:
-            content = await self._provider.content(batch.requests)
-            self._rows[batch.id] = {_row_of(orjson.loads(line)["custom_id"]) for line in content.splitlines()}
+            with await self._provider.content(batch.requests) as lines:
+                self._rows[batch.id] = {_row_of(orjson.loads(line)["custom_id"]) for line in lines}
         return self._rows[batch.id]
 
     async def _collect(self, batch: Batch) -> bool:
@@ -135,11 +135,12 @@ class _Rounds:
         What an earlier run was refused is asked for again: its cause may have gone.
         """
         own = self._rows[batch.id] if batch.id in self._submitted else set()
-        answers: dict[str, Answer] = {}
+        answers: dict[str, BatchAnswer] = {}
         for file in (batch.answers, batch.errors):
             if file:
-                found = batch_api.read_answers(self._address, await self._provider.content(file))
-                answers |= {_row_of(answer.custom_id): answer for answer in found}
+                with await self._provider.content(file) as lines:
+                    found = batch_api.read_answers(self._address, lines)
+                    answers |= {_row_of(answer.custom_id): answer for answer in found}
         for row in own:
             self._settle(row, answers[row].completion if row in answers else None)
         if own and batch.no_room:
@@ -155,7 +156,7 @@ class _Rounds:
         some, finished = any(answer.completion for answer in answers.values()), self._journal.count_finished()
         todo, entries = self._journal.todo(), []
         for job in self._jobs(lambda row_id: (row_id in answers or row_id in own) and todo(row_id)):
-            answer = answers.get(job.id) or Answer("", None, 0, "no answer that can be read")
+            answer = answers.get(job.id) or BatchAnswer("", None, 0, "no answer that can be read")
             if answer.completion is not None and answer.custom_id == _custom_id(job, self._address):
                 outcome = self._read(job, answer.completion)
                 entries.append(ledger_entry(job, self._address, answer.completion, outcome))
@@ -168,7 +169,7 @@ class _Rounds:
         self._on_rows([entry for entry, _ in entries], 0)
         return bool(entries)
 
-    def _is_for_its_schema(self, batch: Batch, answers: Collection[Answer]) -> bool:
+    def _is_for_its_schema(self, batch: Batch, answers: Collection[BatchAnswer]) -> bool:
         """Whether a batch of ours may have been refused for how its schema was sent; then another form is tried."""
         form = self._submitted[batch.id]
         if any(answer.completion for answer in answers):
@@ -179,7 +180,7 @@ class _Rounds:
             return False
         return self._forms.refuse(form, f"{refused[0].status} {refused[0].problem}")
 
-    def _failure(self, batch: Batch, job: Job, answer: Answer, some: bool, finished: int) -> str:
+    def _failure(self, batch: Batch, job: Job, answer: BatchAnswer, some: bool, finished: int) -> str:
         """Why a request of ours is given up; empty when it is not, or not yet.
 
         `some` says whether others of its batch were answered; `finished` counts the rows that were, before it.
@@ -270,6 +271,6 @@ def _row_of(custom_id: str) -> str:
     return custom_id.rpartition(".")[0]
 
 
-def _is_refused(answer: Answer) -> bool:
+def _is_refused(answer: BatchAnswer) -> bool:
     """Whether asking again would not help."""
     return 400 <= answer.status < 500 and answer.status not in RETRY_STATUS

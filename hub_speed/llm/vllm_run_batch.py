@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 from hub_speed.llm import servers
 from hub_speed.llm.address import Address
@@ -15,7 +15,7 @@ from hub_speed.llm.batch_api import Batch
 
 
 class RunBatch:
-    """The batches in one folder; with the methods of `batches.Batches`.
+    """The batches in one folder; with the methods of `batch_api.Batches`.
 
     Args:
         address: how the model is asked; it has no URL.
@@ -76,9 +76,9 @@ class RunBatch:
         found = map(_batch, sorted(self._folder.glob("*.requests.jsonl")))
         return [batch for batch in found if Path(batch.answers or "").exists()]
 
-    async def content(self, file: str) -> bytes:
-        """What is in a file."""
-        return await asyncio.to_thread(Path(file).read_bytes)
+    async def content(self, file: str) -> IO[bytes]:
+        """The lines of a file."""
+        return Path(file).open("rb")
 
 
 def _batch(requests: Path) -> Batch:
