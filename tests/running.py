@@ -38,7 +38,7 @@ class Cli:
 
     def __init__(self, folder: Path) -> None:
         self.home, self.cwd = folder / "home", folder / "cwd"
-        self.cwd.mkdir(parents=True)
+        self.cwd.mkdir(parents=True, exist_ok=True)
         self.env = {
             name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUB_SPEED_", "OPENAI_"))
         } | {"HUB_SPEED_HOME": str(self.home), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
