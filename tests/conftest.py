@@ -1,9 +1,15 @@
-"""Shared fixtures."""
+"""Shared fixtures, and the order of the tests."""
 
+import os
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: each test process has a core of its own
 
 import hypothesis
 import pytest
+from fake_openai import FakeOpenAI
 from running import Cli
 
 # No test depends on a clock: a busy machine must not make one fail.
@@ -11,7 +17,30 @@ hypothesis.settings.register_profile("hub_speed", deadline=None)
 hypothesis.settings.load_profile("hub_speed")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first: two processes share the files, and must not end with a long one."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
+
+
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
     """A fresh home for every test."""
     return Cli(tmp_path)
+
+
+@pytest.fixture
+def server() -> Iterator[FakeOpenAI]:
+    """An OpenAI-like server; a test sets its `answer`."""
+    with FakeOpenAI() as running:
+        yield running
+
+
+@pytest.fixture
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits between two tries that are too short to be noticed."""
+    from hub_speed.llm import endpoint
+
+    monkeypatch.setattr(endpoint, "FIRST_WAIT_S", 0.002)
+    monkeypatch.setattr(endpoint, "LONGEST_WAIT_S", 0.02)

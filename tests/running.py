@@ -3,13 +3,18 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 import traceback
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+# The limit on a process, in seconds: there to end one that hangs, about ten times what the longest takes.
+HANG_S = 1000
 
 # Counts so small that all thirteen stages together take a minute or two.
 TINY = {
@@ -33,7 +38,7 @@ class Cli:
 
     def __init__(self, folder: Path) -> None:
         self.home, self.cwd = folder / "home", folder / "cwd"
-        self.cwd.mkdir(parents=True)
+        self.cwd.mkdir(parents=True, exist_ok=True)
         self.env = {
             name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUB_SPEED_", "OPENAI_"))
         } | {"HUB_SPEED_HOME": str(self.home), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
@@ -53,16 +58,15 @@ class Cli:
     def __call__(self, *args: str, code: int = 0, **env: str) -> str:
         """Run a command to its end; returns what it printed and asserts its exit code."""
         process = self.start(*args, **env)
-        out, err = process.communicate(timeout=280)
+        out, err = process.communicate(timeout=HANG_S)
         assert process.returncode == code, f"exit code {process.returncode}\n{out[-3000:]}\n{err[-3000:]}"
         return out + err
 
     def python(self, code: str) -> str:
         """Run Python in a process that knows nothing but the embedded Hub's environment."""
+        env = self.hub_env
         hub = self.start("hub", "serve", "--port", str(self.port))
         try:
-            lines = self("hub", "env", "--port", str(self.port)).splitlines()
-            env = dict(line.removeprefix("export ").split("=", 1) for line in lines)
             wait_for(env["HF_ENDPOINT"])
             done = subprocess.run(
                 [sys.executable, "-c", code],
@@ -70,23 +74,25 @@ class Cli:
                 env=self.env | env,
                 capture_output=True,
                 text=True,
-                timeout=200,
+                timeout=HANG_S,
             )
         finally:
             kill(hub)
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout
 
-    @property
+    @cached_property
+    def hub_env(self) -> dict[str, str]:
+        """The environment of the embedded Hub's clients."""
+        lines = self("hub", "env", "--port", str(self.port)).splitlines()
+        return dict(line.removeprefix("export ").split("=", 1) for line in lines)
+
+    @cached_property
     def port(self) -> int:
         """A free port, the same for this home."""
-        if not hasattr(self, "_port"):
-            import socket
-
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                self._port = probe.getsockname()[1]
-        return self._port
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return probe.getsockname()[1]
 
     def show(self, recipe: str = "quickstart", *args: str) -> dict:
         """The finished stages of a recipe: name → {repo, commit, record}."""
@@ -114,9 +120,10 @@ def wait_for(url: str) -> None:
     import urllib.error
     import urllib.request
 
-    for _ in range(200):
+    end = time.monotonic() + HANG_S
+    while time.monotonic() < end:
         try:
-            urllib.request.urlopen(url, timeout=1)
+            urllib.request.urlopen(url, timeout=HANG_S)
             return
         except urllib.error.HTTPError:
             return

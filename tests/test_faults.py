@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from fake_openai import DROP, Asked, FakeOpenAI, Reply, error, text
-from running import Cli, tiny
+from running import HANG_S, Cli, tiny
 
 from hub_speed.localhub import LocalHub
 from hub_speed.quickstart import teacher
@@ -114,7 +114,7 @@ class _Proxy(http.server.BaseHTTPRequestHandler):
         if type(self).meddle(self):
             self.close_connection = True
             return
-        there = http.client.HTTPConnection(*self.target, timeout=60)
+        there = http.client.HTTPConnection(*self.target, timeout=HANG_S)
         own = {"transfer-encoding", "content-length", "connection"}
         there.request(self.command, self.path, body, {k: v for k, v in self.headers.items() if k.lower() not in own})
         answer = there.getresponse()
@@ -195,7 +195,7 @@ def test_somebody_else_commits_in_between(cli: Cli, remote: tuple[LocalHub, dict
             meddled.append(True)
             line = {"key": "file", "value": {"path": "other.txt", "content": "aGk=", "encoding": "base64"}}
             lines = [{"key": "header", "value": {"summary": "somebody else"}}, line]
-            there = http.client.HTTPConnection(*request.target, timeout=60)
+            there = http.client.HTTPConnection(*request.target, timeout=HANG_S)
             headers = {"Authorization": request.headers["Authorization"], "Content-Type": "application/x-ndjson"}
             there.request("POST", request.path, "\n".join(map(json.dumps, lines)).encode(), headers)
             assert there.getresponse().status == 200

@@ -160,6 +160,7 @@ def ask(page: Any, endpoint: str, *values: object) -> dict:
     return page.predict(*values, api_name=endpoint)
 
 
+@pytest.mark.slow
 def test_a_row_is_drafted_checked_and_revised(page: Any, done: tuple[Cli, FakeOpenAI]) -> None:
     _, models = done
     before, drafts = len(models.asked), {}
@@ -177,6 +178,7 @@ def test_a_row_is_drafted_checked_and_revised(page: Any, done: tuple[Cli, FakeOp
     assert bad["draft"]["reason"] == "bad_json" and HOSTILE in bad["draft"]["text"] and "revised" not in bad
 
 
+@pytest.mark.slow
 def test_texts_are_ranked_by_the_published_embedder(page: Any, done: tuple[Cli, FakeOpenAI]) -> None:
     cli, _ = done
     texts = ["Rakes smooth the soil.", "Helium is a gas.", "Helium is a gas.", " "]
@@ -195,6 +197,7 @@ print(float(query @ text))
     assert again == pytest.approx(scores[0], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_rows_and_what_was_rejected_are_those_of_the_run(page: Any, done: tuple[Cli, FakeOpenAI]) -> None:
     cli, _ = done
     listed = cli("rows", "speed-demo/speed-synthetic", "--json", "-n", "999")
@@ -210,6 +213,7 @@ def test_rows_and_what_was_rejected_are_those_of_the_run(page: Any, done: tuple[
     assert HOSTILE in lost["rows"][0]["completions"][0]
 
 
+@pytest.mark.slow
 def test_mistakes_are_answered_with_a_sentence(page: Any) -> None:
     mistakes = {
         "A query and some texts are needed": ("/search", "", ["a"], ""),
@@ -223,12 +227,14 @@ def test_mistakes_are_answered_with_a_sentence(page: Any) -> None:
         assert "Traceback" not in str(problem.value)
 
 
+@pytest.mark.slow
 def test_a_taken_port_is_said(page: Any, done: tuple[Cli, FakeOpenAI]) -> None:
     cli, _ = done
     out = cli("space", "run", "--port", page.src.rstrip("/").rpartition(":")[2], code=1)
     assert "the port is taken" in out and "--port" in out and "Traceback" not in out
 
 
+@pytest.mark.slow
 def test_the_page_names_nothing_outside_and_no_token(page: Any, done: tuple[Cli, FakeOpenAI]) -> None:
     cli, _ = done
     html = urllib.request.urlopen(page.src).read().decode()
@@ -239,6 +245,7 @@ def test_the_page_names_nothing_outside_and_no_token(page: Any, done: tuple[Cli,
     assert token and token not in html
 
 
+@pytest.mark.slow
 def test_the_published_space_is_complete_and_one_commit(done: tuple[Cli, FakeOpenAI]) -> None:
     cli, _ = done
     out = cli("space", "push")

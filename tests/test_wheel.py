@@ -5,14 +5,16 @@ import sys
 import zipfile
 from pathlib import Path
 
-from running import Cli
+import pytest
+from running import HANG_S, Cli
 
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.mark.slow
 def test_a_wheel_alone_runs_the_first_stages(cli: Cli, tmp_path: Path) -> None:
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(tmp_path)]
-    subprocess.run([*build, str(ROOT)], check=True, capture_output=True, timeout=200)
+    subprocess.run([*build, str(ROOT)], check=True, capture_output=True, timeout=HANG_S)
     with zipfile.ZipFile(next(tmp_path.glob("hub_speed-*.whl"))) as wheel:
         names = wheel.namelist()
         wheel.extractall(tmp_path / "site")

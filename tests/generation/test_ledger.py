@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from running import HANG_S
 
 from hub_speed.errors import NoSpace, StageError
 from hub_speed.generation import ledger as journal_module
@@ -214,7 +215,7 @@ def test_a_disk_that_fills_up_under_a_running_process(tmp_path: Path) -> None:
                 journal.add([(entry(f"{i:05d}"), {"id": "x" * 500})])
                 print(f"{i:05d}", flush=True)
         """
-    out, err = child(code, tmp_path).communicate(timeout=60)
+    out, err = child(code, tmp_path).communicate(timeout=HANG_S)
     assert "hub_speed.errors.NoSpace" in err
     assert len(out.split()) > 10
     with Journal(tmp_path) as journal:
@@ -234,7 +235,7 @@ def test_a_disk_that_is_full_from_the_start(tmp_path: Path) -> None:
         with Journal(folder) as journal:
             print("opened")
         """
-    out, err = child(code, tmp_path).communicate(timeout=60)
+    out, err = child(code, tmp_path).communicate(timeout=HANG_S)
     assert out.splitlines() == ["NoSpace", "opened"], err
 
 

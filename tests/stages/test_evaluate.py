@@ -18,17 +18,18 @@ from hub_speed.hub import Ref
 from hub_speed.training.embedder.backbone import embedder, pooling_of
 
 
-def test_the_stage_fails_when_nothing_could_be_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_stage_fails_when_nothing_could_be_scored(
+    server: FakeOpenAI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     base, model = make_model(tmp_path / "base"), tmp_path / "model"
     embedder(base, 128).save_pretrained(str(model))
-    with FakeOpenAI() as server:
-        wanted = {"benchmarks": ["mteb:SciFact"]}
-        run = Run("evaluate", tmp_path, server, evaluate=wanted, embedder={"pooling": "mean"})
-        run.inputs |= {"embedder": model, "base": base}
-        with pytest.raises(StageError, match="no benchmark could be scored") as told:
-            run.ctx.out.mkdir()
-            run.build()
+    wanted = {"benchmarks": ["mteb:SciFact"]}
+    run = Run("evaluate", tmp_path, server, evaluate=wanted, embedder={"pooling": "mean"})
+    run.inputs |= {"embedder": model, "base": base}
+    with pytest.raises(StageError, match="no benchmark could be scored") as told:
+        run.ctx.out.mkdir()
+        run.build()
     assert "SciFact" in told.value.got
     asked = ScoringSettings.model_validate_json((run.ctx.work / "scoring.json").read_bytes())
     _load(asked.subjects[1], asked)

@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +11,11 @@ from fake_openai import Asked, FakeOpenAI, Reply, as_json, choices, error
 from stage_run import Run
 
 from hub_speed import rows
-from hub_speed.llm import endpoint
 from hub_speed.pipeline.table import STAGES
 from hub_speed.record import tag_of
 
 Answer = Callable[[Asked], Reply | str]
-
-
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint, "FIRST_WAIT_S", 0.002)
-
-
-@pytest.fixture
-def server() -> Iterator[FakeOpenAI]:
-    with FakeOpenAI() as running:
-        yield running
+pytestmark = pytest.mark.usefixtures("short_waits")
 
 
 TASKS = [{"id": f"t{i}", "task_type": "sts", "task": "Find it", "topic": f"Arts/Topic_{i}"} for i in range(40)]

@@ -135,7 +135,7 @@ def test_scores_are_the_embedders_and_questions_are_read_where_they_are(tmp_path
 
 # Four stages: the embedder learns from the teacher's rows, and is scored on a few pairs of sentences.
 SMALL = tiny(embedder__data="seed", seed__rows=64, evaluate__benchmarks="[small-benchmark]")
-STUDY = ("study", "quickstart", *SMALL, "--vary", "embedder.loss_temperature=0.5", "--seeds", "2")
+STUDY = ("study", "quickstart", *SMALL, "--vary", "embedder.loss_temperature=0.5", "--seeds", "1")
 
 BENCHMARK = """
 from datasets import Dataset
@@ -162,33 +162,30 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.slow
 def test_a_study_that_is_killed_goes_on_and_shares_what_its_runs_have_in_common(cli: Cli) -> None:
     pytest.importorskip("torch")
     cli.python(BENCHMARK)
     planned = cli(*STUDY, "--plan")
-    assert re.search(r"brainstorm +4 +3 +1 +0 +1 ", planned) and re.search(r"embedder +4 +0 +4 +0 +4", planned)
-    assert "10 stages will run, 6 are reused" in planned
+    assert re.search(r"brainstorm +2 +1 +1 +0 +1 ", planned) and re.search(r"embedder +2 +0 +2 +0 +2", planned)
+    assert "6 stages will run, 2 are reused" in planned
     assert not list(cli.home.glob("work/*"))  # a plan spends nothing
     process = cli.start(*STUDY)
     while process.poll() is None and not at_work_on_the_second(cli):
         time.sleep(0.01)
     kill(process)
     out = cli(*STUDY, "--out", "docs")
-    assert "7 stages will run" in out or "6 stages will run" in out  # the first one's scores were there, or not yet
-    assert out.count("✓ embedder") == 3 and "✓ seed" not in out and "✓ brainstorm" not in out
+    assert "3 stages will run" in out or "2 stages will run" in out  # the first one's scores were there, or not yet
+    assert out.count("✓ embedder") == 1 and "✓ seed" not in out and "✓ brainstorm" not in out
     assert "comparisons: 1 · speed-demo/speed-study@" in out
 
     found = json.loads(cli.python(VERSIONS))
-    assert [len(found[name]["tags"]) for name in ("tasks", "seed", "embedder", "results", "study")] == [1, 1, 4, 4, 1]
-    branches = [
-        "main",
-        *(f"study-{name}-seed-{k}" for name in ("embedder-loss_temperature-0-5", "reference") for k in (0, 1)),
-    ]
+    assert [len(found[name]["tags"]) for name in ("tasks", "seed", "embedder", "results", "study")] == [1, 1, 2, 2, 1]
+    branches = ["main", "study-embedder-loss_temperature-0-5-seed-0", "study-reference-seed-0"]
     assert found["embedder"]["branches"] == found["results"]["branches"] == branches
     assert found["tasks"]["branches"] == ["main", "study-reference-seed-0"]
-    assert len(found["rows"]) == 2 * 2  # values, seeds
-    assert {(row["value"], row["seed"]) for row in found["rows"]} == {(v, k) for v in ("0.05", "0.5") for k in (0, 1)}
-    assert [(e["value"], e["measure"], e["seeds"]) for e in found["effects"]] == [("0.5", "Spearman", 2)]
+    assert sorted((row["value"], row["seed"]) for row in found["rows"]) == [("0.05", 0), ("0.5", 0)]
+    assert [(e["value"], e["measure"], e["seeds"]) for e in found["effects"]] == [("0.5", "Spearman", 1)]
     assert found["effects"][0]["items"] == 27  # the pairs
     assert (
         "1 was made" in found["card"] and "## embedder.loss_temperature" in found["card"] and "{{" not in found["card"]
@@ -200,7 +197,7 @@ def test_a_study_that_is_killed_goes_on_and_shares_what_its_runs_have_in_common(
     assert "hub-speed study quickstart" in page and "study/embedder-loss_temperature.png" in page
     assert (cli.cwd / "docs" / "study" / "embedder-loss_temperature.png").stat().st_size > 1000
     facts = json.loads((cli.cwd / "docs" / "study.json").read_text())
-    assert len(facts["runs"]) == 4 and facts["scaling"] is None
+    assert len(facts["runs"]) == 2 and facts["scaling"] is None
 
     again = cli(*STUDY)  # nothing is run or published twice
     assert "0 stages will run" in again and "✓" not in again
