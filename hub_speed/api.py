@@ -4,6 +4,7 @@ Import Hugging Face libraries (`datasets`, `transformers`, …) after `open_hub`
 are imported. For the same reason this module imports what it needs inside its functions.
 """
 
+import json
 import os
 import signal
 import sys
@@ -131,15 +132,24 @@ def _check_clients() -> None:
         )
 
 
+_environments: list[Mapping[str, str]] = []  # of the Hubs that are open, in the order in which they were opened
+_users: dict[str, str | None] = {}  # the same variables as the user had set them
+
+
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Sets environment variables, and restores them at the end."""
-    before = {name: os.environ.get(name) for name in variables}
+    """Sets environment variables; at the end, those of the newest Hub that is still open, or the user's, hold again."""
+    for name in variables:
+        _users.setdefault(name, os.environ.get(name))
+    _environments.append(variables)
     os.environ.update(variables)
     try:
         yield
     finally:
-        for name, value in before.items():
+        _environments[:] = [each for each in _environments if each is not variables]
+        for name in variables:
+            left = [each[name] for each in _environments if name in each]
+            value = left[-1] if left else _users.pop(name)
             if value is None:
                 os.environ.pop(name, None)
             else:
@@ -181,16 +191,11 @@ def load_recipe(name_or_path: str | Path, *, set: Pairs = ()) -> "Recipe":
     """
     from hub_speed.recipes import loader
 
-    return loader.load(str(name_or_path), _as_flags(set))
-
-
-def _as_flags(pairs: Pairs) -> list[str]:
-    """`name=value` of each pair; values are written as JSON, which is YAML as well."""
-    if isinstance(pairs, Mapping):
-        import json
-
-        return [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in pairs.items()]
-    return list(pairs)
+    if isinstance(set, str):
+        raise RecipeError(f"load_recipe: set={set!r}", expected='{"seed.rows": 100} or ["seed.rows=100"]')
+    if isinstance(set, Mapping):
+        set = [f"{name}={json.dumps(value)}" for name, value in set.items()]  # JSON is YAML as well
+    return loader.load(str(name_or_path), list(set))
 
 
 @dataclass(frozen=True)
@@ -386,14 +391,30 @@ def load_rows(
 
     Raises:
         HubError: there is no such repository or revision.
-        RecipeError: the repository has no rows, or no ledger.
+        RecipeError: the repository has no rows, or no ledger; or there is no such task type, state or reason.
 
     Example:
         >>> [row["query"] for row in load_rows("speed-demo/speed-seed", hub, task_type="retrieval", limit=1)]
         ['why do onions make you cry']
     """
-    wanted = {"task_type": task_type, "state": state, "reason": reason}
-    wanted = {name: value for name, value in wanted.items() if value is not None}
+    from hub_speed.rows import REASONS, STATES
+    from hub_speed.task_types import TASK_TYPES
+
+    wanted: dict[str, str] = {}
+    for name, value, known in (
+        ("task_type", task_type, list(TASK_TYPES)),
+        ("state", state, list(STATES)),
+        ("reason", reason, list(REASONS)),
+    ):
+        if value is None:
+            continue
+        wanted[name] = value
+        if value not in known:
+            raise RecipeError(
+                f"rows: {name} {value}", expected=f"one of {', '.join(known)}", fix=did_you_mean(value, known)
+            )
+    if limit is not None and limit < 0:
+        raise RecipeError(f"rows: limit {limit}", expected="0 or more")
     rows = _read_rows(repo_or_folder, hub, revision, ledger=bool(state or reason))
     return islice((row for row in rows if all(row.get(name) == wanted[name] for name in wanted)), limit)
 
@@ -609,7 +630,8 @@ def open_session(
     from hub_speed.quickstart import assets
 
     with _stopping() as stop:
-        address = Addresses(_as_flags(endpoints), stop.is_set).open
+        given = [f"{name}={url}" for name, url in endpoints.items()] if isinstance(endpoints, Mapping) else endpoints
+        address = Addresses(list(given), stop.is_set).open
         session = Session(hub.hub, org, hub.home, address, stop=stop, budget=BudgetMeter(recipe.effective_budget))
         if progress:
             session.progress = progress

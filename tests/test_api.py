@@ -248,3 +248,41 @@ def test_a_key_goes_to_the_server_and_nowhere_else(server: FakeOpenAI, tmp_path:
     assert {asked.headers["authorization"] for asked in server.asked} == {"Bearer sk-secret"}
     assert "sk-secret" not in repr(made) + (tmp_path / "work" / "ledger.sqlite").read_bytes().decode("latin-1")
     assert "sk-secret" not in repr(dict(os.environ))
+
+
+def test_hubs_that_are_closed_out_of_order_leave_each_other_alone(cli: Cli, tmp_path: Path) -> None:
+    out = notebook(
+        cli,
+        f"""
+        import hub_speed, os
+        os.environ.pop("HF_ENDPOINT", None)
+        before = dict(os.environ)
+        one, other = hub_speed.open_hub(), hub_speed.open_hub(home={str(tmp_path / "other")!r})
+        one.close()
+        print(os.environ["HF_ENDPOINT"] == other.endpoint)
+        other.close()
+        print({{name for name in {{*before, *os.environ}} if before.get(name) != os.environ.get(name)}})
+        """,
+    )
+    assert out.splitlines() == ["True", "set()"]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"state": "rejectd"}, "rejected"),
+        ({"reason": "label_leek"}, "label_leak"),
+        ({"task_type": "retreival"}, "retrieval"),
+        ({"limit": -1}, "0 or more"),
+    ],
+)
+def test_rows_that_cannot_be_are_not_looked_for(tmp_path: Path, given: dict, words: str) -> None:
+    with pytest.raises(RecipeError, match=words):
+        hub_speed.load_rows(tmp_path, **given)
+
+
+def test_a_value_is_taken_as_it_is() -> None:
+    assert hub_speed.load_recipe("quickstart", set={"license": "1.5"}).license == "1.5"
+    assert hub_speed.load_recipe("quickstart", set={"scaling.sizes": [6, 12]}).scaling.sizes == (6, 12)
+    with pytest.raises(RecipeError, match="seed"):
+        hub_speed.load_recipe("quickstart", set="seed.rows=10")

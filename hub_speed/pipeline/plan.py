@@ -69,7 +69,10 @@ def pin_repo(source: FromHub, session: Session) -> Ref:
 def _why(s: Stage, identity: dict[str, Any], session: Session) -> str:
     """Which field or input differs from the last run of this stage."""
     head = session.hub.head(s.kind, s.repo(session.org))
-    record = session.hub.record(head) if head else None
+    try:
+        record = session.hub.record(head) if head else None
+    except HubError:
+        return "new: the record of the last version cannot be read"
     if not record:
         return "new"
     before, after = _flat(record.identity), _flat(identity)
