@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy import stats
 
 AHEAD = 10  # forecasts are for this many times the largest size
 FAR = 1000  # sizes beyond this many times the largest are not reported: too far from any run. Assumption
@@ -91,6 +90,8 @@ def log_linear(rows: np.ndarray, scores: np.ndarray) -> LogLinear:
     x = np.log10(rows)
     if len(set(x)) < 2:
         raise ValueError("a line needs at least two sizes")
+    from scipy import stats  # takes a second to import; the table of stages imports this module
+
     fit = stats.linregress(x, scores)
     numbers = (float(fit.intercept), float(fit.slope))
     explained = float(np.nan_to_num(fit.rvalue)) ** 2  # 0 where all scores are equal

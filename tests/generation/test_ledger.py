@@ -57,7 +57,7 @@ def child(code: str, folder: Path) -> "subprocess.Popen[str]":
     head += "from test_ledger import entry\nfolder = Path(sys.argv[1])\n"
     return subprocess.Popen(
         [sys.executable, "-c", head + textwrap.dedent(code), str(folder)],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+        env=os.environ | {"PYTHONPATH": f"{Path(__file__).parent}{os.pathsep}{Path(__file__).parent.parent}"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
