@@ -9,8 +9,6 @@ Source: E5 §3.1 (exact match), SPEED App. A (MinHash; threshold, n-grams, field
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from rensa import RMinHash, RMinHashLSH
-
 from hub_speed.rows import ACCEPTED
 from hub_speed.text import words
 
@@ -49,6 +47,8 @@ def near_duplicates(
         permutations: length of the MinHash signature.
         size: words of an n-gram.
     """
+    from rensa import RMinHash, RMinHashLSH  # the Space imports the stages, and removes no duplicates
+
     index = RMinHashLSH(threshold, permutations, permutations // 4)
     earlier: list[tuple[str, RMinHash]] = []
     for row in rows:
