@@ -137,7 +137,7 @@ class Fitted:
         missed: `predicted` less the mean score measured there, and its 95% interval over the noise of the runs.
         holdout_rejected: the error is larger than noise and than `least_gain`: there is no forecast from this form.
         forecast: the score at AHEAD times the largest size, between 0 and 1, and its 95% interval.
-        saturation_rows: rows beyond which tenfold data gains less than the recipe's `scaling.least_gain`, and the 95%
+        saturation_rows: rows beyond which tenfold data gains less than `LEAST_GAIN`, and the 95%
             interval; 0 is "at any size", None "not within FAR times the largest size".
     """
 

@@ -1,6 +1,6 @@
 """A small OpenAI-compatible server for one model on this machine, for models that are too small to need vLLM.
 
-    python -m hub_speed.llm.embedded FOLDER --name NAME [--threads 1] [--batch 96]
+    python -m hub_speed.llm.embedded_server FOLDER --name NAME [--threads 1] [--batch 96]
 
 Prints `ready PORT` and serves until its standard input is closed, so that it never outlives whoever started it.
 Routes: GET /v1/models · POST /v1/completions · POST /v1/chat/completions (with a chat template). It honours
