@@ -39,7 +39,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages |= {
         "index.md": start,
         "stages/index.md": stages_page(recipe),
-        "api.md": "# Python API\n\n::: hub_speed.api\n",
+        "api.md": api_page(),
         "explore.md": notebook_page(),
     }
     for path, text in pages.items():
@@ -116,6 +116,12 @@ def described(docstring: str) -> str:
         label, colon, rest = line.partition(":")
         lines += ["", f"**{label}:**{rest}"] if colon and label in ("In", "Out", "Source", "Differs") else [line]
     return "\n".join(lines)
+
+
+def api_page() -> str:
+    """The functions for Python users, module by module."""
+    modules = ("hubs", "runs", "data", "writing", "sessions")
+    return "\n\n".join(["# Python API", "::: hub_speed.api", *(f"::: hub_speed.api.{name}" for name in modules)]) + "\n"
 
 
 def notebook_page() -> str:

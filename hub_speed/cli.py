@@ -12,6 +12,7 @@ import typer
 
 from hub_speed import __version__, api
 from hub_speed.api import DEFAULT_ORG
+from hub_speed.console import options
 from hub_speed.errors import HubSpeedError, RecipeError
 
 app = typer.Typer(
@@ -25,27 +26,6 @@ hub_app = typer.Typer(help="The embedded Hub on this machine.", no_args_is_help=
 space_app = typer.Typer(help="The explorer Space: generate, search, look at rows.", no_args_is_help=True)
 app.add_typer(hub_app, name="hub")
 app.add_typer(space_app, name="space")
-
-RecipeArg = Annotated[
-    str, typer.Argument(help="quickstart, speed, speed_230k, small, open, e5, or the path of a .yaml file")
-]
-OrgOpt = Annotated[str, typer.Option("--org", help="organisation or user that owns the repositories")]
-HubOpt = Annotated[str, typer.Option("--hub", help="local (embedded) or the address of a Hub")]
-PrivateOpt = Annotated[bool, typer.Option("--private", help="create repositories as private ones")]
-SetOpt = Annotated[list[str], typer.Option("--set", metavar="FIELD=VALUE", help="change a recipe field: seed.rows=100")]
-EndpointOpt = Annotated[
-    list[str],
-    typer.Option(
-        "--endpoint", metavar="NAME=URL", help="where a model is: teacher=URL, senior=URL … (URL,URL for replicas)"
-    ),
-]
-ModeOpt = Annotated[
-    str | None, typer.Option("--mode", help="online, or batch: the teacher through its provider's Batch API")
-]
-OnlyOpt = Annotated[str | None, typer.Option("--only", help="only this stage and what it needs")]
-JsonOpt = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
-RevisionOpt = Annotated[str, typer.Option("--revision", help="tag, branch or commit of a repository named without one")]
-PortOpt = Annotated[int | None, typer.Option("--port", help="port on 127.0.0.1")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -65,12 +45,12 @@ def _top(
 
 @app.command()
 def plan(
-    recipe: RecipeArg,
-    org: OrgOpt = DEFAULT_ORG,
-    hub: HubOpt = "local",
-    set_: SetOpt = [],  # noqa: B006 - typer takes an empty list for "not given"
-    mode: ModeOpt = None,
-    only: OnlyOpt = None,
+    recipe: options.Recipe,
+    org: options.Org = DEFAULT_ORG,
+    hub: options.Hub = "local",
+    set_: options.Set = [],  # noqa: B006 - typer takes an empty list for "not given"
+    mode: options.Mode = None,
+    only: options.Only = None,
 ) -> None:
     """Show what would run and why, and the model calls it would take. Spends nothing."""
     loaded = api.load_recipe(recipe, set=_with_mode(set_, mode))
@@ -82,18 +62,16 @@ def plan(
 
 @app.command()
 def run(
-    recipe: RecipeArg,
-    org: OrgOpt = DEFAULT_ORG,
-    hub: HubOpt = "local",
-    private: PrivateOpt = False,
-    set_: SetOpt = [],  # noqa: B006
-    endpoint: EndpointOpt = [],  # noqa: B006
-    mode: ModeOpt = None,
-    only: OnlyOpt = None,
-    from_: Annotated[str | None, typer.Option("--from", help="run this stage and all after it again")] = None,
-    log_format: Annotated[
-        str, typer.Option(help="text, or json: one line of JSON per stage and every ten seconds")
-    ] = "text",
+    recipe: options.Recipe,
+    org: options.Org = DEFAULT_ORG,
+    hub: options.Hub = "local",
+    private: options.Private = False,
+    set_: options.Set = [],  # noqa: B006
+    endpoint: options.Endpoint = [],  # noqa: B006
+    mode: options.Mode = None,
+    only: options.Only = None,
+    from_: options.AgainFrom = None,
+    log_format: options.LogFormat = "text",
 ) -> None:
     """Run the stages that are not finished yet. Each ends as one commit and its tag on the Hub."""
     loaded, as_json = api.load_recipe(recipe, set=_with_mode(set_, mode)), _is_json(log_format)
@@ -120,22 +98,19 @@ def run(
 
 @app.command()
 def study(
-    recipe: RecipeArg,
-    vary: Annotated[
-        list[str],
-        typer.Option("--vary", metavar="FIELD=VALUE,VALUE", help="a field and the values it is given; may be repeated"),
-    ],
-    seeds: Annotated[int, typer.Option(help="runs of each value; a seed changes the embedder's training")] = 3,
-    seed_all: Annotated[bool, typer.Option("--seed-all", help="a seed changes everything, from the tasks on")] = False,
-    plan_: Annotated[bool, typer.Option("--plan", help="show what would run, and run nothing")] = False,
-    scaling: Annotated[bool, typer.Option("--scaling", help="with the recipe's scaling law")] = False,
-    margin: Annotated[float, typer.Option(help="a smaller difference of scores does not matter")] = 0.01,  # Assumption
-    out: Annotated[Path | None, typer.Option(help="a folder for study.md, study.json and figures as well")] = None,
-    org: OrgOpt = DEFAULT_ORG,
-    hub: HubOpt = "local",
-    private: PrivateOpt = False,
-    set_: SetOpt = [],  # noqa: B006
-    endpoint: EndpointOpt = [],  # noqa: B006
+    recipe: options.Recipe,
+    vary: options.Vary,
+    seeds: options.Seeds = 3,
+    seed_all: options.SeedAll = False,
+    plan_: options.PlanOnly = False,
+    scaling: options.Scaling = False,
+    margin: options.Margin = 0.01,  # Assumption
+    out: options.Out = None,
+    org: options.Org = DEFAULT_ORG,
+    hub: options.Hub = "local",
+    private: options.Private = False,
+    set_: options.Set = [],  # noqa: B006
+    endpoint: options.Endpoint = [],  # noqa: B006
 ) -> None:
     """Vary recipe fields one at a time, with several seeds. Effects with intervals, as a dataset and a page."""
     with api.open_hub(hub, private=private) as opened:
@@ -167,11 +142,11 @@ def study(
 
 @app.command()
 def show(
-    recipe: RecipeArg,
-    org: OrgOpt = DEFAULT_ORG,
-    hub: HubOpt = "local",
-    set_: SetOpt = [],  # noqa: B006
-    json: JsonOpt = False,
+    recipe: options.Recipe,
+    org: options.Org = DEFAULT_ORG,
+    hub: options.Hub = "local",
+    set_: options.Set = [],  # noqa: B006
+    json: options.Json = False,
 ) -> None:
     """Show a finished run as a table, with its scores and its lineage."""
     loaded = api.load_recipe(recipe, set=set_)
@@ -187,15 +162,13 @@ def show(
 
 @app.command()
 def release(
-    recipe: RecipeArg,
-    tag: Annotated[str, typer.Option(help="the tag of the release, for example v1.0")],
-    org: OrgOpt = DEFAULT_ORG,
-    hub: HubOpt = "local",
-    private: PrivateOpt = False,
-    set_: SetOpt = [],  # noqa: B006
-    allow_licence_conflict: Annotated[
-        bool, typer.Option("--allow-licence-conflict", help="release although an input's licence asks for more")
-    ] = False,
+    recipe: options.Recipe,
+    tag: options.Tag,
+    org: options.Org = DEFAULT_ORG,
+    hub: options.Hub = "local",
+    private: options.Private = False,
+    set_: options.Set = [],  # noqa: B006
+    allow_licence_conflict: options.AllowConflict = False,
 ) -> None:
     """Tag a finished run, its scores in the embedder's card. One tag on all its repositories."""
     loaded = api.load_recipe(recipe, set=set_)
@@ -207,16 +180,14 @@ def release(
 
 @app.command()
 def rows(
-    repo: Annotated[str, typer.Argument(help="a dataset repository, or the work folder of a stage")],
-    hub: HubOpt = "local",
-    revision: RevisionOpt = "main",
-    task_type: Annotated[str | None, typer.Option(help="only rows of this task type")] = None,
-    state: Annotated[
-        str | None, typer.Option(help="look into the ledger: accepted, repaired, reasked, rejected, failed")
-    ] = None,
-    reason: Annotated[str | None, typer.Option(help="only ledger lines with this reason")] = None,
-    limit: Annotated[int, typer.Option("-n", help="how many")] = 5,
-    json: JsonOpt = False,
+    repo: options.Repo,
+    hub: options.Hub = "local",
+    revision: options.Revision = "main",
+    task_type: options.TaskType = None,
+    state: options.State = None,
+    reason: options.Reason = None,
+    limit: options.Limit = 5,
+    json: options.Json = False,
 ) -> None:
     """Look at rows, or into the ledger. With --state or --reason: what became of the requests, raw text included."""
     with api.open_hub(hub) as opened:
@@ -230,13 +201,11 @@ def rows(
 
 @app.command()
 def quality(
-    sets: Annotated[list[str], typer.Argument(metavar="SET", hidden=True)],  # listed, it would read SET <list[str]>
-    hub: HubOpt = "local",
-    revision: RevisionOpt = "main",
-    model: Annotated[
-        str | None, typer.Option(help="compare texts with this SentenceTransformer (name or folder), not by words")
-    ] = None,
-    json: JsonOpt = False,
+    sets: options.Sets,
+    hub: options.Hub = "local",
+    revision: options.Revision = "main",
+    model: options.Encoder = None,
+    json: options.Json = False,
 ) -> None:
     """Measure rows: variety, hardness, mistakes. Any dataset with a query, a positive and a negative.
 
@@ -249,7 +218,7 @@ def quality(
 
 
 @hub_app.command("serve")
-def hub_serve(port: PortOpt = None) -> None:
+def hub_serve(port: options.Port = None) -> None:
     """Serve the embedded Hub until Ctrl-C."""
     api.serve_hub(port)
 
@@ -265,20 +234,24 @@ def hub_env(port: Annotated[int | None, typer.Option(help="port of `hub serve`")
 
 @space_app.command("run")
 def space_run(
-    org: OrgOpt = DEFAULT_ORG,
-    hub: HubOpt = "local",
+    org: options.Org = DEFAULT_ORG,
+    hub: options.Hub = "local",
     port: Annotated[int | None, typer.Option(help="port on 127.0.0.1; the first free one from 7860")] = None,
 ) -> None:
     """Open the explorer on what was published, until Ctrl-C."""
     with api.open_hub(hub) as opened:
-        api.run_space(opened, org=org, port=port)
+        from hub_speed import space
+
+        space.run(opened.hub, org, port)
 
 
 @space_app.command("push")
-def space_push(org: OrgOpt = DEFAULT_ORG, hub: HubOpt = "local", private: PrivateOpt = False) -> None:
+def space_push(org: options.Org = DEFAULT_ORG, hub: options.Hub = "local", private: options.Private = False) -> None:
     """Publish the explorer as the Space <org>/speed-explorer: one commit that holds all it needs."""
     with api.open_hub(hub, private=private) as opened:
-        typer.echo(f"published {api.push_space(opened, org=org)}")
+        from hub_speed import space
+
+        typer.echo(f"published {space.push(opened.hub, org)}")
 
 
 def _with_mode(set_: list[str], mode: str | None) -> list[str]:

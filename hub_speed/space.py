@@ -48,6 +48,7 @@ def run(hub: Hub, org: str, port: int | None) -> None:
         raise HubSpeedError(
             f"space run: {', '.join(missing)} not installed", fix="pip install 'hub-speed[train,space]'"
         )
+    before, path = dict(os.environ), [*sys.path]
     os.environ |= {"HF_ENDPOINT": hub.endpoint, "HUB_SPEED_ORG": org, "GRADIO_SERVER_NAME": "127.0.0.1"}
     if port is not None:
         os.environ["GRADIO_SERVER_PORT"] = str(port)
@@ -58,6 +59,10 @@ def run(hub: Hub, org: str, port: int | None) -> None:
         if "port" not in str(error):
             raise
         raise HubSpeedError("space run: the port is taken", fix="choose another one: --port N") from error
+    finally:
+        sys.path[:] = path
+        os.environ.clear()
+        os.environ |= before
 
 
 def push(hub: Hub, org: str) -> Ref:

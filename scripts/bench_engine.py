@@ -39,7 +39,7 @@ from typing import Any
 
 from hub_speed.generation import examples
 from hub_speed.generation.jobs import Job, Outcome, Todo
-from hub_speed.generation.ledger import Journal
+from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.online import generate
 from hub_speed.generation.planning import PlannedRow, plan_rows
 from hub_speed.llm.address import Address, Limits
@@ -83,18 +83,18 @@ def ask_with_engine(url: str, rows: int, in_flight: int, folder: Path) -> None:
         return examples.read_example(job.source, completion, "fake")
 
     limits = Limits(in_flight, timeout_s=60, retries=8)
-    with Journal(folder) as journal:
+    with Ledger(folder) as ledger:
         generate(
             jobs,
             read,
             Address("teacher", "fake", (url,)),
-            journal,
+            ledger,
             limits,
             lambda rows, in_flight: None,
             threading.Event(),
         )
-        write_parquet(journal.rows(), SeedRow, folder / "data")
-        write_parquet(journal.entries(), LedgerRow, folder / "ledger")
+        write_parquet(ledger.rows(), SeedRow, folder / "data")
+        write_parquet(ledger.entries(), LedgerRow, folder / "ledger")
 
 
 def bodies(rows: int) -> Iterator[dict[str, Any]]:
@@ -231,11 +231,11 @@ def measure(
 def fill(folder: Path, url: str, rows: int) -> None:
     """The ledger of a stage that was stopped after `rows` rows: one real entry, under as many names."""
     ask_with_engine(url, 1, 1, folder)
-    with Journal(folder) as journal:
-        entry, row = next(journal.entries()), next(journal.rows())
+    with Ledger(folder) as ledger:
+        entry, row = next(ledger.entries()), next(ledger.rows())
         for start in range(0, rows, 1000):
             ids = [f"seed-{i:07d}" for i in range(start, min(start + 1000, rows))]
-            journal.add((LedgerRow.model_validate(entry | {"id": i}), row | {"id": i}) for i in ids)
+            ledger.add((LedgerRow.model_validate(entry | {"id": i}), row | {"id": i}) for i in ids)
 
 
 def resume(url: str, rows: int, folder: Path) -> dict[str, Any]:
@@ -282,8 +282,8 @@ def survive(url: str, kills: int, folder: Path) -> dict[str, Any]:
             break
         while (stats := http(f"{url}/stats"))["open"]:  # it answers what was in flight, and nobody reads it
             time.sleep(0.05)
-        with Journal(folder) as journal:
-            answers_kept = journal.usage()[0]
+        with Ledger(folder) as ledger:
+            answers_kept = ledger.usage()[0]
         repeated.append(stats["statuses"]["200"] - answers_kept - sum(repeated))
     process = client("hub_speed", url, rows, in_flight, folder)
     _, err = process.communicate()

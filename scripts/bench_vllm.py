@@ -32,7 +32,7 @@ from bench_engine import RECIPE, request_for
 from hub_speed.errors import EndpointRefused
 from hub_speed.generation import prompts
 from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
-from hub_speed.generation.ledger import Journal
+from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.online import generate
 from hub_speed.generation.planning import plan_rows
 from hub_speed.llm import servers
@@ -95,13 +95,13 @@ def by_engine(url: str, asked: list[str], in_flight: int, folder: Path) -> tuple
         return Accepted({"id": job.id, "text": completion.texts[0]})
 
     started = time.monotonic()
-    with Journal(folder) as journal:
+    with Ledger(folder) as ledger:
         limits, address = Limits(in_flight, timeout_s=600, retries=2), Address(NAME, NAME, (url,), "completion")
-        generate(jobs, read, address, journal, limits, lambda rows, in_flight: None, threading.Event())
-        write_parquet(journal.entries(), LedgerRow, folder / "ledger")
+        generate(jobs, read, address, ledger, limits, lambda rows, in_flight: None, threading.Event())
+        write_parquet(ledger.entries(), LedgerRow, folder / "ledger")
         took = time.monotonic() - started
-        assert journal.counts() == {"accepted": len(asked)}
-        return took, journal.usage()[2]
+        assert ledger.counts() == {"accepted": len(asked)}
+        return took, ledger.usage()[2]
 
 
 def by_bench_serve(url: str, model: Path, asked: list[str], in_flight: int, folder: Path) -> tuple[float, int]:

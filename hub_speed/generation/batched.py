@@ -18,7 +18,7 @@ import orjson
 
 from hub_speed.errors import BudgetSpent, EndpointDown, EndpointRefused, Stopped
 from hub_speed.generation.jobs import Job, Jobs, OnRows, Outcome, ledger_entry
-from hub_speed.generation.ledger import Journal
+from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Rejected
 from hub_speed.llm import batch_api
 from hub_speed.llm.address import Address
@@ -39,7 +39,7 @@ def generate_in_batches(
     jobs: Jobs,
     read: Callable[[Job, Completion], Outcome],
     provider: Batches | RunBatch,
-    journal: Journal,
+    ledger: Ledger,
     rounds: int,
     on_rows: OnRows,
     stop: threading.Event,
@@ -51,7 +51,7 @@ def generate_in_batches(
         jobs: what to ask for, given a function that says which rows are still missing.
         read: turns a completion into an accepted row or the reason why not.
         provider: what answers the batches; of several URLs of a model the first is used.
-        journal: the open ledger.
+        ledger: the open ledger.
         rounds: how many batches in a row may come back without one answer, and how often one request may fail.
         on_rows: called as soon as rows are in the ledger, and without rows after each look at the batches.
         stop: set to stop waiting for the batches.
@@ -65,7 +65,7 @@ def generate_in_batches(
         BudgetSpent: the budget has no room for another request.
         Stopped: `stop` was set; what is under way goes on, and the next run collects it.
     """
-    return asyncio.run(_Rounds(jobs, read, provider, journal, rounds, on_rows, stop, budget).run())
+    return asyncio.run(_Rounds(jobs, read, provider, ledger, rounds, on_rows, stop, budget).run())
 
 
 class _Rounds:
@@ -76,14 +76,14 @@ class _Rounds:
         jobs: Jobs,
         read: Callable[[Job, Completion], Outcome],
         provider: Batches | RunBatch,
-        journal: Journal,
+        ledger: Ledger,
         rounds: int,
         on_rows: OnRows,
         stop: threading.Event,
         budget: BudgetMeter | None,
     ) -> None:
         self._jobs, self._read, self._provider, self._address = jobs, read, provider, provider.address
-        self._journal, self._most, self._on_rows, self._stop, self._budget = journal, rounds, on_rows, stop, budget
+        self._ledger, self._most, self._on_rows, self._stop, self._budget = ledger, rounds, on_rows, stop, budget
         self.notes: list[str] = []
         self._aside: dict[str, Spent] = {}
         self._collected: set[str] = set()
@@ -153,8 +153,8 @@ class _Rounds:
             raise EndpointRefused(where, got=batch.problem, fix=fix)
         if own and self._is_for_its_schema(batch, answers.values()):
             return True
-        some, finished = any(answer.completion for answer in answers.values()), self._journal.count_finished()
-        todo, entries = self._journal.todo(), []
+        some, finished = any(answer.completion for answer in answers.values()), self._ledger.count_finished()
+        todo, entries = self._ledger.todo(), []
         for job in self._jobs(lambda row_id: (row_id in answers or row_id in own) and todo(row_id)):
             answer = answers.get(job.id) or BatchAnswer("", None, 0, "no answer that can be read")
             if answer.completion is not None and answer.custom_id == _custom_id(job, self._address):
@@ -165,7 +165,7 @@ class _Rounds:
                 _log.info("row %s is given up: %s", job.id, reason)
                 rejected = Rejected(reason, f"{answer.status or ''} {answer.problem}".strip())
                 entries.append(ledger_entry(job, self._address, None, rejected))
-        self._journal.add(entries)
+        self._ledger.add(entries)
         self._on_rows([entry for entry, _ in entries], 0)
         return bool(entries)
 
@@ -221,7 +221,7 @@ class _Rounds:
 
         What does not fit into the budget until others have come back is left.
         """
-        todo = self._journal.todo()
+        todo = self._ledger.todo()
         jobs = self._jobs(lambda row_id: row_id not in underway and row_id not in self._given_up and todo(row_id))
         unasked = iter(jobs)
         first = next(unasked, None)

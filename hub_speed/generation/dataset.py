@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from hub_speed.generation.batched import generate_in_batches
 from hub_speed.generation.jobs import Job, Jobs, Outcome, read_again
-from hub_speed.generation.ledger import Journal
+from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.online import generate
 from hub_speed.llm.address import Address
 from hub_speed.llm.batch_api import Batches
@@ -38,8 +38,8 @@ def make(
     model: str,
     weights: Path | None = None,
     row: type[BaseModel],
-    sift: Callable[[Journal], None] | None = None,
-    publish: Callable[[Journal, str], Iterable[dict[str, Any]]] | None = None,
+    sift: Callable[[Ledger], None] | None = None,
+    publish: Callable[[Ledger, str], Iterable[dict[str, Any]]] | None = None,
 ) -> None:
     """Ask for every job the ledger does not hold yet, then fill `ctx.out` and the counts of `ctx.record`.
 
@@ -54,19 +54,19 @@ def make(
         sift: looks at all accepted rows together once they are there, and rejects some (duplicates).
         publish: (ledger, task type) → the rows to publish, where they are not simply the accepted ones.
     """
-    with Journal(ctx.work, ctx.record.identity) as journal:
-        ask(ctx, journal, jobs, read, total=total, model=model, weights=weights)
+    with Ledger(ctx.work, ctx.record.identity) as ledger:
+        ask(ctx, ledger, jobs, read, total=total, model=model, weights=weights)
         if sift:
-            sift(journal)
+            sift(ledger)
         for task_type in ctx.recipe.mixture:
-            rows = publish(journal, task_type) if publish else journal.rows(task_type)
+            rows = publish(ledger, task_type) if publish else ledger.rows(task_type)
             ctx.record.by_task_type[task_type] = write_parquet(rows, row, ctx.out / "data" / task_type)
-        tally(ctx, journal, model)
+        tally(ctx, ledger, model)
 
 
 def ask(
     ctx: Context,
-    journal: Journal,
+    ledger: Ledger,
     jobs: Jobs,
     read: Read,
     *,
@@ -76,16 +76,16 @@ def ask(
 ) -> None:
     """Ask for every job the ledger does not hold yet."""
     if ctx.recipe.runtime.reread:
-        read_again(jobs, read, journal)
-    ctx.progress.start(total, "rows", done=journal.count_finished())
+        read_again(jobs, read, ledger)
+    ctx.progress.start(total, "rows", done=ledger.count_finished())
     meter = Meter(ctx.progress, ctx.budget if model == "teacher" else None)
     budget = ctx.budget if model == "teacher" else None
     with ctx.address(model, weights) as address:
         if provider := _batches(ctx, address, model, weights):
             retries = ctx.limits.retries
-            notes = generate_in_batches(jobs, read, provider, journal, retries, meter.rows, ctx.stop, budget)
+            notes = generate_in_batches(jobs, read, provider, ledger, retries, meter.rows, ctx.stop, budget)
         else:
-            notes = generate(jobs, read, address, journal, ctx.limits, meter.rows, ctx.stop, budget)
+            notes = generate(jobs, read, address, ledger, ctx.limits, meter.rows, ctx.stop, budget)
     if notes:
         ctx.record.measures["server"] = notes
 
@@ -141,12 +141,12 @@ class Meter:
         return numbers if cost is None else numbers | {"cost_usd": round(cost, 2)}
 
 
-def tally(ctx: Context, journal: Journal, model: str) -> None:
+def tally(ctx: Context, ledger: Ledger, model: str) -> None:
     """Write the ledger into `ctx.out` and its counts into `ctx.record`."""
-    record, states = ctx.record, journal.counts()
-    write_parquet(journal.entries(), LedgerRow, ctx.out / "ledger")
+    record, states = ctx.record, ledger.counts()
+    write_parquet(ledger.entries(), LedgerRow, ctx.out / "ledger")
     record.rows_in = sum(states.values())
     record.accepted = sum(states[state] for state in ACCEPTED)
-    record.rejected = dict(journal.reasons().most_common())
+    record.rejected = dict(ledger.reasons().most_common())
     record.measures["repaired"], record.measures["reasked"] = states["repaired"], states["reasked"]
-    record.calls[model], record.prompt_tokens[model], record.completion_tokens[model] = journal.usage()
+    record.calls[model], record.prompt_tokens[model], record.completion_tokens[model] = ledger.usage()

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from hub_speed.generation.ledger import Journal
+from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Rejected
 from hub_speed.llm.address import Address
 from hub_speed.llm.dialects import Completion, Request
@@ -48,12 +48,12 @@ Jobs = Callable[[Todo], Iterable[Job]]
 READ_AT_ONCE = 1_000  # rows read again that are in memory at a time
 
 
-def read_again(jobs: Jobs, read: Callable[[Job, Completion], Outcome], journal: Journal) -> None:
+def read_again(jobs: Jobs, read: Callable[[Job, Completion], Outcome], ledger: Ledger) -> None:
     """Reads the rejected answers of a ledger again, without asking a model."""
-    rejected = journal.rejected()
+    rejected = ledger.rejected()
     mended: list[tuple[LedgerRow, dict[str, Any] | None]] = []
     for job in jobs(rejected.__contains__):
-        before = journal.entry(job.id)
+        before = ledger.entry(job.id)
         texts, reasons = tuple(before["completions"]), tuple(before["finish_reasons"])
         outcome = read(job, Completion(texts, reasons, before["model"], 0, 0))
         if isinstance(outcome, Accepted):
@@ -61,9 +61,9 @@ def read_again(jobs: Jobs, read: Callable[[Job, Completion], Outcome], journal: 
             after = _verdict(outcome) | ({"state": "reasked"} if reasked else {})
             mended.append((LedgerRow.model_construct(**before | after), outcome.row))
         if len(mended) == READ_AT_ONCE:
-            journal.add(mended)
+            ledger.add(mended)
             mended = []
-    journal.add(mended)
+    ledger.add(mended)
 
 
 def ledger_entry(

@@ -25,7 +25,7 @@ _UNWRITABLE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONL
 _WINDOW = 1000  # names of finished rows that are read ahead
 
 
-class Journal:
+class Ledger:
     """The ledger in `folder`; use as a context manager.
 
     Args:

@@ -16,7 +16,7 @@ import uvloop
 
 from hub_speed.errors import BudgetSpent, Stopped
 from hub_speed.generation.jobs import Job, Jobs, OnRows, Outcome, ledger_entry
-from hub_speed.generation.ledger import Journal
+from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Rejected
 from hub_speed.llm.address import Address, Limits
 from hub_speed.llm.budget import BudgetMeter
@@ -39,7 +39,7 @@ def generate(
     jobs: Jobs,
     read: Callable[[Job, Completion], Outcome],
     address: Address,
-    journal: Journal,
+    ledger: Ledger,
     limits: Limits,
     on_rows: OnRows,
     stop: threading.Event,
@@ -51,7 +51,7 @@ def generate(
         jobs: what to ask for, given a function that says which rows are still missing.
         read: turns a completion into an accepted row or the reason why not. Must not raise on bad answers.
         address: the model.
-        journal: the open ledger.
+        ledger: the open ledger.
         limits: how many requests at once, how long one may take, how often to retry.
         on_rows: called as soon as rows are in the ledger.
         stop: set from another thread (or a signal) to stop asking; what is in flight is dropped.
@@ -69,7 +69,7 @@ def generate(
     before = gc.get_threshold()
     gc.set_threshold(COLLECT_EVERY)
     try:
-        return uvloop.run(_generate(jobs, read, address, journal, limits, on_rows, stop, budget))
+        return uvloop.run(_generate(jobs, read, address, ledger, limits, on_rows, stop, budget))
     except BaseExceptionGroup as group:
         raise _first(group) from None
     finally:
@@ -80,19 +80,19 @@ async def _generate(
     jobs: Jobs,
     read: Callable[[Job, Completion], Outcome],
     address: Address,
-    journal: Journal,
+    ledger: Ledger,
     limits: Limits,
     on_rows: OnRows,
     stop: threading.Event,
     budget: BudgetMeter | None,
 ) -> list[str]:
-    unfinished = iter(jobs(journal.todo()))
+    unfinished = iter(jobs(ledger.todo()))
     first = next(unfinished, None)
     if first is None:
         return []
     todo = itertools.chain([first], unfinished)
-    answered_before = journal.count_finished()
-    failed_before = journal.failed() if answered_before else set()
+    answered_before = ledger.count_finished()
+    failed_before = ledger.failed() if answered_before else set()
     async with Endpoint(
         address,
         in_flight=limits.in_flight,
@@ -102,7 +102,7 @@ async def _generate(
         answered_before=answered_before,
     ) as endpoint:
         await endpoint.probe(first.request.sampling.max_tokens)
-        writer = _Writer(journal, lambda entries: on_rows(entries, endpoint.pace.open))
+        writer = _Writer(ledger, lambda entries: on_rows(entries, endpoint.pace.open))
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(_watch(stop))
             # Twice as many as there are places, so that a place is not left empty while a request waits to be retried.
@@ -165,8 +165,8 @@ def _first(group: BaseExceptionGroup) -> BaseException:
 class _Writer:
     """Gathers what ends within one tick of the event loop and writes it in one transaction."""
 
-    def __init__(self, journal: Journal, on_written: Callable[[list[LedgerRow]], None]) -> None:
-        self._journal, self._on_written = journal, on_written
+    def __init__(self, ledger: Ledger, on_written: Callable[[list[LedgerRow]], None]) -> None:
+        self._ledger, self._on_written = ledger, on_written
         self._waiting: list[tuple[LedgerRow, dict[str, Any] | None]] = []
         self._written: asyncio.Future[None]
 
@@ -182,7 +182,7 @@ class _Writer:
     def _write(self) -> None:
         entries, self._waiting = self._waiting, []
         try:
-            self._journal.add(entries)
+            self._ledger.add(entries)
         except Exception as error:  # handed to every worker that waits for it
             self._written.set_exception(error)
         else:

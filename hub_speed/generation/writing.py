@@ -15,7 +15,7 @@ from hub_speed.errors import RecipeError
 from hub_speed.generation import examples
 from hub_speed.generation.dedup import exact_duplicates
 from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
-from hub_speed.generation.ledger import Journal
+from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.online import generate
 from hub_speed.generation.parsing import Rejected, parse
 from hub_speed.generation.planning import PlannedRow, plan_rows, row_rng
@@ -87,22 +87,22 @@ class Writing:
         passages = hashlib.sha256(json.dumps(self.passages).encode()).hexdigest()
         return fields | {"task_type": self.task_type, "tasks": list(self.tasks), "passages": passages}
 
-    def ask(self, journal: Journal, address: Address, stop: threading.Event) -> None:
+    def ask(self, ledger: Ledger, address: Address, stop: threading.Event) -> None:
         """Ask for every row that the ledger does not hold yet, then reject exact duplicates."""
         runtime = self.recipe.runtime
         limits = Limits(runtime.in_flight, runtime.timeout_s, runtime.retries, runtime.reask)
-        generate(self._jobs, self._read, address, journal, limits, lambda rows, in_flight: None, stop)
-        journal.reject(exact_duplicates(journal.rows()), "duplicate")
+        generate(self._jobs, self._read, address, ledger, limits, lambda rows, in_flight: None, stop)
+        ledger.reject(exact_duplicates(ledger.rows()), "duplicate")
 
-    def rows(self, journal: Journal) -> Iterator[dict[str, Any]]:
+    def rows(self, ledger: Ledger) -> Iterator[dict[str, Any]]:
         """The accepted rows; the ledger may hold more than are wanted now."""
         wanted = set(self._ids())
-        return (row for row in journal.rows() if row["id"] in wanted)
+        return (row for row in ledger.rows() if row["id"] in wanted)
 
-    def rejected(self, journal: Journal) -> Iterator[dict[str, Any]]:
+    def rejected(self, ledger: Ledger) -> Iterator[dict[str, Any]]:
         """The ledger's lines of the other rows."""
         wanted = set(self._ids())
-        return (line for line in journal.entries() if line["id"] in wanted and line["state"] not in ACCEPTED)
+        return (line for line in ledger.entries() if line["id"] in wanted and line["state"] not in ACCEPTED)
 
     def _ids(self) -> Iterator[str]:
         stage = "passage" if self.passages else "row"

@@ -12,7 +12,7 @@ from pathlib import Path
 from hub_speed.evaluation.intervals import wilson
 from hub_speed.generation import dataset, estimate, examples, prompts
 from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
-from hub_speed.generation.ledger import Journal
+from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Rejected
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.parquet import read_parquet, write_parquet
@@ -55,11 +55,11 @@ def build(ctx: Context) -> None:
     def read(job: Job, completion: Completion) -> Outcome:
         return read_opinion(job.source, completion)
 
-    with Journal(ctx.work, ctx.record.identity) as journal:
+    with Ledger(ctx.work, ctx.record.identity) as ledger:
         total = sum(len(audited.rows) for audited in sets.values())
-        dataset.ask(ctx, journal, jobs, read, total=total, model="teacher")
-        dataset.tally(ctx, journal, "teacher")
-        passed = {row_id for row_id, row in journal.accepted() if row["unchanged"]}
+        dataset.ask(ctx, ledger, jobs, read, total=total, model="teacher")
+        dataset.tally(ctx, ledger, "teacher")
+        passed = {row_id for row_id, row in ledger.accepted() if row["unchanged"]}
     shares = [_share("yield", name, len(each.rows), each.asked) for name, each in sets.items()]
     for name, each in sets.items():
         left_alone = sum(f"{name}/{row_id}" in passed for row_id in each.rows)

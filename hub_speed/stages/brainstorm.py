@@ -12,7 +12,7 @@ from typing import Any
 
 from hub_speed.generation import dataset, estimate, prompts
 from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
-from hub_speed.generation.ledger import Journal
+from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Rejected, parse
 from hub_speed.generation.planning import row_rng
 from hub_speed.generation.topics import spoken, truncate
@@ -57,9 +57,9 @@ def build(ctx: Context) -> None:
         rng = row_rng(recipe.rng_seed, "brainstorm/keep", job.id)
         return read_tasks(job.source, completion, settings.tasks_per_topic, rng)
 
-    def publish(journal: Journal, task_type: str) -> Iterator[dict[str, Any]]:
+    def publish(ledger: Ledger, task_type: str) -> Iterator[dict[str, Any]]:
         fixed = TASK_TYPES[task_type].fixed_task
-        found: Iterable[dict[str, Any]] = journal.rows(task_type)
+        found: Iterable[dict[str, Any]] = ledger.rows(task_type)
         if fixed:
             found = ({"tasks": [fixed], "topic": topic} for topic in topics)
         pairs = [(task, row["topic"]) for row in found for task in row["tasks"]]

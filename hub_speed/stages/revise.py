@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from hub_speed.generation import dataset, estimate, examples, prompts
 from hub_speed.generation.dedup import near_duplicates
 from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
-from hub_speed.generation.ledger import Journal
+from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Rejected
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.parquet import count_parquet, read_parquet
@@ -38,9 +38,9 @@ def build(ctx: Context) -> None:
             return Accepted(row, note=f"draft kept: {revised.reason}")
         return Accepted(row, revised.repaired)
 
-    def sift(journal: Journal) -> None:
+    def sift(ledger: Ledger) -> None:
         how = (settings.dedup_threshold, settings.dedup_permutations, settings.dedup_words)
-        journal.reject(near_duplicates(journal.rows(), *how), "near_duplicate")
+        ledger.reject(near_duplicates(ledger.rows(), *how), "near_duplicate")
 
     dataset.make(
         ctx,

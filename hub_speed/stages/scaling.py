@@ -9,7 +9,8 @@ largest size. A benchmark that fails is reported; a benchmark that some run lack
 from pathlib import Path
 
 from hub_speed.errors import StageError
-from hub_speed.evaluation.scaling_law import LEAST_GAIN, by_measure, describe, shared
+from hub_speed.evaluation.scaling_law import LEAST_GAIN, by_measure, shared
+from hub_speed.evaluation.scaling_sentences import describe
 from hub_speed.evaluation.settings import Benchmark, ScalingSettings
 from hub_speed.generation import estimate
 from hub_speed.parquet import count_parquet, read_parquet, write_parquet

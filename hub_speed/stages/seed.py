@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from hub_speed.generation import dataset, estimate, examples, planning, prompts
 from hub_speed.generation.dedup import exact_duplicates
 from hub_speed.generation.jobs import Job, Outcome, Todo
-from hub_speed.generation.ledger import Journal
+from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.planning import plan_rows
 from hub_speed.llm.dialects import Completion, Sampling
 from hub_speed.rows import SeedRow
@@ -29,9 +29,9 @@ def build(ctx: Context) -> None:
     def read(job: Job, completion: Completion) -> Outcome:
         return examples.read_example(job.source, completion, teacher.model)
 
-    def sift(journal: Journal) -> None:
+    def sift(ledger: Ledger) -> None:
         if recipe.seed.exact_dedup:
-            journal.reject(exact_duplicates(journal.rows()), "duplicate")
+            ledger.reject(exact_duplicates(ledger.rows()), "duplicate")
 
     dataset.make(ctx, jobs, read, total=count, model="teacher", row=SeedRow, sift=sift)
 

@@ -15,7 +15,8 @@ import numpy as np
 import yaml
 
 from hub_speed.cards import render
-from hub_speed.evaluation.scaling_law import LEAST_GAIN, by_measure, describe, shared
+from hub_speed.evaluation.scaling_law import LEAST_GAIN, by_measure, shared
+from hub_speed.evaluation.scaling_sentences import describe
 from hub_speed.hub import RECORD, Ref
 from hub_speed.parquet import write_parquet
 from hub_speed.pipeline.run import Result

@@ -15,7 +15,8 @@ import yaml
 
 from hub_speed import parquet, rows
 from hub_speed.cards import render
-from hub_speed.evaluation.scaling_law import compare, describe
+from hub_speed.evaluation.scaling_law import compare
+from hub_speed.evaluation.scaling_sentences import describe
 from hub_speed.hub import Ref
 from hub_speed.llm import dialects
 from hub_speed.pipeline.table import STAGES

@@ -16,11 +16,11 @@ from hub_speed.evaluation.scaling_law import (
     PowerLaw,
     by_measure,
     compare,
-    describe,
     log_linear,
     power_law,
     shared,
 )
+from hub_speed.evaluation.scaling_sentences import describe
 
 SIZES = np.array([150.0, 300, 600, 1200, 2400])
 RUNS = np.repeat(SIZES, 5)

@@ -17,7 +17,7 @@ from hub_speed.errors import BudgetSpent, EndpointDown, EndpointRefused, Stopped
 from hub_speed.generation import batched, dataset
 from hub_speed.generation.batched import generate_in_batches
 from hub_speed.generation.jobs import Accepted, Job, Jobs, Outcome
-from hub_speed.generation.ledger import Journal
+from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Rejected
 from hub_speed.llm import batch_api, dialects
 from hub_speed.llm.address import Address
@@ -74,15 +74,15 @@ def run(
 ) -> dict[str, dict[str, Any]]:
     """The ledger afterwards, by row; what was noticed goes into `notes`. What was raised goes through."""
     address, stop = Address("teacher", "m", (url,), key=KEY), stop or threading.Event()
-    with Journal(folder) as journal:
+    with Ledger(folder) as ledger:
         told: list[int] = []
         provider = batch_api.Batches(address, purpose)
         noticed = generate_in_batches(
-            jobs(count), read, provider, journal, rounds, lambda e, n: told.append(len(e)), stop, budget
+            jobs(count), read, provider, ledger, rounds, lambda e, n: told.append(len(e)), stop, budget
         )
         if notes is not None:
             notes += noticed
-        found = {entry["id"]: entry for entry in journal.entries()}
+        found = {entry["id"]: entry for entry in ledger.entries()}
         assert sum(told) <= len(found)
     return found
 
@@ -350,8 +350,8 @@ def test_what_was_noticed_is_in_the_record(provider: FakeBatches, tmp_path: Path
         threads=1,
         address=lambda name, weights: nullcontext(Address(name, "m", (provider.url,))),
     )
-    with Journal(tmp_path) as journal:
-        dataset.ask(ctx, journal, jobs(4), read, total=4, model="teacher")
+    with Ledger(tmp_path) as ledger:
+        dataset.ask(ctx, ledger, jobs(4), read, total=4, model="teacher")
     assert "sent as none" in ctx.record.measures["server"][0]
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub_speed.generation.dedup import Duplicate, exact_duplicates, near_duplicates, shingles, thin
-from hub_speed.generation.ledger import Journal
+from hub_speed.generation.ledger import Ledger
 from hub_speed.rows import LedgerRow
 
 # --- duplicates -----------------------------------------------------------------------------------------------------
@@ -118,17 +118,17 @@ def chains(seed: int) -> list[dict[str, str]]:
 @pytest.mark.parametrize("seed", range(3))
 def test_a_ledger_is_thinned_as_the_rows_themselves(tmp_path: Path, seed: int) -> None:
     rows = chains(seed)
-    with Journal(tmp_path) as journal:
-        journal.add((entry(each["id"]), each) for each in rows)
-        journal.add([(entry("failed", "failed"), None)])
-        in_order = list(journal.rows())
-        journal.reject(near_duplicates(journal.rows(), 0.6, 128, 3), "near_duplicate")
-        ledger = list(journal.entries())
+    with Ledger(tmp_path) as ledger:
+        ledger.add((entry(each["id"]), each) for each in rows)
+        ledger.add([(entry("failed", "failed"), None)])
+        in_order = list(ledger.rows())
+        ledger.reject(near_duplicates(ledger.rows(), 0.6, 128, 3), "near_duplicate")
+        entries = list(ledger.entries())
     kept = []
     for threshold in (0.6, 0.7, 0.8, 0.9, 1.0):
         dropped = {found.id for found in near_duplicates(in_order, threshold, 128, 3)}
         kept.append([each["id"] for each in in_order if each["id"] not in dropped])
-        assert list(thin(ledger, threshold)) == kept[-1]
+        assert list(thin(entries, threshold)) == kept[-1]
     assert sorted(map(len, kept)) == [*map(len, kept)] and len(kept[0]) < len(kept[2]) < len(kept[4])
 
 

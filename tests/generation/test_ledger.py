@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from running import HANG_S
 
 from hub_speed.errors import NoSpace, StageError
-from hub_speed.generation import ledger as journal_module
+from hub_speed.generation import ledger as ledger_module
 from hub_speed.generation.dedup import Duplicate
-from hub_speed.generation.ledger import Journal
+from hub_speed.generation.ledger import Ledger
 from hub_speed.rows import ACCEPTED, STATES, LedgerRow, columns
 
 
@@ -45,15 +45,15 @@ def entry(row_id: str, state: str = "accepted", **values: object) -> LedgerRow:
     return LedgerRow.model_validate(fields | values)
 
 
-def known(journal: Journal, names: Iterable[str]) -> set[str]:
+def known(ledger: Ledger, names: Iterable[str]) -> set[str]:
     """Those of the names that need no more asking."""
-    todo = journal.todo()
+    todo = ledger.todo()
     return {name for name in names if not todo(name)}
 
 
 def child(code: str, folder: Path) -> "subprocess.Popen[str]":
     """A process of its own that runs `code` after the imports it needs."""
-    head = "import resource, sys\nfrom pathlib import Path\nfrom hub_speed.generation.ledger import Journal\n"
+    head = "import resource, sys\nfrom pathlib import Path\nfrom hub_speed.generation.ledger import Ledger\n"
     head += "from test_ledger import entry\nfolder = Path(sys.argv[1])\n"
     return subprocess.Popen(
         [sys.executable, "-c", head + textwrap.dedent(code), str(folder)],
@@ -71,13 +71,13 @@ def child(code: str, folder: Path) -> "subprocess.Popen[str]":
 def test_everything_comes_back_as_it_was(tmp_path: Path) -> None:
     rows = {"b": {"id": "b", "text": "ünï\n\x00'; DROP TABLE ledger"}, "a": {"id": "a", "n": [1, None]}}
     entries = [entry("b"), entry("c", "rejected", detail="d", latency_s=1.5), entry("a", "repaired")]
-    with Journal(tmp_path / "deep" / "er") as journal:
-        journal.add([(e, rows.get(e.id)) for e in entries])
-    with Journal(tmp_path / "deep" / "er") as journal:
-        assert list(journal.entries()) == [e.model_dump() for e in sorted(entries, key=lambda e: e.id)]
-        assert list(journal.rows()) == [rows["a"], rows["b"]]
-        assert list(journal.accepted()) == [("a", rows["a"]), ("b", rows["b"])]
-        assert [list(e) for e in journal.entries()] == [list(columns(LedgerRow))] * 3
+    with Ledger(tmp_path / "deep" / "er") as ledger:
+        ledger.add([(e, rows.get(e.id)) for e in entries])
+    with Ledger(tmp_path / "deep" / "er") as ledger:
+        assert list(ledger.entries()) == [e.model_dump() for e in sorted(entries, key=lambda e: e.id)]
+        assert list(ledger.rows()) == [rows["a"], rows["b"]]
+        assert list(ledger.accepted()) == [("a", rows["a"]), ("b", rows["b"])]
+        assert [list(e) for e in ledger.entries()] == [list(columns(LedgerRow))] * 3
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
@@ -85,28 +85,28 @@ def test_everything_comes_back_as_it_was(tmp_path: Path) -> None:
 def test_any_entries_come_back(tmp_path: Path, values: list[tuple[str, str, str]]) -> None:
     (tmp_path / "ledger.sqlite").unlink(missing_ok=True)
     entries = {row_id: entry(row_id, state, detail=text, completions=[text]) for row_id, state, text in values}
-    with Journal(tmp_path) as journal:
-        journal.add((e, {"text": e.detail} if e.state == "accepted" else None) for e in entries.values())
-        assert {e["id"]: LedgerRow.model_validate(e) for e in journal.entries()} == entries
-        assert [e["id"] for e in journal.entries()] == sorted(entries, key=str.encode)
+    with Ledger(tmp_path) as ledger:
+        ledger.add((e, {"text": e.detail} if e.state == "accepted" else None) for e in entries.values())
+        assert {e["id"]: LedgerRow.model_validate(e) for e in ledger.entries()} == entries
+        assert [e["id"] for e in ledger.entries()] == sorted(entries, key=str.encode)
         finished = {e.id for e in entries.values() if e.state != "failed"}
-        assert (known(journal, [*entries, "x", ""]), journal.count_finished()) == (finished, len(finished))
-        assert journal.counts() == Counter(e.state for e in entries.values())
-        assert [row["text"] for _, row in journal.accepted()] == [
+        assert (known(ledger, [*entries, "x", ""]), ledger.count_finished()) == (finished, len(finished))
+        assert ledger.counts() == Counter(e.state for e in entries.values())
+        assert [row["text"] for _, row in ledger.accepted()] == [
             e.detail for _, e in sorted(entries.items(), key=lambda x: x[0].encode()) if e.state == "accepted"
         ]
 
 
 def test_counts_reasons_usage_and_task_types(tmp_path: Path) -> None:
-    with Journal(tmp_path) as journal:
-        assert (journal.count_finished(), journal.counts(), journal.reasons(), journal.usage()) == (
+    with Ledger(tmp_path) as ledger:
+        assert (ledger.count_finished(), ledger.counts(), ledger.reasons(), ledger.usage()) == (
             0,
             {},
             {},
             (0, 0, 0),
         )
-        assert journal.task_types() == []
-        journal.add(
+        assert ledger.task_types() == []
+        ledger.add(
             [
                 (entry("a"), {"id": "a"}),
                 (entry("b", "repaired", task_type="retrieval", prompt_tokens=10), {"id": "b"}),
@@ -115,20 +115,20 @@ def test_counts_reasons_usage_and_task_types(tmp_path: Path) -> None:
                 (entry("e", "failed", reason="endpoint_error", prompt_tokens=0, completion_tokens=0), None),
             ]
         )
-        assert journal.counts() == {"accepted": 1, "repaired": 1, "rejected": 2, "failed": 1}
-        assert journal.reasons() == {"bad_json": 1, "too_short": 1, "endpoint_error": 1}
-        assert journal.usage() == (4, 3 + 10 + 3 + 3, 5 + 5 + 7 + 5)
-        assert journal.task_types() == ["retrieval", "sts"]
-        assert [row["id"] for row in journal.rows("retrieval")] == ["b"]
-        assert [row["id"] for row in journal.rows("bitext")] == []
+        assert ledger.counts() == {"accepted": 1, "repaired": 1, "rejected": 2, "failed": 1}
+        assert ledger.reasons() == {"bad_json": 1, "too_short": 1, "endpoint_error": 1}
+        assert ledger.usage() == (4, 3 + 10 + 3 + 3, 5 + 5 + 7 + 5)
+        assert ledger.task_types() == ["retrieval", "sts"]
+        assert [row["id"] for row in ledger.rows("retrieval")] == ["b"]
+        assert [row["id"] for row in ledger.rows("bitext")] == []
 
 
 def test_a_failed_row_is_not_finished_and_is_written_over(tmp_path: Path) -> None:
-    with Journal(tmp_path) as journal:
-        journal.add([(entry("a", "failed", reason="endpoint_error"), None)])
-        assert (known(journal, "ab"), journal.count_finished()) == (set(), 0)
-        journal.add([(entry("a"), {"id": "a"})])
-        assert (known(journal, "ab"), journal.counts(), journal.reasons()) == ({"a"}, {"accepted": 1}, {})
+    with Ledger(tmp_path) as ledger:
+        ledger.add([(entry("a", "failed", reason="endpoint_error"), None)])
+        assert (known(ledger, "ab"), ledger.count_finished()) == (set(), 0)
+        ledger.add([(entry("a"), {"id": "a"})])
+        assert (known(ledger, "ab"), ledger.counts(), ledger.reasons()) == ({"a"}, {"accepted": 1}, {})
 
 
 @pytest.mark.parametrize("order", ["in order", "backwards", "shuffled"])
@@ -136,103 +136,103 @@ def test_a_failed_row_is_not_finished_and_is_written_over(tmp_path: Path) -> Non
 def test_what_is_still_to_be_asked_is_known_in_any_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window: int, order: str
 ) -> None:
-    monkeypatch.setattr(journal_module, "_WINDOW", window)
+    monkeypatch.setattr(ledger_module, "_WINDOW", window)
     names = [f"row-{i:03d}" for i in range(120)]
     finished = {name for i, name in enumerate(names) if i % 7 in (0, 1, 2, 5) and not 40 <= i < 60}
     failed = {name for i, name in enumerate(names) if i % 7 == 3}
     asked = {"in order": names, "backwards": names[::-1], "shuffled": random.Random(0).sample(names, len(names))}
-    with Journal(tmp_path) as journal:
-        journal.add((entry(name, "failed" if name in failed else "rejected"), None) for name in finished | failed)
-        assert known(journal, asked[order]) == finished
-        todo = journal.todo()
+    with Ledger(tmp_path) as ledger:
+        ledger.add((entry(name, "failed" if name in failed else "rejected"), None) for name in finished | failed)
+        assert known(ledger, asked[order]) == finished
+        todo = ledger.todo()
         for name in asked[order]:  # rows end while others are looked for
             if todo(name):
-                journal.add([(entry(name), {"id": name})])
-        assert known(journal, asked[order]) == set(names)
-        assert journal.count_finished() == len(names)
+                ledger.add([(entry(name), {"id": name})])
+        assert known(ledger, asked[order]) == set(names)
+        assert ledger.count_finished() == len(names)
 
 
 def test_rejecting_afterwards_keeps_the_texts(tmp_path: Path) -> None:
-    with Journal(tmp_path) as journal:
-        journal.add((entry(name), {"id": name}) for name in "abc")
-        alike = (Duplicate(row["id"], "b", 0.9375) for row in journal.rows() if row["id"] != "b")
-        journal.reject(alike, "near_duplicate")
-        assert [row["id"] for row in journal.rows()] == ["b"]
-        found = {e["id"]: e for e in journal.entries()}
+    with Ledger(tmp_path) as ledger:
+        ledger.add((entry(name), {"id": name}) for name in "abc")
+        alike = (Duplicate(row["id"], "b", 0.9375) for row in ledger.rows() if row["id"] != "b")
+        ledger.reject(alike, "near_duplicate")
+        assert [row["id"] for row in ledger.rows()] == ["b"]
+        found = {e["id"]: e for e in ledger.entries()}
         assert (found["a"]["state"], found["a"]["reason"]) == ("rejected", "near_duplicate")
         assert (found["a"]["duplicate_of"], found["a"]["similarity"]) == ("b", 0.9375)
         assert (found["b"]["duplicate_of"], found["b"]["similarity"]) == ("", None)
         assert found["a"]["completions"] == found["b"]["completions"]
-        journal.reject([], "near_duplicate")
-        assert journal.counts() == {"accepted": 1, "rejected": 2}
+        ledger.reject([], "near_duplicate")
+        assert ledger.counts() == {"accepted": 1, "rejected": 2}
 
 
 # --- all or nothing -------------------------------------------------------------------------------------------------
 
 
 def test_a_batch_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
-    with Journal(tmp_path) as journal:
-        journal.add([(entry("a"), {"id": "a"})])
+    with Ledger(tmp_path) as ledger:
+        ledger.add([(entry("a"), {"id": "a"})])
         with pytest.raises(TypeError):
-            journal.add([(entry("b"), {"id": "b"}), (entry("c"), {"id": object()})])
+            ledger.add([(entry("b"), {"id": "b"}), (entry("c"), {"id": object()})])
         with pytest.raises(TypeError, match="surrogates"):
-            journal.add([(entry("b"), {"id": "b"}), (entry("c"), {"id": "\ud800"})])
+            ledger.add([(entry("b"), {"id": "b"}), (entry("c"), {"id": "\ud800"})])
 
         def broken() -> object:
             yield Duplicate("a", "x", 1.0)
             raise RuntimeError("stop")
 
         with pytest.raises(RuntimeError):
-            journal.reject(broken(), "near_duplicate")
-        journal.add([(entry("d"), {"id": "d"})])
-        assert journal.counts() == {"accepted": 2}
-    with Journal(tmp_path) as journal:
-        assert [row["id"] for row in journal.rows()] == ["a", "d"]
+            ledger.reject(broken(), "near_duplicate")
+        ledger.add([(entry("d"), {"id": "d"})])
+        assert ledger.counts() == {"accepted": 2}
+    with Ledger(tmp_path) as ledger:
+        assert [row["id"] for row in ledger.rows()] == ["a", "d"]
 
 
 def test_a_full_disk_is_said_and_what_was_written_stays(tmp_path: Path) -> None:
-    with Journal(tmp_path) as journal:
-        journal.add([(entry("a"), {"id": "a"})])
-        pages = journal._db.execute("PRAGMA page_count").fetchone()[0]
-        journal._db.execute(f"PRAGMA max_page_count = {pages + 4}")
+    with Ledger(tmp_path) as ledger:
+        ledger.add([(entry("a"), {"id": "a"})])
+        pages = ledger._db.execute("PRAGMA page_count").fetchone()[0]
+        ledger._db.execute(f"PRAGMA max_page_count = {pages + 4}")
         with pytest.raises(NoSpace, match="the ledger cannot be written") as caught:
-            journal.add((entry(f"b{i}"), {"id": "x" * 5000}) for i in range(50))
+            ledger.add((entry(f"b{i}"), {"id": "x" * 5000}) for i in range(50))
         assert (caught.value.got, caught.value.exit_code) == ("database or disk is full", 7)
         with pytest.raises(NoSpace):
-            journal.add([(entry("c"), {"id": "x" * 200_000})])
-        assert journal.counts() == {"accepted": 1}
-        journal._db.execute("PRAGMA max_page_count = 1000000")  # somebody has freed some space
-        journal.add([(entry("c"), {"id": "c"})])
-    with Journal(tmp_path) as journal:
-        assert [row["id"] for row in journal.rows()] == ["a", "c"]
+            ledger.add([(entry("c"), {"id": "x" * 200_000})])
+        assert ledger.counts() == {"accepted": 1}
+        ledger._db.execute("PRAGMA max_page_count = 1000000")  # somebody has freed some space
+        ledger.add([(entry("c"), {"id": "c"})])
+    with Ledger(tmp_path) as ledger:
+        assert [row["id"] for row in ledger.rows()] == ["a", "c"]
 
 
 def test_a_disk_that_fills_up_under_a_running_process(tmp_path: Path) -> None:
     code = """
-        with Journal(folder) as journal:
+        with Ledger(folder) as ledger:
             resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, resource.RLIM_INFINITY))
             for i in range(10_000):
-                journal.add([(entry(f"{i:05d}"), {"id": "x" * 500})])
+                ledger.add([(entry(f"{i:05d}"), {"id": "x" * 500})])
                 print(f"{i:05d}", flush=True)
         """
     out, err = child(code, tmp_path).communicate(timeout=HANG_S)
     assert "hub_speed.errors.NoSpace" in err
     assert len(out.split()) > 10
-    with Journal(tmp_path) as journal:
-        assert {entry["id"] for entry in journal.entries()} == set(out.split())
-        journal.add([(entry("99999"), {"id": "y"})])
+    with Ledger(tmp_path) as ledger:
+        assert {entry["id"] for entry in ledger.entries()} == set(out.split())
+        ledger.add([(entry("99999"), {"id": "y"})])
 
 
 def test_a_disk_that_is_full_from_the_start(tmp_path: Path) -> None:
     code = """
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
         try:
-            kept = Journal(folder)
+            kept = Ledger(folder)
             kept.__enter__()
         except Exception as error:
             print(type(error).__name__)
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        with Journal(folder) as journal:
+        with Ledger(folder) as ledger:
             print("opened")
         """
     out, err = child(code, tmp_path).communicate(timeout=HANG_S)
@@ -243,14 +243,14 @@ def test_a_disk_that_is_full_from_the_start(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0o500)
     with pytest.raises(NoSpace, match="cannot be written") as caught:
-        Journal(tmp_path / "closed" / "work").__enter__()
+        Ledger(tmp_path / "closed" / "work").__enter__()
     assert "make the folder writable" in caught.value.fix
 
 
 def test_a_ledger_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "ledger.sqlite").mkdir()  # stands for every reason for which the file cannot be opened
     with pytest.raises(NoSpace, match="cannot be written"):
-        Journal(tmp_path).__enter__()
+        Ledger(tmp_path).__enter__()
 
 
 # --- whose it is ----------------------------------------------------------------------------------------------------
@@ -263,22 +263,22 @@ def test_a_ledger_of_another_recipe_is_refused_and_left_as_it_is(tmp_path: Path)
         "recipe": {"seed": {"rows": 6}, "mixture": {}},
         "inputs": {"brainstorm": "o/t@1", "x": "y"},
     }
-    with Journal(tmp_path, mine) as journal:
-        journal.add([(entry("a"), {"id": "a"})])
+    with Ledger(tmp_path, mine) as ledger:
+        ledger.add([(entry("a"), {"id": "a"})])
     with pytest.raises(StageError, match="belongs to another recipe") as caught:
-        Journal(tmp_path, other).__enter__()
+        Ledger(tmp_path, other).__enter__()
     assert caught.value.expected == 'recipe.seed.rows=6, inputs.x="y"'
     assert caught.value.got == "recipe.seed.rows=5, inputs.x=nothing"
     for identity in (mine, None):  # one who only looks need not say which it is
-        with Journal(tmp_path, identity) as journal:
-            assert known(journal, "ab") == {"a"}
+        with Ledger(tmp_path, identity) as ledger:
+            assert known(ledger, "ab") == {"a"}
 
 
 def test_a_ledger_of_another_version_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "ledger.sqlite") as db:
         db.execute("CREATE TABLE ledger (id TEXT PRIMARY KEY, state, mood, row)")
     with pytest.raises(StageError, match="another version of hub_speed wrote") as caught:
-        Journal(tmp_path).__enter__()
+        Ledger(tmp_path).__enter__()
     assert "mood" in caught.value.got
     assert "reason" in caught.value.got
 
@@ -288,9 +288,9 @@ def test_a_ledger_of_another_version_is_refused(tmp_path: Path) -> None:
 
 def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     code = """
-        with Journal(folder) as journal:
-            for i in range(journal.count_finished(), 10_000_000, 3):
-                journal.add([(entry(f"{n:08d}"), {"id": n, "text": "x" * 300}) for n in range(i, i + 3)])
+        with Ledger(folder) as ledger:
+            for i in range(ledger.count_finished(), 10_000_000, 3):
+                ledger.add([(entry(f"{n:08d}"), {"id": n, "text": "x" * 300}) for n in range(i, i + 3)])
                 print(i + 2, flush=True)
         """
     told = -1
@@ -302,21 +302,21 @@ def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
         process.send_signal(signal.SIGKILL)  # in the middle of whatever it is doing
         told = max([told, *map(int, process.stdout.read().split())])
         process.communicate()
-        with Journal(tmp_path) as journal:
-            count = journal.count_finished()
+        with Ledger(tmp_path) as ledger:
+            count = ledger.count_finished()
             assert count % 3 == 0  # whole batches
             assert told < count <= told + 1 + 3
-            assert [row["id"] for row in journal.rows()] == list(range(count))
-            assert journal._db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+            assert [row["id"] for row in ledger.rows()] == list(range(count))
+            assert ledger._db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 def test_another_process_may_read_while_this_one_writes(tmp_path: Path) -> None:
-    with Journal(tmp_path) as journal:
-        journal.add([(entry("a"), {"id": "a"})])
+    with Ledger(tmp_path) as ledger:
+        ledger.add([(entry("a"), {"id": "a"})])
         reader = sqlite3.connect(f"file:{tmp_path / 'ledger.sqlite'}?mode=ro", uri=True)
         reader.execute("BEGIN")
         assert reader.execute("SELECT count(*) FROM ledger").fetchone() == (1,)
-        journal.add([(entry("b"), {"id": "b"})])  # is not held up
+        ledger.add([(entry("b"), {"id": "b"})])  # is not held up
         assert reader.execute("SELECT count(*) FROM ledger").fetchone() == (1,)
         reader.execute("COMMIT")
         assert json.loads(reader.execute("SELECT row FROM ledger WHERE id = 'b'").fetchone()[0]) == {"id": "b"}

@@ -11,7 +11,7 @@ from fake_openai import DROP, Asked, FakeOpenAI, Reply, as_json, choices, error,
 
 from hub_speed.errors import EndpointDown, EndpointRefused, HubSpeedError, NoSpace, Stopped
 from hub_speed.generation.jobs import Accepted, Job, Jobs, Outcome, read_again
-from hub_speed.generation.ledger import Journal
+from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.online import generate
 from hub_speed.generation.parsing import Rejected, parse
 from hub_speed.llm import endpoint, faults
@@ -73,19 +73,19 @@ def run(
     """Generate, whatever happens; then the ledger by row id. What generate raised goes through."""
     address = Address("teacher", "big-model", (url,), dialect, key=KEY)
     limits = Limits(in_flight, timeout_s, retries, reask)
-    with Journal(folder) as journal:
-        generate(unfinished(todo), read, address, journal, limits, on_rows, stop or threading.Event())
-    return ledger(folder)
+    with Ledger(folder) as ledger:
+        generate(unfinished(todo), read, address, ledger, limits, on_rows, stop or threading.Event())
+    return entries_in(folder)
 
 
-def ledger(folder: Path) -> dict[str, dict]:
-    with Journal(folder) as journal:
-        return {entry["id"]: entry for entry in journal.entries()}
+def entries_in(folder: Path) -> dict[str, dict]:
+    with Ledger(folder) as ledger:
+        return {entry["id"]: entry for entry in ledger.entries()}
 
 
 def rows(folder: Path) -> list[dict]:
-    with Journal(folder) as journal:
-        return list(journal.rows())
+    with Ledger(folder) as ledger:
+        return list(ledger.rows())
 
 
 # --- what becomes of a row ------------------------------------------------------------------------------------------
@@ -278,8 +278,8 @@ def test_rejected_answers_are_read_anew_without_asking(
     assert [entry["state"][0] for entry in before.values()] == list("rarrrfra")
     server.answer = good
     asked = len(server.asked)
-    with Journal(tmp_path) as journal:
-        read_again(unfinished(jobs(8)), read, journal)
+    with Ledger(tmp_path) as ledger:
+        read_again(unfinished(jobs(8)), read, ledger)
     after = run(server.url, tmp_path, jobs(8))
     assert server.prompts()[asked:] == ["prompt 5"]  # the one that had failed; the others cost nothing
     assert [entry["state"] for entry in after.values()] == ["accepted"] * 3 + ["rejected"] + ["accepted"] * 4
@@ -329,7 +329,7 @@ def test_a_server_that_dies_stops_the_run_and_the_next_one_goes_on(
     with pytest.raises(EndpointDown, match="keeps failing") as caught:
         run(server.url, tmp_path, jobs(200))
     assert "goes on where it stopped" in caught.value.fix
-    states = [entry["state"] for entry in ledger(tmp_path).values()]
+    states = [entry["state"] for entry in entries_in(tmp_path).values()]
     assert states.count("accepted") == 20
     assert len(states) < 30  # those given up on before it was clear
     finished = {row["source"] for row in rows(tmp_path)}
@@ -345,7 +345,7 @@ def test_nobody_there(tmp_path: Path) -> None:
         url = gone.url
     with pytest.raises(EndpointDown, match="nobody answers"):
         run(url, tmp_path, jobs(5))
-    assert ledger(tmp_path) == {}
+    assert entries_in(tmp_path) == {}
 
 
 def test_a_refused_request_fails_its_row_and_not_the_others(server: FakeOpenAI, tmp_path: Path) -> None:
@@ -370,12 +370,12 @@ def test_an_endpoint_that_refuses_every_request_stops_the_run(server: FakeOpenAI
     server.answer = lambda asked: error(400, "no such parameter")
     with pytest.raises(EndpointRefused, match="no such parameter"):
         run(server.url, tmp_path, jobs(500))
-    assert ledger(tmp_path) == {}
+    assert entries_in(tmp_path) == {}
     assert len(server.asked) < 100
     server.answer = lambda asked: error(400, "no money") if len(server.asked) > 120 else good(asked)
     with pytest.raises(EndpointRefused, match="no money"):
         run(server.url, tmp_path, jobs(500))
-    assert sum(entry["state"] == "failed" for entry in ledger(tmp_path).values()) <= faults.REFUSED_IN_A_ROW
+    assert sum(entry["state"] == "failed" for entry in entries_in(tmp_path).values()) <= faults.REFUSED_IN_A_ROW
 
 
 def wave(asked: Asked, every: int, bad: Reply) -> Reply:
@@ -408,7 +408,7 @@ def test_a_server_that_begins_to_refuse_stops_the_run_though_older_requests_are_
     server.answer = answer
     with pytest.raises(EndpointRefused, match="no money"):
         run(server.url, tmp_path, jobs(5000), in_flight=64)
-    states = [entry["state"] for entry in ledger(tmp_path).values()]
+    states = [entry["state"] for entry in entries_in(tmp_path).values()]
     assert states.count("accepted") == 64
     assert states.count("failed") < 2 * faults.REFUSED_IN_A_ROW
 
@@ -443,7 +443,7 @@ def test_rows_that_did_not_fail_before_still_stop_the_run(
     server.answer = lambda asked: bad
     with pytest.raises(stops):
         run(server.url, tmp_path, jobs(500))
-    assert len(ledger(tmp_path)) < 99 + 30
+    assert len(entries_in(tmp_path)) < 99 + 30
 
 
 @pytest.mark.parametrize(
@@ -465,8 +465,8 @@ def test_a_final_no_stops_the_run_and_finished_rows_stay(server: FakeOpenAI, tmp
     server.answer = lambda asked: error(status, "no more") if len(server.asked) > 10 else good(asked)
     with pytest.raises(EndpointRefused, match="no more"):
         run(server.url, tmp_path, jobs(500))
-    assert {e["state"] for e in ledger(tmp_path).values()} == {"accepted"}
-    assert 6 <= len(ledger(tmp_path)) <= 10  # what was in flight is dropped
+    assert {e["state"] for e in entries_in(tmp_path).values()} == {"accepted"}
+    assert 6 <= len(entries_in(tmp_path)) <= 10  # what was in flight is dropped
     assert len(server.asked) < 30
     server.answer = good
     assert len(run(server.url, tmp_path, jobs(40))) == 40
@@ -503,7 +503,7 @@ def test_stop_keeps_what_is_finished_and_the_next_run_goes_on(server: FakeOpenAI
     with pytest.raises(Stopped, match="finished rows are safe") as caught:
         run(server.url, tmp_path, jobs(100_000), on_rows=on_rows, stop=stop)
     assert caught.value.exit_code == 130
-    done = ledger(tmp_path)
+    done = entries_in(tmp_path)
     assert len(done) == seen >= 20
     count = seen + 10
     assert len(run(server.url, tmp_path, jobs(count))) == count
@@ -559,16 +559,16 @@ def test_an_answer_is_in_the_ledger_before_its_worker_asks_again(server: FakeOpe
 def test_a_full_disk_stops_the_run_and_finished_rows_stay(server: FakeOpenAI, tmp_path: Path) -> None:
     server.answer = lambda asked: json.dumps({"input": asked.prompt, "positive_document": "x" * 20_000})
     address, limits = Address("teacher", "m", (server.url,)), Limits(4, 10, 2)
-    with Journal(tmp_path) as journal:
-        journal._db.execute("PRAGMA max_page_count = 100")
+    with Ledger(tmp_path) as ledger:
+        ledger._db.execute("PRAGMA max_page_count = 100")
         with pytest.raises(NoSpace, match="the ledger cannot be written"):
             generate(
-                unfinished(jobs(1000)), read, address, journal, limits, lambda rows, in_flight: None, threading.Event()
+                unfinished(jobs(1000)), read, address, ledger, limits, lambda rows, in_flight: None, threading.Event()
             )
-        finished = {entry["id"] for entry in journal.entries()}
+        finished = {entry["id"] for entry in ledger.entries()}
         assert 0 < len(finished) < 80
-        assert journal.count_finished() == len(finished)
-        assert len(list(journal.rows())) == len(finished)
+        assert ledger.count_finished() == len(finished)
+        assert len(list(ledger.rows())) == len(finished)
     server.answer = good
     assert {e["state"] for e in run(server.url, tmp_path, jobs(40)).values()} == {"accepted"}
     assert all(server.prompts().count(f"prompt {int(row_id[4:])}") == 1 for row_id in finished)
@@ -577,5 +577,5 @@ def test_a_full_disk_stops_the_run_and_finished_rows_stay(server: FakeOpenAI, tm
 def test_the_key_is_nowhere_on_disk(server: FakeOpenAI, tmp_path: Path) -> None:
     server.answer = lambda asked: error(500, f"you sent {asked.headers['authorization']}")
     run(server.url, tmp_path, jobs(3), in_flight=8)
-    assert "you sent Bearer" in ledger(tmp_path)["row-0000"]["detail"]
+    assert "you sent Bearer" in entries_in(tmp_path)["row-0000"]["detail"]
     assert all(KEY.encode() not in path.read_bytes() for path in tmp_path.iterdir())

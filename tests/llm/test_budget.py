@@ -16,7 +16,7 @@ from running import Cli, kill, tiny
 
 from hub_speed.errors import BudgetSpent, RecipeError
 from hub_speed.generation.jobs import Accepted, Job
-from hub_speed.generation.ledger import Journal
+from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.online import generate
 from hub_speed.llm import endpoint
 from hub_speed.llm.address import Address, Limits
@@ -116,14 +116,14 @@ def run(url: str, folder: Path, budget: BudgetMeter, count: int = 100, dialect: 
         return Accepted({"id": job.id})
 
     address, limits = Address("teacher", "m", (url,), dialect), Limits(8, 10, 2)
-    with Journal(folder) as journal:
-        generate(jobs, read, address, journal, limits, lambda rows, in_flight: None, threading.Event(), budget)
-    return ledger(folder)
+    with Ledger(folder) as ledger:
+        generate(jobs, read, address, ledger, limits, lambda rows, in_flight: None, threading.Event(), budget)
+    return entries_in(folder)
 
 
-def ledger(folder: Path) -> list[str]:
-    with Journal(folder) as journal:
-        return [entry["id"] for entry in journal.entries()]
+def entries_in(folder: Path) -> list[str]:
+    with Ledger(folder) as ledger:
+        return [entry["id"] for entry in ledger.entries()]
 
 
 def test_a_run_ends_at_its_budget_with_every_paid_row_kept_and_the_next_goes_on(
@@ -133,7 +133,7 @@ def test_a_run_ends_at_its_budget_with_every_paid_row_kept_and_the_next_goes_on(
         budget = BudgetMeter(BudgetCaps(max_calls=30))
         with pytest.raises(BudgetSpent, match="max_calls = 30"):
             run(server.url, tmp_path, budget)
-        assert (len(server.asked), len(ledger(tmp_path))) == (30 * i, 30 * i)
+        assert (len(server.asked), len(entries_in(tmp_path))) == (30 * i, 30 * i)
         assert budget.spent == Spent(30, 330, 210)
     assert len(run(server.url, tmp_path, BudgetMeter())) == 100
     assert len(server.asked) == 100
@@ -145,7 +145,7 @@ def test_a_cap_on_tokens_is_come_near_and_not_passed(server: FakeOpenAI, tmp_pat
         run(server.url, tmp_path, budget)
     assert 700 < budget.spent.read + budget.spent.written <= 900
     assert server.most_open <= 6  # at most 160 tokens each
-    assert len(ledger(tmp_path)) == budget.spent.calls == len(server.asked)
+    assert len(entries_in(tmp_path)) == budget.spent.calls == len(server.asked)
 
 
 def test_a_request_that_is_not_answered_is_free(
@@ -168,7 +168,7 @@ def test_tokens_that_the_server_does_not_count_are_as_many_as_were_set_aside(
     budget = BudgetMeter(BudgetCaps(max_tokens=1000))
     with pytest.raises(BudgetSpent, match="max_tokens = 1,000"):
         run(server.url, tmp_path, budget)
-    assert len(server.asked) == len(ledger(tmp_path)) == 6
+    assert len(server.asked) == len(entries_in(tmp_path)) == 6
     assert budget.spent == Spent(6, 6 * (len("prompt 0") + 100), 6 * 50)
 
 
@@ -182,8 +182,8 @@ def test_tgi_counts_what_it_writes_and_the_prompt_is_as_long_as_was_set_aside(
     calls = len(server.asked)
     assert budget.spent == Spent(calls, sum(len(prompt) + 100 for prompt in server.prompts()), calls * 7)
     assert 800 < budget.spent.read + budget.spent.written <= 1000
-    with Journal(tmp_path) as journal:
-        assert journal.usage() == (calls, 0, calls * 7)  # the ledger holds what is known
+    with Ledger(tmp_path) as ledger:
+        assert ledger.usage() == (calls, 0, calls * 7)  # the ledger holds what is known
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_an_answer_that_cannot_be_used_is_paid_for(
     with pytest.raises(BudgetSpent, match="max_calls = 20"):
         run(server.url, tmp_path, budget)
     assert len(server.asked) == budget.spent.calls == 20
-    done = len(ledger(tmp_path))
+    done = len(entries_in(tmp_path))
     assert budget.spent.written == 7 * done + 50 * (20 - done)
 
 
@@ -212,7 +212,7 @@ def test_who_waits_to_be_asked_again_holds_nothing(server: FakeOpenAI, tmp_path:
     server.answer = lambda asked: error(429, Retry_After="0.5") if asked.prompt == "prompt 0" else text(asked, "x")
     with pytest.raises(BudgetSpent):
         run(server.url, tmp_path, BudgetMeter(BudgetCaps(max_calls=3)), count=4)
-    assert ledger(tmp_path) == ["0001", "0002", "0003"]
+    assert entries_in(tmp_path) == ["0001", "0002", "0003"]
     assert server.prompts().count("prompt 0") == 1
 
 

@@ -17,7 +17,7 @@ from hub_speed.errors import EndpointDown, RecipeError, Stopped
 from hub_speed.generation import batched
 from hub_speed.generation.batched import generate_in_batches
 from hub_speed.generation.jobs import Accepted, Job, Outcome
-from hub_speed.generation.ledger import Journal
+from hub_speed.generation.ledger import Ledger
 from hub_speed.llm import servers
 from hub_speed.llm.address import Address
 from hub_speed.llm.dialects import Completion, Request, Sampling
@@ -78,9 +78,9 @@ def run(tmp_path: Path, *flags: str, stop: threading.Event | None = None) -> dic
     stop, work = stop or threading.Event(), tmp_path / "work"
     address = Address("senior", "speed-senior", ())
     provider = RunBatch(address, tmp_path / "model", work / "batches", flags, work / "server.log", stop.is_set)
-    with Journal(work) as journal:
-        generate_in_batches(jobs, read, provider, journal, 3, lambda entries, count: None, stop)
-        return {entry["id"]: entry for entry in journal.entries()}
+    with Ledger(work) as ledger:
+        generate_in_batches(jobs, read, provider, ledger, 3, lambda entries, count: None, stop)
+        return {entry["id"]: entry for entry in ledger.entries()}
 
 
 def started(tmp_path: Path) -> list[dict[str, Any]]:

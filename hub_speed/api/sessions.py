@@ -1,0 +1,89 @@
+"""What the functions that work on a recipe share: a session, and an event that Ctrl-C sets."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from hub_speed.api.hubs import OpenHub
+
+if TYPE_CHECKING:
+    from hub_speed.pipeline.session import Session
+    from hub_speed.recipe import Recipe
+    from hub_speed.stage import Progress
+
+
+DEFAULT_ORG = "speed-demo"
+
+Pairs = Mapping[str, object] | Sequence[str]
+"""Names with values: a mapping, or a list of `name=value` as on the command line."""
+
+
+@contextmanager
+def open_session(
+    recipe: "Recipe",
+    hub: OpenHub,
+    *,
+    org: str = DEFAULT_ORG,
+    endpoints: Pairs = (),
+    progress: "Callable[[str], Progress] | None" = None,
+    publish: bool = False,
+) -> "Iterator[tuple[Session, Recipe]]":
+    """A session, and the recipe with its topic file as a pinned version.
+
+    Args:
+        recipe: what to make.
+        hub: where everything is read from and published to.
+        org: organisation or user that owns the repositories.
+        endpoints: where models are.
+        progress: stage name → where the stage reports its progress.
+        publish: whether the recipe's topic file, and what the quickstart brings along, may be published.
+    """
+    from hub_speed.llm.addresses import Addresses
+    from hub_speed.llm.budget import BudgetMeter
+    from hub_speed.pipeline.session import Session
+    from hub_speed.pipeline.topic_file import with_topics
+    from hub_speed.quickstart import assets
+
+    with stopping() as stop:
+        given = [f"{name}={url}" for name, url in endpoints.items()] if isinstance(endpoints, Mapping) else endpoints
+        address = Addresses(list(given), stop.is_set).open
+        session = Session(hub.hub, org, hub.home, address, stop=stop, budget=BudgetMeter(recipe.effective_budget))
+        if progress:
+            session.progress = progress
+        if publish and recipe.offline:
+            assets.publish(hub.hub, org)
+        yield session, with_topics(recipe, session, publish=publish)
+
+
+def topics_of(recipe: "Recipe", session: "Session") -> int:
+    """How many topics there are, also before the quickstart's are on the Hub."""
+    from hub_speed.pipeline.topic_file import count_topics
+    from hub_speed.quickstart import assets
+
+    return count_topics(recipe, session) or (assets.count_topics() if recipe.offline else 0)
+
+
+@contextmanager
+def stopping() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C or SIGTERM sets; a second one raises KeyboardInterrupt.
+
+    In another thread than the main one, signals are left alone: Python handles them in the main thread only.
+    """
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def on_signal(number: int, frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
