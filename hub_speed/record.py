@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 import hub_speed
 
@@ -56,6 +56,71 @@ class Ancestor(BaseModel):
     quality: Json | None = None
 
 
+class Training(BaseModel):
+    """What a training reports. A model's card lists the numbers and texts by their names here.
+
+    Attributes:
+        steps: optimizer steps.
+        loss_curve: (step, loss), in order.
+        rows_dropped_too_long, rows_cut_off, tokens, trained, trained_weights, devices, device_seconds: of a generator.
+        rewards: DPO's, at the end of training, by name.
+        dimension, pooling, truncated_share: of an embedder.
+        mix: rows by task type or labelled set.
+        mined_negatives: rows whose hard negative was mined.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    steps: int
+    loss_curve: list[tuple[int, float]]
+    rows_dropped_too_long: int | None = None
+    rows_cut_off: int | None = None
+    tokens: int | None = None
+    trained: str | None = None
+    trained_weights: int | None = None
+    devices: str | None = None
+    device_seconds: float | None = None
+    rewards: dict[str, float] = {}
+    dimension: int | None = None
+    pooling: str | None = None
+    truncated_share: float | None = None
+    mix: dict[str, int] = {}
+    mined_negatives: int | None = None
+
+
+class Measures(BaseModel):
+    """What else a stage has measured; each stage sets its own.
+
+    Attributes:
+        repaired, reasked: answers that were accepted after a repair, or after the model was asked again.
+        server: what the model's server does otherwise than it was asked.
+        quality: the measures of the rows (`data_quality.report`).
+        training: of a stage that trains a model.
+        scores: `rows.ScoreRow`s.
+        runs: `rows.ScalingRow`s.
+        fits: measure → the result of `scaling_law.compare`.
+        sentences: what the fits show.
+        skipped_sizes: of the scaling law, for lack of rows.
+        shares: `rows.AuditRow`s.
+        failed: what could not be scored: `subject`, `measure`, `benchmark` and `reason`.
+    """
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+    repaired: int = 0
+    reasked: int = 0
+    server: list[str] = []
+    quality: Json | None = None
+    training: Training | None = None
+    scores: list[Json] = []
+    runs: list[Json] = []
+    fits: dict[str, Json] = {}
+    sentences: list[str] = []
+    skipped_sizes: list[int] = []
+    shares: list[Json] = []
+    failed: list[Json] = []
+
+
 class RunRecord(BaseModel):
     """How one version was made: `speed_run.json`. Every number of a card comes from here.
 
@@ -64,7 +129,6 @@ class RunRecord(BaseModel):
         lineage: repository@commit → this version's ancestors.
         rows_in, accepted, rejected: counts, the last by reason.
         calls, prompt_tokens, completion_tokens: per model asked ("teacher", "junior", ...).
-        measures: other numbers (losses, scores, lengths), by name.
     """
 
     stage: str
@@ -80,7 +144,7 @@ class RunRecord(BaseModel):
     calls: dict[str, int] = {}
     prompt_tokens: dict[str, int] = {}
     completion_tokens: dict[str, int] = {}
-    measures: Json = {}
+    measures: Measures = Measures()
     seconds: float = 0.0
     license: str = "other"
     packages: dict[str, str] = {}
@@ -94,7 +158,7 @@ class RunRecord(BaseModel):
         """What the records of later versions keep of this one."""
         kept = {name: getattr(self, name) for name in Ancestor.model_fields if name in type(self).model_fields}
         inputs = [ref.version for ref in self.inputs.values()]
-        return Ancestor(**kept | {"inputs": inputs, "quality": self.measures.get("quality")})
+        return Ancestor(**kept | {"inputs": inputs, "quality": self.measures.quality})
 
 
 def digest_of(value: Any) -> str:

@@ -108,11 +108,11 @@ def _section(
         .get_template("release.md")
         .render(
             tag=tag,
-            scores=sorted(measures["scores"], key=lambda score: (score["benchmark"], score["measure"])),
+            scores=sorted(measures.scores, key=lambda score: (score["benchmark"], score["measure"])),
             is_mteb=published_scores.is_mteb,
-            averages=published_scores.averages(measures["scores"]),
-            comparison=published_scores.comparison(measures["scores"]),
-            failed=measures["failed"],
+            averages=published_scores.averages(measures.scores),
+            comparison=published_scores.comparison(measures.scores),
+            failed=measures.failed,
             results=str(scored.ref),
             mteb=scored.record.packages.get("mteb", ""),
             licence=recipe.license,
@@ -126,7 +126,7 @@ def _section(
 def _results(scored: Result) -> list[dict[str, Any]]:
     """The embedder's scores, in the fields of huggingface_hub's `EvalResult`."""
     found = []
-    for score in scored.record.measures["scores"]:
+    for score in scored.record.measures.scores:
         if score["subject"] != "embedder":
             continue
         dataset, _, revision = score["dataset"].partition("@")

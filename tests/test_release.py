@@ -17,7 +17,7 @@ from hub_speed.pipeline import run
 from hub_speed.pipeline.plan import pin, plan
 from hub_speed.pipeline.table import wanted
 from hub_speed.recipe import Recipe
-from hub_speed.record import RunRecord, fingerprint_of, tag_of
+from hub_speed.record import Measures, RunRecord, fingerprint_of, tag_of
 from hub_speed.release import release
 
 
@@ -101,8 +101,8 @@ class Made:
             )
             record.packages = {"mteb": "2.0"}
             if s.name == "evaluate":
-                record.measures = {"scores": scores, "failed": [{"subject": "embedder", "benchmark": "SciFact"}]}
-                record.measures["failed"][0]["reason"] = "ValueError: a | b"
+                failed = {"subject": "embedder", "benchmark": "SciFact", "reason": "ValueError: a | b"}
+                record.measures = Measures(scores=scores, failed=[failed])
             files = {RECORD: record.model_dump_json(), "model.safetensors": "weights"}
             where = Ref(s.kind, s.repo("org"), "")
             done[s.name] = self.publish(where, {"license": "apache-2.0"}, files, tag_of(record.fingerprint))

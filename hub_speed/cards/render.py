@@ -51,7 +51,7 @@ def render(stage: Stage, ctx: Context) -> None:
         from hub_speed.data_quality.report import measure
 
         (report,) = measure([ctx.out])
-        ctx.record.measures["quality"] = report.numbers()
+        ctx.record.measures.quality = report.numbers()
     values = _values(stage, ctx) | {"quality": _quality(ctx, report) if report else None}
     values["figures"] = _figures(stage, ctx, report)
     text = environment(stage.kind).get_template(f"{stage.noun}.md").render(values)
@@ -159,8 +159,8 @@ def _figures(stage: Stage, ctx: Context, report: "Report | None") -> dict[str, s
     drawn["lineage"] = figures.lineage(inputs, last, folder / "lineage.png")
     if record.rows_in and record.by_task_type:
         drawn["yields"] = figures.yields(record.rows_in, record.accepted, record.rejected, folder / "yields.png")
-    if record.measures.get("loss_curve"):
-        drawn["loss"] = figures.loss_curve(record.measures["loss_curve"], folder / "loss.png")
+    if record.measures.training:
+        drawn["loss"] = figures.loss_curve(record.measures.training.loss_curve, folder / "loss.png")
     if report and report.rows:
         in_range = {kind: numbers["in_range"] for kind, numbers in report.by_task_type.items()}
         drawn["lengths"] = figures.lengths(report.lengths, folder / "lengths.png")

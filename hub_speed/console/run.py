@@ -48,12 +48,11 @@ def print_run(org: str, results: list[Result], *, local: bool, lineage: bool = F
     if lineage:
         _print_lineage(results)
     _print_calls(by_name)
-    measures = {name: record.measures for name, record in by_name.items()}
-    _print_scores(measures.get("evaluate", {}).get("scores", []), measures.get("audit", {}).get("shares", []))
-    for name in ("evaluate", "scaling"):
-        for row in measures.get(name, {}).get("failed", ()):
-            console.print(f"[red]not scored[/red] {row['benchmark']} ({row['subject']}): {escape(row['reason'])}")
-    for measure, fit in measures.get("scaling", {}).get("fits", {}).items():
+    found = [record.measures for record in by_name.values()]
+    _print_scores([score for one in found for score in one.scores], [share for one in found for share in one.shares])
+    for row in (row for one in found for row in one.failed):
+        console.print(f"[red]not scored[/red] {row['benchmark']} ({row['subject']}): {escape(row['reason'])}")
+    for measure, fit in (pair for one in found for pair in one.fits.items()):
         interval = "" if fit["low"] is None else f" (95%: {fit['low']:+.3f} to {fit['high']:+.3f})"
         console.print(f"scaling    {measure} {fit['slope']:+.3f} per tenfold data{interval}, {fit['n']} runs")
     _print_next(org, by_name, local=local)

@@ -87,7 +87,7 @@ def ask(
         else:
             notes = generate(jobs, read, address, ledger, ctx.limits, meter.rows, ctx.stop, budget)
     if notes:
-        ctx.record.measures["server"] = notes
+        ctx.record.measures.server = notes
 
 
 def _batches(ctx: Context, address: Address, model: str, weights: Path | None) -> Batches | RunBatch | None:
@@ -148,5 +148,5 @@ def tally(ctx: Context, ledger: Ledger, model: str) -> None:
     record.rows_in = sum(states.values())
     record.accepted = sum(states[state] for state in ACCEPTED)
     record.rejected = dict(ledger.reasons().most_common())
-    record.measures["repaired"], record.measures["reasked"] = states["repaired"], states["reasked"]
+    record.measures.repaired, record.measures.reasked = states["repaired"], states["reasked"]
     record.calls[model], record.prompt_tokens[model], record.completion_tokens[model] = ledger.usage()

@@ -65,7 +65,7 @@ def build(ctx: Context) -> None:
         left_alone = sum(f"{name}/{row_id}" in passed for row_id in each.rows)
         shares.append(_share("pass rate", name, left_alone, each.asked))
     write_parquet(shares, AuditRow, ctx.out / "data")
-    ctx.record.measures["shares"] = shares
+    ctx.record.measures.shares = shares
 
 
 def read_opinion(row: Json, completion: Completion) -> Outcome:

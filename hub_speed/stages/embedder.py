@@ -10,7 +10,7 @@ from hub_speed.cards import licences
 from hub_speed.generation import estimate
 from hub_speed.parquet import count_parquet
 from hub_speed.recipe import Recipe
-from hub_speed.record import Json
+from hub_speed.record import Json, Training
 from hub_speed.stage import Context, Estimate, FromHub, FromStage, Source, Stage
 from hub_speed.training.embedder.settings import EmbedderSettings, LabelledSet
 from hub_speed.training.process.launch import launch
@@ -41,7 +41,7 @@ def build(ctx: Context) -> None:
     ctx.record.rows_in = count_parquet(data)
     measures = launch(ctx, "training.embedder.contrastive", settings)
     ctx.record.accepted = measures.pop("rows")
-    ctx.record.measures |= measures
+    ctx.record.measures.training = Training.model_validate(measures)
 
 
 def _inputs(recipe: Recipe) -> dict[str, Source]:

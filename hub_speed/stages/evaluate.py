@@ -41,11 +41,11 @@ def build(ctx: Context) -> None:
             fix="mend that and run the same command again",
         )
     ctx.record.rows_in = ctx.record.accepted = write_parquet(scores, ScoreRow, ctx.out / "data")
-    ctx.record.measures |= {"scores": scores, "failed": failed}
+    ctx.record.measures.scores, ctx.record.measures.failed = scores, failed
 
 
 def _facts(ctx: Context) -> Json:
-    return {"averages": published_scores.averages(ctx.record.measures["scores"])}
+    return {"averages": published_scores.averages(ctx.record.measures.scores)}
 
 
 def _figures(ctx: Context, folder: Path) -> dict[str, Path]:

@@ -52,10 +52,10 @@ def build(ctx: Context) -> None:
     rows = found["runs"]
     write_parquet(rows, ScalingRow, ctx.out / "data")
     ctx.record.rows_in, ctx.record.accepted = available, len(rows)
-    ctx.record.measures["skipped_sizes"] = [size for size in settings.sizes if size > available]
-    ctx.record.measures |= {"runs": rows, "failed": found["failed"]}
-    fits = ctx.record.measures["fits"] = by_measure(rows, LEAST_GAIN)
-    ctx.record.measures["sentences"] = [text for measure, fit in fits.items() for text in describe(measure, fit)]
+    measures, fits = ctx.record.measures, by_measure(rows, LEAST_GAIN)
+    measures.runs, measures.failed, measures.fits = rows, found["failed"], fits
+    measures.skipped_sizes = [size for size in settings.sizes if size > available]
+    measures.sentences = [text for measure, fit in fits.items() for text in describe(measure, fit)]
 
 
 def _fields(recipe: Recipe) -> Json:
@@ -69,7 +69,7 @@ def _figures(ctx: Context, folder: Path) -> dict[str, Path]:
     from hub_speed.cards import figures  # matplotlib takes half a second to import
 
     rows = shared(list(read_parquet(ctx.out / "data")))
-    return {"scaling": figures.scaling(rows, ctx.record.measures["fits"], folder / "scaling.png")}
+    return {"scaling": figures.scaling(rows, ctx.record.measures.fits, folder / "scaling.png")}
 
 
 def _estimate(recipe: Recipe, topics: int) -> Estimate:

@@ -111,10 +111,10 @@ def record(study: Study, outcomes: Sequence[Outcome], margin: float, law: Result
 
 
 def _law(law: Result) -> Facts:
-    runs = law.record.measures["runs"]
+    runs = law.record.measures.runs
     fits = by_measure(runs, LEAST_GAIN)
     sentences = [text for measure, fit in fits.items() for text in describe(measure, fit)]
-    for row in law.record.measures.get("failed", ()):
+    for row in law.record.measures.failed:
         sentences.append(
             f"Left out: {row['benchmark']} ({row['measure']}), failed for {row['subject']}: {row['reason']}"
         )

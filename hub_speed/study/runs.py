@@ -257,7 +257,7 @@ def execute(
         results = by_name["evaluate"]
         rows = by_name["embedder"].record.accepted
         scores = read_scores(session.hub.fetch(results.ref, "data/*", "items/*"))
-        failed = [row for row in results.record.measures["failed"] if row["subject"] == "embedder"]
+        failed = [row for row in results.record.measures.failed if row["subject"] == "embedder"]
         found.append(Outcome(run, rows, results.ref, scores, failed))
     return found
 

@@ -352,7 +352,7 @@ def test_what_was_noticed_is_in_the_record(provider: FakeBatches, tmp_path: Path
     )
     with Ledger(tmp_path) as ledger:
         dataset.ask(ctx, ledger, jobs(4), read, total=4, model="teacher")
-    assert "sent as none" in ctx.record.measures["server"][0]
+    assert "sent as none" in ctx.record.measures.server[0]
 
 
 def test_a_provider_that_refuses_every_form_is_told(provider: FakeBatches, tmp_path: Path) -> None:

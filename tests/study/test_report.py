@@ -10,7 +10,7 @@ from hub_speed.hub import Ref
 from hub_speed.parquet import write_parquet
 from hub_speed.pipeline.run import Result
 from hub_speed.pipeline.table import STAGES
-from hub_speed.record import RunRecord
+from hub_speed.record import Measures, RunRecord
 from hub_speed.rows import EffectRow, StudyRow
 from hub_speed.study import runs
 from hub_speed.study.effects import Scored
@@ -58,7 +58,7 @@ def test_the_page_shows_the_scaling_law_and_what_the_intervals_leave_out(tmp_pat
         for seed in (0, 1)
     ]
     made = RunRecord(stage="scaling", fingerprint="0" * 12, recipe="r", identity={}, inputs={}, lineage={})
-    made.measures = {"runs": trained}
+    made.measures = Measures(runs=trained)
     law = Result(STAGES["scaling"], Ref("dataset", "org/speed-scaling", "1" * 40), made, True)
     write_docs(record(found, outcomes, 0.01, law), tmp_path)
     page = (tmp_path / "study.md").read_text("utf-8")

@@ -1,6 +1,7 @@
 """Starts the fine-tuning of a generator or the revisor for a stage."""
 
 from hub_speed.parquet import count_parquet
+from hub_speed.record import Training
 from hub_speed.stage import Context
 from hub_speed.training.generator.settings import DpoSettings, SftSettings
 from hub_speed.training.process.launch import launch
@@ -43,4 +44,4 @@ def _fine_tune(ctx: Context, module: str, kind: type[SftSettings] | type[DpoSett
     ctx.record.rows_in = count_parquet(rows)
     measures = launch(ctx, f"training.generator.{module}", settings, runtime.launcher)
     ctx.record.accepted = measures.pop("rows")
-    ctx.record.measures |= measures
+    ctx.record.measures.training = Training.model_validate(measures)
