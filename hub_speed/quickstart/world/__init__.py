@@ -175,11 +175,6 @@ class World:
                 claims.append(self._claim(match, sentence))
         return Reading(tuple(claims), fillers, tuple(questions), tuple(unrecognised))
 
-    def read_phrase(self, text: str) -> Claim | None:
-        """Return the claim of a single noun phrase, None if the text is anything else."""
-        match = self._index.recognise(text)
-        return self._claim(match, " ".join(text.split())) if match and match.template.form == "phrase" else None
-
     def read_question(self, text: str) -> Question | None:
         """Return (domain, attribute, entity) of a single question, None if the text is anything else."""
         match = self._index.recognise(text)
@@ -190,15 +185,6 @@ class World:
     def mentions(self, text: str) -> list[str]:
         """Return the entities named in the text as whole words, each once, in order of appearance."""
         return self._index.mentions(text)
-
-    def vocabulary(self) -> set[str]:
-        """Return every lower-cased word that the world can write, names, values and `plain_text` included."""
-        texts = list(plain.FIXED_WORDS)
-        for d in self.domains:
-            texts += [d.name, d.singular, d.topic, *d.entities, *(t.text for t in templates(d))]
-            for a in d.attributes.values():
-                texts += [a.noun, a.heading, *a.values]
-        return {word for text in texts for word in words(text)}
 
 
 @lru_cache(maxsize=1)

@@ -15,16 +15,6 @@ if TYPE_CHECKING:
 
 MIN_WORDS, MAX_WORDS = 15, 120
 
-# The words of this file that a passage can contain besides phrasings, names and values.
-FIXED_WORDS = (
-    "About",
-    "Q A Question Answer",
-    "Compare and",
-    "In other words The same again",
-    "Draft Correction Reason The draft gave the wrong of",
-    "Copy",
-)
-
 
 @dataclass(frozen=True)
 class _Writer:
