@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from . import plain
-from .model import DOMAINS, Attribute, Domain, Fact, capitalise, load_domain, words
-from .reader import Claim, Index, Match, Question, Reading, split_sentences, templates
+from .model import DOMAINS, Attribute, Domain, Fact, capitalise, load_domain
+from .reader import Claim, Index, Match, Question, Reading, split_sentences
 
 __all__ = ["Attribute", "Claim", "Domain", "Fact", "Match", "Question", "Reading", "World", "load"]
 
