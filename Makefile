@@ -12,7 +12,7 @@ quickstart: $(VENV)/installed-run
 	$(BIN)/hub-speed run quickstart
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TESTS)
 
 check: $(VENV)/installed-test
 	$(BIN)/ruff check .

@@ -1,6 +1,5 @@
 """A base model as an embedder: pooling, the adapter, and what is published."""
 
-import json
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -11,6 +10,7 @@ from sentence_transformers.sentence_transformer.modules import Normalize, Poolin
 from transformers import AutoModel, PreTrainedModel
 
 from hub_speed.recipe import Lora
+from hub_speed.training import older_readers
 from hub_speed.training.base_model import add_padding, close_with_eos, require_safetensors
 from hub_speed.training.process import child
 from hub_speed.training.process.settings import PinnedModel
@@ -104,7 +104,7 @@ def recompute(model: SentenceTransformer) -> None:
 
 
 def publish(model: SentenceTransformer, out: Path, adapted: PinnedModel | None = None) -> None:
-    """Write the embedder for sentence-transformers, transformers and others; with an adapter, its merged weights.
+    """Write the embedder for sentence-transformers, transformers and servers, older versions too; an adapter is merged.
 
     Args:
         model: the trained embedder.
@@ -123,16 +123,4 @@ def publish(model: SentenceTransformer, out: Path, adapted: PinnedModel | None =
     if child.use_gpu():
         model.to(torch.bfloat16)
     model.save_pretrained(str(out), safe_serialization=True, create_model_card=False)
-    _name_pooling_as_others_do(out / "1_Pooling" / "config.json")
-
-
-def _name_pooling_as_others_do(path: Path) -> None:
-    """Add the older names of the pooling, which text-embeddings-inference and other servers read."""
-    config: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    flags = {"cls_token": "cls", "mean_tokens": "mean", "max_tokens": "max"} | {
-        "mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
-        "weightedmean_tokens": "weightedmean",
-        "lasttoken": "lasttoken",
-    }
-    config |= {f"pooling_mode_{name}": config["pooling_mode"] == mode for name, mode in flags.items()}
-    path.write_text(json.dumps(config, indent=4) + "\n", "utf-8")
+    older_readers.rename(out, model.tokenizer.model_input_names, model.max_seq_length)

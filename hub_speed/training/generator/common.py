@@ -19,6 +19,7 @@ from transformers import (
 
 from hub_speed.errors import StageError
 from hub_speed.record import Json
+from hub_speed.training import older_readers
 from hub_speed.training.base_model import add_padding, require_eos, require_safetensors
 from hub_speed.training.generator import tokens
 from hub_speed.training.generator.settings import GeneratorSettings
@@ -223,3 +224,5 @@ def save(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, settings: Generat
         AutoModelForCausalLM.from_pretrained(
             out, dtype=torch.bfloat16, use_safetensors=True, trust_remote_code=False
         ).save_pretrained(out)
+    for saved in {out, folder}:
+        older_readers.rename(saved, tokenizer.model_input_names)

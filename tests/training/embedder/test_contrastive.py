@@ -91,7 +91,6 @@ def test_a_tokenizer_that_says_it_adds_no_end_still_ends_every_text_once_it_is_p
     published(base, tmp_path, epochs=1)
     model = SentenceTransformer(str(tmp_path / "out"), device="cpu")
     for tokenizer in (model.tokenizer, AutoTokenizer.from_pretrained(tmp_path / "out")):
-        assert type(tokenizer) is LlamaTokenizer
         for ids in (tokenizer("fox").input_ids, tokenizer("fox " * 40, truncation=True, max_length=24).input_ids):
             assert (ids[0], ids[-1], ids.count(2)) == (1, 2, 1)
     assert model.preprocess(["fox " * 40])["input_ids"][0, -1] == 2
