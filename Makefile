@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# One thread per process: on small or busy machines more threads wait for each other.
-export OMP_NUM_THREADS ?= 1
+# Python compiles a module when it is first imported; pip would compile all of them.
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 export TOKENIZERS_PARALLELISM := false
 
 .PHONY: quickstart test check fix docs study clean
@@ -38,16 +38,16 @@ $(VENV)/bin/python:
 
 # torch first and pinned: an index that has a CPU build then gives that one.
 $(VENV)/installed-run: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,space]'
+	$(INSTALL) torch
+	$(INSTALL) -e '.[train,space]'
 	touch $@
 
 $(VENV)/installed-test: $(VENV)/installed-run
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,space,dev]'
+	$(INSTALL) -e '.[train,space,dev]'
 	touch $@
 
 $(VENV)/installed-docs: $(VENV)/installed-test
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,space,dev,docs]'
+	$(INSTALL) -e '.[train,space,dev,docs]'
 	touch $@
 
 clean:

@@ -5,7 +5,6 @@ decides what comes out: the stage's version, the recipe fields it reads, the pro
 an index: a finished stage is found by the tag `run-<12 hex>` and costs nothing.
 """
 
-import os
 import shutil
 import threading
 import time
@@ -262,8 +261,3 @@ def _check_rejects(stage: Stage, ctx: Context) -> None:
             fix=f"look at them: hub-speed rows {ctx.work}; nothing was published, and the ledger is"
             " kept. Once the cause is mended, --set runtime.reread=true reads the answers anew without asking again",
         )
-
-
-def cores() -> int:
-    """Processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)

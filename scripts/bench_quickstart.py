@@ -36,7 +36,7 @@ def memory(process: psutil.Process) -> int:
 
 def run(home: Path, *args: str) -> tuple[float, float, str]:
     """Seconds, largest memory in GB and output of one `hub-speed` command."""
-    environment = os.environ | {"HUB_SPEED_HOME": str(home), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"HUB_SPEED_HOME": str(home)}
     started, peak = time.perf_counter(), 0
     with tempfile.TemporaryFile("w+") as output:
         command = [sys.executable, "-m", "hub_speed.cli", *args]

@@ -1,6 +1,6 @@
 """A small OpenAI-compatible server for one model on this machine, for models that are too small to need vLLM.
 
-    python -m hub_speed.llm.embedded_server FOLDER --name NAME [--threads 1] [--batch 96]
+    python -m hub_speed.llm.embedded_server FOLDER --name NAME [--batch 96]
 
 Prints `ready PORT` and serves until its standard input is closed, so that it never outlives whoever started it.
 Routes: GET /v1/models · POST /v1/completions · POST /v1/chat/completions (with a chat template). It honours
@@ -350,10 +350,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--name", required=True)
     parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=96)
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
     asyncio.run(serve(Engine(*load(args.folder), args.batch), args.name, args.port))
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from hub_speed.cores import thread_settings
 from hub_speed.errors import EndpointDown, Stopped
 
 
@@ -31,10 +32,9 @@ def embedded(folder: Path, name: str, *, replicas: int, threads: int, log: Path)
     Raises:
         EndpointDown: a server did not start; its last words are in the message.
     """
-    each = max(1, threads // replicas)
-    arguments = ["hub_speed.llm.embedded_server", str(folder), "--name", name, "--threads", str(each)]
+    arguments = ["hub_speed.llm.embedded_server", str(folder), "--name", name]
     # No Hub is asked: everything is in the folder.
-    environment = {"OMP_NUM_THREADS": str(each), "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
+    environment = {"HF_HUB_OFFLINE": "1"} | thread_settings(max(1, threads // replicas))
     with ExitStack() as stack:
         servers = [stack.enter_context(_process(arguments, environment, log)) for _ in range(replicas)]
         yield tuple(_wait_until_ready(server, name, log) for server in servers)

@@ -11,6 +11,7 @@ import yaml
 
 from hub_speed import stage
 from hub_speed.cards.render import render
+from hub_speed.cores import cores
 from hub_speed.errors import HubError, RecipeError, Stopped
 from hub_speed.hub import RECORD, Hub
 from hub_speed.pipeline.lock import locked
@@ -79,7 +80,7 @@ def run(
             if not (stop.is_set() or session.stop.is_set()):
                 left = [s for s in order if s.name not in done and s not in running.values()]
                 ready = [s for s in left if _is_ready(s, recipe, done)][: recipe.runtime.jobs - len(running)]
-                threads = max(1, stage.cores() // max(1, len(running) + len(ready)))
+                threads = max(1, cores() // max(1, len(running) + len(ready)))
                 refs = {name: result.ref for name, result in done.items()}
                 for s in ready:
                     worker = _Worker(s, recipe, session, stop, threads, again=s.name in again)

@@ -9,13 +9,14 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from tiny_models import make_model  # noqa: E402
 
-from hub_speed.llm import embedded_server  # noqa: E402
+from hub_speed.llm import embedded_server, servers  # noqa: E402
 from hub_speed.llm.embedded_server import Engine, read_request  # noqa: E402
 
 
@@ -143,6 +144,19 @@ def post(url: str, body: dict) -> tuple[int, dict]:
             return response.status, json.load(response)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
+
+
+@pytest.mark.parametrize(("users", "threads"), [(None, "2"), ("1", "1")])
+def test_servers_share_the_cores_unless_the_user_has_decided(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, users: str | None, threads: str
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if users:
+        monkeypatch.setenv("OMP_NUM_THREADS", users)
+    before = set(psutil.Process().children())
+    with servers.embedded(folder, "tiny", replicas=1, threads=2, log=tmp_path / "log"):
+        [started] = set(psutil.Process().children()) - before
+        assert started.environ()["OMP_NUM_THREADS"] == threads
 
 
 def test_over_http_and_it_ends_with_its_parent(folder: Path) -> None:

@@ -66,7 +66,6 @@ def run(kind: type[S], train: Callable[[S], Json]) -> None:
     """Run a training module: read settings of this kind from the file argv[1], write the result or the error."""
     settings = kind.model_validate_json(Path(sys.argv[1]).read_bytes())
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     try:
         say(result=train(settings))
     except HubSpeedError as error:

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from hub_speed.cores import thread_settings
 from hub_speed.errors import NoSpace, StageError, Stopped
 from hub_speed.record import Json
 from hub_speed.stage import Context, Progress
@@ -83,8 +84,7 @@ def environment(threads: int, launcher: Sequence[str] = ()) -> dict[str, str]:
     """
     # oneDNN keeps code for this many shapes of matrices. Its default of 1,024 takes a third of a gigabyte more when an
     # embedder is trained on a CPU, and saves no time.
-    found = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"} | os.environ
-    found |= {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+    found = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"} | os.environ | thread_settings(threads)
     if not launcher:
         found["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     return found

@@ -43,6 +43,13 @@ def test_two_processes_train_together(decoder: Path, tmp_path: Path) -> None:
     assert difference(tmp_path / "one/out", tmp_path / "two/out") < 1e-5 < difference(tmp_path / "one/out", decoder)
 
 
+def test_a_training_gets_its_cores_unless_the_user_has_decided(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert environment(3)["OMP_NUM_THREADS"] == "3"
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert environment(3)["OMP_NUM_THREADS"] == "1"
+
+
 def test_without_a_launcher_a_training_sees_one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     for visible, seen in ((None, "0"), ("2,3", "2"), ("GPU-8f5a,GPU-1c2d", "GPU-8f5a"), ("1", "1"), ("", "")):
         if visible is None:
@@ -51,7 +58,6 @@ def test_without_a_launcher_a_training_sees_one_gpu(monkeypatch: pytest.MonkeyPa
             monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
         assert environment(3)["CUDA_VISIBLE_DEVICES"] == seen
         assert environment(3, ["torchrun"]).get("CUDA_VISIBLE_DEVICES") == visible
-        assert environment(3)["OMP_NUM_THREADS"] == "3"
 
 
 def test_an_error_of_a_training_arrives_as_one(decoder: Path, tmp_path: Path) -> None:

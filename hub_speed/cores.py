@@ -1,0 +1,19 @@
+"""Processor cores, and how the processes that this program starts share them."""
+
+import os
+
+SPIN = "1000"
+"""Rounds an OpenMP thread spins before it sleeps."""
+
+
+def cores() -> int:
+    """Processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def thread_settings(threads: int) -> dict[str, str]:
+    """Environment variables of a process that computes with this many threads; what the user has set is kept."""
+    found = {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+    if "OMP_WAIT_POLICY" not in os.environ:
+        found["GOMP_SPINCOUNT"] = SPIN
+    return {name: os.environ.get(name) or value for name, value in found.items()}
