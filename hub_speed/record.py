@@ -65,6 +65,7 @@ class RunRecord(BaseModel):
         rows_in, accepted, rejected: counts, the last by reason.
         calls, prompt_tokens, completion_tokens: per model asked ("teacher", "junior", ...).
         measures: other numbers (losses, scores, lengths), by name.
+        notes: what went otherwise than planned, a sentence each.
     """
 
     stage: str
@@ -81,6 +82,7 @@ class RunRecord(BaseModel):
     prompt_tokens: dict[str, int] = {}
     completion_tokens: dict[str, int] = {}
     measures: Json = {}
+    notes: list[str] = []
     seconds: float = 0.0
     license: str = "other"
     packages: dict[str, str] = {}
