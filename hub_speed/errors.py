@@ -6,16 +6,17 @@ HubSpeedError            1
 │   ├── EndpointRefused      it answered: 400, 401, 403, 404 (asking again will not help)
 │   └── EndpointDown         it did not answer, or kept failing, after every retry
 ├── HubError             4   the Hub cannot be read or written
-│   ├── NotFound             there is no such repository or revision
+│   ├── NotFound             there is no such repository or revision, or the token may not read it
 │   └── StaleParent          somebody else committed in the meantime
 ├── StageError           5   a stage's result is not fit to publish
 ├── Busy                 6   another process works on the same stage
-├── NoSpace              7   the disk is full, or a folder cannot be written
+├── NoSpace              7   the disk is full, or a folder cannot be written or locked
 ├── BudgetSpent          8   the run's budget does not allow another call
 └── Stopped            130   Ctrl-C or SIGTERM: what was finished is safe
 """
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -25,8 +26,24 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"did you mean {near[0]}?" if near else ""
 
 
+_SECRETS = [
+    (re.compile(r"(?<=://)[^/\s?#]*@"), "…@"),  # https://user:password@host
+    (re.compile(r"([?&;][\w.-]*(?:key|token|secret|passw|sig|auth|cred)[\w.-]*=)[^&;\s#'\"]+", re.IGNORECASE), r"\1…"),
+    (re.compile(r"\b(sk-|hf_|gsk_|xai-|ghp_|AIza|Bearer )[\w.-]{8,}"), r"\1…"),
+]
+
+
+def without_secrets(text: str) -> str:
+    """A text for people, without what looks like a password or a key in it."""
+    for pattern, shown in _SECRETS:
+        text = pattern.sub(shown, text)
+    return text
+
+
 class HubSpeedError(Exception):
     """Something a user can act on: where it happened, what was expected, what came, what to do.
+
+    Passwords and keys in addresses are not shown (`without_secrets`).
 
     Args:
         where: the place and the fact, one line ("recipe my.yaml: senior.dpo_betta is not a field of senior").
@@ -38,6 +55,7 @@ class HubSpeedError(Exception):
     exit_code = 1
 
     def __init__(self, where: str, *, expected: str = "", got: str = "", fix: str = "") -> None:
+        where, expected, got, fix = map(without_secrets, (where, expected, got, fix))
         self.where, self.expected, self.got, self.fix = where, expected, got, fix
         lines = [where]
         lines += [f"  {name:<9} {text}" for name, text in (("expected", expected), ("got", got), ("do", fix)) if text]
@@ -97,7 +115,7 @@ class Busy(HubSpeedError):
 
 
 class NoSpace(HubSpeedError):
-    """The disk is full, or a folder cannot be written."""
+    """The disk is full, or a folder cannot be written or locked."""
 
     exit_code = 7
 

@@ -25,16 +25,17 @@ from huggingface_hub import (
     eval_result_entries_to_yaml,
 )
 from huggingface_hub.errors import (
-    EntryNotFoundError,
+    GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
     HTTPError,
+    RemoteEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
 from pydantic import ValidationError
 
-from hub_speed.errors import HubError, NotFound, StaleParent
+from hub_speed.errors import HubError, NotFound, StaleParent, without_secrets
 from hub_speed.record import Kind, Ref, RunRecord
 
 RECORD = "speed_run.json"
@@ -43,25 +44,31 @@ RECORD = "speed_run.json"
 class Hub:
     """A Hugging Face Hub: huggingface.co, or an embedded one.
 
+    Attributes:
+        shown: the address for messages, without a password.
+
     Args:
         endpoint: its address.
         private: whether repositories and collections are created as private ones; those that exist stay as they are.
     """
 
     def __init__(self, endpoint: str, *, private: bool = False) -> None:
-        self.endpoint = endpoint
+        self.endpoint, self.shown = endpoint, without_secrets(endpoint)
         self._api = HfApi(endpoint=endpoint, library_name="hub_speed")
         self._private = private
 
     def pin(self, kind: Kind, name: str) -> Ref:
-        """The pinned version of `org/name` or `org/name@revision`.
+        """The pinned version of `org/name` or `org/name@revision`, whose files the token may read.
 
         Raises:
-            HubError: there is no such repository or revision, or the Hub does not answer.
+            NotFound: there is no such repository or revision, or the token may not read it.
+            HubError: the Hub does not answer.
         """
         repo, _, revision = name.partition("@")
         with self._translating_errors(f"{kind} {name}"):
             info = self._api.repo_info(repo, repo_type=kind, revision=revision or None)
+            if getattr(info, "gated", False):  # everybody sees that it is there
+                self._api.auth_check(repo, repo_type=kind)
         return Ref(kind, repo, str(info.sha))
 
     def find(self, kind: Kind, repo: str, tag: str) -> Ref | None:
@@ -103,7 +110,7 @@ class Hub:
         with self._translating_errors(str(ref)):
             try:
                 path = self._api.hf_hub_download(ref.repo, RECORD, repo_type=ref.kind, revision=ref.commit)
-            except EntryNotFoundError:
+            except RemoteEntryNotFoundError:
                 return None
         try:
             return RunRecord.model_validate_json(Path(path).read_text("utf-8"))
@@ -120,7 +127,7 @@ class Hub:
         with self._translating_errors(str(ref)):
             try:
                 path = self._api.hf_hub_download(ref.repo, "README.md", repo_type=ref.kind, revision=ref.commit)
-            except EntryNotFoundError:
+            except RemoteEntryNotFoundError:
                 return ""
         return Path(path).read_text("utf-8")
 
@@ -247,38 +254,65 @@ class Hub:
         """
         try:
             yield
-        except (RepositoryNotFoundError, RevisionNotFoundError) as error:
-            raise NotFound(
-                f"{where}: not found on {self.endpoint}",
-                got=_first_line(error),
+        except (HTTPError, OSError, RuntimeError, ValueError) as error:
+            raise self._translated(error, where, kept) from error
+
+    def _translated(self, error: Exception, where: str, kept: str) -> Exception:
+        """The error with a fix for an exception of the client, or for what it was raised from."""
+        cause = _cause(error)
+        if isinstance(cause, GatedRepoError):
+            return NotFound(
+                f"{where}: gated on {self.shown}, and the token has no access",
+                got=_first_line(cause),
+                fix="ask for access on the repository's page, and log in with a token that has it (hf auth login)",
+            )
+        if isinstance(cause, (RepositoryNotFoundError, RevisionNotFoundError)):
+            return NotFound(
+                f"{where}: not found on {self.shown}",
+                got=_first_line(cause),
                 fix="check the name; a private or gated repository needs a token that may read it (hf auth login)",
-            ) from error
-        except HFValidationError as error:
-            raise HubError(f"{where}: not a repository name", got=_first_line(error)) from error
-        except HfHubHTTPError as error:
-            status = error.response.status_code if error.response is not None else 0
+            )
+        if isinstance(cause, HFValidationError):
+            return NotFound(f"{where}: not a repository name", got=_first_line(cause))
+        if isinstance(cause, HfHubHTTPError):
+            status = cause.response.status_code if cause.response is not None else 0
             if status == 412:
-                raise StaleParent(
+                return StaleParent(
                     f"{where}: somebody else committed in between",
-                    got=_first_line(error),
+                    got=_first_line(cause),
                     fix=f"{kept}run the same command again",
-                ) from error
-            fix = {401: "log in: hf auth login", 403: "the token may not write here", 507: "free some space"}
-            raise HubError(
-                f"{where}: {self.endpoint} answers {status}",
-                got=_first_line(error),
-                fix=fix.get(status, f"{kept}run the same command again"),
-            ) from error
-        except (
-            HTTPError,
-            ConnectionError,
-            TimeoutError,
-        ) as error:  # HTTPError: any of the HTTP library
-            raise HubError(
-                f"{where}: {self.endpoint} does not answer",
-                got=f"{type(error).__name__}: {_first_line(error)}",
+                )
+            fixes = {507: f"{kept}free some space on the Hub's disk, and run the same command again"}
+            if cause is error:  # else a link to upload to has refused, which is valid for a while only
+                fixes |= {401: "log in: hf auth login", 403: "the token may not write here"}
+            return HubError(
+                f"{where}: {self.shown} answers {status}",
+                got=_first_line(cause),
+                fix=fixes.get(status, f"{kept}run the same command again"),
+            )
+        if isinstance(cause, (HTTPError, ConnectionError, TimeoutError)):  # HTTPError: any of the HTTP library
+            return HubError(
+                f"{where}: {self.shown} does not answer",
+                got=f"{type(cause).__name__}: {_first_line(cause)}",
                 fix=f"{kept}run the same command again when the Hub is back",
-            ) from error
+            )
+        if isinstance(cause, OSError):  # of this machine: no such file, no space left
+            return cause
+        return HubError(
+            f"{where}: {self.shown} answers what the client cannot read",
+            got=f"{type(error).__name__}: {_first_line(error)}",
+            fix=f"{kept}run the same command again",
+        )
+
+
+def _cause(error: Exception) -> Exception:
+    """What the client's exception was raised from, where that says more: uploads fail with a bare RuntimeError."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, (HTTPError, ConnectionError, TimeoutError, HFValidationError)):
+        if isinstance(found, OSError) and found.errno is not None:
+            break
+        found = found.__cause__ or found.__context__
+    return found if isinstance(found, Exception) else error
 
 
 def _content_tag(content: str) -> str:

@@ -129,6 +129,7 @@ class RunRecord(BaseModel):
         lineage: repository@commit → this version's ancestors.
         rows_in, accepted, rejected: counts, the last by reason.
         calls, prompt_tokens, completion_tokens: per model asked ("teacher", "junior", ...).
+        notes: what went otherwise than planned, a sentence each.
     """
 
     stage: str
@@ -145,6 +146,7 @@ class RunRecord(BaseModel):
     prompt_tokens: dict[str, int] = {}
     completion_tokens: dict[str, int] = {}
     measures: Measures = Measures()
+    notes: list[str] = []
     seconds: float = 0.0
     license: str = "other"
     packages: dict[str, str] = {}

@@ -23,6 +23,9 @@ from hub_speed.llm.budget import BudgetMeter
 from hub_speed.recipe import Recipe
 from hub_speed.record import Json, RunRecord, digest_of, packages, tag_of
 
+AGAIN = "again"
+"""The file in a work folder that says: the stage was finished before, and was asked for again (`--from`)."""
+
 
 @dataclass(frozen=True)
 class FromStage:
@@ -232,11 +235,23 @@ def build(stage: Stage, ctx: Context, render_card: Callable[[Stage, Context], No
     ctx.record.packages = packages()
     render_card(stage, ctx)  # measures the rows it shows, too
     (ctx.out / RECORD).write_text(ctx.record.model_dump_json(indent=1) + "\n", "utf-8")
+    _flush(*ctx.out.rglob("*"), ctx.out)  # after a power cut, the mark must not stand beside half of the files
     done.touch()
+    _flush(done, ctx.work)
+
+
+def _flush(*paths: Path) -> None:
+    """Flush files and folders to the disk."""
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def publish(stage: Stage, ctx: Context, hub: Hub, org: str, branch: str) -> Ref:
-    """Commit and tag what was built, then forget the work folder."""
+    """Commit and tag what was built, then remove the work folder. A kill in between is seen to by the next run."""
     ref = hub.publish(
         stage.kind,
         stage.repo(org),
@@ -245,6 +260,7 @@ def publish(stage: Stage, ctx: Context, hub: Hub, org: str, branch: str) -> Ref:
         tag=tag_of(ctx.record.fingerprint),
         branch=branch,
     )
+    (ctx.work / AGAIN).unlink(missing_ok=True)
     shutil.rmtree(ctx.work, ignore_errors=True)
     return ref
 

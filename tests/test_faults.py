@@ -1,18 +1,15 @@
 """Faults of the teacher and the Hub as the command line meets them: words, exit code, and a re-run that goes on."""
 
 import http.client
-import http.server
 import json
 import random
 import re
-import socketserver
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from fake_openai import DROP, Asked, FakeOpenAI, Reply, error, text
+from hub_proxy import Proxy, proxied
 from running import HANG_S, Cli, tiny
 
 from hub_speed.localhub import LocalHub
@@ -97,63 +94,6 @@ def test_all_rows_rejected_publishes_nothing_and_says_why(cli: Cli) -> None:
     assert "no" in cli("rows", folder, "--state", "rejected")
 
 
-class _Proxy(http.server.BaseHTTPRequestHandler):
-    """Passes everything on to the Hub, but for what `meddle` does with a request first."""
-
-    protocol_version = "HTTP/1.1"
-    target = ("127.0.0.1", 0)
-    meddle: Callable[["_Proxy"], bool]
-
-    def _pass(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if "chunked" in (self.headers.get("Transfer-Encoding") or ""):
-            while size := int(self.rfile.readline().split(b";")[0], 16):
-                body += self.rfile.read(size)
-                self.rfile.readline()
-            self.rfile.readline()
-        if type(self).meddle(self):
-            self.close_connection = True
-            return
-        there = http.client.HTTPConnection(*self.target, timeout=HANG_S)
-        own = {"transfer-encoding", "content-length", "connection"}
-        there.request(self.command, self.path, body, {k: v for k, v in self.headers.items() if k.lower() not in own})
-        answer = there.getresponse()
-        content = answer.read()
-        self.send_response(answer.status)
-        for name, value in answer.getheaders():
-            if name.lower() not in own:
-                self.send_header(name, value)
-        self.send_header("Content-Length", answer.headers.get("Content-Length") or str(len(content)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
-        there.close()
-
-    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = _pass
-
-    def log_message(self, *_: object) -> None: ...
-
-
-class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, *_: object) -> None: ...
-
-
-@contextmanager
-def proxied(hub: LocalHub, meddle: Callable[[_Proxy], bool]) -> Iterator[str]:
-    """The address of a Hub with somebody in between; `meddle` returns True to drop the connection."""
-    host, port = str(hub.endpoint).removeprefix("http://").split(":")
-    handler = type("Handler", (_Proxy,), {"target": (host, int(port)), "meddle": staticmethod(meddle)})
-    server = _Server(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
 @pytest.fixture
 def remote(cli: Cli) -> Iterator[tuple[LocalHub, dict[str, str]]]:
     """A Hub that is not the command's own, and the environment to write there."""
@@ -165,7 +105,7 @@ def remote(cli: Cli) -> Iterator[tuple[LocalHub, dict[str, str]]]:
 def test_the_hub_breaks_off_in_the_middle_of_a_push(cli: Cli, remote: tuple[LocalHub, dict[str, str]]) -> None:
     hub, env = remote
 
-    def at_commit(request: _Proxy) -> bool:
+    def at_commit(request: Proxy) -> bool:
         return "/speed-tasks/commit/" in request.path
 
     with proxied(hub, at_commit) as url:
@@ -190,7 +130,7 @@ def test_somebody_else_commits_in_between(cli: Cli, remote: tuple[LocalHub, dict
     hub, env = remote
     meddled = []
 
-    def commit_first(request: _Proxy) -> bool:
+    def commit_first(request: Proxy) -> bool:
         if "/speed-tasks/commit/" in request.path and not meddled:
             meddled.append(True)
             line = {"key": "file", "value": {"path": "other.txt", "content": "aGk=", "encoding": "base64"}}

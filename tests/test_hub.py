@@ -1,13 +1,17 @@
-"""A real client against the embedded Hub: private repositories."""
+"""A real client against the embedded Hub: private and gated repositories, uploads that fail, a Hub that is down."""
 
+import errno
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import huggingface_hub
 import pytest
+from hub_proxy import Proxy, proxied
 from huggingface_hub import HfApi
 
-from hub_speed.errors import NotFound
+from hub_speed.errors import HubError, HubSpeedError, NotFound, without_secrets
 from hub_speed.hub import Hub
 from hub_speed.localhub import LocalHub
 
@@ -49,3 +53,124 @@ def test_what_is_published_is_private_if_asked(
             hub.pin("model", "org/a-model")
     else:
         assert hub.pin("model", "org/a-model") == refs[0]
+
+
+# --- faults -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client asks again at once."""
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
+
+
+@pytest.mark.parametrize("files", [1, 3])
+@pytest.mark.parametrize(
+    ("told", "says", "fix"),
+    [
+        (507, "answers 507", "free some space on the Hub's disk, and run the same command again"),
+        (403, "answers 403", "run the same command again"),
+        (400, "answers 400", "run the same command again"),
+        (500, "answers 500", "run the same command again"),
+        (True, "does not answer", "run the same command again when the Hub is back"),
+    ],
+)
+def test_an_upload_that_fails_says_why(
+    local: LocalHub, tmp_path: Path, impatient: None, told: bool | int, says: str, fix: str, files: int
+) -> None:
+    """The client raises a bare RuntimeError for every one; what happened is in its cause. A 403 is an old link."""
+    (tmp_path / "files").mkdir()
+    for number in range(files):
+        (tmp_path / "files" / f"{number}.safetensors").write_bytes(bytes([number]) * 100_000)
+    meddled = proxied(local, lambda request: told if "/_lfs/" in request.path else False)
+    with meddled as url, pytest.raises(HubError) as caught:
+        Hub(url).publish("model", "org/m", tmp_path / "files", message="Publish", tag="v1")
+    assert says in caught.value.where and caught.value.fix == f"what was built is kept: {fix}"
+    assert caught.value.exit_code == 4
+    assert Hub(str(local.endpoint)).publish("model", "org/m", tmp_path / "files", message="Publish", tag="v1")
+
+
+def test_a_full_disk_of_this_machine_is_no_error_of_the_hub(local: LocalHub) -> None:
+    hub = Hub(str(local.endpoint))
+    with pytest.raises(OSError, match="No space left on device") as caught, hub._translating_errors("x"):
+        try:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as full:
+            raise RuntimeError("Error while uploading 'x' to the Hub.") from full
+    assert caught.value.errno == errno.ENOSPC
+
+
+def test_what_is_not_there_is_no_card_and_a_hub_that_is_down_is_none_either(
+    local: LocalHub, tmp_path: Path, impatient: None
+) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "a.txt").write_text("a", "utf-8")
+    ref = Hub(str(local.endpoint)).publish("model", "org/m", tmp_path / "files", message="Publish", tag="v1")
+    hub = Hub(str(local.endpoint))
+    assert (hub.record(ref), hub.card(ref), hub.licences(ref)) == (None, "", [""])
+    with proxied(local, lambda request: True) as url:
+        for read in (Hub(url).fetch, Hub(url).record, Hub(url).card):
+            shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+            with pytest.raises(HubError, match="does not answer"):
+                read(ref)
+
+
+def test_a_page_in_place_of_an_answer_is_said(local: LocalHub, impatient: None) -> None:
+    def page(request: Proxy) -> bool:
+        request.send_response(200)
+        request.end_headers()
+        request.wfile.write(b"<html>Log in to the network</html>")
+        return True
+
+    with proxied(local, page) as url, pytest.raises(HubError, match="answers what the client cannot read"):
+        Hub(url).pin("model", "org/m")
+
+
+def test_a_gated_repository_is_found_out_when_it_is_pinned(local: LocalHub, tmp_path: Path) -> None:
+    """Everybody may see a gated repository and its newest commit; the files only who has asked."""
+    (tmp_path / "files").mkdir()
+    hub, api = Hub(str(local.endpoint)), HfApi(endpoint=local.endpoint)
+    hub.publish("model", "org/m", tmp_path / "files", message="Publish", tag="v1")
+    api.update_repo_settings("org/m", gated="manual")
+    assert hub.pin("model", "org/m").repo == "org/m"  # the embedded Hub gates nothing
+
+    def gate(request: Proxy) -> bool:
+        if "/auth-check" not in request.path:
+            return False
+        request.send_response(403)
+        request.send_header("X-Error-Code", "GatedRepo")
+        request.send_header("X-Error-Message", "Access to model org/m is restricted")
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+        return True
+
+    with proxied(local, gate) as url, pytest.raises(NotFound, match=r"model org/m: gated on http") as caught:
+        Hub(url).pin("model", "org/m")
+    assert "ask for access" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://user:PW@host:80/a", "http://…@host:80/a"),
+        ("http://TOKEN@host", "http://…@host"),
+        ("http://h/v1?api_key=PW&a=1", "http://h/v1?api_key=…&a=1"),
+        ("http://h/v1?a=1&X-Amz-Signature=PW x", "http://h/v1?a=1&X-Amz-Signature=… x"),
+        ("got sk-proj-abcdefgh123 here", "got sk-… here"),
+        ("Authorization: Bearer abcdefgh123", "Authorization: Bearer …"),
+        ("https://huggingface.co/org/name@main and a@b", "https://huggingface.co/org/name@main and a@b"),
+        ("http://h/?page=2#x", "http://h/?page=2#x"),
+    ],
+)
+def test_errors_show_no_secrets(text: str, shown: str) -> None:
+    assert without_secrets(text) == shown
+    error = HubSpeedError(text, expected=text, got=text, fix=text)
+    assert str(error).count(shown) == 4 and {error.where, error.expected, error.got, error.fix} == {shown}
+
+
+def test_a_hub_with_a_password_in_its_address_is_named_without_it(local: LocalHub) -> None:
+    hub = Hub(str(local.endpoint).replace("http://", "http://user:PW@"))
+    assert "PW" not in hub.shown
+    with pytest.raises(HubError) as caught:
+        hub.pin("model", "org/none")
+    assert "PW" not in str(caught.value)

@@ -300,12 +300,12 @@ REFUSED = [
     ("retrieval: [1]", [], ["retrieval", "dictionary"]),
     ("brainstorm: 5", [], ["recipe my.yaml: brainstorm has no fields", "mapping", "5"]),
     ("brainstorm: {topics: [a.txt]}", [], ["brainstorm.topics", "valid string"]),
-    ("license: mit", ["license.x=3"], ["--set license.x=3: license has no fields"]),
+    ("license: mit", ["license.x=3"], ["--set license.x=…: license has no fields", "a value of type str"]),
     ("", ["seed.rows"], ["--set seed.rows", "section.field=value"]),
-    ("", ["=5"], ["--set =5"]),
-    ("", ["a.b.c.d=1"], ["--set a.b.c.d=1"]),
+    ("", ["=5"], ["--set =…"]),
+    ("", ["a.b.c.d=1"], ["--set a.b.c.d=…"]),
     ("", ["seed.rows="], ["seed.rows", "None"]),
-    ("", ["seed.rows=["], ["--set seed.rows=[: the value is not YAML"]),
+    ("", ["seed.rows=["], ["--set seed.rows=…: the value is not YAML", "expected the node content"]),
 ]
 
 
@@ -405,3 +405,29 @@ def test_every_task_types_knobs_can_be_set(folder: Path) -> None:
     for name, kind in TASK_TYPES.items():
         knobs = {knob: dict(values) for knob, values in kind.knobs.items()}
         assert written(folder, yaml.safe_dump({name: knobs})).knobs(name) == knobs
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "teacher=SECRET",
+        "teacher.api_key=SECRET",
+        "teacher.model.x=SECRET",
+        "api_key=SECRET",
+        "a.b.c=SECRET",
+        "teacher={SECRET",
+        "=SECRET",
+        "SECRET-1",
+        "seed.rows=['SECRET",
+        "teacher={api_key: SECRET}",
+        "teacher={api_key: {x: SECRET}}",
+        "teacher=[SECRET]",
+    ],
+)
+def test_a_key_in_the_wrong_place_is_not_printed(folder: Path, flag: str) -> None:
+    assert "SECRET" not in str(refused(folder, "", flag))
+
+
+def test_a_key_in_a_recipe_file_is_not_printed(folder: Path) -> None:
+    for text in ("teacher: SECRET", "teacher: {api_key: SECRET}", "api_key: SECRET", "brainstorm: SECRET"):
+        assert "SECRET" not in str(refused(folder, text))

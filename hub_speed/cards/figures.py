@@ -3,11 +3,16 @@
 Figures are drawn without pyplot: matplotlib's settings and backend stay as the user's process has them.
 """
 
+import threading
+import unicodedata
+import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
+from io import BytesIO
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 import numpy as np
 from matplotlib import rc_context
@@ -20,31 +25,58 @@ from hub_speed.record import Json
 BLUE, ORANGE, GREEN, GREY = "#2f6db3", "#d9822b", "#3b8f5a", "#8a8f98"
 PURPLE, RED = "#7d5ba6", "#b8474b"
 
-STYLED = rc_context(
-    {
-        "font.size": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.edgecolor": "#444444",
-        "axes.titlesize": 10,
-        "axes.titleweight": "bold",
-        "axes.titlelocation": "left",
-        "legend.frameon": False,
-    }
-)
-"""Decorator: the style of the cards, for as long as a figure is drawn."""
+_P = ParamSpec("_P")
+
+STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#444444",
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "legend.frameon": False,
+    "text.parse_math": False,  # a topic such as "R$ % $" is not a formula
+    "text.usetex": False,
+}
+
+LONGEST = 40
+"""Characters of a label; a longer one would push the figure aside. Assumption."""
+
+_DRAWING = threading.Lock()
+
+
+def _styled(draw: Callable[_P, Path]) -> Callable[_P, Path]:
+    """Draws in the style of the cards, one figure at a time: matplotlib's settings belong to the whole process."""
+
+    @wraps(draw)
+    def drawn(*args: _P.args, **kwargs: _P.kwargs) -> Path:
+        with _DRAWING, rc_context(STYLE), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a letter that no font has is drawn as a box
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+def _label(text: str, longest: int = LONGEST) -> str:
+    """A text as one short line of characters that can be drawn."""
+    line = "".join(" " if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in text).strip()
+    return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
 def _save(figure: Figure, path: Path) -> Path:
+    """Write the file in one piece: a figure that cannot be drawn leaves nothing behind."""
+    drawn = BytesIO()
+    figure.savefig(drawn, dpi=130, bbox_inches="tight", facecolor="white")
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130, bbox_inches="tight", facecolor="white")
+    path.write_bytes(drawn.getvalue())
     return path
 
 
-@STYLED
+@_styled
 def yields(rows_in: int, accepted: int, rejected: dict[str, int], path: Path) -> Path:
     """What became of the requests: a bar for all, for the accepted ones and for every reason of rejection."""
-    names = ["requested", "accepted", *rejected]
+    names = ["requested", "accepted", *map(_label, rejected)]
     values = [rows_in, accepted, *rejected.values()]
     figure = Figure(figsize=(6.2, 0.6 + 0.28 * len(names)))
     axes = figure.subplots()
@@ -58,14 +90,17 @@ def yields(rows_in: int, accepted: int, rejected: dict[str, int], path: Path) ->
     return _save(figure, path)
 
 
-@STYLED
+@_styled
 def lengths(words_by_column: dict[str, list[int]], path: Path) -> Path:
     """Words per text: a box plot for every column."""
     figure = Figure(figsize=(6.2, 0.8 + 0.32 * len(words_by_column)))
     axes = figure.subplots()
     names = list(words_by_column)[::-1]
     boxes = axes.boxplot(
-        [words_by_column[name] for name in names], orientation="horizontal", tick_labels=names, showfliers=False
+        [words_by_column[name] for name in names],
+        orientation="horizontal",
+        tick_labels=[*map(_label, names)],
+        showfliers=False,
     )
     for median in boxes["medians"]:
         median.set_color(BLUE)
@@ -75,7 +110,7 @@ def lengths(words_by_column: dict[str, list[int]], path: Path) -> Path:
     return _save(figure, path)
 
 
-@STYLED
+@_styled
 def quality(
     coverage: dict[str, dict[str, int]],
     in_range: dict[str, float | None],
@@ -90,7 +125,7 @@ def quality(
     colours = dict(zip(overlaps, cycle((BLUE, ORANGE, GREEN, GREY, PURPLE, RED)), strict=False))
     _heat_map(coverage, cover)
     shares = {name: share for name, share in reversed(in_range.items()) if share is not None}
-    bars = length.barh(list(shares), list(shares.values()), color=BLUE)
+    bars = length.barh([*map(_label, shares)], list(shares.values()), color=BLUE)
     length.bar_label(bars, [f"{share:.0%}" for share in shares.values()], padding=3)
     length.set_xlim(0, 1.15)
     length.set_xticks([])
@@ -98,7 +133,7 @@ def quality(
     length.set_title("Length as asked (share of texts)")
     for axes, values in ((overlap, overlaps), (margin, margins)):
         for name, found in values.items():
-            axes.ecdf(found, color=colours[name], linewidth=1.4, label=name)
+            axes.ecdf(found, color=colours[name], linewidth=1.4, label=_label(name))
         axes.set_ylabel("share of rows at or below")
         axes.set_ylim(0, 1.02)
         if values:
@@ -123,14 +158,14 @@ def _heat_map(coverage: dict[str, dict[str, int]], axes: Axes) -> None:
         return
     counts = np.array([[coverage[kind].get(topic, 0) for topic in topics] for kind in kinds])
     axes.imshow(counts, cmap="Blues", vmin=0, aspect="auto")
-    axes.set_xticks(range(len(topics)), topics, rotation=35, ha="right", fontsize=7.5)
-    axes.set_yticks(range(len(kinds)), kinds)
+    axes.set_xticks(range(len(topics)), [*map(_label, topics)], rotation=35, ha="right", fontsize=7.5)
+    axes.set_yticks(range(len(kinds)), [*map(_label, kinds)])
     for (y, x), number in np.ndenumerate(counts):
         colour = "white" if number > counts.max() / 2 else "black"
         axes.text(x, y, f"{number:,}", ha="center", va="center", fontsize=7, color=colour)
 
 
-@STYLED
+@_styled
 def loss_curve(curve: Sequence[tuple[int, float]], path: Path) -> Path:
     """Training loss over steps."""
     figure = Figure(figsize=(5.2, 2.6))
@@ -144,7 +179,7 @@ def loss_curve(curve: Sequence[tuple[int, float]], path: Path) -> Path:
     return _save(figure, path)
 
 
-@STYLED
+@_styled
 def scores(rows: Sequence[dict[str, Any]], path: Path) -> Path:
     """Scores with their 95% intervals: a panel per measure and benchmark, and one per type of mteb's tasks."""
     panels: dict[str, list[tuple[str, dict[str, Any]]]] = {}
@@ -156,7 +191,7 @@ def scores(rows: Sequence[dict[str, Any]], path: Path) -> Path:
     return _intervals(panels, path)
 
 
-@STYLED
+@_styled
 def shares(rows: Sequence[Json], path: Path) -> Path:
     """Yields and pass rates with their 95% intervals, a panel each."""
     panels: dict[str, list[tuple[str, Json]]] = {}
@@ -177,15 +212,15 @@ def _intervals(panels: dict[str, list[tuple[str, Json]]], path: Path) -> Path:
                 axes.plot([row["low"], row["high"]], [y, y], color=BLUE, linewidth=2)
             axes.plot(row["value"], y, "o", color=BLUE, markersize=5)
             axes.text(1.02, y, f"{row['value']:.3f}", va="center")
-        axes.set_yticks(range(len(lines)), [name for name, _ in lines[::-1]])
+        axes.set_yticks(range(len(lines)), [_label(name) for name, _ in lines[::-1]])
         axes.set_xlim(min(0, *(row["value"] for _, row in lines)), 1)
         axes.set_ylim(-0.6, len(lines) - 0.4)
-        axes.set_title(title)
+        axes.set_title(_label(title, 2 * LONGEST))
     figure.tight_layout()
     return _save(figure, path)
 
 
-@STYLED
+@_styled
 def effects(found: Sequence[dict[str, Any]], margin: float, path: Path) -> Path:
     """Differences to the reference with their intervals (`effects.Effect`), one panel per measure.
 
@@ -206,15 +241,15 @@ def effects(found: Sequence[dict[str, Any]], margin: float, path: Path) -> Path:
             if low is not None:
                 axes.plot([low, high], [y, y], color=colour, linewidth=2)
             axes.plot(e["difference"], y, "o", color=colour)
-        axes.set_yticks(range(len(values)), [value if len(value) < 40 else value[:38] + "…" for value in values])
+        axes.set_yticks(range(len(values)), [*map(_label, values)])
         axes.set_ylim(-0.6, len(values) - 0.4)
-        axes.set_xlabel(f"difference to {found[0]['reference']:.30}")
-        axes.set_title(measure)
+        axes.set_xlabel(f"difference to {_label(found[0]['reference'], 30)}")
+        axes.set_title(_label(measure))
     figure.tight_layout()
     return _save(figure, path)
 
 
-@STYLED
+@_styled
 def scaling(rows: Sequence[dict[str, Any]], fits: dict[str, Any], path: Path) -> Path:
     """Scores over the number of rows, one panel per measure, with the fitted curves up to ten times the largest size.
 
@@ -248,7 +283,7 @@ def scaling(rows: Sequence[dict[str, Any]], fits: dict[str, Any], path: Path) ->
         axes.set_xticks(shown, [f"{size:,}" for size in shown])
         axes.minorticks_off()
         axes.set_xlabel("training rows")
-        axes.set_title(measure)
+        axes.set_title(_label(measure))
         axes.legend(fontsize=7, title=_fit_note(fit), title_fontsize=7, loc="lower right")
     panels[0][0].set_ylabel("score")
     figure.tight_layout()
@@ -265,7 +300,7 @@ def _fit_note(fit: dict[str, Any]) -> str:
     return f"{fit['best']} predicts better" if fit["distinguishable"] else "forms not distinguishable"
 
 
-@STYLED
+@_styled
 def lineage(inputs: dict[str, list[str]], last: str, path: Path) -> Path:
     """Where the version `last` comes from: a box per version, an arrow per input, columns by distance."""
     depth: dict[str, int] = {}
@@ -294,7 +329,7 @@ def lineage(inputs: dict[str, list[str]], last: str, path: Path) -> Path:
         axes.text(
             x,
             y,
-            f"{repo.split('/')[-1].removeprefix('speed-')}\n{commit[:7]}",
+            f"{_label(repo.split('/')[-1].removeprefix('speed-'))}\n{_label(commit[:7])}",
             ha="center",
             va="center",
             fontsize=7.5,

@@ -1,6 +1,9 @@
 """Cards: README.md and figures of every repository, rendered from its record and rows. No number is typed by hand."""
 
+import errno
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hub_speed import parquet, rows
 from hub_speed.cards import licences
+from hub_speed.errors import NoSpace, Stopped
 from hub_speed.llm import dialects
 from hub_speed.record import Json, tag_of
 from hub_speed.stage import Context, Stage
@@ -46,17 +50,35 @@ def environment(kind: str) -> Environment:
 
 def render(stage: Stage, ctx: Context) -> None:
     """Write README.md and figures/ into `ctx.out`."""
-    report = None
+    values, report = _values(stage, ctx), None
+    values["quality"] = None
     if {"query", "positive"} <= set(stage.row.model_fields if stage.row else ()):
-        from hub_speed.data_quality.report import measure
+        with optional("the quality of the rows", ctx.record.notes):
+            from hub_speed.data_quality.report import measure
 
-        (report,) = measure([ctx.out])
-        ctx.record.measures.quality = report.numbers()
-    values = _values(stage, ctx) | {"quality": _quality(ctx, report) if report else None}
+            (report,) = measure([ctx.out])
+            ctx.record.measures.quality = report.numbers()
+            values["quality"] = _quality(ctx, report)
     values["figures"] = _figures(stage, ctx, report)
     text = environment(stage.kind).get_template(f"{stage.noun}.md").render(values)
     header = yaml.safe_dump(_metadata(stage, ctx), sort_keys=False, allow_unicode=True)
     (ctx.out / "README.md").write_text(f"---\n{header}---\n\n{text}", "utf-8")
+
+
+@contextmanager
+def optional(part: str, notes: list[str]) -> Iterator[None]:
+    """Leaves out a part of a card that cannot be made, and says so in `notes`: rows that are paid for are published.
+
+    A full disk and a stop still end the run.
+    """
+    try:
+        yield
+    except (NoSpace, Stopped):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        notes.append(f"the card is without {part}: {type(error).__name__}: {' '.join(str(error).split()):.300}")
 
 
 def topics_card(count: int) -> str:
@@ -134,9 +156,10 @@ def _quality(ctx: Context, report: "Report") -> dict[str, Any]:
 def _examples(ctx: Context) -> dict[str, dict[str, Any]]:
     """The first row of every task type."""
     found = {}
-    for task_type in ctx.record.by_task_type:
-        for row in islice(parquet.read_parquet(ctx.out / "data" / task_type), 1):
-            found[task_type] = row
+    with optional("examples", ctx.record.notes):
+        for task_type in ctx.record.by_task_type:
+            for row in islice(parquet.read_parquet(ctx.out / "data" / task_type), 1):
+                found[task_type] = row
     return found
 
 
@@ -156,18 +179,22 @@ def _figures(stage: Stage, ctx: Context, report: "Report | None") -> dict[str, s
     last = f"{ctx.repo}@{tag_of(record.fingerprint)[4:]}"
     inputs = {name: node.inputs for name, node in record.lineage.items()}
     inputs[last] = [ref.version for ref in ctx.refs.values()]
-    drawn["lineage"] = figures.lineage(inputs, last, folder / "lineage.png")
+
+    def draw(name: str, figure: Callable[..., Path], *values: Any) -> None:
+        with optional(f"the figure {name}", record.notes):
+            drawn[name] = figure(*values, folder / f"{name}.png")
+
+    draw("lineage", figures.lineage, inputs, last)
     if record.rows_in and record.by_task_type:
-        drawn["yields"] = figures.yields(record.rows_in, record.accepted, record.rejected, folder / "yields.png")
+        draw("yields", figures.yields, record.rows_in, record.accepted, record.rejected)
     if record.measures.training:
-        drawn["loss"] = figures.loss_curve(record.measures.training.loss_curve, folder / "loss.png")
+        draw("loss", figures.loss_curve, record.measures.training.loss_curve)
     if report and report.rows:
         in_range = {kind: numbers["in_range"] for kind, numbers in report.by_task_type.items()}
-        drawn["lengths"] = figures.lengths(report.lengths, folder / "lengths.png")
-        drawn["quality"] = figures.quality(
-            report.coverage, in_range, report.overlaps, report.margins, folder / "quality.png"
-        )
-    drawn |= stage.figures(ctx, folder)
+        draw("lengths", figures.lengths, report.lengths)
+        draw("quality", figures.quality, report.coverage, in_range, report.overlaps, report.margins)
+    with optional("its own figures", record.notes):
+        drawn |= stage.figures(ctx, folder)
     return dict.fromkeys(FIGURES, "") | {name: path.relative_to(ctx.out).as_posix() for name, path in drawn.items()}
 
 

@@ -6,7 +6,9 @@ are asked again. `failed` rows are asked again by the next run; the other states
 number of rows: questions about many of them are answered by two narrow indexes, a part at a time.
 """
 
+import re
 import sqlite3
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -22,7 +24,14 @@ from hub_speed.rows import LedgerRow
 _COLUMNS = tuple(LedgerRow.model_fields)
 _LISTS = ("completions", "thoughts", "finish_reasons")
 _UNWRITABLE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _WINDOW = 1000  # names of finished rows that are read ahead
+MOUNTS = Path("/proc/mounts")
+_NETWORK = re.compile(
+    r"nfs\d?|lustre|cifs|smb\w*|9p|afs|ceph|gpfs|beegfs|glusterfs|orangefs|pvfs2|panfs|wekafs|ocfs2|gfs2"
+    r"|fuse(\.(?!fuse-overlayfs).+)?"
+)
+"""File systems that several machines share, as /proc/mounts names them."""
 
 
 class Ledger:
@@ -34,7 +43,10 @@ class Ledger:
 
     Raises:
         NoSpace: the disk is full, or the folder cannot be written.
-        StageError: it belongs to another identity, or another version of this program wrote it.
+        StageError: it belongs to another identity, another version of this program wrote it, or it is damaged.
+
+    Warns:
+        RuntimeWarning: the folder is on a network file system.
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any] | None = None) -> None:
@@ -45,10 +57,17 @@ class Ledger:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise self._no_space(error) from error
-        with self._full_disk():
+        if self._identity is not None and (kind := network_file_system(self._folder, MOUNTS)):
+            warnings.warn(
+                f"{self._folder} is on a network file system ({kind}), where SQLite is slow and may lose rows."
+                " Set HUB_SPEED_HOME to a folder on a local disk; what is finished is published on the Hub anyway.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        with self._translating_errors():
             self._db = sqlite3.connect(self._folder / "ledger.sqlite", isolation_level=None, check_same_thread=False)
         try:
-            with self._full_disk():
+            with self._translating_errors():
                 self._db.execute("PRAGMA page_size=16384")  # a row takes some 4 KB; a fifth faster than pages of 4 KB
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute("PRAGMA synchronous=NORMAL")
@@ -70,7 +89,7 @@ class Ledger:
 
     def _check_version(self) -> None:
         """Whether the ledger has the columns that are written here."""
-        found = tuple(row[1] for row in self._db.execute("PRAGMA table_info(ledger)"))
+        found = tuple(row[1] for row in self._read("PRAGMA table_info(ledger)"))
         if found != (*_COLUMNS, "row"):
             differ = sorted({*found} ^ {*_COLUMNS, "row"})
             raise StageError(
@@ -85,7 +104,7 @@ class Ledger:
         if self._identity is None:
             return
         now = {name: _json(value) for name, value in _flat(self._identity)}
-        before = dict(self._db.execute("SELECT name, value FROM identity").fetchall())
+        before = dict(self._read("SELECT name, value FROM identity"))
         if not before and not self.count_finished():
             self._write("INSERT INTO identity VALUES (?, ?)", list(now.items()))
         elif before != now:
@@ -114,7 +133,7 @@ class Ledger:
 
     def _write(self, statement: str, values: list[tuple[Any, ...]]) -> None:
         """All of the values or, when that fails, none."""
-        with self._full_disk():
+        with self._translating_errors():
             self._db.execute("BEGIN")
             try:
                 self._db.executemany(statement, values)
@@ -124,15 +143,34 @@ class Ledger:
                     self._db.execute("ROLLBACK")
                 raise
 
+    def _read(self, query: str, values: tuple[Any, ...] = ()) -> Iterator[Any]:
+        """The rows that a query finds."""
+        with self._translating_errors():
+            yield from self._db.execute(query, values)
+
     @contextmanager
-    def _full_disk(self) -> Iterator[None]:
-        """Says that the disk is full where SQLite does."""
+    def _translating_errors(self) -> Iterator[None]:
+        """Translates SQLite's errors into ones with a fix: the disk is full, or the file is damaged."""
         try:
             yield
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in _UNWRITABLE:
-                raise
-            raise self._no_space(error) from error
+        except sqlite3.DatabaseError as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code in _UNWRITABLE:
+                raise self._no_space(error) from error
+            if code in _DAMAGED:
+                raise self._damaged(error) from error
+            raise
+
+    def _damaged(self, error: Exception) -> StageError:
+        return StageError(
+            f"{self._folder / 'ledger.sqlite'}: the ledger is damaged",
+            expected="a whole SQLite file",
+            got=str(error),
+            fix=f"copy the folder, then keep the rows that can still be read: cd {self._folder}"
+            " && sqlite3 ledger.sqlite .dump | sed 's/^ROLLBACK;.*/COMMIT;/' | sqlite3 saved.sqlite"
+            " && rm -f ledger.sqlite-* && mv saved.sqlite ledger.sqlite\n            or move the folder away to ask for"
+            " every row anew",
+        )
 
     def _no_space(self, error: Exception) -> NoSpace:
         return NoSpace(
@@ -154,7 +192,7 @@ class Ledger:
             if row_id in failed:
                 return True
             if row_id < first:
-                return self._db.execute("SELECT 1 FROM ledger WHERE id = ?", (row_id,)).fetchone() is None
+                return next(self._read("SELECT 1 FROM ledger WHERE id = ?", (row_id,)), None) is None
             if last is not None and row_id > last:
                 first, last, window = self._names_from(row_id)
             return row_id not in window
@@ -164,44 +202,42 @@ class Ledger:
     def _names_from(self, first: str) -> tuple[str, str | None, set[str]]:
         """`first`, a later name (None: none is later), and all names of the ledger between the two."""
         query = f"SELECT id FROM ledger WHERE id >= ? ORDER BY id LIMIT {_WINDOW}"
-        names = [name for (name,) in self._db.execute(query, (first,))]
+        names = [name for (name,) in self._read(query, (first,))]
         return first, names[-1] if len(names) == _WINDOW else None, set(names)
 
     def count_finished(self) -> int:
         """How many rows need no more asking."""
         count = "SELECT (SELECT count(*) FROM ledger) - (SELECT count(*) FROM ledger WHERE state = 'failed')"
-        return int(self._db.execute(count).fetchone()[0])
+        return int(next(self._read(count))[0])
 
     def counts(self) -> Counter[str]:
         """Rows per state."""
-        return Counter(dict(self._db.execute("SELECT state, count(*) FROM ledger GROUP BY state").fetchall()))
+        return Counter(dict(self._read("SELECT state, count(*) FROM ledger GROUP BY state")))
 
     def reasons(self) -> Counter[str]:
         """Rows that were not accepted, per reason."""
         query = "SELECT reason, count(*) FROM ledger WHERE reason != '' GROUP BY reason"
-        return Counter(dict(self._db.execute(query).fetchall()))
+        return Counter(dict(self._read(query)))
 
     def usage(self) -> tuple[int, int, int]:
         """Calls that were answered, tokens read and tokens written."""
         query = "SELECT sum(calls), sum(prompt_tokens), sum(completion_tokens) FROM ledger"
-        calls, read, written = self._db.execute(query).fetchone()
+        calls, read, written = next(self._read(query))
         return calls or 0, read or 0, written or 0
 
     def task_types(self) -> list[str]:
         """The task types that have an accepted row."""
-        return [
-            t for (t,) in self._db.execute("SELECT DISTINCT task_type FROM ledger WHERE row IS NOT NULL ORDER BY 1")
-        ]
+        return [t for (t,) in self._read("SELECT DISTINCT task_type FROM ledger WHERE row IS NOT NULL ORDER BY 1")]
 
     def rows(self, task_type: str | None = None) -> Iterator[dict[str, Any]]:
         """The accepted rows, by id; of one task type, or all."""
         query = "SELECT row FROM ledger WHERE row IS NOT NULL AND (?1 IS NULL OR task_type = ?1) ORDER BY id"
-        for (row,) in self._db.execute(query, (task_type,)):
+        for (row,) in self._read(query, (task_type,)):
             yield orjson.loads(row)
 
     def accepted(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """(id, row) of every accepted row, by id."""
-        for row_id, row in self._db.execute("SELECT id, row FROM ledger WHERE row IS NOT NULL ORDER BY id"):
+        for row_id, row in self._read("SELECT id, row FROM ledger WHERE row IS NOT NULL ORDER BY id"):
             yield row_id, orjson.loads(row)
 
     def reject(self, duplicates: Iterable[tuple[str, str, float]], reason: str) -> None:
@@ -218,21 +254,32 @@ class Ledger:
 
     def rejected(self) -> set[str]:
         """The names of the rejected rows."""
-        return {name for (name,) in self._db.execute("SELECT id FROM ledger WHERE state = 'rejected'")}
+        return {name for (name,) in self._read("SELECT id FROM ledger WHERE state = 'rejected'")}
 
     def failed(self) -> set[str]:
         """The names of the failed rows."""
-        return {name for (name,) in self._db.execute("SELECT id FROM ledger WHERE state = 'failed'")}
+        return {name for (name,) in self._read("SELECT id FROM ledger WHERE state = 'failed'")}
 
     def entry(self, row_id: str) -> dict[str, Any]:
         """One line of the ledger, as `rows.LedgerRow` columns."""
         query = f"SELECT {', '.join(_COLUMNS)} FROM ledger WHERE id = ?"
-        return _entry(self._db.execute(query, (row_id,)).fetchone())
+        return _entry(next(self._read(query, (row_id,))))
 
     def entries(self) -> Iterator[dict[str, Any]]:
         """The whole ledger, by id, as `rows.LedgerRow` columns."""
-        for values in self._db.execute(f"SELECT {', '.join(_COLUMNS)} FROM ledger ORDER BY id"):
+        for values in self._read(f"SELECT {', '.join(_COLUMNS)} FROM ledger ORDER BY id"):
             yield _entry(values)
+
+
+def network_file_system(folder: Path, mounts: Path) -> str:
+    """The kind of network file system a folder is on; empty for a local one, and where nobody says."""
+    try:
+        lines = [line.split()[1:3] for line in mounts.read_text("utf-8", "surrogateescape").splitlines()]
+    except OSError:
+        return ""
+    at = {re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), place): kind for place, kind in lines}
+    kind = next((at[str(each)] for each in (folder.resolve(), *folder.resolve().parents) if str(each) in at), "")
+    return kind if _NETWORK.fullmatch(kind) else ""
 
 
 def _entry(values: tuple[Any, ...]) -> dict[str, Any]:

@@ -1,20 +1,23 @@
 """Runs the stages of a recipe that are not finished, several side by side; records what was produced."""
 
+import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from hub_speed import stage
 from hub_speed.cards.render import render
 from hub_speed.cores import cores
-from hub_speed.errors import HubError, RecipeError, Stopped
+from hub_speed.errors import Busy, HubError, RecipeError, Stopped
 from hub_speed.hub import RECORD, Hub
-from hub_speed.pipeline.lock import locked
+from hub_speed.pipeline.lock import lock_file, locked
 from hub_speed.pipeline.plan import pin, plan
 from hub_speed.pipeline.session import Session
 from hub_speed.pipeline.table import descendants, wanted
@@ -172,13 +175,17 @@ class _Worker:
         refs = pin(s, self.recipe, session, done)
         identity = s.identity(self.recipe, refs)
         fingerprint = fingerprint_of(identity)
-        if found := self._finished(fingerprint):
-            return found
         work = session.home / "work" / session.org / f"{s.name}-{fingerprint}"
+        if found := self._finished(fingerprint):
+            _clear(work, found.record)
+            return found
         with locked(work):
             if found := self._finished(fingerprint):  # by another process, since it was looked for
+                _remove(work, found.record)
                 return found
             work.mkdir(exist_ok=True)
+            if self.again:
+                (work / stage.AGAIN).touch()
             ctx = self._context(refs, identity, fingerprint, work)
             stage.build(s, ctx, render)
             ref = stage.publish(s, ctx, session.hub, session.org, session.branch)
@@ -222,6 +229,27 @@ class _Worker:
         sources, hub = self.stage.inputs(self.recipe), self.session.hub
         others = [name for name in refs if isinstance(sources[name], FromHub) and not name.startswith("benchmark ")]
         return {name: hub.licences(refs[name]) for name in others}
+
+
+def _clear(work: Path, published: RunRecord) -> None:
+    """Remove what a kill after the commit has left of a finished stage: its work folder and its lock."""
+    if work.exists() or lock_file(work).exists():
+        with suppress(Busy), locked(work):  # whoever works there clears up
+            _remove(work, published)
+
+
+def _remove(work: Path, published: RunRecord) -> None:
+    """Remove the work folder of a finished stage, but not that of a re-run (`--from`) that is not published yet."""
+    if not (work / stage.AGAIN).exists() or _built(work) == published:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _built(work: Path) -> RunRecord | None:
+    """The record of what a work folder holds, or None when it is not built yet."""
+    try:
+        return RunRecord.model_validate_json((work / "out" / RECORD).read_text("utf-8"))
+    except (FileNotFoundError, ValidationError):
+        return None
 
 
 def _lineage(refs: dict[str, Ref], inputs: dict[str, Path], licences: dict[str, list[str]]) -> dict[str, Ancestor]:

@@ -1,5 +1,6 @@
 """Finds, reads and checks recipe files; says what is wrong with one, and in which line."""
 
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any, get_args
@@ -12,6 +13,8 @@ from pydantic import (
 
 from hub_speed.errors import RecipeError, did_you_mean
 from hub_speed.recipe import Brainstorm, Recipe
+
+_FIELD = re.compile(r"[a-z_]*(\.[a-z_]*)*")
 
 
 def builtin() -> list[str]:
@@ -76,21 +79,24 @@ def _apply(data: dict[str, Any], override: str) -> None:
     """Put one `section.field=value` into the recipe's mapping."""
     key, sign, value = override.partition("=")
     *sections, field = key.strip().split(".")
+    # What is misplaced may be somebody's key: only what can be a field is shown.
+    where = f"--set {key.strip()}{sign}{'…' if value else ''}" if _FIELD.fullmatch(key.strip()) else "--set …"
     if not sign or not field or len(sections) > 2:
-        raise RecipeError(f"--set {override}", expected="section.field=value, for example seed.rows=100")
+        raise RecipeError(where, expected="section.field=value, for example seed.rows=100")
     for section in sections:
-        data[section] = data = _section(data, section, f"--set {override}")
+        data[section] = data = _section(data, section, where)
     try:
         data[field] = yaml.safe_load(value)
     except yaml.YAMLError as error:
-        raise RecipeError(f"--set {override}: the value is not YAML", got=value) from error
+        got = getattr(error, "problem", "") or ""
+        raise RecipeError(f"{where}: the value is not YAML", got=got, fix="put it in quotes") from error
 
 
 def _section(data: dict[str, Any], name: str, where: str) -> dict[str, Any]:
     """A copy of a section of a recipe's mapping, empty when it is not there."""
     section = {} if data.get(name) is None else data[name]
     if not isinstance(section, dict):
-        raise RecipeError(f"{where}: {name} has no fields", expected="a mapping", got=repr(section))
+        raise RecipeError(f"{where}: {name} has no fields", expected="a mapping", got=_kind(section))
     return dict(section)
 
 
@@ -108,14 +114,21 @@ def _explain(error: ValidationError, name: str, tree: yaml.Node | None) -> Recip
         return RecipeError(
             f"recipe {name}: {where} is not a field of {'.'.join(loc[:-1]) or 'a recipe'}",
             expected="one of " + ", ".join(known),
-            got=f"{loc[-1]}: {problem['input']}{at}",
+            got=f"{loc[-1]}: {problem['input'] if isinstance(problem['input'], int | float | None) else '…'}{at}",
             fix=did_you_mean(loc[-1], known),
         )
     message = problem["msg"].removeprefix("Value error, ")
     if not loc:  # something about several fields; the message names the first
         line = _line(tree, message.partition(":")[0].split("."))
         return RecipeError(f"recipe {name}: {message}" + (f"  (line {line})" if line else ""))
-    return RecipeError(f"recipe {name}: {where}", expected=message, got=f"{problem['input']!r:.80}{at}")
+    misplaced = problem["type"] == "model_type" or isinstance(problem["input"], dict)
+    got = _kind(problem["input"]) if misplaced else f"{problem['input']!r:.80}"
+    return RecipeError(f"recipe {name}: {where}", expected=message, got=f"{got}{at}")
+
+
+def _kind(value: Any) -> str:
+    """A number, or what a value is: where a section belongs, people have put their keys."""
+    return repr(value) if isinstance(value, int | float) else f"a value of type {type(value).__name__}"
 
 
 def _model_at(loc: list[str]) -> type[BaseModel]:

@@ -137,17 +137,18 @@ def _write_page(facts: Facts, path: Path, folder: str, header: str = "", *, repo
 
     found = [Effect(**e) for e in facts["effects"]]
     shutil.rmtree(path.parent / folder, ignore_errors=True)
-    sections = []
+    sections, notes = [], list[str]()
     for factor, reference in facts["references"].items():
         mine = [e for e in found if e.factor == factor]
         if not mine:
             continue
         slug = f"{factor.replace('.', '-')}.png"
-        figures.effects([asdict(e) for e in mine], facts["margin"], path.parent / folder / slug)
+        with render.optional(f"the figure of {factor}", notes):
+            figures.effects([asdict(e) for e in mine], facts["margin"], path.parent / folder / slug)
         sections.append(
             {
                 "factor": factor,
-                "figure": f"{folder}/{slug}",
+                "figure": f"{folder}/{slug}" if (path.parent / folder / slug).exists() else "",
                 "table": _table(facts, factor, reference),
                 "summary": summary(mine),
                 "sentences": [sentence(e, facts["margin"]) for e in mine],
@@ -155,6 +156,10 @@ def _write_page(facts: Facts, path: Path, folder: str, header: str = "", *, repo
             }
         )
     counted = {name: sum(e.verdict == name for e in found) for name in ("supported", "indistinguishable", "unclear")}
+    if facts["scaling"]:
+        law = facts["scaling"]
+        with render.optional("the figure of the scaling law", notes):
+            figures.scaling(shared(law["runs"]), law["fits"], path.parent / folder / "scaling.png")
     template = {
         "facts": facts,
         "sections": sections,
@@ -163,16 +168,14 @@ def _write_page(facts: Facts, path: Path, folder: str, header: str = "", *, repo
         "comparisons": len(found),
         "counted": counted,
         "holding": sum(e.holds for e in found),
-        "figures": folder,
+        "scaling": f"{folder}/scaling.png" if (path.parent / folder / "scaling.png").exists() else "",
+        "notes": notes,
         "columns": columns(StudyRow),
         "effect_columns": columns(EffectRow),
         "card": bool(header),
         "repo": repo,
         "tag": tag,
     }
-    if facts["scaling"]:
-        law = facts["scaling"]
-        figures.scaling(shared(law["runs"]), law["fits"], path.parent / folder / "scaling.png")
     path.write_text(header + render.environment("dataset").get_template("study.md").render(template), "utf-8")
 
 

@@ -324,6 +324,45 @@ def test_a_card_shows_the_quality_of_its_rows_beside_the_teachers(tmp_path: Path
     assert "hub-speed quality org/speed-synthetic" in text
 
 
+@pytest.mark.parametrize("topic", ["R$ % $", "$\\frac{$", "x" * 3000])
+def test_any_topic_can_be_published(tmp_path: Path, topic: str) -> None:
+    ctx = context("revise", load("quickstart"), tmp_path)
+    for folder in (ctx.out / "data").iterdir():
+        found = [row | {"topic": topic} for row in parquet.read_parquet(folder)]
+        parquet.write_parquet(found, rows.SyntheticRow, folder)
+    render.render(STAGES["revise"], ctx)
+    assert ctx.record.notes == []
+    assert (ctx.out / "figures" / "quality.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("name", ["revise", "junior", "audit"])
+def test_what_cannot_be_drawn_or_measured_is_left_out_of_the_card_and_said_in_the_record(
+    tmp_path: Path, name: str
+) -> None:
+    """The rows are paid for: no figure and no measure may stop them from being published."""
+    ctx = context(name, load("quickstart"), tmp_path)
+    ctx.record.measures["loss_curve"] = [[1], [2]]
+    ctx.record.lineage["org/speed-seed@1"] = Ancestor(stage="seed", inputs=["org/speed-seed@1"], quality={"rows": 1})
+    for path in (ctx.out / "data").glob("*.parquet"):
+        path.write_bytes(b"PAR1")  # what an audit draws
+    render.render(STAGES[name], ctx)
+    text = (ctx.out / "README.md").read_text("utf-8")
+    drawn = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
+    assert all((ctx.out / path).exists() for path in drawn)
+    assert "figures/lineage.png" not in drawn and "figures/loss.png" not in drawn
+    assert "\n\n\n\n" not in text
+    said = "\n".join(ctx.record.notes)
+    assert "the card is without the figure lineage: RecursionError: " in said
+    assert "the card is without the figure loss: ValueError: " in said
+    if name == "revise":
+        assert "the card is without the quality of the rows: KeyError: " in said
+        assert "## Quality" not in text
+    if name == "audit":
+        assert "the card is without its own figures: ArrowInvalid: " in said
+        assert "figures/shares.png" not in text and "| yield | junior | 0.912 |" in text
+    assert RunRecord.model_validate_json(ctx.record.model_dump_json()).notes == ctx.record.notes
+
+
 def test_languages_are_those_of_the_recipe(card: Callable[..., Rendered]) -> None:
     assert card("brainstorm")[0]["language"] == ["en"]
     found = card("seed", "e5")[0]["language"]

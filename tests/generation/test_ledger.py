@@ -3,11 +3,13 @@
 import json
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import textwrap
+import warnings
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,7 +22,7 @@ from running import HANG_S
 from hub_speed.errors import NoSpace, StageError
 from hub_speed.generation import ledger as ledger_module
 from hub_speed.generation.dedup import Duplicate
-from hub_speed.generation.ledger import Ledger
+from hub_speed.generation.ledger import Ledger, network_file_system
 from hub_speed.rows import ACCEPTED, STATES, LedgerRow, columns
 
 
@@ -251,6 +253,76 @@ def test_a_ledger_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "ledger.sqlite").mkdir()  # stands for every reason for which the file cannot be opened
     with pytest.raises(NoSpace, match="cannot be written"):
         Ledger(tmp_path).__enter__()
+
+
+# --- what a disk can do to it ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damage", ["no database", "pages lost"])
+def test_a_damaged_ledger_says_what_to_do_and_doing_it_saves_the_rest(tmp_path: Path, damage: str) -> None:
+    with Ledger(tmp_path, {"stage": "seed"}) as ledger:
+        ledger.add((entry(f"r{i:04d}"), {"id": i, "text": "x" * 300}) for i in range(500))
+    path = tmp_path / "ledger.sqlite"
+    content = bytearray(path.read_bytes())
+    if damage == "no database":
+        content[:100] = b"\0" * 100
+    else:
+        for page in range(10, 12):
+            content[page * 16384 : page * 16384 + 4000] = b"\xff" * 4000
+    path.write_bytes(content)
+    with pytest.raises(StageError, match="the ledger is damaged") as caught, Ledger(tmp_path) as ledger:
+        list(ledger.entries()), list(ledger.rows()), ledger.counts(), ledger.reasons(), ledger.usage()
+    assert "sqlite3.DatabaseError" not in str(caught.value) and caught.value.exit_code == 5
+    assert "move the folder away" in caught.value.fix
+    if damage == "pages lost" and shutil.which("sqlite3"):
+        command = caught.value.fix.partition("read: ")[2].partition("\n")[0]
+        subprocess.run(command, shell=True, capture_output=True, check=True, timeout=HANG_S)
+        with Ledger(tmp_path, {"stage": "seed"}) as ledger:
+            assert 300 < len(list(ledger.rows())) < 500
+            ledger.add([(entry("new"), {"id": "new"})])
+
+
+MOUNTS = """\
+/dev/sda1 / ext4 rw,relatime 0 0
+server:/home /home nfs4 rw,vers=4.2 0 0
+10.0.0.1@tcp:/scratch /scratch lustre rw,flock 0 0
+//nas/data /mnt/my\\040data cifs rw 0 0
+me@host:/x /mnt/ssh fuse.sshfs rw 0 0
+overlay /mnt/box fuse.fuse-overlayfs rw 0 0
+/dev/sdb1 /mnt/usb fuseblk rw 0 0
+/dev/nvme0 /home/local xfs rw 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("folder", "kind"),
+    [
+        ("/home/me/.hub_speed", "nfs4"),
+        ("/scratch", "lustre"),
+        ("/mnt/my data/work", "cifs"),
+        ("/mnt/ssh/a", "fuse.sshfs"),
+        ("/mnt/box/a", ""),
+        ("/mnt/usb/a", ""),
+        ("/home/local/a", ""),
+        ("/homeless", ""),
+        ("/", ""),
+    ],
+)
+def test_network_file_systems_are_known(tmp_path: Path, folder: str, kind: str) -> None:
+    (tmp_path / "mounts").write_text(MOUNTS, "utf-8")
+    assert network_file_system(Path(folder), tmp_path / "mounts") == kind
+    assert network_file_system(Path(folder), tmp_path / "none") == ""
+
+
+def test_a_ledger_on_a_network_file_system_comes_with_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mounts").write_text(f"server:/x {tmp_path} nfs rw 0 0\n", "utf-8")
+    monkeypatch.setattr(ledger_module, "MOUNTS", tmp_path / "mounts")
+    with pytest.warns(RuntimeWarning, match=r"network file system \(nfs\).* HUB_SPEED_HOME"):
+        Ledger(tmp_path / "work", {"stage": "seed"}).__enter__().__exit__(None, None, None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with Ledger(tmp_path / "work"):  # who only looks is not warned
+            pass
 
 
 # --- whose it is ----------------------------------------------------------------------------------------------------

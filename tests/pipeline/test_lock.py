@@ -1,5 +1,7 @@
 """One process at a time in a folder: real processes, kill -9, a folder removed by who holds it."""
 
+import errno
+import fcntl
 import os
 import shutil
 import signal
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hub_speed.errors import Busy
+from hub_speed.errors import Busy, NoSpace
 from hub_speed.pipeline.lock import locked
 
 HOLD = """
@@ -67,3 +69,25 @@ def test_a_folder_may_be_removed_by_who_holds_it_and_is_never_held_twice(tmp_pat
         thread.join()
     assert len(ended) == 4 * 300 and "worked" in ended
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EIO])
+def test_a_file_system_without_locks_is_no_other_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """As Lustre answers without the mount option `flock`, and NFS without its lock daemon."""
+
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(NoSpace, match="cannot be locked") as caught, locked(tmp_path / "work"):
+        pass
+    assert os.strerror(number) in caught.value.got and "HUB_SPEED_HOME" in caught.value.fix
+    assert caught.value.exit_code == 7
+
+
+def test_a_lock_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("a file where a folder should be", "utf-8")
+    with pytest.raises(NoSpace, match="cannot be locked"), locked(tmp_path / "home" / "work"):
+        pass

@@ -182,6 +182,27 @@ def test_kill_9_around_publishing_is_finished_by_the_next_run(cli: Cli) -> None:
     assert len(tags) == 1
 
 
+def test_what_a_kill_after_the_tag_has_left_is_removed_when_the_stage_is_found_finished(ran: Cli) -> None:
+    """The whole ledger would stay for ever. A re-run that was asked for and stopped is kept, with its paid rows."""
+    record = shown(ran)["seed"]["record"]
+    work = ran.home / "work" / "speed-demo" / f"seed-{record['fingerprint']}"
+
+    def leave(record: dict, *marks: str) -> None:
+        (work / "out").mkdir(parents=True)
+        (work / "out" / "speed_run.json").write_text(json.dumps(record), "utf-8")
+        for name in ("ledger.sqlite", "built", *marks):
+            (work / name).touch()
+        work.with_name(f"{work.name}.lock").write_text("4194304", "utf-8")  # no process has this number
+
+    for left in ([record], [record, "again"]):
+        leave(*left)
+        assert seed(ran).count("cached") == 2
+        assert not list(work.parent.glob("seed-*"))
+    leave(record | {"seconds": -1.0}, "again")
+    assert seed(ran).count("cached") == 2
+    assert list(work.parent.glob("seed-*")) == [work]
+
+
 def test_a_commit_that_lost_its_tag_is_tagged_not_made_again(ran: Cli) -> None:
     before = shown(ran)["seed"]
     ran.python(
