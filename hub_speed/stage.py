@@ -5,6 +5,7 @@ decides what comes out: the stage's version, the recipe fields it reads, the pro
 an index: a finished stage is found by the tag `run-<12 hex>` and costs nothing.
 """
 
+import os
 import shutil
 import threading
 import time

@@ -17,7 +17,7 @@ HEAVY += ["sklearn", "openai"]
 
 # From the ground up: a part imports what stands in lines above its own, and itself.
 FLOORS: list[set[str]] = [
-    {"errors", "text", "rows", "cores"},
+    {"errors", "text", "rows", "safe_yaml", "cores"},
     {"parquet", "record"},
     {"task_types"},
     {"recipe", "hub"},
@@ -126,10 +126,10 @@ def test_stages_know_neither_each_other_nor_the_hub() -> None:
         assert not {o for o in own(name) if o.startswith("stages") or o in ("hub", "pipeline", "cards.render")}, name
 
 
-def test_the_embedded_hub_knows_nothing_of_the_house_but_its_errors() -> None:
+def test_the_embedded_hub_knows_nothing_of_the_house_but_errors_and_yaml() -> None:
     for name in IMPORTS:
         if name.startswith("localhub"):
-            assert {other for other in own(name) if not other.startswith("localhub")} <= {"errors"}, name
+            assert {other for other in own(name) if not other.startswith("localhub")} <= {"errors", "safe_yaml"}, name
 
 
 def test_task_types_know_nothing_but_texts() -> None:

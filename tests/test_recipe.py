@@ -269,7 +269,7 @@ REFUSED = [
     ("'[key]': 2", [], ["recipe my.yaml: [key] is not a field of a recipe"]),
     ("- a", [], ["recipe my.yaml: not a mapping", "stage: {field: value}"]),
     ("just words", [], ["not a mapping"]),
-    ("a: [", [], ["recipe my.yaml: cannot be read as YAML", "line 1"]),
+    ("a: [", [], ["recipe my.yaml: cannot be read as YAML", "line 2"]),
     ("a: !!python/object/apply:os.system [true]", [], ["cannot be read as YAML"]),
     ("\x00", [], ["cannot be read as YAML"]),
     (

@@ -4,13 +4,13 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub_speed.localhub import auth, cards, collections, commits, files, pages, refs, repos, spaces, uploads
 from hub_speed.localhub.errors import HttpRefusal
 from hub_speed.localhub.store import Store
-from hub_speed.localhub.web import Call, route
+from hub_speed.localhub.web import Call, Json, route
 
 # For every answer: no guessing of types, and no use by web pages of other sites.
 HEADERS = ((b"x-content-type-options", b"nosniff"), (b"cross-origin-resource-policy", b"same-origin"))
@@ -37,13 +37,13 @@ def validate_yaml(call: Call) -> dict[str, Any] | Response:
     try:
         warnings = cards.check(content if isinstance(content, str) else "", repo_type)
     except cards.CardError as error:
-        return JSONResponse({"errors": [{"message": str(error)}], "warnings": []}, status_code=400)
+        return Json({"errors": [{"message": str(error)}], "warnings": []}, status_code=400)
     return {"errors": [], "warnings": [{"message": warning} for warning in warnings]}
 
 
 ROUTES = [
     route("GET", "/api/whoami-v2", whoami),
-    route("POST", "/api/validate-yaml", validate_yaml),
+    route("POST", "/api/validate-yaml", validate_yaml, anonymous=True),
     *collections.ROUTES,
     *spaces.ROUTES,
     *repos.ROUTES,
@@ -57,7 +57,7 @@ ROUTES = [
 
 async def _no_route(request: Request, _error: Exception) -> Response:
     message = f"The local hub has no {request.method} {request.scope['path']}"
-    return JSONResponse({"error": message}, status_code=404)
+    return Json({"error": message}, status_code=404)
 
 
 def make_app(store: Store) -> ASGIApp:
@@ -80,9 +80,9 @@ class _Front:
             await send(message)
 
         try:
-            auth.check_host(Request(scope).headers.get("host"))
+            auth.check_sender(scope["method"], Request(scope).headers)
         except HttpRefusal as error:
-            await JSONResponse(error.body, error.status, error.headers)(scope, receive, send_with_headers)
+            await Json(error.body, error.status, error.headers)(scope, receive, send_with_headers)
             return
         # Route on the path as it was sent: the branch `feat/a` comes as `feat%2Fa` and must stay one segment.
         # web.Call decodes each segment once.

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import secrets
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from hub_speed.localhub.disk import Scratch, locked
@@ -26,14 +27,21 @@ def load_token(store: Path, scratch: Scratch) -> str:
         return path.read_text()
 
 
-def check_host(host: str | None) -> None:
-    """Refuse requests for another host name: a web page could make the browser send them (DNS rebinding).
+def check_sender(method: str, headers: Mapping[str, str]) -> None:
+    """Refuse what a web page of another site makes a browser send; only following a link to the Hub is allowed.
+
+    Browsers name the site in `Origin` and `Sec-Fetch-Site`, and a page cannot change these. Another host name in `Host`
+    is a page whose own name was made to point at this machine (DNS rebinding).
 
     Raises:
         HttpRefusal: 403.
     """
+    host, origin, site = headers.get("host"), headers.get("origin"), headers.get("sec-fetch-site", "none")
     if (host or "").rpartition(":")[0] not in HOSTS and host not in HOSTS:
         raise HttpRefusal(403, f"local hub: expected Host 127.0.0.1 or localhost, got {host!r}")
+    link = method in ("GET", "HEAD") and headers.get("sec-fetch-mode") == "navigate"
+    if origin not in (None, f"http://{host}") or (site not in ("none", "same-origin") and not link):
+        raise HttpRefusal(403, f"local hub: web pages of other sites may not call it (Origin {origin!r}, {site})")
 
 
 def user_of(authorization: str | None, token: str) -> str | None:

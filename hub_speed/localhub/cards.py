@@ -1,16 +1,18 @@
 """Cards: the README.md of a repo and the YAML between the `---` lines at its top."""
 
 import json
+import math
 import re
 from functools import lru_cache
 from typing import Any
 
 import yaml
 
+from hub_speed import safe_yaml
 from hub_speed.localhub import trees
 from hub_speed.localhub.git import GitRepo
 
-FRONT_MATTER = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?)^---[ \t]*\r?(?:\n|\Z)", re.DOTALL | re.MULTILINE)
+FRONT_MATTER = re.compile(r"\ufeff?---[ \t]*\r?\n(.*?)^---[ \t]*\r?(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 SPACE_SDKS = ("gradio", "streamlit", "docker", "static")
 
 
@@ -22,19 +24,29 @@ def parse(text: str) -> tuple[dict[str, Any], str]:
     """(metadata, Markdown body) of a card; no front matter gives `({}, text)`.
 
     Raises:
-        CardError: The front matter is no YAML mapping.
+        CardError: The front matter is not a YAML mapping, or beyond the bounds of `safe_yaml`.
     """
     match = FRONT_MATTER.match(text)
     if not match:
         return {}, text
     try:
-        data = yaml.load(match[1], Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        data = safe_yaml.load(match[1])
+    except yaml.YAMLError as error:
         raise CardError(f"Invalid YAML in the metadata of README.md: {error}") from error
     if data is not None and not isinstance(data, dict):
         raise CardError(f"Metadata of README.md: expected `key: value` lines, got a {type(data).__name__}")
-    # Through JSON, because clients get it as JSON: dates become text, keys strings.
-    return json.loads(json.dumps(data or {}, default=str)), text[match.end() :]
+    return {str(key): _as_json(value) for key, value in (data or {}).items()}, text[match.end() :]
+
+
+def _as_json(value: Any) -> Any:
+    """A YAML value as clients get it, in JSON: dates become text, keys strings, NaN and infinities null."""
+    if isinstance(value, dict):
+        return {str(key): _as_json(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [_as_json(inner) for inner in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else str(value)
 
 
 def check(text: str, repo_type: str) -> list[str]:

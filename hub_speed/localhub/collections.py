@@ -11,7 +11,7 @@ from typing import Any
 from starlette.routing import Route
 
 from hub_speed.localhub.auth import USER
-from hub_speed.localhub.disk import fsync_dir, locked, make_dirs
+from hub_speed.localhub.disk import fsync_dir, locked, make_dirs, read_json
 from hub_speed.localhub.errors import HttpRefusal, bad_request, conflict
 from hub_speed.localhub.store import KINDS, NAME, Store, iso
 from hub_speed.localhub.web import Call, route
@@ -34,7 +34,7 @@ def all_collections(store: Store, *, private: bool) -> list[Collection]:
         store: The store.
         private: Whether to include private ones.
     """
-    found = [json.loads(path.read_bytes()) for path in _folder(store).glob("*.json")]
+    found = [read_json(path) for path in _folder(store).glob("*.json")]
     found = [item for item in found if private or not item["private"]]
     return sorted(found, key=lambda item: item["lastUpdated"], reverse=True)
 
@@ -48,14 +48,13 @@ def read(call: Call) -> Collection:
     match = re.fullmatch(r".*-([0-9a-f]{24})", call.params["slug"])
     path = _folder(call.hub) / f"{match[1]}.json" if match else None
     if path is not None and path.exists():
-        collection: Collection = json.loads(path.read_bytes())
+        collection: Collection = read_json(path)
         if collection["owner"]["name"] == call.params["namespace"] and (call.user or not collection["private"]):
             return collection
     raise HttpRefusal(404, f"Collection not found: {call.params['namespace']}/{call.params['slug']}")
 
 
 def _change(call: Call, change: Callable[[Collection], object]) -> Collection:
-    call.require_user()
     with locked(_folder(call.hub) / "lock"):
         collection = read(call)
         change(collection)
@@ -77,7 +76,6 @@ def _slug(namespace: str, title: str, collection_id: str) -> str:
 
 def create(call: Call) -> Collection:
     """POST: a title is used once per namespace."""
-    call.require_user()
     title, namespace = call.text("title"), str(call.json.get("namespace") or USER)
     if not NAME.fullmatch(namespace):
         raise bad_request(f"Invalid namespace: {namespace!r}")
@@ -115,7 +113,7 @@ def list_all(call: Call) -> list[Collection]:
         if (not owners or item["owner"]["name"] in owners)
         and wanted <= {f"{entry['type']}s/{entry['id']}" for entry in item["items"]}
     ]
-    return found[: int(call.query["limit"])] if call.query.get("limit", "").isdecimal() else found
+    return found[: call.limit]
 
 
 def update(call: Call) -> dict[str, Any]:
@@ -135,7 +133,6 @@ def update(call: Call) -> dict[str, Any]:
 
 def delete(call: Call) -> dict[str, Any]:
     """DELETE a collection; the repos in it stay."""
-    call.require_user()
     with locked(_folder(call.hub) / "lock"):
         (_folder(call.hub) / f"{read(call)['_id']}.json").unlink()
         fsync_dir(_folder(call.hub))
@@ -148,7 +145,6 @@ def add_item(call: Call) -> Collection:
     if not isinstance(item, dict) or item.get("type") not in ITEM_TYPES or not isinstance(item.get("id"), str):
         raise bad_request(f"Invalid item: expected {{id, type}} with a type of {', '.join(ITEM_TYPES)}")
     if f"{item['type']}s" in KINDS:
-        call.require_user()
         call.hub.find(f"{item['type']}s", item["id"])
 
     def change(collection: Collection) -> None:
@@ -172,7 +168,7 @@ def update_item(call: Call) -> dict[str, Any]:
             entry["note"] = {"text": note}
         if position is not None:
             collection["items"].remove(entry)
-            collection["items"].insert(position, entry)
+            collection["items"].insert(min(position, len(collection["items"])), entry)
 
     _change(call, change)
     return {"success": True}

@@ -3,7 +3,6 @@
 import base64
 import contextlib
 import io
-import json
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -17,7 +16,7 @@ from hub_speed.localhub import trees
 from hub_speed.localhub.errors import HttpRefusal, bad_request, revision_not_found
 from hub_speed.localhub.git import HEADS, GitRepo, commit_info
 from hub_speed.localhub.trees import TreeEditor, check_path
-from hub_speed.localhub.web import Call, route
+from hub_speed.localhub.web import Call, parse_json, route
 
 PREUPLOAD_FILES = 256
 GIT_MAX = 10 << 20  # bytes; larger files go to the LFS store, as on the Hub
@@ -45,7 +44,7 @@ def no_discussions(call: Call) -> dict[str, Any]:
 
 def preupload(call: Call) -> dict[str, Any]:
     """POST preupload: for each file whether it goes through git or LFS, and what is at its path now."""
-    repo = call.repo(write=True)
+    repo = call.repo()
     if call.flag("create_pr"):
         no_pull_requests(call)
     commit = repo.git.resolve(call.params["rev"])
@@ -107,7 +106,7 @@ def _is_ignored(patterns: IgnoreFilter, path: str) -> bool:
 
 def commit(call: Call) -> dict[str, Any]:
     """POST commit: one JSON line per operation, the header first; all of them become one commit or none does."""
-    repo = call.repo(write=True)
+    repo = call.repo()
     if call.flag("create_pr"):
         no_pull_requests(call)
     git = repo.git
@@ -160,9 +159,9 @@ def _operations(pieces: Iterator[bytes]) -> Iterator[tuple[str, dict[str, Any]]]
     """(key, value) of each line of the request."""
     for line in _split_lines(pieces):
         try:
-            item = json.loads(line)
+            item = parse_json(line)
             key, value = item["key"], item["value"]
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (HttpRefusal, KeyError, TypeError):
             raise bad_request("commit: expected one JSON object {key, value} per line") from None
         if not isinstance(key, str) or not isinstance(value, dict):
             raise bad_request("commit: expected a string 'key' and an object 'value' in each line")
@@ -235,7 +234,7 @@ def _pointer(call: Call, path: str, value: dict[str, Any]) -> bytes:
 
 def super_squash(call: Call) -> dict[str, Any]:
     """POST super-squash: replace the history of a branch by one commit with the same files."""
-    repo = call.repo(write=True)
+    repo = call.repo()
     message = call.text("message")
     with repo.lock():
         ref, head = branch(repo.git, call.params["rev"])
@@ -245,7 +244,7 @@ def super_squash(call: Call) -> dict[str, Any]:
 
 ROUTES: list[Route] = [
     route("POST", "/api/{kind}/{namespace}/{name}/preupload/{rev}", preupload),
-    route("POST", "/api/{kind}/{namespace}/{name}/commit/{rev}", commit),
+    route("POST", "/api/{kind}/{namespace}/{name}/commit/{rev}", commit, streams=True),
     route("POST", "/api/{kind}/{namespace}/{name}/super-squash/{rev}", super_squash),
     route("GET", "/api/{kind}/{namespace}/{name}/discussions", no_discussions),
     route("POST", "/api/{kind}/{namespace}/{name}/discussions", no_pull_requests),

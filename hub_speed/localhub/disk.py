@@ -5,13 +5,14 @@ Everything is first written under a name nobody looks at, flushed to the disk, a
 
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 
 def fsync_dir(path: Path) -> None:
@@ -36,6 +37,11 @@ def make_dirs(path: Path, within: Path | None = None) -> None:
     make_dirs(path.parent, within)
     path.mkdir(exist_ok=True)
     fsync_dir(path.parent)
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds; NaN and infinities, which older versions took and no answer can hold, are None."""
+    return json.loads(path.read_bytes(), parse_constant=lambda _: None)
 
 
 @contextlib.contextmanager

@@ -108,14 +108,19 @@ def _range(header: str | None, size: int) -> tuple[int, int, bool]:
         return 0, size, False
     first, last = match.groups()
     if first:
-        start, end = int(first), min(int(last) + 1, size) if last else size
-        if last and int(last) < int(first):
+        start, end = _bytes(first), min(_bytes(last) + 1, size) if last else size
+        if last and _bytes(last) < start:
             return 0, size, False
     else:  # "-500": the last 500 bytes
-        start, end = max(size - int(last), 0), size
+        start, end = max(size - _bytes(last), 0), size
     if start >= size:
         raise HttpRefusal(416, f"Range starts at {start} of {size} bytes", headers={"Content-Range": f"bytes */{size}"})
     return start, end, True
+
+
+def _bytes(digits: str) -> int:
+    """A number of bytes; of one with thousands of digits, which Python would not read, the first 19 are enough."""
+    return int(digits.lstrip("0")[:19] or "0")
 
 
 def _read(path: Path, start: int, end: int) -> Iterator[bytes]:
@@ -146,6 +151,6 @@ def _disposition(path: str, *, download: bool) -> str:
 ROUTES: list[Route] = [
     route("GET", "/api/{kind}/{namespace}/{name}/tree/{rev}", tree),
     route("GET", "/api/{kind}/{namespace}/{name}/tree/{rev}/{path:path}", tree),
-    route("POST", "/api/{kind}/{namespace}/{name}/paths-info/{rev}", paths_info),
+    route("POST", "/api/{kind}/{namespace}/{name}/paths-info/{rev}", paths_info, anonymous=True),
     *routes_of_repos("GET", "{name}/resolve/{rev}/{path:path}", resolve),
 ]

@@ -1,5 +1,6 @@
 """The web view: what is in this hub, for a person with a browser. Public repos only, read-only, no JavaScript."""
 
+import re
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -18,6 +19,8 @@ from hub_speed.localhub.templates import STYLE, TEMPLATES
 from hub_speed.localhub.trees import Entry
 from hub_speed.localhub.web import Call, route, routes_of_repos
 
+# Control characters and what turns the writing direction round: text that looks like something else.
+INVISIBLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202d\u202e\ud800-\udfff]")
 SHOWN_COMMITS, SHOWN_FILES, SHOWN_TAGS = 20, 40, 5
 CSP = "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
 
@@ -31,7 +34,8 @@ def _jinja() -> jinja2.Environment:
 
 def _page(template: str, title: str, status: int = 200, **values: Any) -> HTMLResponse:
     html = _jinja().get_template(template).render(title=f"{title} · local hub", style=STYLE, **values)
-    return HTMLResponse(html, status, {"Content-Security-Policy": CSP, "Cache-Control": "no-cache"})
+    headers = {"Content-Security-Policy": CSP, "Cache-Control": "no-cache"}
+    return HTMLResponse(INVISIBLE.sub("\ufffd", html), status, headers)
 
 
 def _for_people(handler: Callable[[Call], Response]) -> Callable[[Call], Response]:

@@ -37,7 +37,7 @@ def list_commits(call: Call) -> list[dict[str, Any]]:
 
 def create_branch(call: Call) -> dict[str, Any]:
     """POST branch: at `startingPoint`, or at the head of main."""
-    repo = call.repo(write=True)
+    repo = call.repo()
     name = _plain(call.params["rev"])
     with repo.lock():
         start = repo.git.resolve(str(call.json.get("startingPoint") or "main"))
@@ -47,7 +47,7 @@ def create_branch(call: Call) -> dict[str, Any]:
 
 def delete_branch(call: Call) -> dict[str, Any]:
     """DELETE branch; main stays."""
-    repo = call.repo(write=True)
+    repo = call.repo()
     ref = HEADS + _plain(call.params["rev"])
     if ref == MAIN:
         raise HttpRefusal(403, "Cannot delete branch main")
@@ -58,7 +58,7 @@ def delete_branch(call: Call) -> dict[str, Any]:
 
 def create_tag(call: Call) -> dict[str, Any]:
     """POST tag: names the commit of the revision in the path; with a message it is an annotated tag."""
-    repo = call.repo(write=True)
+    repo = call.repo()
     name, message = _plain(call.text("tag")), call.json.get("message")
     with repo.lock():
         target = repo.git.resolve(call.params["rev"])
@@ -70,7 +70,7 @@ def create_tag(call: Call) -> dict[str, Any]:
 
 def delete_tag(call: Call) -> dict[str, Any]:
     """DELETE tag."""
-    repo = call.repo(write=True)
+    repo = call.repo()
     with repo.lock():
         repo.git.delete_ref(TAGS + _plain(call.params["rev"]))
     return {}

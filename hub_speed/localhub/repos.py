@@ -23,7 +23,6 @@ GITATTRIBUTES = "".join(f"*.{suffix} filter=lfs diff=lfs merge=lfs -text\n" for 
 
 def create(call: Call) -> dict[str, Any]:
     """POST /api/repos/create. A repo starts with a commit, so that `main` exists."""
-    call.require_user()
     kind, repo_id = _kind(call.json.get("type")), f"{call.json.get('organization') or USER}/{call.text('name')}"
     url = f"{call.endpoint}/{repo_id}" if kind == "models" else f"{call.endpoint}/{kind}/{repo_id}"
     files = {".gitattributes": GITATTRIBUTES.encode()}
@@ -57,7 +56,6 @@ def _private(visibility: object) -> bool:
 
 def delete(call: Call) -> dict[str, Any]:
     """DELETE /api/repos/delete."""
-    call.require_user()
     repo_id = f"{call.json.get('organization') or USER}/{call.text('name')}"
     call.hub.delete(call.hub.find(_kind(call.json.get("type")), repo_id))
     return {}
@@ -65,7 +63,6 @@ def delete(call: Call) -> dict[str, Any]:
 
 def move(call: Call) -> dict[str, Any]:
     """POST /api/repos/move."""
-    call.require_user()
     repo = call.hub.find(_kind(call.json.get("type")), call.text("fromRepo"))
     call.hub.move(repo, call.text("toRepo"))
     return {}
@@ -73,7 +70,7 @@ def move(call: Call) -> dict[str, Any]:
 
 def update_settings(call: Call) -> dict[str, Any]:
     """PUT settings. `gated` is kept and shown, but nobody has to ask for access to their own machine."""
-    repo = call.repo(write=True)
+    repo = call.repo()
     changes: dict[str, Any] = {}
     if "visibility" in call.json:
         changes["private"] = _private(call.json["visibility"])
@@ -155,7 +152,7 @@ def list_repos(call: Call) -> list[dict[str, Any]]:
             found.append(described)
     if (key := query.get("sort")) in ("lastModified", "createdAt"):
         found.sort(key=lambda item: item[key], reverse=True)
-    return found[: int(query["limit"])] if query.get("limit", "").isdecimal() else found
+    return found[: call.limit]
 
 
 def missing(call: Call) -> None:

@@ -77,7 +77,7 @@ def restart(call: Call) -> dict[str, Any]:
 
 
 def _set(call: Call, **changes: object) -> dict[str, Any]:
-    return runtime(call.repo(write=True).change_settings(lambda settings: settings.update(changes)))
+    return runtime(call.repo().change_settings(lambda settings: settings.update(changes)))
 
 
 def get_items(call: Call) -> dict[str, Any]:
@@ -90,14 +90,14 @@ def get_items(call: Call) -> dict[str, Any]:
 
 def set_item(call: Call) -> dict[str, Any]:
     """POST a secret or variable."""
-    repo, name, key = call.repo(write=True), call.params["items"], call.text("key")
+    repo, name, key = call.repo(), call.params["items"], call.text("key")
     item = _item(call.json)
     return _visible(call, repo.change_settings(lambda settings: settings[name].update({key: item})))
 
 
 def delete_item(call: Call) -> dict[str, Any]:
     """DELETE a secret or variable."""
-    repo, name, key = call.repo(write=True), call.params["items"], call.text("key")
+    repo, name, key = call.repo(), call.params["items"], call.text("key")
     if key not in repo.settings[name]:
         raise HttpRefusal(404, f"No such key in {name}: {key}")
     return _visible(call, repo.change_settings(lambda settings: settings[name].pop(key, None)))

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from hub_speed.localhub import auth
-from hub_speed.localhub.disk import Scratch, fsync_dir, locked, make_dirs
+from hub_speed.localhub.disk import Scratch, fsync_dir, locked, make_dirs, read_json
 from hub_speed.localhub.errors import HttpRefusal, bad_request, conflict, repo_not_found
 from hub_speed.localhub.git import MAIN, GitRepo
 from hub_speed.localhub.lfs import LargeFiles
@@ -100,7 +100,7 @@ class Repo:
 
     def _read_settings(self) -> dict[str, Any]:
         try:
-            settings: dict[str, Any] = json.loads((self.path / "hub.json").read_bytes())
+            settings: dict[str, Any] = read_json(self.path / "hub.json")
         except FileNotFoundError:
             raise repo_not_found(self.id) from None
         return settings

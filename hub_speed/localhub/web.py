@@ -1,18 +1,25 @@
 """From an HTTP request to a handler and back.
 
 A handler is a plain function `(call) -> answer` that runs in a worker thread, so it may block on the disk. It returns a
-dict or list (sent as JSON) or a response, and raises `HttpRefusal` to refuse. Its body comes piece by piece.
+dict or list (sent as JSON) or a response, and raises `HttpRefusal` to refuse.
+
+Whatever changes something needs the token, and the token is looked at before the body. The body is read before the
+handler gets a thread, so an unfinished one blocks nobody. Only long uploads are read by their handlers, piece by piece,
+in threads of their own.
 """
 
+import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from anyio import from_thread
-from starlette.concurrency import run_in_threadpool
+import anyio
+import anyio.lowlevel
+from anyio import from_thread, to_thread
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -21,9 +28,21 @@ from hub_speed.localhub import auth
 from hub_speed.localhub.errors import HttpRefusal, bad_request, disk_full, repo_not_found
 from hub_speed.localhub.store import Repo, Store
 
-JSON_LIMIT = 32 << 20  # bytes; a preupload of 256 files takes 0.2 MB, a card a few kB
+BODY_LIMIT = 32 << 20  # bytes; a preupload of 256 files takes 0.2 MB
+ANONYMOUS_LIMIT = 2 << 20  # bytes without a token; a card takes a few kB
+UPLOAD_THREADS = 250  # they mostly wait for the network
+IDLE_S = 60.0  # Assumption: a client that sends nothing for a minute is gone
 PIECE = 1 << 20
+LIMIT = re.compile(r"[0-9]{1,9}", re.ASCII)
 log = logging.getLogger("hub_speed.localhub")
+
+
+class Json(JSONResponse):
+    """A JSON answer in ASCII: half a surrogate pair that older versions stored comes back as its escape."""
+
+    def render(self, content: Any) -> bytes:
+        """The bytes of the answer."""
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
 
 
 class Call:
@@ -34,6 +53,7 @@ class Call:
         request: Starlette's request; handlers need it for headers only.
         params: The variable parts of the path, each decoded once.
         user: `local` when the right token was sent, None for anonymous.
+        body: The whole body; empty for a route that reads it in `pieces`.
     """
 
     def __init__(self, hub: Store, request: Request, fixed: dict[str, str]):
@@ -41,6 +61,7 @@ class Call:
         self.request = request
         self.params = {name: unquote(value) for name, value in request.path_params.items()} | fixed
         self.user: str | None = None
+        self.body = b""
         self._stream = _pieces(request)
 
     @cached_property
@@ -58,38 +79,64 @@ class Call:
         return self.query.get(name, "").lower() in ("1", "true")
 
     def pieces(self, limit: int) -> Iterator[bytes]:
-        """The body, in pieces of about a megabyte.
+        """The body of a long upload, in pieces of about a megabyte.
 
         Raises:
-            HttpRefusal: 413 when it is longer than `limit` bytes.
+            HttpRefusal: 413 when it is longer than `limit` bytes, 408 when the client stops sending.
         """
         received = 0
         while piece := from_thread.run(anext, self._stream, b""):
             received += len(piece)
             if received > limit:
-                raise HttpRefusal(413, f"Request body too large: expected at most {limit} bytes")
+                raise _too_large(limit)
             yield piece
 
-    def read(self, limit: int = JSON_LIMIT) -> bytes:
-        """The whole body."""
-        return b"".join(self.pieces(limit))
+    async def read_body(self) -> None:
+        """Read the whole body, at most 2 MB of it from a caller without the token.
+
+        Raises:
+            HttpRefusal: 413 when it is too long, 408 when the client stops sending.
+        """
+        limit = BODY_LIMIT if self.user else ANONYMOUS_LIMIT
+        pieces, received = [], 0
+        async for piece in self._stream:
+            pieces.append(piece)
+            received += len(piece)
+            if received > limit:
+                raise _too_large(limit)
+        self.body = b"".join(pieces)
 
     @cached_property
     def json(self) -> dict[str, Any]:
-        """The body as a JSON object, `{}` when it is empty."""
-        try:
-            body = json.loads(self.read() or b"{}")
-        except ValueError:  # also bytes that are no UTF-8
-            raise bad_request("Invalid request body: expected JSON") from None
-        except RecursionError:
-            raise bad_request("Invalid request body: JSON nested too deeply") from None
+        """The body as a JSON object, `{}` when it is empty.
+
+        Raises:
+            HttpRefusal: 400 when it is not one. 415 when a caller without the token does not call it JSON: pages of
+                other sites may send forms and plain text without asking, but not JSON.
+        """
+        kind = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if self.user is None and kind != "application/json" and not kind.endswith("+json"):
+            raise HttpRefusal(415, f"Invalid request: expected Content-Type application/json, got {kind!r}")
+        body = parse_json(self.body or b"{}")
         if not isinstance(body, dict):
             raise bad_request("Invalid request body: expected a JSON object")
         return body
 
+    @property
+    def limit(self) -> int | None:
+        """How many items of a list are wanted; None for all.
+
+        Raises:
+            HttpRefusal: 400 when it is not a number of up to 9 digits.
+        """
+        limit = self.query.get("limit")
+        if limit is not None and not LIMIT.fullmatch(limit):
+            raise bad_request(f"Invalid limit: expected a number of up to 9 digits, got {limit[:20]!r}")
+        return None if limit is None else int(limit)
+
     def form(self) -> dict[str, list[str]]:
         """The body as a web form: name → values."""
-        return parse_qs(self.read().decode("utf-8", "replace"), keep_blank_values=True)
+        return parse_qs(self.body.decode("utf-8", "replace"), keep_blank_values=True)
 
     def text(self, name: str) -> str:
         """A field of the JSON body that must be a non-empty string."""
@@ -115,33 +162,51 @@ class Call:
             raise HttpRefusal(401, "This needs the token of the local hub: set the variables of `hub-speed hub env`")
         return self.user
 
-    def repo(self, *, write: bool = False) -> Repo:
+    def repo(self) -> Repo:
         """The repo named by the path.
 
         Raises:
-            HttpRefusal: 404 when it is missing or private to others, 401 to write without the token.
+            HttpRefusal: 404 when it is missing, or private and the caller sent no token.
         """
         repo_id = f"{self.params['namespace']}/{self.params['name']}"
         repo = self.hub.find(self.params["kind"], repo_id)
         if repo.private and self.user is None:
             raise repo_not_found(repo_id)
-        if write:
-            self.require_user()
         return repo
 
     async def drain(self) -> None:
         """Read on and throw away: a client that is still sending does not look at the answer."""
-        try:
-            async for _ in self.request.stream():
+        with contextlib.suppress(ClientDisconnect, HttpRefusal, RuntimeError):  # gone, silent, or read to the end
+            async for _ in _pieces(self.request):
                 pass
-        except (ClientDisconnect, RuntimeError):
-            pass  # it is gone, or we have read to the end
+
+
+def parse_json(text: bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        HttpRefusal: 400 for what is not JSON, NaN, infinities and half surrogate pairs among it: no answer of ours
+            could hold them.
+    """
+    try:
+        value = json.loads(text)
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except ValueError:  # also bytes that are not UTF-8, and integers of thousands of digits
+        raise bad_request("Invalid request body: expected JSON") from None
+    except RecursionError:
+        raise bad_request("Invalid request body: JSON nested too deeply") from None
+    return value
+
+
+def _too_large(limit: int) -> HttpRefusal:
+    return HttpRefusal(413, f"Request body too large: expected at most {limit} bytes")
 
 
 async def _pieces(request: Request) -> AsyncIterator[bytes]:
     """The body in pieces of at least PIECE bytes (the last may be shorter): fewer trips between threads."""
     held, size = [], 0
-    async for chunk in request.stream():
+    stream = request.stream()
+    while chunk := await _next(stream):
         held.append(chunk)
         size += len(chunk)
         if size >= PIECE:
@@ -151,39 +216,72 @@ async def _pieces(request: Request) -> AsyncIterator[bytes]:
         yield b"".join(held)
 
 
+async def _next(stream: AsyncGenerator[bytes, None]) -> bytes:
+    try:
+        with anyio.fail_after(IDLE_S):
+            return await anext(stream, b"")
+    except TimeoutError:
+        message = f"Request body unfinished: nothing came for {IDLE_S:.0f} s; send it again"
+        raise HttpRefusal(408, message, headers={"Connection": "close"}) from None
+
+
 Handler = Callable[[Call], Any]
 
 
-def route(method: str, path: str, handler: Handler, **fixed: str) -> Route:
-    """A route. `{x}` in `path` is one segment, `{x:path}` the rest; `fixed` adds parameters the path does not have."""
+def route(
+    method: str, path: str, handler: Handler, *, anonymous: bool = False, streams: bool = False, **fixed: str
+) -> Route:
+    """A route.
+
+    Args:
+        method: What is not GET needs the token.
+        path: `{x}` is one segment, `{x:path}` the rest.
+        handler: Answers the request.
+        anonymous: Whether a method that is not GET needs no token.
+        streams: Whether the handler reads the body in `pieces`.
+        fixed: Parameters that the path does not have.
+    """
+    needs_token = method != "GET" and not anonymous
 
     async def endpoint(request: Request) -> Response:
-        return await _answer(handler, request, fixed)
+        call = Call(request.app.state.store, request, fixed)
+        try:
+            call.user = auth.user_of(request.headers.get("authorization"), call.hub.token)
+            if needs_token:
+                call.require_user()
+            if not streams:
+                await call.read_body()
+            result = await to_thread.run_sync(handler, call, limiter=_uploads() if streams else None)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody is listening
+        except Exception as error:
+            refusal = _refusal(error, request)
+            if refusal.status != 408:
+                await call.drain()
+            return Json(refusal.body, refusal.status, refusal.headers)
+        return result if isinstance(result, Response) else Json(result)
 
     return Route(path, endpoint, methods=[method])
 
 
-def routes_of_repos(method: str, path: str, handler: Handler) -> list[Route]:
+def routes_of_repos(method: str, path: str, handler: Handler, *, anonymous: bool = False) -> list[Route]:
     """The same route for the three kinds outside of /api; `path` starts with the name of the repo. Models come last."""
     return [
-        route(method, f"/datasets/{{namespace}}/{path}", handler, kind="datasets"),
-        route(method, f"/spaces/{{namespace}}/{path}", handler, kind="spaces"),
-        route(method, f"/{{namespace}}/{path}", handler, kind="models"),
+        route(method, f"{prefix}/{{namespace}}/{path}", handler, anonymous=anonymous, kind=kind)
+        for prefix, kind in (("/datasets", "datasets"), ("/spaces", "spaces"), ("", "models"))
     ]
 
 
-async def _answer(handler: Handler, request: Request, fixed: dict[str, str]) -> Response:
-    call = Call(request.app.state.store, request, fixed)
+UPLOADS = anyio.lowlevel.RunVar[anyio.CapacityLimiter]("uploads")
+
+
+def _uploads() -> anyio.CapacityLimiter:
+    """The threads for uploads, apart from the 40 for all else."""
     try:
-        call.user = auth.user_of(request.headers.get("authorization"), call.hub.token)
-        result = await run_in_threadpool(handler, call)
-    except ClientDisconnect:
-        return Response(status_code=400)  # nobody is listening
-    except Exception as error:
-        refusal = _refusal(error, request)
-        await call.drain()
-        return JSONResponse(refusal.body, refusal.status, refusal.headers)
-    return result if isinstance(result, Response) else JSONResponse(result)
+        return UPLOADS.get()
+    except LookupError:
+        UPLOADS.set(limiter := anyio.CapacityLimiter(UPLOAD_THREADS))
+        return limiter
 
 
 def _refusal(error: Exception, request: Request) -> HttpRefusal:

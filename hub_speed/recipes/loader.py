@@ -11,6 +11,7 @@ from pydantic import (
     ValidationError,
 )
 
+from hub_speed import safe_yaml
 from hub_speed.errors import RecipeError, did_you_mean
 from hub_speed.recipe import Brainstorm, Recipe
 
@@ -55,8 +56,8 @@ def load(name_or_path: str, overrides: list[str] | None = None) -> Recipe:
     path = find(name_or_path)
     try:
         text = path.read_text("utf-8")
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text) or {}
+        data = safe_yaml.load(text) or {}
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)  # after the bounded read: composing recurses
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(f"recipe {path.name}: cannot be read as YAML", got=" ".join(str(error).split())) from error
     if not isinstance(data, dict):
@@ -86,7 +87,7 @@ def _apply(data: dict[str, Any], override: str) -> None:
     for section in sections:
         data[section] = data = _section(data, section, where)
     try:
-        data[field] = yaml.safe_load(value)
+        data[field] = safe_yaml.load(value)
     except yaml.YAMLError as error:
         got = getattr(error, "problem", "") or ""
         raise RecipeError(f"{where}: the value is not YAML", got=got, fix="put it in quotes") from error

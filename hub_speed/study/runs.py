@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from hub_speed import stage
+from hub_speed import safe_yaml, stage
 from hub_speed.errors import RecipeError
 from hub_speed.hub import Ref
 from hub_speed.parquet import read_parquet
@@ -136,7 +136,7 @@ def _values(given: str) -> tuple[str, list[Any]]:
     """`section.field=a,b` → the field and its values, each read as YAML."""
     factor, sign, text = given.partition("=")
     try:
-        values = yaml.safe_load(f"[{text}]")
+        values = safe_yaml.load(f"[{text}]")
     except yaml.YAMLError as error:
         raise RecipeError(f"--vary {given}: the values are not YAML", got=text) from error
     if not sign or not values:

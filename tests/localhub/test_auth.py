@@ -1,0 +1,60 @@
+"""Who may call: pages of other sites may not, in any of the ways a browser would send their requests."""
+
+import json
+import socket
+
+import pytest
+
+CREATE = {"name": "foreign", "organization": "org", "type": "dataset"}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://localhost:1"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
+        {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"},
+        {"Host": "evil.example", "Origin": "http://evil.example", "Sec-Fetch-Site": "same-origin"},  # DNS rebinding
+    ],
+)
+def test_pages_of_other_sites_may_not_call(web, headers):
+    """Not even with the token: a page that learnt it would be a page of another site still."""
+    requests = [("GET", "/api/datasets", None), ("GET", "/", None), ("POST", "/api/repos/create", CREATE)]
+    requests += [
+        ("POST", "/api/validate-yaml", {"content": "---\na: 1\n---\n"}),
+        ("DELETE", "/api/repos/delete", CREATE),
+    ]
+    for method, path, body in requests:
+        answer = web(method, path, body, headers=headers)
+        assert answer.status == 403 and "access-control-allow-origin" not in answer.headers
+    assert (
+        web("OPTIONS", "/api/validate-yaml", headers=headers).status == 403
+    )  # what a browser asks before sending JSON
+    assert web("POST", "/api/datasets/org/x/y", headers={**headers, "Sec-Fetch-Mode": "navigate"}).status == 403
+
+
+def test_links_to_the_hub_and_its_own_pages_work(web):
+    host = f"{web.address.hostname}:{web.address.port}"
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert web("GET", "/", headers=link, anonymous=True).status == 200
+    own = {"Origin": f"http://{host}", "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}
+    assert web("GET", "/api/datasets", headers=own, anonymous=True).status == 200
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; x=y", ""])
+def test_without_the_token_only_json_is_read(web, kind):
+    """The content types that a page may send to any server without asking it first."""
+    body = json.dumps({"content": "---\na: 1\n---\n", "repoType": "model"}).encode()
+    headers = {"Content-Type": kind} if kind else {}
+    assert web("POST", "/api/validate-yaml", body, headers=headers, anonymous=True).status == 415
+    assert web("POST", "/api/validate-yaml", body, headers=headers).status == 200
+    json_kind = {"Content-Type": "application/json; charset=utf-8"}
+    assert web("POST", "/api/validate-yaml", body, headers=json_kind, anonymous=True).status == 200
+
+
+def test_two_hosts_in_one_request_are_refused(web):
+    with socket.create_connection((web.address.hostname, web.address.port), timeout=60) as connection:
+        connection.sendall(b"GET /api/datasets HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n")
+        assert connection.recv(20).startswith(b"HTTP/1.1 400")
