@@ -148,50 +148,81 @@ def body(
         model: the model's name there.
         prompt_format: what a prompt without a chat template stands in.
         form: how the schema is sent, in the dialect's first form unless another is given.
-        without: parameters of a chat that the server does not take; see `unsupported`.
+        without: what a server does not take; see `unsupported`.
     """
     s = request.sampling
     form = form or SCHEMA_FORMS[dialect][0]
     prompt = prompt_format.replace("{prompt}", request.prompt)
     if dialect == "tgi":
         return {"inputs": prompt, "parameters": _tgi_parameters(request, form)}
+    # A neutral value is sent as well: vLLM and SGLang put the model's own recommendation in the place of a missing one.
     out: dict[str, Any] = {"model": model, "temperature": s.temperature, "top_p": s.top_p, "max_tokens": s.max_tokens}
     if s.n != 1:
         out["n"] = s.n
     if s.seed is not None:
         out["seed"] = s.seed
+    for name in without:
+        if name in ("temperature", "top_p", "n", "seed"):
+            out.pop(name, None)
     if dialect == "completion":
         return out | {"prompt": prompt}
-    out["messages"] = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": request.prompt}]
-    if request.earlier:
-        answer, problem = request.earlier
-        out["messages"].append({"role": "assistant", "content": answer})
-        out["messages"].append({"role": "user", "content": AGAIN.replace("{problem}", problem)})
-    if request.schema is not None and form == "response_format":
-        schema, strict = wire_schema(request.schema)
-        named = {"name": request.schema_name, "schema": schema, "strict": strict}
-        out["response_format"] = {"type": "json_schema", "json_schema": named}
-    if request.schema is not None and form == "structured_outputs":
-        out["structured_outputs"] = {"json": wire_schema(request.schema)[0]}
-    for name in without:
-        value = out.pop(name)
-        if name == "max_tokens":
-            out["max_completion_tokens"] = value
+    if "max_tokens" in without:
+        out["max_completion_tokens"] = out.pop("max_tokens")
+    out["messages"] = _messages(request, fold_system="system" in without)
+    if request.schema is not None and form != "none":
+        schema, strict = wire_schema(request.schema, [name for name in without if name in ("minItems", "maxItems")])
+        if form == "structured_outputs":
+            out["structured_outputs"] = {"json": schema}
+        else:
+            named = {"name": request.schema_name, "schema": schema, "strict": strict}
+            out["response_format"] = {"type": "json_schema", "json_schema": named}
     return out
 
 
-def unsupported(problem: str) -> str:
-    """The parameter of a chat that a server says it does not take, empty where it says no such thing.
+def _messages(request: Request, *, fold_system: bool) -> list[dict[str, str]]:
+    """The conversation; the system message stands before the user's, or in it."""
+    prompt = f"{SYSTEM}\n\n{request.prompt}" if fold_system else request.prompt
+    messages = [] if fold_system else [{"role": "system", "content": SYSTEM}]
+    messages.append({"role": "user", "content": prompt})
+    if request.earlier:
+        answer, problem = request.earlier
+        messages.append({"role": "assistant", "content": answer})
+        messages.append({"role": "user", "content": AGAIN.replace("{problem}", problem)})
+    return messages
 
-    OpenAI's words to newer models' users: "Unsupported parameter: 'max_tokens' is not supported with this model. Use
-    'max_completion_tokens' instead." and "Unsupported value: 'temperature' does not support 0.7 with this model."
+
+_NAMED = {
+    "system": r"\bsystem\W+(role|message|prompt|instruction)|\brole\b.{0,80}\bsystem\b|roles must alternate"
+    r"|developer instruction",
+    "minItems": r"\bminItems\b",
+    "maxItems": r"\bmaxItems\b",
+    "max_tokens": r"\bmax_?tokens\b",
+    "n": r"[`'\"\[]n[`'\"\]]|\bn (must|is|should|>)|\bn ?=",
+    "seed": r"\bseed\b",
+    "top_p": r"\btop_?p\b",
+    "temperature": r"\btemperature\b",
+}
+"""What may be left out of a request → how the words of a refusal name it. Of `top_p` and `temperature` where only one is
+taken, the temperature stays."""
+_NAMED_WORDS = {name: re.compile(words, re.IGNORECASE) for name, words in _NAMED.items()}
+
+
+def unsupported(problem: str, without: Collection[str] = ()) -> str:
+    """The part of a request that a server says it does not take; empty where it names none.
+
+    Every server words it in its own way: "Unsupported value: 'temperature' does not support 0.7 with this model",
+    "`top_p` must be > 0.0 and < 1.0", "Extra inputs are not permitted", "System role not supported". So a refusal that
+    names a part is enough to try without; the answer to that tells whether it was the reason.
+
+    Args:
+        problem: the server's words.
+        without: what was left out already.
     """
-    other_name, not_taken = (
-        r"\b(max_tokens)\b.*\b[Uu]se\W+max_completion_tokens",
-        r"\b(temperature|top_p)\W+(?:is|does) not support",
-    )
-    found = re.search(f"{other_name}|{not_taken}", problem)
-    return found[1] or found[2] if found else ""
+    return next((name for name, words in _NAMED_WORDS.items() if name not in without and words.search(problem)), "")
+
+
+INSTEAD = {"max_tokens": "sent as max_completion_tokens", "system": "sent as a part of the user's message"}
+"""What is done with a part that a server does not take, where it is not just left out."""
 
 
 def _tgi_parameters(request: Request, form: SchemaForm) -> dict[str, Any]:

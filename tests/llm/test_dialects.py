@@ -193,6 +193,100 @@ def test_a_model_that_takes_neither_name_is_asked_no_further(server: FakeOpenAI)
     assert len(server.asked) == 4  # two names, then two more forms of the schema
 
 
+WORDINGS = {
+    "`temperature` is deprecated for this model.": "temperature",
+    "invalid temperature: only 1 is allowed for this model": "temperature",
+    "litellm.UnsupportedParamsError: such models don't support temperature=0.7": "temperature",
+    "Malformed input request: extraneous key [temperature] is not permitted": "temperature",
+    "`temperature` and `top_p` cannot both be specified for this model. Please use only one.": "top_p",
+    "Input validation error: `top_p` must be > 0.0 and < 1.0": "top_p",
+    'Invalid JSON payload received. Unknown name "topP": Cannot find field.': "top_p",
+    "[{'type': 'extra_forbidden', 'loc': ['body', 'top_p'], 'msg': 'Extra inputs are not permitted'}]": "top_p",
+    "Unrecognized request argument supplied: max_tokens": "max_tokens",
+    "max_tokens has been replaced by another parameter": "max_tokens",
+    "[{'type': 'extra_forbidden', 'loc': ['body', 'seed'], 'msg': 'Extra inputs are not permitted'}]": "seed",
+    "'n' : number must be at most 1": "n",
+    "Invalid schema for response_format 'answer': 'maxItems' is not permitted.": "maxItems",
+}
+
+
+@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize("words", WORDINGS)
+def test_every_server_words_in_its_own_way_what_it_does_not_take(server: FakeOpenAI, words: str, status: int) -> None:
+    name, listed = WORDINGS[words], {"type": "array", "maxItems": 3, "items": {"type": "string"}}
+
+    def answer(asked: Asked) -> Reply:
+        taken = f'"{name}"' not in json.dumps(asked.body)
+        return text(asked, GOOD) if taken else error(status, words)
+
+    async def run() -> list[str]:
+        async with Endpoint(Address("teacher", "m", (server.url,)), in_flight=1, timeout_s=10, retries=0) as opened:
+            schema = {"type": "object", "properties": {"a": listed}}
+            asked = Request("p", Sampling(0.7, 0.9, 50, n=2, seed=1), schema)
+            assert set((await opened.complete(asked)).texts) == {GOOD}
+            return opened.notes
+
+    server.answer = answer
+    instead = "sent as max_completion_tokens" if name == "max_tokens" else "left out"
+    assert f"does not take {name}: {instead}. It says: {words}" in asyncio.run(run())
+    assert form(server.asked[-1]) == "response_format"
+    last = json.dumps(server.asked[-1].body)
+    assert all(f'"{other}"' in last for other in {"temperature", "seed", "top_p", "maxItems"} - {name})
+
+
+def test_tgi_refuses_a_neutral_top_p_that_others_would_replace_by_their_own(server: FakeOpenAI) -> None:
+    """vLLM takes a `top_p` that is left out from the model's generation_config.json, so it is sent to all others."""
+
+    def answer(asked: Asked) -> Reply:
+        refused = asked.body.get("top_p") == 1
+        return error(422, "Input validation error: `top_p` must be > 0.0 and < 1.0") if refused else text(asked, GOOD)
+
+    server.answer = answer
+    for dialect in ("chat", "completion"):
+
+        async def run(dialect: Dialect) -> list[Completion]:
+            at = Address("teacher", "m", (server.url,), dialect)
+            async with Endpoint(at, in_flight=1, timeout_s=10, retries=0) as opened:
+                return [await opened.complete(Request(p, Sampling(0.7, 1.0, 50))) for p in "abcdef"]
+
+        found = asyncio.run(run(dialect))  # type: ignore[arg-type]
+        assert [completion.texts for completion in found] == [(GOOD,)] * 6
+        assert "top_p" not in server.asked[-1].body and server.asked[-1].body["temperature"] == 0.7
+
+
+def test_what_was_taken_once_is_never_left_out_of_another_row(server: FakeOpenAI) -> None:
+    words = "the temperature of your prompt is refused"
+    server.answer = lambda asked: GOOD if asked.prompt != "bad" else error(400, words)
+    with pytest.raises(RowRefused):
+        ask(server.url, "a", "bad")
+    assert all("temperature" in asked.body for asked in server.asked)
+
+
+SYSTEM_WORDS = [
+    (400, "System role not supported"),
+    (500, "Jinja Exception: System role not supported"),
+    (400, "Conversation roles must alternate user/assistant/user/assistant/..."),
+    (400, "Unsupported value: 'messages[0].role' does not support 'system' with this model."),
+    (400, "Developer instruction is not enabled for models/gemma-3-27b-it"),
+]
+
+
+@pytest.mark.parametrize(("status", "words"), SYSTEM_WORDS)
+def test_a_model_without_a_system_role_gets_the_message_with_the_users(
+    server: FakeOpenAI, status: int, words: str
+) -> None:
+    def answer(asked: Asked) -> Reply:
+        roles = [message["role"] for message in asked.body["messages"]]
+        return error(status, words) if "system" in roles else text(asked, GOOD)
+
+    server.answer = answer
+    found, notes = ask(server.url, *"abcdef")
+    assert [completion.texts for completion in found] == [(GOOD,)] * 6
+    assert server.asked[-1].body["messages"] == [{"role": "user", "content": f"{dialects.SYSTEM}\n\nf"}]
+    assert len(notes) == 1
+    assert notes[0].startswith("does not take system: sent as a part of the user's message. It says: ")
+
+
 # --- n ----------------------------------------------------------------------------------------------------------------
 
 
