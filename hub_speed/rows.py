@@ -25,7 +25,8 @@ REASONS = {
     "same_candidates": "there are fewer than two different candidates",
     "duplicate": "another accepted row has exactly the same text",
     "near_duplicate": "another accepted row has almost the same text",
-    "refused": "the endpoint refuses this request but answers others (for example, because its prompt is too long)",
+    "refused": "the endpoint, the model or a filter refuses this request but answers others (for example, because its "
+    "prompt is too long)",
     "endpoint_error": "the endpoint kept failing on this request",
 }
 """Why a row was not accepted. A model that is asked again reads the text for its own answer."""

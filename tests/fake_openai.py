@@ -27,7 +27,7 @@ class Asked:
     def prompt(self) -> str:
         """The user's (first) message, in any dialect."""
         if "messages" in self.body:
-            return self.body["messages"][1]["content"]
+            return next(each["content"] for each in self.body["messages"] if each["role"] == "user")
         return self.body["prompt"] if "prompt" in self.body else self.body["inputs"]
 
     @property

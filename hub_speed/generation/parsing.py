@@ -15,6 +15,7 @@ import orjson
 from json_repair import repair_json
 from pydantic import ValidationError
 
+from hub_speed.llm.dialects import BROKEN_OFF, CUT_OFF, DECLINED
 from hub_speed.task_types import Answer
 
 A = TypeVar("A", bound=Answer)
@@ -41,8 +42,12 @@ class Parsed(Generic[A]):
 
 def parse(text: str, model: type[A], finish_reason: str = "stop") -> "Parsed[A] | Rejected":
     """Read `text` as one `model` answer."""
-    if finish_reason == "length":
+    if finish_reason == CUT_OFF:
         return Rejected("truncated", f"stopped after {len(text)} characters")
+    if finish_reason == DECLINED:
+        return Rejected("refused", text[:200])
+    if finish_reason == BROKEN_OFF:
+        return Rejected("endpoint_error", f"the server broke off after {len(text)} characters")
     if not text.strip():
         return Rejected("empty_answer")
     if len(text) > MAX_ANSWER_CHARS:

@@ -72,7 +72,7 @@ def read_answers(address: Address, lines: Iterable[bytes]) -> Iterator[BatchAnsw
     """The answers in the lines of a file; a line that cannot be read is left out."""
     for text in lines:
         try:
-            found = orjson.loads(text)
+            found = dialects.load(text)
             response, error = found.get("response") or {}, found.get("error") or {}
             status, name = int(response.get("status_code") or 0), str(found["custom_id"])
             if status == 200:

@@ -8,6 +8,9 @@
 
 What a reasoning model thinks before it answers is kept apart from the answer, whether the server does so (in
 `reasoning_content` or `reasoning`) or the text holds it (between <think> and </think>).
+
+Servers differ in many small ways; docs/servers.md lists them. What can be read of an answer is read, and one choice
+that cannot be read never costs the others of its row.
 """
 
 import hashlib
@@ -18,6 +21,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
+
+from hub_speed.llm.wire_schema import wire_schema
 
 Dialect = Literal["chat", "completion", "tgi"]
 
@@ -60,6 +65,7 @@ class Completion:
     """What came back: `n` texts with their finish reasons, and the tokens the server counted.
 
     Attributes:
+        finish_reasons: per text, why it ended: CUT_OFF, DECLINED, BROKEN_OFF, or the server's own word.
         attempts: how many requests were sent.
         calls: how many of them were answered.
         latency_s: seconds the answers took, without the waits before retries.
@@ -90,6 +96,24 @@ class Completion:
             self.thoughts + other.thoughts,
         )
 
+
+CUT_OFF = "length"
+"""Finish reason of a text that reached the token limit or filled the model's context."""
+DECLINED = "refused"
+"""Finish reason of a text that a filter held back, or that says why the model does not answer."""
+BROKEN_OFF = "error"
+"""Finish reason of a text that the server stopped writing, or that cannot be read."""
+UNFINISHED = (CUT_OFF, DECLINED, BROKEN_OFF)
+"""Finish reasons of texts that say nothing about how a whole answer would look."""
+
+_FINISH_REASONS = {
+    CUT_OFF: "length max_tokens max_output_tokens model_length model_context_window_exceeded error_limit",
+    DECLINED: "content_filter refusal safety recitation blocklist prohibited_content spii sensitive error_toxic",
+    BROKEN_OFF: "error abort aborted cancelled timeout network_error insufficient_system_resource",
+}
+"""Ours → theirs, in any case. Sources: the API references of OpenAI, Anthropic, Gemini, Mistral, Cohere, DeepSeek and
+Z.ai; vLLM and SGLang (abort), OpenRouter (error)."""
+_OURS = {theirs: ours for ours, words in _FINISH_REASONS.items() for theirs in words.split()}
 
 SchemaForm = Literal["response_format", "structured_outputs", "grammar", "none"]
 """The field of a request that carries the JSON schema: OpenAI's, vLLM's own, TGI's, or no such field."""
@@ -124,49 +148,81 @@ def body(
         model: the model's name there.
         prompt_format: what a prompt without a chat template stands in.
         form: how the schema is sent, in the dialect's first form unless another is given.
-        without: parameters of a chat that the server does not take; see `unsupported`.
+        without: what a server does not take; see `unsupported`.
     """
     s = request.sampling
     form = form or SCHEMA_FORMS[dialect][0]
     prompt = prompt_format.replace("{prompt}", request.prompt)
     if dialect == "tgi":
         return {"inputs": prompt, "parameters": _tgi_parameters(request, form)}
+    # A neutral value is sent as well: vLLM and SGLang put the model's own recommendation in the place of a missing one.
     out: dict[str, Any] = {"model": model, "temperature": s.temperature, "top_p": s.top_p, "max_tokens": s.max_tokens}
     if s.n != 1:
         out["n"] = s.n
     if s.seed is not None:
         out["seed"] = s.seed
+    for name in without:
+        if name in ("temperature", "top_p", "n", "seed"):
+            out.pop(name, None)
     if dialect == "completion":
         return out | {"prompt": prompt}
-    out["messages"] = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": request.prompt}]
-    if request.earlier:
-        answer, problem = request.earlier
-        out["messages"].append({"role": "assistant", "content": answer})
-        out["messages"].append({"role": "user", "content": AGAIN.replace("{problem}", problem)})
-    if request.schema is not None and form == "response_format":
-        schema = {"name": request.schema_name, "schema": request.schema, "strict": True}
-        out["response_format"] = {"type": "json_schema", "json_schema": schema}
-    if request.schema is not None and form == "structured_outputs":
-        out["structured_outputs"] = {"json": request.schema}
-    for name in without:
-        value = out.pop(name)
-        if name == "max_tokens":
-            out["max_completion_tokens"] = value
+    if "max_tokens" in without:
+        out["max_completion_tokens"] = out.pop("max_tokens")
+    out["messages"] = _messages(request, fold_system="system" in without)
+    if request.schema is not None and form != "none":
+        schema, strict = wire_schema(request.schema, [name for name in without if name in ("minItems", "maxItems")])
+        if form == "structured_outputs":
+            out["structured_outputs"] = {"json": schema}
+        else:
+            named = {"name": request.schema_name, "schema": schema, "strict": strict}
+            out["response_format"] = {"type": "json_schema", "json_schema": named}
     return out
 
 
-def unsupported(problem: str) -> str:
-    """The parameter of a chat that a server says it does not take, empty where it says no such thing.
+def _messages(request: Request, *, fold_system: bool) -> list[dict[str, str]]:
+    """The conversation; the system message stands before the user's, or in it."""
+    prompt = f"{SYSTEM}\n\n{request.prompt}" if fold_system else request.prompt
+    messages = [] if fold_system else [{"role": "system", "content": SYSTEM}]
+    messages.append({"role": "user", "content": prompt})
+    if request.earlier:
+        answer, problem = request.earlier
+        messages.append({"role": "assistant", "content": answer})
+        messages.append({"role": "user", "content": AGAIN.replace("{problem}", problem)})
+    return messages
 
-    OpenAI's words to newer models' users: "Unsupported parameter: 'max_tokens' is not supported with this model. Use
-    'max_completion_tokens' instead." and "Unsupported value: 'temperature' does not support 0.7 with this model."
+
+_NAMED = {
+    "system": r"\bsystem\W+(role|message|prompt|instruction)|\brole\b.{0,80}\bsystem\b|roles must alternate"
+    r"|developer instruction",
+    "minItems": r"\bminItems\b",
+    "maxItems": r"\bmaxItems\b",
+    "max_tokens": r"\bmax_?tokens\b",
+    "n": r"[`'\"\[]n[`'\"\]]|\bn (must|is|should|>)|\bn ?=",
+    "seed": r"\bseed\b",
+    "top_p": r"\btop_?p\b",
+    "temperature": r"\btemperature\b",
+}
+"""What may be left out of a request → how the words of a refusal name it. Of `top_p` and `temperature` where only one is
+taken, the temperature stays."""
+_NAMED_WORDS = {name: re.compile(words, re.IGNORECASE) for name, words in _NAMED.items()}
+
+
+def unsupported(problem: str, without: Collection[str] = ()) -> str:
+    """The part of a request that a server says it does not take; empty where it names none.
+
+    Every server words it in its own way: "Unsupported value: 'temperature' does not support 0.7 with this model",
+    "`top_p` must be > 0.0 and < 1.0", "Extra inputs are not permitted", "System role not supported". So a refusal that
+    names a part is enough to try without; the answer to that tells whether it was the reason.
+
+    Args:
+        problem: the server's words.
+        without: what was left out already.
     """
-    other_name, not_taken = (
-        r"\b(max_tokens)\b.*\b[Uu]se\W+max_completion_tokens",
-        r"\b(temperature|top_p)\W+(?:is|does) not support",
-    )
-    found = re.search(f"{other_name}|{not_taken}", problem)
-    return found[1] or found[2] if found else ""
+    return next((name for name, words in _NAMED_WORDS.items() if name not in without and words.search(problem)), "")
+
+
+INSTEAD = {"max_tokens": "sent as max_completion_tokens", "system": "sent as a part of the user's message"}
+"""What is done with a part that a server does not take, where it is not just left out."""
 
 
 def _tgi_parameters(request: Request, form: SchemaForm) -> dict[str, Any]:
@@ -181,50 +237,125 @@ def _tgi_parameters(request: Request, form: SchemaForm) -> dict[str, Any]:
     if s.seed is not None:
         parameters["seed"] = s.seed
     if request.schema is not None and form == "grammar":
-        parameters["grammar"] = {"type": "json", "value": request.schema}
+        parameters["grammar"] = {"type": "json", "value": wire_schema(request.schema)[0]}
     return parameters
+
+
+_LONE_HALF = re.compile(r"\\(?:ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|(ud[89a-f][0-9a-f]{2})|.)", re.IGNORECASE)
+"""One escape of a JSON text; its group is half a character without the other half."""
+
+
+def load(body: bytes, charset: str | None = None) -> Any:
+    """A server's JSON, read leniently: with a byte order mark, NaN, raw line breaks, or bytes of another encoding.
+
+    What stands for no character becomes U+FFFD, so that a check can find it.
+
+    Args:
+        body: the bytes.
+        charset: the encoding that the server names, if it does.
+
+    Raises:
+        ValueError: it is not JSON at all; the message quotes its beginning.
+    """
+    try:
+        return orjson.loads(body)
+    except ValueError:
+        pass
+    try:
+        text = body.decode(charset or json.detect_encoding(body), "replace")
+    except LookupError:  # an encoding that does not exist
+        text = body.decode("utf-8", "replace")
+    text = text.removeprefix("\ufeff").strip()
+    try:
+        return _DECODER.decode(_LONE_HALF.sub(lambda found: r"\ufffd" if found[1] else found[0], text))
+    except (ValueError, RecursionError) as error:
+        what = "an event stream, which was not asked for" if text.startswith(("data:", "event:")) else "not JSON"
+        quote = " ".join(text[:1000].split())[:200]
+        raise ValueError(f"the answer is {what}: {quote}" if quote else "the answer is empty") from error
 
 
 def read(dialect: Dialect, answer: Any) -> Completion:
     """A server's JSON answer as a Completion.
 
     Raises:
-        ValueError: it is not an answer of this dialect, or holds no choice.
+        ValueError: it is not an answer of this dialect, or no choice in it can be read.
     """
     try:
         if dialect == "tgi":
             return _read_tgi(answer)
         choices = [_choice(dialect, choice) for choice in answer["choices"]]
-        usage = answer.get("usage") or {}
-        if not choices:
-            raise ValueError("no choices")
+        if all(reason == BROKEN_OFF for _, _, reason in choices):
+            raise ValueError(f"no choice that can be used: {answer}")
         texts, thoughts, reasons = zip(*choices, strict=True)
-        read, written = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
-        return Completion(texts, reasons, str(answer.get("model", "")), read, written, thoughts=thoughts)
-    except (KeyError, TypeError, AttributeError, OverflowError) as error:
+        model = answer.get("model")
+        return Completion(
+            texts, reasons, model if isinstance(model, str) else "", *_usage(answer.get("usage")), thoughts=thoughts
+        )
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a {dialect} answer: {answer}") from error
+
+
+def _usage(usage: Any) -> tuple[int, int]:
+    """The tokens read and written; 0 where the server does not say.
+
+    Some servers count what a model thought in the total alone, and bill it as written.
+    """
+    usage = usage if isinstance(usage, dict) else {}
+    read, written, total = (_count(usage.get(f"{name}_tokens")) for name in ("prompt", "completion", "total"))
+    return read, max(written, total - read)
+
+
+def _count(value: Any) -> int:
+    """A number of tokens; 0 for what is not one."""
+    try:
+        return max(0, int(value or 0))
+    except (TypeError, ValueError, OverflowError):
+        return 0
 
 
 def _choice(dialect: Dialect, choice: Any) -> tuple[str, str, str]:
     """The text of one choice, what was thought before it, and why it ended."""
-    message = choice["message"] if dialect == "chat" else {"content": choice["text"]}
-    text = message["content"] or ""
-    if not isinstance(text, str):
-        raise ValueError("the text of a choice is not a string")
-    thought = message.get("reasoning_content") or message.get("reasoning") or ""
+    try:
+        message = (choice.get("message") or {}) if dialect == "chat" else {"content": choice["text"]}
+        text, thought = _content(message.get("content"))
+        refusal = message.get("refusal")
+        reason = str(choice.get("finish_reason") or "stop")
+    except (KeyError, TypeError, AttributeError):
+        return "", "", BROKEN_OFF
+    if isinstance(refusal, str) and refusal and not text:
+        return refusal, "", DECLINED
     found, text = _thought_apart(text)
-    return text, str(thought) or found, str(choice.get("finish_reason") or "stop")
+    thought = str(message.get("reasoning_content") or message.get("reasoning") or "") or thought or found
+    return text, thought, _OURS.get(reason.lower(), reason)
+
+
+def _content(content: Any) -> tuple[str, str]:
+    """The text and the thinking of a message's content: a string, or a list of parts.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    if content is None or isinstance(content, str):
+        return content or "", ""
+    if not isinstance(content, list):
+        raise TypeError("neither a text nor parts")
+    texts, thoughts = [], []
+    for part in content:
+        part = {"text": part} if isinstance(part, str) else part
+        texts.append(part.get("text") or "")
+        thoughts.append(_content(part.get("thinking") or part.get("reasoning"))[0])
+    return "".join(texts), "".join(thoughts)
 
 
 def _read_tgi(answer: Any) -> Completion:
     """One text; TGI counts the tokens that it writes, not those that it reads."""
     details = answer.get("details") or {}
-    text = answer["generated_text"]
+    text, reason = answer["generated_text"], str(details.get("finish_reason") or "stop")
     if not isinstance(text, str):
         raise ValueError("the generated text is not a string")
     thought, text = _thought_apart(text)
-    reason, written = str(details.get("finish_reason") or "stop"), int(details.get("generated_tokens") or 0)
-    return Completion((text,), (reason,), "", 0, written, thoughts=(thought,))
+    reason = _OURS.get(reason, reason)
+    return Completion((text,), (reason,), "", 0, _count(details.get("generated_tokens")), thoughts=(thought,))
 
 
 _DECODER = json.JSONDecoder(strict=False)  # models write raw line breaks inside strings

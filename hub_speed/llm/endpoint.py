@@ -109,6 +109,7 @@ class Endpoint:
         self._faults = Faults(answered_before, in_flight)
         self._retries, self._budget = retries, budget
         self._without: set[str] = set()  # parameters that the server does not take
+        self._never_taken: frozenset[str] | None = None  # what was left out of all that was answered
         self._one_at_a_time = address.dialect == "tgi"
         self._takes_objections = address.dialect == "chat"
 
@@ -244,12 +245,16 @@ class Endpoint:
             try:
                 replica, found, took_s = await self._afforded(request, data, replica)
             except EndpointRefused as error:
-                if not self._reworded(error, without):
+                if error.status not in (400, 422) or not self._reworded(error.got, without):
                     raise
                 continue
             if isinstance(found, Completion):
+                self._never_taken = without if self._never_taken is None else self._never_taken & without
                 self._faults.answer()
                 return replace(found, model=found.model or model, latency_s=round(took_s, 4))
+            system = found.problem.startswith("500 ") and dialects.unsupported(found.problem, without) == "system"
+            if system and self._reworded(found.problem, without):
+                continue
             failures += 1
             if failures > self._retries:
                 break
@@ -271,15 +276,16 @@ class Endpoint:
             await asyncio.sleep(LOOK_AGAIN_S)
         return faults.answers == answers
 
-    def _reworded(self, refused: EndpointRefused, without: frozenset[str]) -> bool:
-        """Whether a parameter was refused that can be left out; it is left out from now on."""
-        name = dialects.unsupported(refused.got)
-        if refused.status != 400 or self.address.dialect != "chat" or not name or name in without:
+    def _reworded(self, words: str, without: frozenset[str]) -> bool:
+        """Whether a parameter was refused that can be left out and never was taken; it is left out from now on."""
+        name = dialects.unsupported(words, without)
+        known = self._never_taken is not None and name not in self._never_taken
+        if self.address.dialect == "tgi" or not name or known:
             return False
         if name not in self._without:
             self._without.add(name)
-            instead = "sent as max_completion_tokens" if name == "max_tokens" else "left out"
-            self.notes.append(f"does not take {name}: {instead}. It says: {refused.got}")
+            instead = dialects.INSTEAD.get(name, "left out")
+            self.notes.append(f"does not take {name}: {instead}. It says: {words}")
         return True
 
     async def _afforded(

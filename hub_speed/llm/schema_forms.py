@@ -7,7 +7,7 @@ answer proves a form: from then on the form is used for all requests, and a refu
 import json
 import logging
 
-from hub_speed.llm.dialects import SCHEMA_FORMS, Completion, Dialect, Request, SchemaForm
+from hub_speed.llm.dialects import SCHEMA_FORMS, UNFINISHED, Completion, Dialect, Request, SchemaForm
 
 ANSWERS_TO_CHECK = 20  # Assumption: a server that ignores the schema shows it in one of the first answers
 
@@ -66,7 +66,7 @@ class SchemaForms:
         if not self._to_check or request.schema is None or self.left[0] == "none":
             return
         self._to_check -= 1
-        ended = [text for text, why in zip(found.texts, found.finish_reasons, strict=True) if why != "length"]
+        ended = [text for text, why in zip(found.texts, found.finish_reasons, strict=True) if why not in UNFINISHED]
         if not all(_has(text, request.schema.get("required", [])) for text in ended):
             self._to_check = 0
             _log.info("a JSON schema as %s is taken, but not followed", self.left[0])

@@ -131,7 +131,7 @@ class Transport:
                             broken=response.status >= 500,
                         )
                     raise self._refused(response.status, url, body)
-            completion = dialects.read(self._address.dialect, orjson.loads(body))
+            completion = dialects.read(self._address.dialect, dialects.load(body, response.charset))
             if len(completion.texts) > n:
                 return Trouble(f"asked for {n} answers, got {len(completion.texts)}", answered=True)
             return completion

@@ -30,6 +30,12 @@ def rejected(text: str, model: Any = PAIR, **kwargs: str) -> tuple[str, str]:
     return found.reason, found.detail
 
 
+def test_an_answer_that_did_not_end_by_itself_is_rejected_for_why() -> None:
+    assert rejected(GOOD_TEXT, finish_reason="length")[0] == "truncated"
+    assert rejected("I'm sorry.", finish_reason="refused") == ("refused", "I'm sorry.")
+    assert rejected(GOOD_TEXT, finish_reason="error")[0] == "endpoint_error"
+
+
 @pytest.mark.parametrize(
     "text",
     [

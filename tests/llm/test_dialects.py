@@ -15,10 +15,10 @@ from hub_speed.llm import dialects, endpoint
 from hub_speed.llm.address import Address
 from hub_speed.llm.addresses import Addresses
 from hub_speed.llm.dialects import Completion, Dialect, Request, Sampling
-from hub_speed.llm.endpoint import Endpoint, RowRefused
+from hub_speed.llm.endpoint import Endpoint, RowFailed, RowRefused
 from hub_speed.recipe import Recipe
 
-SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": False}
 GOOD = '{"a": "b"}'
 
 
@@ -193,6 +193,100 @@ def test_a_model_that_takes_neither_name_is_asked_no_further(server: FakeOpenAI)
     assert len(server.asked) == 4  # two names, then two more forms of the schema
 
 
+WORDINGS = {
+    "`temperature` is deprecated for this model.": "temperature",
+    "invalid temperature: only 1 is allowed for this model": "temperature",
+    "litellm.UnsupportedParamsError: such models don't support temperature=0.7": "temperature",
+    "Malformed input request: extraneous key [temperature] is not permitted": "temperature",
+    "`temperature` and `top_p` cannot both be specified for this model. Please use only one.": "top_p",
+    "Input validation error: `top_p` must be > 0.0 and < 1.0": "top_p",
+    'Invalid JSON payload received. Unknown name "topP": Cannot find field.': "top_p",
+    "[{'type': 'extra_forbidden', 'loc': ['body', 'top_p'], 'msg': 'Extra inputs are not permitted'}]": "top_p",
+    "Unrecognized request argument supplied: max_tokens": "max_tokens",
+    "max_tokens has been replaced by another parameter": "max_tokens",
+    "[{'type': 'extra_forbidden', 'loc': ['body', 'seed'], 'msg': 'Extra inputs are not permitted'}]": "seed",
+    "'n' : number must be at most 1": "n",
+    "Invalid schema for response_format 'answer': 'maxItems' is not permitted.": "maxItems",
+}
+
+
+@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize("words", WORDINGS)
+def test_every_server_words_in_its_own_way_what_it_does_not_take(server: FakeOpenAI, words: str, status: int) -> None:
+    name, listed = WORDINGS[words], {"type": "array", "maxItems": 3, "items": {"type": "string"}}
+
+    def answer(asked: Asked) -> Reply:
+        taken = f'"{name}"' not in json.dumps(asked.body)
+        return text(asked, GOOD) if taken else error(status, words)
+
+    async def run() -> list[str]:
+        async with Endpoint(Address("teacher", "m", (server.url,)), in_flight=1, timeout_s=10, retries=0) as opened:
+            schema = {"type": "object", "properties": {"a": listed}}
+            asked = Request("p", Sampling(0.7, 0.9, 50, n=2, seed=1), schema)
+            assert set((await opened.complete(asked)).texts) == {GOOD}
+            return opened.notes
+
+    server.answer = answer
+    instead = "sent as max_completion_tokens" if name == "max_tokens" else "left out"
+    assert f"does not take {name}: {instead}. It says: {words}" in asyncio.run(run())
+    assert form(server.asked[-1]) == "response_format"
+    last = json.dumps(server.asked[-1].body)
+    assert all(f'"{other}"' in last for other in {"temperature", "seed", "top_p", "maxItems"} - {name})
+
+
+def test_tgi_refuses_a_neutral_top_p_that_others_would_replace_by_their_own(server: FakeOpenAI) -> None:
+    """vLLM takes a `top_p` that is left out from the model's generation_config.json, so it is sent to all others."""
+
+    def answer(asked: Asked) -> Reply:
+        refused = asked.body.get("top_p") == 1
+        return error(422, "Input validation error: `top_p` must be > 0.0 and < 1.0") if refused else text(asked, GOOD)
+
+    server.answer = answer
+    for dialect in ("chat", "completion"):
+
+        async def run(dialect: Dialect) -> list[Completion]:
+            at = Address("teacher", "m", (server.url,), dialect)
+            async with Endpoint(at, in_flight=1, timeout_s=10, retries=0) as opened:
+                return [await opened.complete(Request(p, Sampling(0.7, 1.0, 50))) for p in "abcdef"]
+
+        found = asyncio.run(run(dialect))  # type: ignore[arg-type]
+        assert [completion.texts for completion in found] == [(GOOD,)] * 6
+        assert "top_p" not in server.asked[-1].body and server.asked[-1].body["temperature"] == 0.7
+
+
+def test_what_was_taken_once_is_never_left_out_of_another_row(server: FakeOpenAI) -> None:
+    words = "the temperature of your prompt is refused"
+    server.answer = lambda asked: GOOD if asked.prompt != "bad" else error(400, words)
+    with pytest.raises(RowRefused):
+        ask(server.url, "a", "bad")
+    assert all("temperature" in asked.body for asked in server.asked)
+
+
+SYSTEM_WORDS = [
+    (400, "System role not supported"),
+    (500, "Jinja Exception: System role not supported"),
+    (400, "Conversation roles must alternate user/assistant/user/assistant/..."),
+    (400, "Unsupported value: 'messages[0].role' does not support 'system' with this model."),
+    (400, "Developer instruction is not enabled for models/gemma-3-27b-it"),
+]
+
+
+@pytest.mark.parametrize(("status", "words"), SYSTEM_WORDS)
+def test_a_model_without_a_system_role_gets_the_message_with_the_users(
+    server: FakeOpenAI, status: int, words: str
+) -> None:
+    def answer(asked: Asked) -> Reply:
+        roles = [message["role"] for message in asked.body["messages"]]
+        return error(status, words) if "system" in roles else text(asked, GOOD)
+
+    server.answer = answer
+    found, notes = ask(server.url, *"abcdef")
+    assert [completion.texts for completion in found] == [(GOOD,)] * 6
+    assert server.asked[-1].body["messages"] == [{"role": "user", "content": f"{dialects.SYSTEM}\n\nf"}]
+    assert len(notes) == 1
+    assert notes[0].startswith("does not take system: sent as a part of the user's message. It says: ")
+
+
 # --- n ----------------------------------------------------------------------------------------------------------------
 
 
@@ -249,6 +343,151 @@ def test_thinking_is_kept_apart_from_the_answer(
     server.answer = lambda asked: as_json({"choices": [{"message": message, "finish_reason": "stop"}]})
     found, _ = ask(server.url, "a")
     assert (found[0].thoughts, found[0].texts) == ((thought,), (answer,))
+
+
+# --- answers as servers write them ------------------------------------------------------------------------------------
+
+
+def reply(**choice: Any) -> Reply:
+    """A chat answer with one choice."""
+    return as_json({"choices": [choice], "model": None})
+
+
+@pytest.mark.parametrize(
+    ("content", "thought"),
+    [
+        ([{"type": "text", "text": GOOD}], ""),
+        ([{"type": "text", "text": GOOD[:4]}, {"type": "text", "text": GOOD[4:]}], ""),
+        ([{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": GOOD}], "hm"),
+        ([{"type": "reasoning", "reasoning": "hm"}, {"type": "output_text", "text": GOOD}], "hm"),
+        ([GOOD], ""),
+        ([{"type": "image_url", "image_url": {}}, {"type": "text", "text": GOOD}, {"type": "text", "text": None}], ""),
+    ],
+)
+def test_content_may_be_a_list_of_parts(server: FakeOpenAI, content: list[Any], thought: str) -> None:
+    server.answer = lambda asked: reply(message={"role": "assistant", "content": content})
+    found, _ = ask(server.url, "a")
+    assert (found[0].texts, found[0].thoughts, found[0].model) == ((GOOD,), (thought,), "m")
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        *((reason, "length") for reason in ("length", "max_tokens", "MAX_TOKENS", "model_length")),
+        *((reason, "refused") for reason in ("content_filter", "SAFETY", "refusal", "sensitive")),
+        *((reason, reason) for reason in ("stop", "STOP", "eos_token", "end_turn")),
+        (None, "stop"),
+    ],
+)
+def test_every_server_has_its_own_words_for_why_it_stopped(server: FakeOpenAI, theirs: str | None, ours: str) -> None:
+    server.answer = lambda asked: reply(message={"content": GOOD}, finish_reason=theirs)
+    found, _ = ask(server.url, "a")
+    assert (found[0].finish_reasons, found[0].texts) == ((ours,), (GOOD,))
+
+
+@pytest.mark.parametrize("message", [{}, {"content": None}, {"role": "assistant"}, None])
+def test_a_choice_without_content_was_cut_off_while_the_model_thought(server: FakeOpenAI, message: Any) -> None:
+    server.answer = lambda asked: reply(message=message, finish_reason="length")
+    found, notes = ask(server.url, "a")
+    assert (found[0].texts, found[0].finish_reasons, notes) == (("",), ("length",), [])
+
+
+def test_what_a_model_says_instead_of_an_answer_is_kept(server: FakeOpenAI) -> None:
+    server.answer = lambda asked: reply(message={"content": None, "refusal": "I'm sorry."}, finish_reason="stop")
+    found, notes = ask(server.url, "a")
+    assert (found[0].texts, found[0].finish_reasons, notes) == (("I'm sorry.",), ("refused",), [])
+
+
+@pytest.mark.parametrize("reason", ["error", "ERROR", "abort", "insufficient_system_resource", "network_error"])
+def test_an_answer_that_the_server_broke_off_is_asked_again(server: FakeOpenAI, reason: str) -> None:
+    server.answer = lambda asked: text(asked, GOOD[:5], reason) if asked.nth == 1 else GOOD
+    found, _ = ask(server.url, "a")
+    assert (found[0].texts, found[0].attempts) == ((GOOD,), 2)
+
+
+BAD_CHOICES = {
+    "broken off": {"message": {"content": GOOD[:3]}, "finish_reason": "abort"},
+    "nothing": None,
+    "no message": {"index": 0, "finish_reason": "error", "message": None},
+    "a number": {"message": {"content": 5}},
+    "parts of another kind": {"message": {"content": [5]}},
+    "half an emoji": {"message": {"content": '{"a": "\ud83d"}'}},
+}
+
+
+@pytest.mark.parametrize("bad", BAD_CHOICES)
+def test_a_bad_candidate_never_costs_the_others_of_its_row(server: FakeOpenAI, bad: str) -> None:
+    good = {"message": {"content": GOOD}, "finish_reason": "stop"}
+    server.answer = lambda asked: as_json({"choices": [good, BAD_CHOICES[bad], good]})
+    found, notes = ask(server.url, "a", n=3)
+    assert (found[0].texts[0], found[0].texts[2], found[0].attempts) == (GOOD, GOOD, 1)
+    assert not [note for note in notes if "otherwise" not in note]
+    assert found[0].finish_reasons[1] == ("stop" if bad == "half an emoji" else "error")
+
+
+SENT = '{"choices": [{"message": {"content": "{\\"a\\": \\"VALUE\\"}"}, "finish_reason": "stop"}], "x": 1}'
+"""An answer; its VALUE is replaced below."""
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "value"),
+    [
+        (SENT.replace("VALUE", "café").encode(), "application/json", "café"),
+        (b"\xef\xbb\xbf" + SENT.replace("VALUE", "café").encode(), "application/json", "café"),
+        (SENT.replace("VALUE", "café").encode("utf-16"), "application/json", "café"),
+        (SENT.replace("VALUE", "café").encode("latin-1"), "application/json; charset=iso-8859-1", "café"),
+        (SENT.replace("VALUE", "café").encode("latin-1"), "application/json", "caf\ufffd"),
+        (SENT.replace("VALUE", "café").encode("latin-1"), "application/json; charset=no-such", "caf\ufffd"),
+        (SENT.replace("VALUE", r"\ud83d\ude00 \ud83d!").encode(), "application/json", "😀 \ufffd!"),
+        (SENT.replace("VALUE", r"\ude00\ud83d").encode(), "application/json", "\ufffd\ufffd"),
+        (SENT.replace("VALUE", r"\\\\ud83d \ud83d").encode(), "application/json", r"\ud83d" + " \ufffd"),
+        (SENT.replace("VALUE", "a").replace('"x": 1', '"x": NaN').encode(), "application/json", "a"),
+        (SENT.replace("VALUE", "a\tb").encode(), "application/json", "a\tb"),
+        (SENT.replace("VALUE", "a").replace('"x": 1', '"x": Infinity, "y": 1e999').encode(), "application/json", "a"),
+    ],
+)
+def test_what_can_be_read_of_a_body_is_read(server: FakeOpenAI, body: bytes, content_type: str, value: str) -> None:
+    server.answer = lambda asked: Reply(body, headers=(("Content-Type", content_type),))
+    found, _ = ask(server.url, "a")
+    assert json.loads(found[0].texts[0], strict=False) == {"a": value}
+    assert found[0].attempts == 1
+    found[0].texts[0].encode()  # nothing that no file can hold
+
+
+@pytest.mark.parametrize(
+    ("usage", "read", "written"),
+    [
+        ({"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}, 11, 7),
+        ({"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 1018}, 11, 1007),  # thoughts in the total alone
+        ({"prompt_tokens": 11, "total_tokens": 18}, 11, 7),
+        ({"prompt_tokens": 11, "completion_tokens": 7}, 11, 7),
+        ({"prompt_tokens": "many", "completion_tokens": 7.0, "total_tokens": None}, 0, 7),
+        ({"prompt_tokens": -5, "completion_tokens": float("nan"), "total_tokens": float("inf")}, 0, 0),
+        ([1], 0, 0),
+        (None, 0, 0),
+    ],
+)
+def test_tokens_are_read_where_they_are_told(server: FakeOpenAI, usage: Any, read: int, written: int) -> None:
+    server.answer = lambda asked: as_json({"choices": [{"message": {"content": GOOD}}], "usage": usage})
+    found, _ = ask(server.url, "a")
+    assert (found[0].prompt_tokens, found[0].completion_tokens, found[0].attempts) == (read, written, 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"<!DOCTYPE html>\n<title>Sign in</title>", "the answer is not JSON: <!DOCTYPE html> <title>Sign in</title>"),
+        (b'data: {"choices": []}\n\ndata: [DONE]', "the answer is an event stream, which was not asked for: data:"),
+        (b"", "the answer is empty"),
+        (b'{"a": ' * 100_000, 'the answer is not JSON: {"a": '),
+    ],
+)
+def test_what_is_not_json_is_quoted(server: FakeOpenAI, body: bytes, words: str) -> None:
+    server.answer = lambda asked: Reply(body, headers=(("Content-Type", "text/html"),))
+    with pytest.raises(RowFailed) as caught:
+        ask(server.url, "a")
+    assert words in str(caught.value)
+    assert "JSONDecodeError" not in str(caught.value)
 
 
 # --- TGI --------------------------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from hub_speed.llm.endpoint import Endpoint, RowFailed
 from hub_speed.recipe import Recipe
 
 KEY = "sk-0123456789abcdef"
-SCHEMA = {"type": "object"}
+SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": False}
 
 
 @pytest.fixture
@@ -166,16 +166,13 @@ BAD_ANSWERS = {
     "html": _html,
     "nothing": lambda asked: Reply(b""),
     "truncated JSON": lambda asked: Reply(text(asked, "x").body[:-9]),
-    "not UTF-8": lambda asked: Reply(text(asked, "x").body.replace(b'"x"', b'"\xff\xfe"')),
     "no choices": lambda asked: as_json({"choices": []}),
     "no choices at all": lambda asked: as_json({"id": "x"}),
     "choices of another kind": lambda asked: as_json({"choices": {"a": 1}}),
     "a list": lambda asked: as_json([1, 2]),
     "null": lambda asked: as_json(None),
     "too many": lambda asked: as_json(choices(asked, ["x", "y", "z"])),
-    "text that is no text": lambda asked: as_json(choices(asked, [["x"], ["y"]])),  # type: ignore[list-item]
-    "tokens that are no numbers": lambda asked: as_json(choices(asked, ["x", "y"]) | {"usage": {"prompt_tokens": "?"}}),
-    "usage of another kind": lambda asked: as_json(choices(asked, ["x", "y"]) | {"usage": [1]}),
+    "text that is no text": lambda asked: as_json(choices(asked, [5, {}])),  # type: ignore[list-item]
 }
 
 
@@ -581,7 +578,7 @@ def test_the_digest_depends_on_everything_that_decides_the_answer() -> None:
     ]
     digests = [asked.digest(model) for asked, model in variants]
     assert len(set(digests)) == len(variants)
-    assert digests[0] == Request("p", sampling, {"type": "object"}, "named otherwise").digest("m")
+    assert digests[0] == Request("p", sampling, dict(SCHEMA), "named otherwise").digest("m")
     assert all(len(digest) == 64 for digest in digests)
 
 
