@@ -8,6 +8,8 @@ import unicodedata
 from collections import Counter
 from functools import cache, lru_cache
 
+import regex
+
 # --- instructions -----------------------------------------------------------------------------------------------------
 
 
@@ -18,20 +20,44 @@ def with_instruction(instruction: str, query: str) -> str:
 
 # --- words ------------------------------------------------------------------------------------------------------------
 
-_WORD = re.compile(r"\w+(?:['’-]\w+)*")
+_PLAIN_WORD = re.compile(r"\w+(?:['’·-]\w+)*")
+# Soft hyphens, combining accents, and all from Hebrew on but Latin and Greek with accents, punctuation and symbols.
+_BEYOND_PLAIN = re.compile("[\xad\u0300-\u036f\u0483-\u0489\u0590-\u1dff\u200c\u200d\u20d0-\u20ff\u2c00-\U0010ffff]")
+# In `regex`, unlike in `re`, \w holds vowel signs and other marks, and the joiners that stand inside words.
+_LETTERS = r"[\w\p{N}\xad]+"
+_WORD = regex.compile(rf"""{_LETTERS}(?:(?:['’·״׳-]|(?<=[א-ת])"(?=[א-ת])){_LETTERS})*""")
+# Thai, Lao, Burmese, Khmer, kana and Han.
+_SIGNS = (
+    "\u0e01-\u0eff\u1000-\u109f\u1780-\u17d3\u3005-\u3007\u3041-\u3096\u309d-\u30fa\u30fc-\u30ff\u31f0-\u31ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\ua9e0-\ua9fe\uaa60-\uaa7f\uf900-\ufaff\uff66-\uff9d\U00020000-\U0003fffd"
+)
+_SIGN = re.compile(f"[{_SIGNS}]")
+_PART = regex.compile(rf"[{_SIGNS}]\p{{M}}*+|[^\s{_SIGNS}]+")
 _RANGE = re.compile(r"(?:(less than|at least) )?(\d+)(?: to (\d+))? words?")
 
 UNSPACED = ("Chinese", "Japanese", "Thai", "Lao", "Khmer", "Burmese")
-"""Languages written without spaces: `words` cannot count their words."""
+"""Languages written without spaces: `words` counts their signs."""
+SIGNS_PER_WORD = 5
+"""No text in such a language has more signs per word. Assumption: Chinese has about 1.5, Thai about 3.5."""
 
 MIN_LENGTH_SHARE = 0.8
 """A text with this share of the requested length is long enough. Assumption: models count words only roughly."""
+MAX_LENGTH_SHARE = 2
+"""A text of more than this many times the longest length asked for is not of the kind asked for. Assumption."""
 
 
 @lru_cache(64)  # the checks of one row ask for the words of the same few texts again and again
 def words(text: str) -> tuple[str, ...]:
-    """The words of `text` in lower case, without punctuation. A run of an unspaced script counts as one word."""
-    return tuple(_WORD.findall(text.lower()))
+    """The words of `text` in lower case, in Unicode's composed form (NFC), without punctuation.
+
+    Vowel signs, accents and joiners belong to the word around them. Of a script without spaces, every sign with its
+    marks is a word of its own.
+    """
+    lower = text.lower()
+    if text.isascii() or not _BEYOND_PLAIN.search(lower := unicodedata.normalize("NFC", lower)):
+        return tuple(_PLAIN_WORD.findall(lower))  # by far the most frequent case
+    found: list[str] = _WORD.findall(lower)
+    return tuple(_PART.findall(" ".join(found)) if _SIGN.search(lower) else found)
 
 
 def same(a: str, b: str) -> bool:
@@ -40,8 +66,37 @@ def same(a: str, b: str) -> bool:
 
 
 def holds(text: str, part: str) -> bool:
-    """Whether the words of `part` occur in `text`, one after the other."""
-    return bool(words(part)) and f" {' '.join(words(part))} " in f" {' '.join(words(text))} "
+    """Whether the words of `part` occur in `text`, one after the other.
+
+    A Korean word may go on behind the last one: its particles are written without a space.
+    """
+    said = " ".join(words(part))
+    end = "" if "가" <= said[-1:] <= "힣" else " "
+    return bool(said) and f" {said}{end}" in f" {' '.join(words(text))} "
+
+
+_EVERYDAY = frozenset(
+    """yes no not none true false other others all any some many more most less least one two three first last new old
+    good never always now then here there out off oui non sí não sim nein nicht ja nee evet hayır nie tak да нет はい
+    いいえ その他 没有 不是 是的 其他 아니요 아니오 기타 ใช่ ไม่ ไม่ใช่ नहीं हाँ نعم""".split()
+)
+"""Labels that stand in ordinary texts and tell nothing there. Assumption."""
+
+
+def gives_away(text: str, label: str) -> bool:
+    """Whether `text` names `label`.
+
+    An everyday word ("no"), a label of two letters or one sign is just a part of sentences, and counts only where it is
+    a line of its own, or ends one after a colon ("Answer: no").
+    """
+    if not holds(text, label):
+        return False
+    said = " ".join(words(label))
+    if not {said, label.strip().lower()} & _EVERYDAY and len(said) > (
+        2 if said.isdigit() or said != said.upper() else 1
+    ):
+        return True
+    return any(same(part, label) for line in text.splitlines() for part in (line, re.split("[:：=]", line)[-1]))
 
 
 def word_range(length: str) -> tuple[int, float]:
@@ -59,11 +114,14 @@ def word_range(length: str) -> tuple[int, float]:
     return first, float(last) if last else (float("inf") if bound else first)
 
 
-def too_short(text: str, min_words: int, language: str = "English") -> bool:
-    """Whether `text` has clearly fewer than `min_words` words; never true for a language written without spaces."""
-    if language in UNSPACED:
-        return False
+def too_short(text: str, min_words: int) -> bool:
+    """Whether `text` has clearly fewer than `min_words` words. Every word of a script without spaces has a sign."""
     return len(words(text)) < MIN_LENGTH_SHARE * min_words
+
+
+def too_long(text: str, max_words: float, language: str = "English") -> bool:
+    """Whether `text` has clearly more than `max_words` words, however many signs a word has."""
+    return len(words(text)) > MAX_LENGTH_SHARE * max_words * (SIGNS_PER_WORD if language in UNSPACED else 1)
 
 
 # --- scripts ----------------------------------------------------------------------------------------------------------

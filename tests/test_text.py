@@ -6,7 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub_speed.text import SCRIPTS, holds, in_script_of, same, too_short, with_instruction, word_range, words
+from hub_speed.text import (
+    SCRIPTS,
+    UNSPACED,
+    gives_away,
+    holds,
+    in_script_of,
+    same,
+    too_long,
+    too_short,
+    with_instruction,
+    word_range,
+    words,
+)
 
 
 def test_an_instruction_goes_before_the_query() -> None:
@@ -46,12 +58,65 @@ def test_any_other_range_is_a_value_error(text: str) -> None:
         ("don’t stop", 2),
         ("Ünïcode größe", 2),
         ("3.5 km", 3),
-        ("你好世界", 1),
         ("a  b\nc\td", 4),
+        ("10 m² of soft\xadware", 4),
     ],
 )
 def test_words(text: str, count: int) -> None:
     assert len(words(text)) == count
+
+
+COUNTED = [  # by hand
+    ("French", "L’école n’était pas fermée aujourd’hui.", 5),
+    ("Catalan", "La col·lecció és nova.", 4),
+    ("Vietnamese", "Cây cầu đã bị đóng cửa trong ba ngày.", 9),
+    ("Turkish", "İstanbul'da köprü kapalıydı.", 3),
+    ("Russian", "Мост был закрыт три дня.", 5),
+    ("Greek", "Η γέφυρα ήταν κλειστή για τρεις ημέρες.", 7),
+    ("Arabic", "كان الجسر مغلقًا لمدة ثلاثة أيام.", 6),
+    ("Arabic, vocalised", "كَانَ الجِسْرُ مُغْلَقًا لِمُدَّةِ ثَلَاثَةِ أَيَّامٍ.", 6),
+    ("Hebrew", 'צה"ל וארה״ב', 2),
+    ("Hebrew with niqqud", "הַגֶּשֶׁר הָיָה סָגוּר בְּמֶשֶׁךְ שְׁלוֹשָׁה יָמִים.", 6),
+    ("Persian", "او می‌رود و کتاب‌ها را می‌خواند.", 6),
+    ("Urdu", "پل تین دن تک بند رہا۔", 6),
+    ("Hindi", "पुल तीन दिनों तक बंद रहा।", 6),
+    ("Bengali", "সেতুটি তিন দিন বন্ধ ছিল।", 5),
+    ("Gujarati", "પુલ ત્રણ દિવસ બંધ હતો.", 5),
+    ("Tamil", "பாலம் மூன்று நாட்கள் மூடப்பட்டது.", 4),
+    ("Telugu", "వంతెన మూడు రోజులు మూసివేయబడింది.", 4),
+    ("Kannada", "ಸೇತುವೆ ಮೂರು ದಿನ ಮುಚ್ಚಿತ್ತು.", 4),
+    ("Malayalam", "പാലം മൂന്ന് ദിവസം അടച്ചിട്ടു.", 4),
+    ("Sinhala", "ශ්‍රී ලංකාව ලස්සනයි.", 3),
+    ("Amharic", "ድልድዩ ለሦስት ቀናት ተዘግቶ ነበር።", 5),
+    ("Georgian", "ხიდი სამი დღით დაიკეტა.", 4),
+    ("Korean", "다리는 3일 동안 폐쇄되었다.", 4),
+    # Of these, signs are counted.
+    ("Chinese", "这座桥关闭了三天。", 8),
+    ("Japanese", "その橋はスーパーです。", 10),
+    ("Thai", "ที่นี่ปิด", 4),
+    ("Khmer", "ស្ពាន", 3),
+]
+
+
+@pytest.mark.parametrize(("language", "text", "count"), COUNTED)
+def test_words_of_all_scripts(language: str, text: str, count: int) -> None:
+    assert len(words(text)) == count
+    assert words(unicodedata.normalize("NFD", text)) == words(text)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "alike"),
+    [
+        ("की", "के", False),
+        ("बच्चा।", "बच्चा", True),
+        ("cafe\u0301", "Café", True),
+        ("שלום", "שלום!", True),
+        ("มา", "มี", False),
+        ("管道", "管 道。", True),
+    ],
+)
+def test_the_same_words_in_other_scripts(a: str, b: str, alike: bool) -> None:
+    assert same(a, b) is alike
 
 
 @given(st.text(), st.text())
@@ -72,12 +137,61 @@ def test_holds_finds_exactly_the_runs_of_words(parts: list[str], data: st.DataOb
     assert not holds(text, "?")
 
 
+@pytest.mark.parametrize(
+    ("text", "part", "found"),
+    [
+        ("厨房的管道漏水了。", "管道", True),
+        ("厨房的水龙头漏水了。", "管道", False),
+        ("台所の水道管が漏れています。", "水道", True),
+        ("ท่อน้ำประปารั่วทั้งคืน", "ประปา", True),
+        ("ท่อน้ำรั่วทั้งคืน", "ประปา", False),
+        ("배관이 막혀서 물이 샙니다.", "배관", True),  # with a particle
+        ("급수배관이 막혔다.", "배관", False),
+        ("यह नल का काम है।", "नल", True),
+        ("यह नली है।", "नल", False),
+        ("The taps drip.", "tap", False),
+    ],
+)
+def test_a_label_is_found_in_the_way_its_script_is_written(text: str, part: str, found: bool) -> None:
+    assert holds(text, part) is found
+    assert gives_away(text, part) is found
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "named"),
+    [
+        ("There is no doubt that the tap drips.", "no", False),
+        ("All other rooms are dry.", "other", False),
+        ("A tap drips.", "A", False),
+        ("好的,水龙头漏水。", "好", False),
+        ("이 물은 네 것이다.", "네", False),
+        ("我没有钥匙。", "没有", False),
+        ("Is the tap dry? Answer: no.", "No", True),
+        ("The tap drips.\nno\n", "no", True),
+        ("是否漏水：不是", "不是", True),
+        ("We burn gas and no oil.", "gas", True),
+        ("No pets may enter.", "no pets", True),
+        ("It drips.", "?", False),
+    ],
+)
+def test_everyday_labels_are_parts_of_ordinary_sentences(text: str, label: str, named: bool) -> None:
+    assert gives_away(text, label) is named
+
+
 @given(COUNT)
 def test_too_short_leaves_a_fifth_of_play(least: int) -> None:
     enough = -(-least * 4 // 5)
     assert not too_short("a " * enough, least)
     assert too_short("a " * (enough - 1), least)
-    assert not too_short("", least, "Thai")
+
+
+@given(st.integers(1, 50), st.sampled_from(UNSPACED))
+def test_too_long_is_twice_as_long(most: int, language: str) -> None:
+    assert not too_long("a " * 2 * most, most, "English")
+    assert too_long("a " * (2 * most + 1), most, "English")
+    assert not too_long("橋" * 10 * most, most, language)
+    assert too_long("橋" * (10 * most + 1), most, language)
+    assert not too_long("橋", float("inf"), language)
 
 
 # --- scripts ----------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ Differs: the prompt is worded anew; that labels stay out of the text is also che
 from collections.abc import Mapping
 
 from hub_speed.task_types.base import Answer, Guideline, TaskType, Text
-from hub_speed.text import holds, same, too_short, word_range, words, wrong_script
+from hub_speed.text import gives_away, same, too_long, too_short, word_range, wrong_script
 
 
 class Classification(Answer):
@@ -24,13 +24,12 @@ def check(answer: Classification, knobs: Mapping[str, str]) -> str | None:
     text, label, misleading = answer.input_text, answer.label, answer.misleading_label
     if same(label, misleading):
         return "positive_equals_negative"
-    if holds(text, label) or holds(text, misleading):
+    if gives_away(text, label) or gives_away(text, misleading):
         return "label_leak"
     shortest, longest = word_range(knobs["text_length"])
-    if too_short(text, shortest, knobs["language"]):
+    if too_short(text, shortest):
         return "too_short"
-    # Twice the asked length: a text that long is no longer of the asked kind. Assumption.
-    if len(words(text)) > 2 * longest:
+    if too_long(text, longest, knobs["language"]):
         return "too_long"
     return "wrong_script" if wrong_script(knobs["language"], text) else None
 

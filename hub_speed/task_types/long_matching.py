@@ -23,7 +23,7 @@ def check(answer: LongMatching, knobs: Mapping[str, str]) -> str | None:
     if same(answer.input, answer.positive_document):
         return "positive_equals_query"
     texts = (answer.input, answer.positive_document)
-    if any(too_short(text, int(knobs["min_words"]), knobs["language"]) for text in texts):
+    if any(too_short(text, int(knobs["min_words"])) for text in texts):
         return "too_short"
     return "wrong_script" if wrong_script(knobs["language"], *texts) else None
 

@@ -8,7 +8,7 @@ Differs: the prompt is worded anew; the unfinished line after the task in the re
 from collections.abc import Mapping
 
 from hub_speed.task_types.base import Answer, Guideline, TaskType, Text
-from hub_speed.text import holds, same, too_short, word_range, words, wrong_script
+from hub_speed.text import holds, same, too_long, too_short, word_range, words, wrong_script
 
 
 class Retrieval(Answer):
@@ -26,10 +26,9 @@ def check(answer: Retrieval, knobs: Mapping[str, str]) -> str | None:
         return "positive_equals_negative"
     if len(words(query)) > 3 and holds(positive, query):
         return "copied_text"
-    if any(too_short(text, int(knobs["min_words"]), knobs["language"]) for text in (positive, negative)):
+    if any(too_short(text, int(knobs["min_words"])) for text in (positive, negative)):
         return "too_short"
-    # Twice the asked length: a query that long is no longer of the asked kind. Assumption.
-    if len(words(query)) > 2 * word_range(knobs["query_length"])[1]:
+    if too_long(query, word_range(knobs["query_length"])[1], knobs["language"]):
         return "too_long"
     return "wrong_script" if wrong_script(knobs["language"], query, positive, negative) else None
 

@@ -8,7 +8,7 @@ Differs: the prompt is worded anew; how short "very short" is, is a knob here, s
 from collections.abc import Mapping
 
 from hub_speed.task_types.base import Answer, Guideline, TaskType, Text
-from hub_speed.text import same, word_range, words, wrong_script
+from hub_speed.text import same, too_long, word_range, wrong_script
 
 
 class ShortMatching(Answer):
@@ -22,10 +22,10 @@ def check(answer: ShortMatching, knobs: Mapping[str, str]) -> str | None:
     """The texts are the same, one is far too long, or in another script."""
     if same(answer.input, answer.positive_document):
         return "positive_equals_query"
-    # Twice the asked length: a text that long is no longer of the asked kind. Assumption.
-    if max(len(words(answer.input)), len(words(answer.positive_document))) > 2 * word_range(knobs["text_length"])[1]:
+    texts, longest = (answer.input, answer.positive_document), word_range(knobs["text_length"])[1]
+    if any(too_long(text, longest, knobs["language"]) for text in texts):
         return "too_long"
-    return "wrong_script" if wrong_script(knobs["language"], answer.input, answer.positive_document) else None
+    return "wrong_script" if wrong_script(knobs["language"], *texts) else None
 
 
 TASK_TYPE = TaskType(

@@ -38,6 +38,24 @@ def jaccard(a: str, b: str) -> float:
     return len(x & y) / len(x | y)
 
 
+def test_near_duplicates_in_other_scripts() -> None:
+    bridge = "这座桥在洪水之后关闭了三天，村里的人只好绕远路去集市，孩子们也没有去上学。"
+    hindi = "पुल बाढ़ के बाद तीन दिनों तक बंद रहा और गाँव के लोग लंबे रास्ते से बाज़ार गए।"
+    pairs = [
+        (bridge, "桥"),
+        (bridge.replace("三天", "两天"), "桥"),
+        ("这家面包店每天早上五点开门，老板亲自烤面包，邻居们排队来买，下午就卖完了。", "店"),
+        (hindi, "पुल"),
+        (hindi.replace("तीन", "दो"), "पुल"),
+        ("पल बढ के बद तन दन तक बद रह और गव के लग लब रसत से बजर गए।", "पल"),  # the same consonants
+    ]
+    rows = [row(i, *pair) for i, pair in enumerate(pairs)]
+    assert [(found.id, found.of) for found in near_duplicates(rows, 0.6, 256, 2)] == [
+        ("00001", "00000"),
+        ("00004", "00003"),
+    ]
+
+
 def test_near_duplicates_are_those_that_share_most_word_runs() -> None:
     rng = random.Random(3)
     originals = [" ".join(text(rng)) for _ in range(300)]

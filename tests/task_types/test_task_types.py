@@ -399,7 +399,24 @@ CASES: list[tuple[str, str | None, dict[str, str], dict[str, str]]] = [
             "positive_document": "蜜蜂采集花蜜。",
             "hard_negative_document": "蜂巢由蜡构成。",
         },
-        {"language": "Chinese", "min_words": "500"},  # written without spaces: words cannot be counted
+        {"language": "Chinese", "min_words": "6"},  # written without spaces: a word has one sign at least
+    ),
+    (
+        "retrieval",
+        "too_short",
+        {
+            "user_query": "蜜蜂如何酿蜜",
+            "positive_document": "蜜蜂采集花蜜。",
+            "hard_negative_document": "蜂巢由蜡构成。",
+        },
+        {"language": "Chinese", "min_words": "50"},
+    ),
+    ("classification", "label_leak", {"input_text": "厨房的管道整夜漏水。", "label": "管道"}, {"language": "Chinese"}),
+    (
+        "classification",
+        None,
+        {"label": "no", "input_text": "There is no dry spot at all under the basin any more."},
+        {},
     ),
     ("classification", "positive_equals_negative", {"misleading_label": "Plumbing."}, {}),
     ("classification", None, {"misleading_label": "plumber"}, {}),
