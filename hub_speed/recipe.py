@@ -75,7 +75,6 @@ class Seed(Section):
     """The teacher's own examples."""
 
     rows: int = Field(25_000, ge=1)  # SPEED §4.5
-    exact_dedup: bool = False  # E5 §3.1 drops exact duplicates; SPEED says nothing about its seed
 
 
 class Lora(Section):

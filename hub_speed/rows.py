@@ -13,6 +13,8 @@ REASONS = {
     "wrong_keys": "a key is missing, or one too many is there",
     "wrong_type": "a value is not of the type asked for",
     "empty_field": "a value is empty",
+    "echo": "a value only repeats a key, the task, the topic or a phrase of the prompt",
+    "not_a_task": "a task is not a sentence",
     "positive_equals_query": "the positive repeats the query",
     "positive_equals_negative": "the negative repeats the positive or the query",
     "copied_text": "the positive contains the query word for word",
@@ -22,6 +24,8 @@ REASONS = {
     "wrong_script": "a text is not written in the script of its language",
     "bad_index": "the judge named a candidate that does not exist",
     "tie": "the judge named the same candidate best and worst",
+    "unfit_best": "the check rejects the candidate that the judge named best",
+    "unfit_candidates": "the check rejects every candidate, so the judge was not asked",
     "same_candidates": "there are fewer than two different candidates",
     "duplicate": "another accepted row has exactly the same text",
     "near_duplicate": "another accepted row has almost the same text",
@@ -139,6 +143,8 @@ class LedgerRow(BaseModel):
     similarity: float | None = Field(
         None, description="of a duplicate: its Jaccard similarity with that row (near-duplicates: estimated by MinHash)"
     )
+    duplicate_text: str = Field("", description="of a duplicate: the checked answer, as one line of JSON, else empty")
+    prompt: str = Field("", description="of a row that is not used: the user message a model was given, else empty")
     request: str = Field(description="sha256 of the request that was sent")
     completions: list[str] = Field(description="the raw answers; the later ones first when the model was asked again")
     thoughts: list[str] = Field(description="what a reasoning model thought before each answer")

@@ -40,7 +40,8 @@ class Run:
 
     def __init__(self, name: str, folder: Path, server: FakeOpenAI, **values: Any) -> None:
         runtime = {"in_flight": 4, "retries": 1}
-        self.recipe = Recipe.model_validate({"name": "test", "mixture": {"sts": 1}, "runtime": runtime, **values})
+        fixed = {"name": "test", "mixture": {"sts": 1}, "sts": {"unit": {"sentence": 1}}, "runtime": runtime}
+        self.recipe = Recipe.model_validate(fixed | values)
         self.name, self.folder, self.asked_for = name, folder, []
         self.record = RunRecord(stage=name, fingerprint="0" * 12, recipe="test", identity={}, inputs={}, lineage={})
         self.inputs: dict[str, Path] = {}

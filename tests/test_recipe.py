@@ -128,12 +128,7 @@ def test_e5_has_its_93_languages_and_its_mix() -> None:
         "long_matching": 17,
         "short_matching": 13,
     }
-    assert (e5.seed.rows, e5.seed.exact_dedup, e5.embedder.data, e5.embedder.batch_size) == (
-        500_000,
-        True,
-        "seed",
-        2048,
-    )
+    assert (e5.seed.rows, e5.embedder.data, e5.embedder.batch_size) == (500_000, "seed", 2048)
 
 
 def test_the_papers_small_runs_differ_from_the_large_one_in_rows_alone() -> None:
@@ -216,7 +211,7 @@ def test_a_recipe_cannot_be_changed() -> None:
 
 def test_a_recipe_lists_only_what_differs(folder: Path) -> None:
     r = written(folder, "seed: {rows: 7}\nretrieval: {min_words: [10, 20], clarity: {clear: 3}, query_type: common}")
-    assert (r.name, r.seed.rows, r.seed.exact_dedup) == ("my", 7, False)
+    assert (r.name, r.seed.rows) == ("my", 7)
     assert r.retrieval == {
         "min_words": {"10": 1.0, "20": 1.0},
         "clarity": {"clear": 3.0},
@@ -369,10 +364,10 @@ def test_set_reaches_every_level_and_the_last_one_wins(folder: Path) -> None:
         "seed.rows=1",
         "seed.rows=2",
     ]
-    r = written(folder, "sts: {unit: {sentence: 1}}\nseed: {exact_dedup: true}", *flags, "embedder.rows=null")
+    r = written(folder, "sts: {unit: {sentence: 1}}\nembedder: {epochs: 3}", *flags, "embedder.rows=null")
     assert (r.rng_seed, r.retrieval, r.mixture) == (7, {"min_words": {"10": 1.0}}, {"sts": 1})
     assert r.sts == {"unit": {"sentence": 1.0, "phrase": 2.0}}
-    assert (r.seed.rows, r.seed.exact_dedup, r.embedder.rows) == (2, True, None)
+    assert (r.seed.rows, r.embedder.epochs, r.embedder.rows) == (2, 3, None)
     assert written(folder, "", "senior.learning_rate=1e-4").senior.learning_rate == 1e-4
     assert written(folder, "", "teacher.model=a=b").teacher.model == "a=b"
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from hub_speed.errors import StageError
 from hub_speed.generation.batched import generate_in_batches
 from hub_speed.generation.jobs import Job, Jobs, Outcome, read_again
 from hub_speed.generation.ledger import Ledger
@@ -25,6 +26,8 @@ from hub_speed.parquet import write_parquet
 from hub_speed.rows import ACCEPTED, LedgerRow
 from hub_speed.stage import Context, Progress
 
+LEAST_DISTINCT = 0.5  # share of the rows that pass the check. Assumption: a usual run loses a tenth (measured.md)
+LEAST_ANSWERED = 20  # rows that pass the check, from which on the share is looked at. Assumption
 MARKS = 31  # rates are means over the last half minute
 Read = Callable[[Job, Completion], Outcome]
 
@@ -40,6 +43,7 @@ def make(
     row: type[BaseModel],
     sift: Callable[[Ledger], None] | None = None,
     publish: Callable[[Ledger, str], Iterable[dict[str, Any]]] | None = None,
+    skipped: Iterable[LedgerRow] = (),
 ) -> None:
     """Ask for every job the ledger does not hold yet, then fill `ctx.out` and the counts of `ctx.record`.
 
@@ -53,11 +57,17 @@ def make(
         row: the kind of row that is published.
         sift: looks at all accepted rows together once they are there, and rejects some (duplicates).
         publish: (ledger, task type) → the rows to publish, where they are not simply the accepted ones.
+        skipped: the rows that are not asked for, each with its reason; `total` counts them as well.
+
+    Raises:
+        StageError: most of the accepted rows repeat others.
     """
     with Ledger(ctx.work, ctx.record.identity) as ledger:
+        ledger.add((entry, None) for entry in skipped)
         ask(ctx, ledger, jobs, read, total=total, model=model, weights=weights)
         if sift:
             sift(ledger)
+        _check_distinct(ctx, ledger)
         for task_type in ctx.recipe.mixture:
             rows = publish(ledger, task_type) if publish else ledger.rows(task_type)
             ctx.record.by_task_type[task_type] = write_parquet(rows, row, ctx.out / "data" / task_type)
@@ -88,6 +98,20 @@ def ask(
             notes = generate(jobs, read, address, ledger, ctx.limits, meter.rows, ctx.stop, budget)
     if notes:
         ctx.record.measures.server = notes
+
+
+def _check_distinct(ctx: Context, ledger: Ledger) -> None:
+    """Raise StageError where most of the accepted rows repeat others: nobody should train on those."""
+    accepted, reasons = sum(ledger.counts()[state] for state in ACCEPTED), ledger.reasons()
+    answered = accepted + reasons["duplicate"] + reasons["near_duplicate"]
+    if answered >= LEAST_ANSWERED and accepted < LEAST_DISTINCT * answered:
+        raise StageError(
+            f"{ctx.record.stage}: only {accepted} of {answered} rows are different",
+            expected=f"at least {LEAST_DISTINCT:.0%} of the rows that pass the check",
+            got=f"duplicate {reasons['duplicate']}, near_duplicate {reasons['near_duplicate']}",
+            fix=f"look at them: hub-speed rows {ctx.work} --state rejected; nothing was published, and the ledger is"
+            " kept. A model that often writes the same is too small for the task, or its temperature is too low",
+        )
 
 
 def _batches(ctx: Context, address: Address, model: str, weights: Path | None) -> Batches | RunBatch | None:

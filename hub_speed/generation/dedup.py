@@ -7,8 +7,10 @@ Source: E5 §3.1 (exact match), SPEED App. A (MinHash; threshold, n-grams, field
 """
 
 from collections.abc import Iterable, Iterator
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
+from hub_speed.generation.echo import plain
 from hub_speed.rows import ACCEPTED
 from hub_speed.text import words
 
@@ -27,11 +29,12 @@ class Duplicate(NamedTuple):
     similarity: float
 
 
-def exact_duplicates(rows: Iterable[dict[str, Any]]) -> Iterator[Duplicate]:
-    """Every row with the same query and positive as an earlier row, to the letter; `of` is the first such row."""
-    first: dict[tuple[str, str], str] = {}
+def exact_duplicates(rows: Iterable[dict[str, Any]], *columns: str) -> Iterator[Duplicate]:
+    """Every row with the same words in these columns as an earlier row; `of` is the first such row."""
+    first: dict[bytes, str] = {}
     for row in rows:
-        earlier = first.setdefault((row["query"], row["positive"]), row["id"])
+        text = "\n".join(plain(row[name]) for name in columns)
+        earlier = first.setdefault(blake2b(text.encode(), digest_size=16).digest(), row["id"])
         if earlier != row["id"]:
             yield Duplicate(row["id"], earlier, 1.0)
 

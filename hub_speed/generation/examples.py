@@ -3,18 +3,21 @@
 import json
 from collections import defaultdict
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
+from hub_speed.generation.echo import echo
 from hub_speed.generation.jobs import Accepted, Outcome
 from hub_speed.generation.parsing import Parsed, Rejected, parse
 from hub_speed.generation.planning import PlannedRow
-from hub_speed.generation.prompts import Revision
+from hub_speed.generation.prompts import REVISION, Revision, answer_schema, revision_schema
+from hub_speed.generation.topics import spoken
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.parquet import read_parquet
 from hub_speed.record import Json
 from hub_speed.task_types import TASK_TYPES, Answer
+from hub_speed.task_types.base import Flaw
+from hub_speed.text import same
 
 SAMPLING_FIELDS = (
     "generator.prompt_format",
@@ -23,6 +26,9 @@ SAMPLING_FIELDS = (
     "generator.max_tokens",
 )
 """The recipe fields that decide how a generator draws its answers."""
+
+TEXTS = ("query", "positive")
+"""The columns by which two examples are duplicates. Source: E5 §3.1 (exact match; columns not stated: Assumption)."""
 
 Pool = dict[str, list[tuple[str, str]]]
 
@@ -37,12 +43,12 @@ def task_pool(folder: Path) -> Pool:
 
 def request(row: PlannedRow, sampling: Sampling) -> Request:
     """The request that asks for one example."""
-    return Request(row.prompt, sampling, _schema(row.task_type), row.task_type)
+    return Request(row.prompt, sampling, answer_schema(row.task_type), row.task_type)
 
 
-@cache  # pydantic makes it anew each time, which takes longer than sending the request
-def _schema(task_type: str) -> dict[str, Any]:
-    return TASK_TYPES[task_type].answer.model_json_schema()
+def revision_request(task_type: str, prompt: str, sampling: Sampling) -> Request:
+    """The request that asks to revise one example."""
+    return Request(prompt, sampling, revision_schema(task_type), "revision")
 
 
 def root_rows(folder: Path, limit: int | None) -> list[dict[str, Any]]:
@@ -50,25 +56,38 @@ def root_rows(folder: Path, limit: int | None) -> list[dict[str, Any]]:
     return sorted(read_parquet(folder / "data"), key=lambda row: row["id"])[:limit]
 
 
-def check_values(columns: dict[str, Any]) -> dict[str, str]:
+def _check_values(columns: dict[str, Any]) -> dict[str, str]:
     """What a check needs to know of a row's prompt: its knobs and languages."""
     knobs: dict[str, str] = json.loads(columns["knobs"])
     return knobs | {name: columns[name] for name in ("language", "target_language")}
 
 
-def read_answer(text: str, finish_reason: str, task_type: str, knobs: dict[str, str]) -> Parsed[Answer] | Rejected:
-    """Parse and check one answer to a synthesis prompt."""
-    kind = TASK_TYPES[task_type]
-    parsed = parse(text, kind.answer, finish_reason)
-    if isinstance(parsed, Parsed) and (reason := kind.check(parsed.answer, knobs)):
-        return Rejected(reason)
+def read_answer(text: str, finish_reason: str, columns: Json) -> Parsed[Answer] | Rejected:
+    """Parse and check one answer to the synthesis prompt of the row with these columns."""
+    parsed = parse(text, TASK_TYPES[columns["task_type"]].answer, finish_reason)
+    if isinstance(parsed, Parsed) and (flaw := find_flaw(parsed.answer, columns)):
+        return Rejected(*flaw)
     return parsed
+
+
+def find_flaw(answer: Answer, columns: Json) -> Flaw | None:
+    """Why an answer to the prompt of the row with these columns is not used."""
+    kind = TASK_TYPES[columns["task_type"]]
+    subject = columns["task"] if kind.brainstorm else spoken(columns["topic"])
+    return echo(answer.__dict__, columns["prompt"], subject) or kind.check(answer, _check_values(columns))
+
+
+def reason_flaw(reason: str, template: str, prompt: str) -> Flaw | None:
+    """Why what a judge or reviser says on an answer to `prompt` is no reason of its own."""
+    if not any(char.isalpha() for char in reason):
+        return Flaw("echo", f"reason: {reason!r:.100} has no letters")
+    return echo({"reason": reason}, f"{template}\n{prompt}")
 
 
 def read_example(row: PlannedRow, completion: Completion, generator: str) -> Outcome:
     """One completion as a training row, or why not."""
     columns = row.columns()
-    parsed = read_answer(completion.texts[0], completion.finish_reasons[0], row.task_type, check_values(columns))
+    parsed = read_answer(completion.texts[0], completion.finish_reasons[0], columns)
     if isinstance(parsed, Rejected):
         return parsed
     example = training_columns(row.task_type, row.task, parsed.answer, generator, revised=False)
@@ -89,13 +108,15 @@ def read_revision(text: str, finish_reason: str, columns: dict[str, Any]) -> Rev
     parsed = parse(text, Revision, finish_reason)
     if isinstance(parsed, Rejected):
         return parsed
-    data = parsed.answer.revision
-    revised = read_answer(
-        data if isinstance(data, str) else compact(data), "stop", columns["task_type"], check_values(columns)
-    )
+    reason, data = parsed.answer.reason, parsed.answer.revision
+    revised = read_answer(data if isinstance(data, str) else compact(data), "stop", columns)
     if isinstance(revised, Rejected):
         return revised
-    return Revised(parsed.answer.reason, revised.answer, parsed.repaired or revised.repaired)
+    if flaw := reason_flaw(reason, REVISION, columns["prompt"]):
+        return Rejected(*flaw)
+    if any(same(reason, value) for value in revised.answer.__dict__.values()):
+        return Rejected("echo", f"reason: {reason!r:.100} is a part of the data")
+    return Revised(reason, revised.answer, parsed.repaired or revised.repaired)
 
 
 def read_revised_draft(draft: Json, completion: Completion) -> tuple[Json, Revised | Rejected]:

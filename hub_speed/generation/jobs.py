@@ -45,6 +45,10 @@ Jobs = Callable[[Todo], Iterable[Job]]
 """Yields what to ask for. It skips the rows that are not missing, best before it writes their prompts."""
 
 
+UNSIFTED = {"prompt": "", "duplicate_of": "", "similarity": None, "duplicate_text": ""}
+"""The columns of an accepted row that only a row that is not used fills."""
+
+
 READ_AT_ONCE = 1_000  # rows read again that are in memory at a time
 
 
@@ -58,12 +62,17 @@ def read_again(jobs: Jobs, read: Callable[[Job, Completion], Outcome], ledger: L
         outcome = read(job, Completion(texts, reasons, before["model"], 0, 0))
         if isinstance(outcome, Accepted):
             reasked = len(before["completions"]) > job.request.sampling.n
-            after = _verdict(outcome) | ({"state": "reasked"} if reasked else {})
+            after = _verdict(outcome) | UNSIFTED | ({"state": "reasked"} if reasked else {})
             mended.append((LedgerRow.model_construct(**before | after), outcome.row))
         if len(mended) == READ_AT_ONCE:
             ledger.add(mended)
             mended = []
     ledger.add(mended)
+
+
+def not_asked(row_id: str, task_type: str, prompt: str, why: Rejected) -> LedgerRow:
+    """The ledger's entry for a row of which it is known beforehand that no answer could be used."""
+    return _entry(row_id, task_type, _verdict(why), prompt, "", Completion((), (), "", 0, 0, attempts=0, calls=0))
 
 
 def ledger_entry(
@@ -87,13 +96,22 @@ def ledger_entry(
         verdict["detail"] = f"first {first.reason}: {first.detail}" + (f"; then {detail}" if detail else "")
         verdict["state"] = "reasked" if isinstance(outcome, Accepted) else "rejected"
     got = completion or Completion((), (), address.model, 0, 0, attempts=attempts, calls=0)
-    entry = LedgerRow.model_construct(  # made of our own values, so that there is nothing to validate
-        id=job.id,
-        task_type=job.task_type,
+    prompt = "" if isinstance(outcome, Accepted) else job.request.prompt
+    entry = _entry(job.id, job.task_type, verdict, prompt, job.request.digest(address.model), got)
+    return entry, outcome.row if isinstance(outcome, Accepted) else None
+
+
+def _entry(
+    row_id: str, task_type: str, verdict: dict[str, str], prompt: str, digest: str, got: Completion
+) -> LedgerRow:
+    return LedgerRow.model_construct(  # made of our own values, so that there is nothing to validate
+        id=row_id,
+        task_type=task_type,
         state=verdict["state"],
         reason=verdict["reason"],
         detail=verdict["detail"],
-        request=job.request.digest(address.model),
+        prompt=prompt,
+        request=digest,
         completions=list(got.texts),
         thoughts=list(got.thoughts) if any(got.thoughts) else [],
         finish_reasons=list(got.finish_reasons),
@@ -104,7 +122,6 @@ def ledger_entry(
         attempts=got.attempts,
         latency_s=got.latency_s,
     )
-    return entry, outcome.row if isinstance(outcome, Accepted) else None
 
 
 def _verdict(outcome: Outcome) -> dict[str, str]:

@@ -92,7 +92,7 @@ class Writing:
         runtime = self.recipe.runtime
         limits = Limits(runtime.in_flight, runtime.timeout_s, runtime.retries, runtime.reask)
         generate(self._jobs, self._read, address, ledger, limits, lambda rows, in_flight: None, stop)
-        ledger.reject(exact_duplicates(ledger.rows()), "duplicate")
+        ledger.reject(exact_duplicates(ledger.rows(), *examples.TEXTS), "duplicate")
 
     def rows(self, ledger: Ledger) -> Iterator[dict[str, Any]]:
         """The accepted rows; the ledger may hold more than are wanted now."""
@@ -150,7 +150,7 @@ def read_from_passage(row: PlannedRow, passage: str, completion: Completion, gen
         user_query=said.user_query, positive_document=passage, hard_negative_document=said.hard_negative_document
     )
     columns = row.columns()
-    if reason := TASK_TYPES["retrieval"].check(answer, examples.check_values(columns)):
-        return Rejected(reason)
+    if flaw := examples.find_flaw(answer, columns | {"prompt": row.prompt.replace(passage, "")}):
+        return Rejected(*flaw)
     example = examples.training_columns("retrieval", row.task, answer, generator, revised=False)
     return Accepted(columns | example, parsed.repaired)

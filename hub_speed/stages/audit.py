@@ -14,7 +14,7 @@ from hub_speed.generation import dataset, estimate, examples, prompts
 from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Rejected
-from hub_speed.llm.dialects import Completion, Request, Sampling
+from hub_speed.llm.dialects import Completion, Sampling
 from hub_speed.parquet import read_parquet, write_parquet
 from hub_speed.recipe import Recipe
 from hub_speed.record import Json
@@ -42,14 +42,14 @@ def build(ctx: Context) -> None:
     """Fill `ctx.out` with yields and pass rates."""
     sets = _sets(ctx)
     sampling = Sampling(ctx.recipe.teacher.judge_temperature, 1.0, ctx.recipe.teacher.max_tokens)
-    schema = prompts.Revision.model_json_schema()
 
     def jobs(todo: Todo) -> Iterator[Job]:
         for name, audited in sets.items():
             for row in audited.rows.values():
                 if not todo(f"{name}/{row['id']}"):
                     continue
-                request = Request(prompts.revision(row["prompt"], row["completion"]), sampling, schema, "revision")
+                prompt = prompts.revision(row["prompt"], row["completion"])
+                request = examples.revision_request(row["task_type"], prompt, sampling)
                 yield Job(f"{name}/{row['id']}", row["task_type"], request, source=row)
 
     def read(job: Job, completion: Completion) -> Outcome:
@@ -98,7 +98,7 @@ def _first_candidates(folder: Path, limit: int) -> Audited:
     asked, rows = 0, {}
     for row in examples.root_rows(folder, limit):
         asked += 1
-        answer = examples.read_answer(row["candidates"][0], "stop", row["task_type"], examples.check_values(row))
+        answer = examples.read_answer(row["candidates"][0], "stop", row)
         if not row["reasons"][0] and not isinstance(answer, Rejected):
             rows[row["id"]] = row | {"completion": examples.compact(answer.answer)}
     return Audited(asked, rows)
@@ -144,7 +144,7 @@ def _estimate(recipe: Recipe, topics: int) -> Estimate:
 
 STAGE = Stage(
     name="audit",
-    version=1,
+    version=2,
     kind="dataset",
     noun="audit",
     purpose="The teacher looks at rows of each generator.",

@@ -2,8 +2,8 @@
 
 In: topics (a dataset with a column `topic`). Out: speed-tasks.
 Source: SPEED §3.2.1 and App. C.1: one prompt per topic and task type, about five tasks asked for, one kept (Table 3).
-Differs: which of the five is kept is not stated; here the row's own generator draws it. Types with a fixed task (STS,
-bitext) get one row per topic without a call.
+Differs: which of the five is kept is not stated; here the row's own generator draws their order, and the first that
+no earlier topic has taken is kept. Types with a fixed task (STS, bitext) get one row per topic without a call.
 """
 
 import random
@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from hub_speed.generation import dataset, estimate, prompts
+from hub_speed.generation.dedup import Duplicate
+from hub_speed.generation.echo import echo, plain
 from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Rejected, parse
@@ -23,15 +25,50 @@ from hub_speed.record import Json
 from hub_speed.rows import TaskRow
 from hub_speed.stage import Context, Estimate, FromHub, Stage, pick
 from hub_speed.task_types import TASK_TYPES
+from hub_speed.task_types.base import Flaw
+from hub_speed.text import in_script_of, words
+
+FEWEST_WORDS, MOST_WORDS = 4, 60  # of a task in Latin script. Assumption: our examples have 8 to 17
 
 
-def read_tasks(topic: str, completion: Completion, count: int, rng: random.Random) -> Outcome:
-    """`count` of the tasks that were written for a topic, drawn by `rng`; or why there are none."""
+def read_tasks(job: Job, completion: Completion, rng: random.Random) -> Outcome:
+    """The different tasks that were written for a topic, in an order drawn by `rng`; or why there are none."""
     parsed = parse(completion.texts[0], prompts.Tasks, completion.finish_reasons[0])
     if isinstance(parsed, Rejected):
         return parsed
-    tasks = list(dict.fromkeys(parsed.answer.tasks))
-    return Accepted({"tasks": rng.sample(tasks, min(count, len(tasks))), "topic": topic}, parsed.repaired)
+    tasks = list({plain(task): task for task in reversed(parsed.answer.tasks)}.values())[::-1]
+    flaws = {task: flaw for task in tasks if (flaw := find_flaw(task, job.request.prompt))}
+    fit = [task for task in tasks if task not in flaws]
+    if not fit:
+        return Rejected(*next(iter(flaws.values())))
+    rng.shuffle(fit)
+    row = {"id": job.id, "task_type": job.task_type, "topic": job.source, "tasks": fit}
+    return Accepted(
+        row, parsed.repaired, "; ".join(f"dropped: {reason}, {detail}" for reason, detail in flaws.values())
+    )
+
+
+def find_flaw(task: str, prompt: str) -> Flaw | None:
+    """Why a task cannot be used: it is copied from the prompt, or is not a sentence."""
+    count = len(words(task))
+    if in_script_of(task, "English") and not FEWEST_WORDS <= count <= MOST_WORDS:
+        asked = f"asked for a sentence ({FEWEST_WORDS} to {MOST_WORDS} words)"
+        return Flaw("not_a_task", f"{task!r:.100}: {count} words, {asked}")
+    return echo({"tasks": task}, prompt)
+
+
+def pick_tasks(rows: Iterable[Json], count: int) -> Iterator[tuple[Json, list[str], str]]:
+    """Each row with the first `count` of its tasks that no earlier row of its type has taken.
+
+    Yields:
+        The row, these tasks, and the id of the row that has taken the first of its tasks.
+    """
+    taken: dict[tuple[str, str], str] = {}
+    for row in rows:
+        keys = {(row["task_type"], plain(task)): task for task in row["tasks"]}
+        free = [key for key in keys if key not in taken][:count]
+        taken |= dict.fromkeys(free, row["id"])
+        yield row, [keys[key] for key in free], taken[next(iter(keys))]
 
 
 def build(ctx: Context) -> None:
@@ -41,7 +78,7 @@ def build(ctx: Context) -> None:
     topics = list(dict.fromkeys(truncate(name, settings.max_depth) for name in names))
     to_ask = [name for name in recipe.mixture if TASK_TYPES[name].brainstorm]
     sampling = Sampling(teacher.sampling_temperature, teacher.top_p, teacher.max_tokens)
-    schema = prompts.Tasks.model_json_schema()
+    schema = prompts.tasks_schema(settings.tasks_per_prompt)
 
     def jobs(todo: Todo) -> Iterator[Job]:
         for i, topic in enumerate(topics):
@@ -55,18 +92,22 @@ def build(ctx: Context) -> None:
 
     def read(job: Job, completion: Completion) -> Outcome:
         rng = row_rng(recipe.rng_seed, "brainstorm/keep", job.id)
-        return read_tasks(job.source, completion, settings.tasks_per_topic, rng)
+        return read_tasks(job, completion, rng)
+
+    def sift(ledger: Ledger) -> None:
+        picked = pick_tasks(ledger.rows(), settings.tasks_per_topic)
+        ledger.reject((Duplicate(row["id"], of, 1.0) for row, tasks, of in picked if not tasks), "duplicate")
 
     def publish(ledger: Ledger, task_type: str) -> Iterator[dict[str, Any]]:
-        fixed = TASK_TYPES[task_type].fixed_task
-        found: Iterable[dict[str, Any]] = ledger.rows(task_type)
-        if fixed:
-            found = ({"tasks": [fixed], "topic": topic} for topic in topics)
-        pairs = [(task, row["topic"]) for row in found for task in row["tasks"]]
+        picked = pick_tasks(ledger.rows(task_type), settings.tasks_per_topic)
+        pairs = [(task, row["topic"]) for row, tasks, _ in picked for task in tasks]
+        if fixed := TASK_TYPES[task_type].fixed_task:
+            pairs = [(fixed, topic) for topic in topics]
         for i, (task, topic) in enumerate(pairs):
             yield {"id": f"task-{task_type}-{i:07d}", "task_type": task_type, "task": task, "topic": topic}
 
-    dataset.make(ctx, jobs, read, total=len(topics) * len(to_ask), model="teacher", row=TaskRow, publish=publish)
+    total = len(topics) * len(to_ask)
+    dataset.make(ctx, jobs, read, total=total, model="teacher", row=TaskRow, sift=sift, publish=publish)
 
 
 def _fields(recipe: Recipe) -> Json:
@@ -83,7 +124,7 @@ def _estimate(recipe: Recipe, topics: int) -> Estimate:
 
 STAGE = Stage(
     name="brainstorm",
-    version=1,
+    version=2,
     kind="dataset",
     noun="tasks",
     purpose="Topics become a pool of tasks, one sentence each.",

@@ -2,13 +2,16 @@
 
 In: speed-root. Out: speed-preference, with `prompt`/`chosen`/`rejected` for DPO.
 Source: SPEED §3.2.4 and App. C.2 (10K, temperature 0).
-Differs: candidates that repeat another are shown once; an index that does not exist, or a tie, drops the row.
+Differs: an index that does not exist, or a tie, drops the row. `chosen` is always an answer that the check accepts: the
+judge is not asked where no candidate is, and a verdict for another one is dropped.
 """
 
 from collections.abc import Iterator
 
 from hub_speed.generation import dataset, estimate, examples, prompts
-from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
+from hub_speed.generation.dedup import exact_duplicates
+from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo, not_asked
+from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Rejected, parse
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.recipe import Recipe
@@ -17,16 +20,21 @@ from hub_speed.rows import PreferenceRow
 from hub_speed.stage import Context, Estimate, Stage, from_stages, pick
 
 
-def read_verdict(row: Json, candidates: list[str], completion: Completion) -> Outcome:
+def read_verdict(row: Json, completion: Completion) -> Outcome:
     """The candidates that the teacher calls best and worst, as a preference row; or why there is none."""
     parsed = parse(completion.texts[0], prompts.Verdict, completion.finish_reasons[0])
     if isinstance(parsed, Rejected):
         return parsed
+    candidates, reasons = row["candidates"], row["reasons"]
     best, worst = parsed.answer.best, parsed.answer.worst
     if not (0 <= best < len(candidates) and 0 <= worst < len(candidates)):
         return Rejected("bad_index", f"best={best}, worst={worst} of {len(candidates)} candidates")
     if best == worst:
         return Rejected("tie", parsed.answer.reason)
+    if reasons[best]:
+        return Rejected("unfit_best", f"candidate {best}: {reasons[best]}")
+    if flaw := examples.reason_flaw(parsed.answer.reason, prompts.JUDGE, row["prompt"]):
+        return Rejected(*flaw)
     pair = {"chosen": candidates[best], "rejected": candidates[worst], "reason": parsed.answer.reason}
     return Accepted({name: row[name] for name in ("id", "task_type", "prompt")} | pair, parsed.repaired)
 
@@ -40,17 +48,22 @@ def build(ctx: Context) -> None:
 
     def jobs(todo: Todo) -> Iterator[Job]:
         for row in rows:
-            if not todo(row["id"]):
-                continue
-            candidates = list(dict.fromkeys(row["candidates"]))
-            prompt = prompts.judge(row["prompt"], candidates)
-            yield Job(row["id"], row["task_type"], Request(prompt, sampling, schema, "verdict"), (row, candidates))
+            if todo(row["id"]) and not all(row["reasons"]):
+                prompt = prompts.judge(row["prompt"], row["candidates"])
+                yield Job(row["id"], row["task_type"], Request(prompt, sampling, schema, "verdict"), source=row)
 
     def read(job: Job, completion: Completion) -> Outcome:
-        row, candidates = job.source
-        return read_verdict(row, candidates, completion)
+        return read_verdict(job.source, completion)
 
-    dataset.make(ctx, jobs, read, total=len(rows), model="teacher", row=PreferenceRow)
+    def sift(ledger: Ledger) -> None:
+        ledger.reject(exact_duplicates(ledger.rows(), "prompt", "chosen", "rejected"), "duplicate")
+
+    skipped = (
+        not_asked(row["id"], row["task_type"], row["prompt"], Rejected("unfit_candidates", ", ".join(row["reasons"])))
+        for row in rows
+        if all(row["reasons"])
+    )
+    dataset.make(ctx, jobs, read, total=len(rows), model="teacher", row=PreferenceRow, sift=sift, skipped=skipped)
 
 
 def _estimate(recipe: Recipe, topics: int) -> Estimate:
@@ -61,7 +74,7 @@ def _estimate(recipe: Recipe, topics: int) -> Estimate:
 
 STAGE = Stage(
     name="preference",
-    version=1,
+    version=2,
     kind="dataset",
     noun="preference",
     purpose="The teacher names the best and the worst answer.",

@@ -13,7 +13,7 @@ from hub_speed.generation.dedup import near_duplicates
 from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Rejected
-from hub_speed.llm.dialects import Completion, Request, Sampling
+from hub_speed.llm.dialects import Completion, Sampling
 from hub_speed.parquet import count_parquet, read_parquet
 from hub_speed.recipe import Recipe
 from hub_speed.rows import SyntheticRow
@@ -24,13 +24,13 @@ def build(ctx: Context) -> None:
     """Fill `ctx.out` with synthetic rows."""
     settings = ctx.recipe.revise
     sampling = Sampling(settings.sampling_temperature, settings.top_p, ctx.recipe.generator.max_tokens)
-    schema = prompts.Revision.model_json_schema()
     drafts = ctx.inputs["synthesize"] / "data"
 
     def jobs(todo: Todo) -> Iterator[Job]:
         for row in read_parquet(drafts, wanted=todo):
             prompt = prompts.revision(row["prompt"], row["completion"])
-            yield Job(row["id"], row["task_type"], Request(prompt, sampling, schema, "revision"), source=row)
+            request = examples.revision_request(row["task_type"], prompt, sampling)
+            yield Job(row["id"], row["task_type"], request, source=row)
 
     def read(job: Job, completion: Completion) -> Outcome:
         row, revised = examples.read_revised_draft(job.source, completion)
@@ -62,7 +62,7 @@ def _estimate(recipe: Recipe, topics: int) -> Estimate:
 
 STAGE = Stage(
     name="revise",
-    version=1,
+    version=2,
     kind="dataset",
     noun="synthetic",
     purpose="The revisor goes over every draft; near-duplicates are dropped.",

@@ -10,10 +10,12 @@ Differs: which candidate is revised is not stated; here the row's own generator 
 from collections.abc import Iterator
 
 from hub_speed.generation import dataset, estimate, examples, prompts
+from hub_speed.generation.dedup import exact_duplicates
 from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
+from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Rejected
 from hub_speed.generation.planning import row_rng
-from hub_speed.llm.dialects import Completion, Request, Sampling
+from hub_speed.llm.dialects import Completion, Sampling
 from hub_speed.parquet import read_parquet
 from hub_speed.recipe import Recipe
 from hub_speed.record import Json
@@ -35,7 +37,6 @@ def build(ctx: Context) -> None:
     """Fill `ctx.out` with revisions."""
     recipe, teacher = ctx.recipe, ctx.recipe.teacher
     sampling = Sampling(teacher.sampling_temperature, teacher.top_p, teacher.max_tokens)
-    schema = prompts.Revision.model_json_schema()
     rows = examples.root_rows(ctx.inputs["root"], recipe.revision.rows)
     best: dict[str, str] = {}
     if recipe.revision.candidate == "best":
@@ -49,13 +50,17 @@ def build(ctx: Context) -> None:
             drawn = row_rng(recipe.rng_seed, "revision", row["id"]).choice(row["candidates"])
             draft = best.get(row["id"], drawn)
             prompt = prompts.revision(row["prompt"], draft)
-            yield Job(row["id"], row["task_type"], Request(prompt, sampling, schema, "revision"), (row, prompt, draft))
+            request = examples.revision_request(row["task_type"], prompt, sampling)
+            yield Job(row["id"], row["task_type"], request, (row, prompt, draft))
 
     def read(job: Job, completion: Completion) -> Outcome:
         row, prompt, draft = job.source
         return read_revised_candidate(row, prompt, draft, completion)
 
-    dataset.make(ctx, jobs, read, total=len(rows), model="teacher", row=RevisionRow)
+    def sift(ledger: Ledger) -> None:
+        ledger.reject(exact_duplicates(ledger.rows(), "prompt", "completion"), "duplicate")
+
+    dataset.make(ctx, jobs, read, total=len(rows), model="teacher", row=RevisionRow, sift=sift)
 
 
 def _inputs(recipe: Recipe) -> dict[str, Source]:
@@ -75,7 +80,7 @@ def _estimate(recipe: Recipe, topics: int) -> Estimate:
 
 STAGE = Stage(
     name="revision",
-    version=1,
+    version=2,
     kind="dataset",
     noun="revision",
     purpose="The teacher revises answers of the junior.",

@@ -2,12 +2,14 @@
 
 In: speed-tasks, speed-junior. Out: speed-root.
 Source: SPEED §3.2.4: a list of samples per prompt; the same root data serves preference and revision.
-Differs: answers that the check rejects stay in the list, because a judge has to see them to call them worst.
+Differs: answers that the check rejects stay in the list, because a judge has to see them to call them worst. Of several
+answers with the same words the first is kept.
 """
 
 from collections.abc import Iterator
 
 from hub_speed.generation import dataset, estimate, examples, planning, prompts
+from hub_speed.generation.echo import plain
 from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
 from hub_speed.generation.parsing import Rejected
 from hub_speed.generation.planning import PlannedRow, plan_rows
@@ -18,17 +20,16 @@ from hub_speed.stage import Context, Estimate, Stage, from_stages, pick
 
 
 def read_candidates(row: PlannedRow, completion: Completion) -> Outcome:
-    """All answers to one prompt, each with the reason why the check rejects it (empty if it does not)."""
-    texts = [text.strip() for text in completion.texts]
-    if len(set(texts)) < 2:
-        return Rejected("same_candidates")
-    columns = row.columns()
-    answers = [
-        examples.read_answer(text, finish_reason, row.task_type, examples.check_values(columns))
-        for text, finish_reason in zip(texts, completion.finish_reasons, strict=True)
-    ]
-    reasons = [answer.reason if isinstance(answer, Rejected) else "" for answer in answers]
-    return Accepted(columns | {"candidates": texts, "reasons": reasons})
+    """The different answers to one prompt, each with the reason why the check rejects it (empty if it does not)."""
+    columns, reasons, known = row.columns(), {}, set()
+    for text, finish_reason in zip(completion.texts, completion.finish_reasons, strict=True):
+        if plain(text) not in known:
+            known.add(plain(text))
+            answer = examples.read_answer(text, finish_reason, columns)
+            reasons[text.strip()] = answer.reason if isinstance(answer, Rejected) else ""
+    if len(reasons) < 2:
+        return Rejected("same_candidates", f"{len(completion.texts)} answers, all alike")
+    return Accepted(columns | {"candidates": list(reasons), "reasons": list(reasons.values())})
 
 
 def build(ctx: Context) -> None:
@@ -54,7 +55,7 @@ def _estimate(recipe: Recipe, topics: int) -> Estimate:
 
 STAGE = Stage(
     name="root",
-    version=1,
+    version=2,
     kind="dataset",
     noun="root",
     purpose="The junior answers prompts several times each.",

@@ -2,6 +2,7 @@
 
 In: speed-tasks. Out: speed-seed, with `prompt`/`completion` for the junior and the columns an embedder is trained on.
 Source: SPEED §3.2.2 (25K, GPT-4o). E5 §3.1 trains an embedder on such rows directly (500K) and drops exact duplicates.
+Differs: exact duplicates are always dropped (SPEED does not say).
 """
 
 from collections.abc import Iterator
@@ -30,15 +31,14 @@ def build(ctx: Context) -> None:
         return examples.read_example(job.source, completion, teacher.model)
 
     def sift(ledger: Ledger) -> None:
-        if recipe.seed.exact_dedup:
-            ledger.reject(exact_duplicates(ledger.rows()), "duplicate")
+        ledger.reject(exact_duplicates(ledger.rows(), *examples.TEXTS), "duplicate")
 
     dataset.make(ctx, jobs, read, total=count, model="teacher", row=SeedRow, sift=sift)
 
 
 STAGE = Stage(
     name="seed",
-    version=1,
+    version=2,
     kind="dataset",
     noun="seed",
     purpose="The teacher writes examples for some of the tasks.",

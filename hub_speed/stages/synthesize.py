@@ -2,12 +2,15 @@
 
 In: speed-tasks, speed-senior (or speed-junior). Out: speed-drafts.
 Source: SPEED §3.3 and App. A (1.15M raw rows, temperature 1).
+Differs: exact duplicates are dropped before the revisor is asked.
 """
 
 from collections.abc import Iterator
 
 from hub_speed.generation import dataset, estimate, examples, planning, prompts
+from hub_speed.generation.dedup import exact_duplicates
 from hub_speed.generation.jobs import Job, Outcome, Todo
+from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.planning import plan_rows
 from hub_speed.llm.dialects import Completion, Sampling
 from hub_speed.recipe import Recipe
@@ -28,6 +31,9 @@ def build(ctx: Context) -> None:
     def read(job: Job, completion: Completion) -> Outcome:
         return examples.read_example(job.source, completion, settings.generator)
 
+    def sift(ledger: Ledger) -> None:
+        ledger.reject(exact_duplicates(ledger.rows(), *examples.TEXTS), "duplicate")
+
     dataset.make(
         ctx,
         jobs,
@@ -36,6 +42,7 @@ def build(ctx: Context) -> None:
         model=settings.generator,
         weights=ctx.inputs["generator"],
         row=DraftRow,
+        sift=sift,
     )
 
 
@@ -52,7 +59,7 @@ def _estimate(recipe: Recipe, topics: int) -> Estimate:
 
 STAGE = Stage(
     name="synthesize",
-    version=1,
+    version=2,
     kind="dataset",
     noun="drafts",
     purpose="The generator writes drafts at scale.",

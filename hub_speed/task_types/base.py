@@ -8,17 +8,31 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from string import Formatter
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+TASKS_AS_JSON = 'Answer with one JSON object. Its only key is "tasks": a list of {count} strings, one for each task.'
+"""The last line of every brainstorm prompt. It shows no value, because small models copy what is shown."""
+
+UNIT_WORDS = {"phrase": (1, 10), "sentence": (3, 40), "passage": (25, 500)}
+"""The knob `unit` → the fewest and the most words of a text. Assumption: the papers name the units alone."""
+ANY_LENGTH = (1, float("inf"))  # of a unit that only a recipe knows
 
 
 class Answer(BaseModel):
     """What a model must answer: these keys, all of them, nothing else. Its JSON schema goes to the server."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Flaw(NamedTuple):
+    """Why an answer is not used: a name of `rows.REASONS`, and what was found and asked for."""
+
+    reason: str
+    detail: str
 
 
 @dataclass(frozen=True)
@@ -52,8 +66,8 @@ class TaskType:
         knobs: name → {value: weight}; a recipe may replace the values of any knob.
         answer: the pydantic model of one answer.
         query, positive, negative: which fields of the answer become which column (negative None: none is asked for).
-        check: (answer, knobs) → a reason of `rows.REASONS`, or None when the answer can be used. The knobs
-            also hold "language" and, where there is one, "target_language".
+        check: (answer, knobs) → what is wrong, or None when the answer can be used. The knobs also hold
+            "language" and, where there is one, "target_language".
         words_expected: knobs → about how many words an answer has, for estimates only.
         example: one answer that parses and passes the check with `example_knobs`.
     """
@@ -69,7 +83,7 @@ class TaskType:
     query: str
     positive: str
     negative: str | None
-    check: Callable[[Any, Mapping[str, str]], str | None]
+    check: Callable[[Any, Mapping[str, str]], Flaw | None]
     words_expected: Callable[[Mapping[str, str]], float]
     example: Mapping[str, str]
     example_knobs: Mapping[str, str]

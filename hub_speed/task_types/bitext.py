@@ -8,8 +8,14 @@ paper does not say how it pairs them (Assumption).
 
 from collections.abc import Mapping
 
-from hub_speed.task_types.base import Answer, Guideline, TaskType, Text
-from hub_speed.text import same, wrong_script
+from hub_speed.task_types.base import ANY_LENGTH, UNIT_WORDS, Answer, Flaw, Guideline, TaskType, Text
+from hub_speed.task_types.flaws import (
+    positive_equals_negative,
+    positive_equals_query,
+    too_long,
+    too_short,
+    wrong_script,
+)
 
 
 class Bitext(Answer):
@@ -20,15 +26,21 @@ class Bitext(Answer):
     S3: Text
 
 
-def check(answer: Bitext, knobs: Mapping[str, str]) -> str | None:
-    """The translations are the same, nothing was translated, or a text is in the wrong script."""
-    if same(answer.S2, answer.S3):
-        return "positive_equals_negative"
-    if same(answer.S1, answer.S2):
-        return "positive_equals_query"
-    if wrong_script(knobs["language"], answer.S1) or wrong_script(knobs["target_language"], answer.S2, answer.S3):
-        return "wrong_script"
-    return None
+def check(answer: Bitext, knobs: Mapping[str, str]) -> Flaw | None:
+    """Two of the texts are the same, or one is far from the asked length, or in the wrong script."""
+    source, good, bad = Bitext.model_fields
+    language, target = knobs["language"], knobs["target_language"]
+    shortest, longest = UNIT_WORDS.get(knobs["unit"], ANY_LENGTH)
+    return (
+        positive_equals_negative(answer, bad, good, source)
+        or positive_equals_query(answer, good, source)
+        or too_short(answer, (source,), shortest)
+        or too_short(answer, (good, bad), shortest)
+        or too_long(answer, (source,), longest, language)
+        or too_long(answer, (good, bad), longest, target)
+        or wrong_script(answer, (source,), language)
+        or wrong_script(answer, (good, bad), target)
+    )
 
 
 _WORDS_PER_UNIT = {"sentence": 14, "phrase": 5, "passage": 60}  # Assumption, for estimates only.
@@ -65,5 +77,5 @@ As translations of S1, on a scale from 1 to 5:""",
         "S2": "Die Brücke war nach dem Hochwasser drei Tage lang gesperrt.",
         "S3": "Die Brücke war nach dem Hochwasser dreizehn Tage lang geöffnet.",
     },
-    example_knobs={"language": "English", "target_language": "German"},
+    example_knobs={"unit": "sentence", "language": "English", "target_language": "German"},
 )

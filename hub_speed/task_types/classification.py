@@ -7,8 +7,9 @@ Differs: the prompt is worded anew; that labels stay out of the text is also che
 
 from collections.abc import Mapping
 
-from hub_speed.task_types.base import Answer, Guideline, TaskType, Text
-from hub_speed.text import gives_away, same, too_long, too_short, word_range, wrong_script
+from hub_speed.task_types.base import TASKS_AS_JSON, Answer, Flaw, Guideline, TaskType, Text
+from hub_speed.task_types.flaws import label_leak, positive_equals_negative, too_long, too_short, wrong_script
+from hub_speed.text import word_range
 
 
 class Classification(Answer):
@@ -19,19 +20,17 @@ class Classification(Answer):
     misleading_label: Text
 
 
-def check(answer: Classification, knobs: Mapping[str, str]) -> str | None:
+def check(answer: Classification, knobs: Mapping[str, str]) -> Flaw | None:
     """Equal labels, a label inside the text, a text of the wrong length, another script."""
-    text, label, misleading = answer.input_text, answer.label, answer.misleading_label
-    if same(label, misleading):
-        return "positive_equals_negative"
-    if gives_away(text, label) or gives_away(text, misleading):
-        return "label_leak"
+    text, label, misleading = Classification.model_fields
     shortest, longest = word_range(knobs["text_length"])
-    if too_short(text, shortest):
-        return "too_short"
-    if too_long(text, longest, knobs["language"]):
-        return "too_long"
-    return "wrong_script" if wrong_script(knobs["language"], text) else None
+    return (
+        positive_equals_negative(answer, misleading, label)
+        or label_leak(answer, text, label, misleading)
+        or too_short(answer, (text,), shortest)
+        or too_long(answer, (text,), longest, knobs["language"])
+        or wrong_script(answer, (text,), knobs["language"])
+    )
 
 
 TASK_TYPE = TaskType(
@@ -45,7 +44,8 @@ Some tasks of other topics, to show the form:
 - Spread them over different kinds of text and different uses.
 - Leave out the usual ones: sentiment, subject, field of study, genre, main topic, spam, urgency, language.
 - One sentence a task.
-Answer with one JSON object: {{"tasks": ["first task", "second task"]}}""",
+"""
+    + TASKS_AS_JSON,
     task_examples=(
         "Decide which room of a house a repair request is about.",
         "Tell from a diary entry at which time of the day it was written.",

@@ -7,8 +7,8 @@ Differs: the prompt is worded anew; the 300 words are a knob.
 
 from collections.abc import Mapping
 
-from hub_speed.task_types.base import Answer, Guideline, TaskType, Text
-from hub_speed.text import same, too_short, wrong_script
+from hub_speed.task_types.base import TASKS_AS_JSON, Answer, Flaw, Guideline, TaskType, Text
+from hub_speed.task_types.flaws import positive_equals_query, too_short, wrong_script
 
 
 class LongMatching(Answer):
@@ -18,14 +18,14 @@ class LongMatching(Answer):
     positive_document: Text
 
 
-def check(answer: LongMatching, knobs: Mapping[str, str]) -> str | None:
+def check(answer: LongMatching, knobs: Mapping[str, str]) -> Flaw | None:
     """The documents are the same, under the asked length, or in another script."""
-    if same(answer.input, answer.positive_document):
-        return "positive_equals_query"
-    texts = (answer.input, answer.positive_document)
-    if any(too_short(text, int(knobs["min_words"])) for text in texts):
-        return "too_short"
-    return "wrong_script" if wrong_script(knobs["language"], *texts) else None
+    query, positive = LongMatching.model_fields
+    return (
+        positive_equals_query(answer, positive, query)
+        or too_short(answer, (query, positive), int(knobs["min_words"]))
+        or wrong_script(answer, (query, positive), knobs["language"])
+    )
 
 
 TASK_TYPE = TaskType(
@@ -38,7 +38,8 @@ Some tasks of other topics, to show the form:
 {examples}
 
 - One sentence a task.
-Answer with one JSON object: {{"tasks": ["first task", "second task"]}}""",
+"""
+    + TASKS_AS_JSON,
     task_examples=(
         "Given a report on a court case, match it with a report on a similar case.",
         "Given the plan of a lesson, match it with another lesson that builds on it.",

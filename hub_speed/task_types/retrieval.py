@@ -7,8 +7,15 @@ Differs: the prompt is worded anew; the unfinished line after the task in the re
 
 from collections.abc import Mapping
 
-from hub_speed.task_types.base import Answer, Guideline, TaskType, Text
-from hub_speed.text import holds, same, too_long, too_short, word_range, words, wrong_script
+from hub_speed.task_types.base import TASKS_AS_JSON, Answer, Flaw, Guideline, TaskType, Text
+from hub_speed.task_types.flaws import (
+    positive_equals_negative,
+    positive_equals_query,
+    too_long,
+    too_short,
+    wrong_script,
+)
+from hub_speed.text import holds, word_range, words
 
 
 class Retrieval(Answer):
@@ -19,18 +26,24 @@ class Retrieval(Answer):
     hard_negative_document: Text
 
 
-def check(answer: Retrieval, knobs: Mapping[str, str]) -> str | None:
-    """Copied query, equal documents, documents under the asked length, a query far over it, another script."""
-    query, positive, negative = answer.user_query, answer.positive_document, answer.hard_negative_document
-    if same(positive, negative):
-        return "positive_equals_negative"
-    if len(words(query)) > 3 and holds(positive, query):
-        return "copied_text"
-    if any(too_short(text, int(knobs["min_words"])) for text in (positive, negative)):
-        return "too_short"
-    if too_long(query, word_range(knobs["query_length"])[1], knobs["language"]):
-        return "too_long"
-    return "wrong_script" if wrong_script(knobs["language"], query, positive, negative) else None
+def check(answer: Retrieval, knobs: Mapping[str, str]) -> Flaw | None:
+    """Equal texts, a copied query, documents under the asked length, a query far over it, another script."""
+    query, positive, negative = Retrieval.model_fields
+    return (
+        positive_equals_negative(answer, negative, positive, query)
+        or positive_equals_query(answer, positive, query)
+        or _copied(answer)
+        or too_short(answer, (positive, negative), int(knobs["min_words"]))
+        or too_long(answer, (query,), word_range(knobs["query_length"])[1], knobs["language"])
+        or wrong_script(answer, (query, positive, negative), knobs["language"])
+    )
+
+
+def _copied(answer: Retrieval) -> Flaw | None:
+    """The positive contains the query, which has more than three words."""
+    if len(words(answer.user_query)) > 3 and holds(answer.positive_document, answer.user_query):
+        return Flaw("copied_text", "positive_document contains the whole user_query")
+    return None
 
 
 TASK_TYPE = TaskType(
@@ -44,7 +57,8 @@ Some tasks of other topics, to show the form:
 - Say in each task what the query is and which documents are wanted.
 - Let each task cover many different queries; do not make it too specific.
 - One sentence a task.
-Answer with one JSON object: {{"tasks": ["first task", "second task"]}}""",
+"""
+    + TASKS_AS_JSON,
     task_examples=(
         "Given a question about home cooking, find passages that explain the step in question.",
         "Given the name of a medicine, find texts that describe its side effects.",

@@ -7,8 +7,9 @@ Differs: the prompt is worded anew; how short "very short" is, is a knob here, s
 
 from collections.abc import Mapping
 
-from hub_speed.task_types.base import Answer, Guideline, TaskType, Text
-from hub_speed.text import same, too_long, word_range, wrong_script
+from hub_speed.task_types.base import TASKS_AS_JSON, Answer, Flaw, Guideline, TaskType, Text
+from hub_speed.task_types.flaws import positive_equals_query, too_long, wrong_script
+from hub_speed.text import word_range
 
 
 class ShortMatching(Answer):
@@ -18,14 +19,14 @@ class ShortMatching(Answer):
     positive_document: Text
 
 
-def check(answer: ShortMatching, knobs: Mapping[str, str]) -> str | None:
+def check(answer: ShortMatching, knobs: Mapping[str, str]) -> Flaw | None:
     """The texts are the same, one is far too long, or in another script."""
-    if same(answer.input, answer.positive_document):
-        return "positive_equals_query"
-    texts, longest = (answer.input, answer.positive_document), word_range(knobs["text_length"])[1]
-    if any(too_long(text, longest, knobs["language"]) for text in texts):
-        return "too_long"
-    return "wrong_script" if wrong_script(knobs["language"], *texts) else None
+    query, positive = ShortMatching.model_fields
+    return (
+        positive_equals_query(answer, positive, query)
+        or too_long(answer, (query, positive), word_range(knobs["text_length"])[1], knobs["language"])
+        or wrong_script(answer, (query, positive), knobs["language"])
+    )
 
 
 TASK_TYPE = TaskType(
@@ -38,7 +39,8 @@ Some tasks of other topics, to show the form:
 {examples}
 
 - One sentence a task.
-Answer with one JSON object: {{"tasks": ["first task", "second task"]}}""",
+"""
+    + TASKS_AS_JSON,
     task_examples=(
         "Given the name of a trade, match it with its usual workplace.",
         "Given a headline, match it with another headline on the same event.",

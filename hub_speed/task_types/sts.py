@@ -7,8 +7,14 @@ Differs: the prompt is worded anew.
 
 from collections.abc import Mapping
 
-from hub_speed.task_types.base import Answer, Guideline, TaskType, Text
-from hub_speed.text import same, wrong_script
+from hub_speed.task_types.base import ANY_LENGTH, UNIT_WORDS, Answer, Flaw, Guideline, TaskType, Text
+from hub_speed.task_types.flaws import (
+    positive_equals_negative,
+    positive_equals_query,
+    too_long,
+    too_short,
+    wrong_script,
+)
 
 
 class Similarity(Answer):
@@ -19,13 +25,17 @@ class Similarity(Answer):
     S3: Text
 
 
-def check(answer: Similarity, knobs: Mapping[str, str]) -> str | None:
-    """Two of the texts are the same, or one is in another script."""
-    if same(answer.S1, answer.S2):
-        return "positive_equals_query"
-    if same(answer.S3, answer.S1) or same(answer.S3, answer.S2):
-        return "positive_equals_negative"
-    return "wrong_script" if wrong_script(knobs["language"], answer.S1, answer.S2, answer.S3) else None
+def check(answer: Similarity, knobs: Mapping[str, str]) -> Flaw | None:
+    """Two of the texts are the same, or one is far from the asked length, or in another script."""
+    first, second, third = Similarity.model_fields
+    shortest, longest = UNIT_WORDS.get(knobs["unit"], ANY_LENGTH)
+    return (
+        positive_equals_query(answer, second, first)
+        or positive_equals_negative(answer, third, first, second)
+        or too_short(answer, (first, second, third), shortest)
+        or too_long(answer, (first, second, third), longest, knobs["language"])
+        or wrong_script(answer, (first, second, third), knobs["language"])
+    )
 
 
 _WORDS_PER_UNIT = {"sentence": 14, "phrase": 5, "passage": 60}  # Assumption, for estimates only.

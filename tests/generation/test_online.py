@@ -285,6 +285,7 @@ def test_rejected_answers_are_read_anew_without_asking(
     assert [entry["state"] for entry in after.values()] == ["accepted"] * 3 + ["rejected"] + ["accepted"] * 4
     for name in before.keys() - {"row-0005"}:
         new = {"state": after[name]["state"], "reason": after[name]["reason"], "detail": after[name]["detail"]}
+        new["prompt"] = "prompt 3" if name == "row-0003" else ""
         assert after[name] == before[name] | new
     assert len(rows(tmp_path)) == 7
 

@@ -155,7 +155,7 @@ def test_the_longest_answer_that_is_read() -> None:
         (Tasks, '{"tasks": "a"}', "wrong_type"),
         (Tasks, '["a", "b"]', "bad_json"),
         (Verdict, '{"reason": "r", "best": 0, "worst": 4}', True),
-        (Verdict, '{"reason": "", "best": 0, "worst": 4}', True),
+        (Verdict, '{"reason": "", "best": 0, "worst": 4}', "empty_field"),
         (Verdict, '{"reason": "r", "best": "first", "worst": 4}', "wrong_type"),
         (Verdict, '{"reason": "r", "best": 1.5, "worst": 4}', "wrong_type"),
         (Verdict, '{"best": 1, "worst": 4}', "wrong_keys"),

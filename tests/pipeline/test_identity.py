@@ -40,7 +40,7 @@ FIELDS = {
     "brainstorm seed preference revision audit": "teacher.model=other  teacher.max_tokens=99",
     "preference audit": "teacher.judge_temperature=0.5",
     "brainstorm seed junior root senior revision revisor synthesize": "rng_seed=7",
-    "seed": "seed.rows=7  seed.exact_dedup=true",
+    "seed": "seed.rows=7",
     "seed root synthesize": """
         languages={English: 1, German: 1}  retrieval={difficulty: [PhD]}  classification={difficulty: [PhD]}
         sts={low_score: [2]}  short_matching={text_length: [2 words]}  long_matching={min_words: [2]}

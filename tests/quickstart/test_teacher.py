@@ -49,8 +49,7 @@ class Made:
 
     def check(self, answer: str) -> str:
         """Why the pipeline would reject an answer, or nothing."""
-        values = examples.check_values(self.row.columns())
-        found = examples.read_answer(answer, "stop", self.row.task_type, values)
+        found = examples.read_answer(answer, "stop", self.row.columns())
         return found.reason if isinstance(found, Rejected) else ""
 
 

@@ -11,6 +11,7 @@ from fake_openai import Asked, FakeOpenAI, Reply, as_json, choices, error
 from stage_run import Run
 
 from hub_speed import rows
+from hub_speed.errors import StageError
 from hub_speed.pipeline.table import STAGES
 from hub_speed.record import tag_of
 
@@ -21,14 +22,18 @@ pytestmark = pytest.mark.usefixtures("short_waits")
 TASKS = [{"id": f"t{i}", "task_type": "sts", "task": "Find it", "topic": f"Arts/Topic_{i}"} for i in range(40)]
 
 
-def triple(*texts: str) -> str:
-    return json.dumps(dict(zip(("S1", "S2", "S3"), texts, strict=True)))
+def sentence(word: str) -> str:
+    return f"this is {word}"
+
+
+def triple(*words: str) -> str:
+    return json.dumps(dict(zip(("S1", "S2", "S3"), map(sentence, words), strict=True)))
 
 
 def fresh(asked: Asked) -> str:
     """A valid answer that is another one for every prompt."""
     name = zlib.crc32(asked.prompt.encode())
-    return triple(f"a first text {name}", f"another text {name}", f"one more {name}")
+    return triple(f"the first text {name}", f"another text {name}", f"one more {name}")
 
 
 # --- brainstorm -----------------------------------------------------------------------------------------------------
@@ -57,13 +62,58 @@ def test_brainstorm_asks_per_topic_and_type_and_keeps_one_task(server: FakeOpenA
 
 
 def test_brainstorm_keeps_as_many_different_tasks_as_it_may(server: FakeOpenAI, tmp_path: Path) -> None:
-    server.answer = lambda asked: '{"tasks": ["a", "b", "a", "c"]}'
+    different = ["Find a recipe for bread.", "Find the plays of a poet.", "Find the way to a town."]
+    tasks = [*different, "find a recipe, for bread"]
+    server.answer = lambda asked: json.dumps({"tasks": tasks})
     run = brainstorm(tmp_path, server, "Arts", brainstorm={"tasks_per_topic": 9})
-    assert sorted(row["task"] for row in run.build() if row["task_type"] == "retrieval") == ["a", "b", "c"]
+    kept = sorted(row["task"] for row in run.build() if row["task_type"] == "retrieval")
+    assert kept == different
+
+
+def test_a_task_that_an_earlier_topic_has_gives_way_to_the_next(server: FakeOpenAI, tmp_path: Path) -> None:
+    tasks = ["Find the plays of a poet.", "find the plays of a poet", "Find a recipe for bread."]
+    server.answer = lambda asked: json.dumps({"tasks": tasks})
+    run = brainstorm(tmp_path, server, "Arts", "Science", "Sports")
+    found = [row for row in run.build() if row["task_type"] == "retrieval"]
+    assert {row["task"] for row in found} == {tasks[0], tasks[2]}
+    assert [row["topic"] for row in found] == ["Arts", "Science"]
+    assert run.record.rejected == {"duplicate": 2}
+    dropped = run.ledger()["brainstorm-0000002-retrieval"]
+    assert dropped["duplicate_of"] in ("brainstorm-0000000-retrieval", "brainstorm-0000001-retrieval")
+
+
+@pytest.mark.parametrize(
+    ("task", "reason"),
+    [
+        ("first task", "not_a_task"),
+        ("tasks", "not_a_task"),
+        (" ".join(["word"] * 61), "not_a_task"),
+        ("Given a claim about the weather, find reports that support or contradict it", "echo"),
+        ("one sentence a task", "echo"),
+        ("ARTS > Movies > 36 hours > Cast", "echo"),
+    ],
+)
+def test_what_is_no_task_of_its_own_is_dropped(server: FakeOpenAI, tmp_path: Path, task: str, reason: str) -> None:
+    good = "Given an actor, find the films of theirs."
+    server.answer = lambda asked: json.dumps({"tasks": [task, good] if "retrieval" in asked.prompt else [task]})
+    run = brainstorm(tmp_path, server, "Arts/Movies/36_Hours/Cast")
+    assert [row["task"] for row in run.build() if row["task_type"] == "retrieval"] == [good]
+    ledger = run.ledger()
+    assert ledger["brainstorm-0000000-retrieval"]["detail"].startswith(f"dropped: {reason}, ")
+    other = ledger["brainstorm-0000000-long_matching"]
+    if reason != "echo" or "claim" not in task:  # this example is of another type
+        assert (other["state"], other["reason"]) == ("rejected", reason)
+
+
+def test_the_list_of_tasks_ends(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.answer = lambda asked: '{"tasks": ["Find the plays of a poet."]}'
+    brainstorm(tmp_path, server, "Arts", brainstorm={"tasks_per_prompt": 7}).build()
+    schema = server.asked[0].body["response_format"]["json_schema"]["schema"]["properties"]["tasks"]
+    assert (schema["minItems"], schema["maxItems"]) == (1, 7)
 
 
 def test_brainstorm_goes_on_where_one_answer_is_bad(server: FakeOpenAI, tmp_path: Path) -> None:
-    server.answer = lambda asked: "no" if "Arts" in asked.prompt else '{"tasks": ["a"]}'
+    server.answer = lambda asked: "no" if "Arts" in asked.prompt else '{"tasks": ["Find the plays of a poet."]}'
     run = brainstorm(tmp_path, server, "Arts", "Science")
     assert {(row["task_type"], row["topic"]) for row in run.build()} == {
         *(("retrieval", "Science"), ("long_matching", "Science"), ("sts", "Arts"), ("sts", "Science")),
@@ -104,14 +154,47 @@ def test_what_is_not_accepted_is_counted_and_kept_in_the_ledger(server: FakeOpen
     assert run.record.calls == {"teacher": 5}  # a row that was never answered is no call
 
 
-def test_exact_duplicates_of_the_seed_go_only_where_the_recipe_says_so(server: FakeOpenAI, tmp_path: Path) -> None:
-    server.answer = lambda asked: triple("a", "b", "c")
-    for exact, count in ((False, 5), (True, 1)):
-        run = Run("seed", tmp_path / str(exact), server, seed={"rows": 5, "exact_dedup": exact})
-        found = run.give("brainstorm", rows.TaskRow, *TASKS).build()
-        assert len(found) == count
-        assert found[0]["id"] == "seed-0000000"
-        assert run.record.rejected == ({"duplicate": 4} if exact else {})
+@pytest.mark.parametrize("stage", ["seed", "synthesize"])
+def test_exact_duplicates_are_dropped_and_keep_their_text(server: FakeOpenAI, tmp_path: Path, stage: str) -> None:
+    texts = [triple("a", "b", "c"), triple("A", "b!", "c")]
+    server.answer = lambda asked: texts[len(server.asked) % 2]
+    run = Run(stage, tmp_path, server, **{stage: {"rows": 5}})
+    run.inputs["generator"] = tmp_path / "weights"
+    (row,) = run.give("brainstorm", rows.TaskRow, *TASKS).build()
+    assert row["id"] == f"{stage}-0000000"
+    assert run.record.rejected == {"duplicate": 4}
+    dropped = run.ledger()[f"{stage}-0000001"]
+    assert (dropped["duplicate_of"], dropped["duplicate_text"]) == (row["id"], dropped["completions"][0])
+    assert any(dropped["prompt"] in asked.prompt for asked in server.asked)
+
+
+def test_a_stage_whose_rows_are_mostly_the_same_stops(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.answer = lambda asked: triple("a", "b", f"c{len(server.asked)}")
+    run = Run("seed", tmp_path, server, seed={"rows": 20}, runtime={"in_flight": 4, "max_reject_rate": 1})
+    with pytest.raises(StageError, match="only 1 of 20 rows are different"):
+        run.give("brainstorm", rows.TaskRow, *TASKS).build()
+    assert not list(run.ctx.out.rglob("*.parquet"))
+
+
+ECHOES = [
+    {"S1": "S1", "S2": "S2", "S3": "S3"},
+    {"S1": "S2", "S2": "S3", "S3": "S1"},
+    {"S1": "this is one", "S2": "this is two", "S3": "All three share some words"},
+    {"S1": "Retrieve semantically similar text", "S2": "They are the strings", "S3": "this is three"},
+    {"S1": "Arts > Topic 7", "S2": "this is two", "S3": "this is three"},
+    {"S1": "this is one", "S2": "…", "S3": "this is three"},
+]
+
+
+@pytest.mark.parametrize("answer", ECHOES, ids=range(len(ECHOES)))
+def test_what_only_repeats_the_prompt_is_rejected(server: FakeOpenAI, tmp_path: Path, answer: dict[str, str]) -> None:
+    server.answer = lambda asked: json.dumps(answer)
+    task = TASKS[7] | {"task": "Retrieve semantically similar text"}
+    run = Run("seed", tmp_path, server, seed={"rows": 1})
+    assert run.give("brainstorm", rows.TaskRow, task).build() == []
+    entry = run.ledger()["seed-0000000"]
+    assert entry["reason"] == "echo"
+    assert entry["prompt"] == server.asked[0].prompt
 
 
 @pytest.mark.parametrize("generator", ["junior", "base"])
@@ -131,13 +214,23 @@ def test_drafts_are_written_by_the_generator_of_the_recipe(server: FakeOpenAI, t
 
 def test_root_keeps_all_answers_with_what_is_wrong_with_them(server: FakeOpenAI, tmp_path: Path) -> None:
     good = triple("a", "b", "c")
-    server.answer = lambda asked: as_json(choices(asked, [f" {good}\n", "", "no JSON", triple("a", "A", "c")]))
-    run = Run("root", tmp_path, server, root={"rows": 2, "candidates": 4})
+    server.answer = lambda asked: as_json(choices(asked, [f" {good}\n", "", "no JSON", triple("a", "A", "c"), good]))
+    run = Run("root", tmp_path, server, root={"rows": 2, "candidates": 5})
     run.inputs["junior"] = tmp_path / "weights"
     for row in run.give("brainstorm", rows.TaskRow, *TASKS).build():
         assert row["candidates"] == [good, "", "no JSON", triple("a", "A", "c")]
         assert row["reasons"] == ["", "empty_answer", "bad_json", "positive_equals_query"]
-    assert {asked.body["n"] for asked in server.asked} == {4}
+    assert {asked.body["n"] for asked in server.asked} == {5}
+
+
+def test_root_keeps_a_candidate_once(server: FakeOpenAI, tmp_path: Path) -> None:
+    good = triple("a", "b", "c")
+    again = good.replace(", ", ",").replace("a", "A")
+    server.answer = lambda asked: as_json(choices(asked, [good, again, "no JSON", "No JSON!"]))
+    run = Run("root", tmp_path, server, root={"rows": 1, "candidates": 4})
+    run.inputs["junior"] = tmp_path / "weights"
+    (row,) = run.give("brainstorm", rows.TaskRow, *TASKS).build()
+    assert (row["candidates"], row["reasons"]) == ([good, "no JSON"], ["", "bad_json"])
 
 
 def test_root_drops_a_prompt_whose_answers_are_all_the_same(server: FakeOpenAI, tmp_path: Path) -> None:
@@ -151,7 +244,7 @@ def test_root_drops_a_prompt_whose_answers_are_all_the_same(server: FakeOpenAI, 
 # --- preference and revision ----------------------------------------------------------------------------------------
 
 
-def root_row(i: int, *candidates: str) -> dict[str, Any]:
+def root_row(i: int, *candidates: str, reasons: tuple[str, ...] = ()) -> dict[str, Any]:
     return {
         "id": f"root-{i:07d}",
         "task_type": "sts",
@@ -162,63 +255,105 @@ def root_row(i: int, *candidates: str) -> dict[str, Any]:
         "knobs": '{"unit": "sentence"}',
         "prompt": f"prompt {i}",
         "candidates": list(candidates),
-        "reasons": [""] * len(candidates),
+        "reasons": list(reasons or [""] * len(candidates)),
     }
 
 
 def test_preference_takes_the_candidates_the_teacher_names(server: FakeOpenAI, tmp_path: Path) -> None:
     verdicts = {
-        0: '{"reason": "r", "best": 1, "worst": 0}',
-        1: '{"reason": "r", "best": 2, "worst": 0}',  # there are only two different ones
-        2: '{"reason": "r", "best": -1, "worst": 0}',
+        0: '{"reason": "it is clearer", "best": 1, "worst": 0}',
+        1: '{"reason": "it is clearer", "best": 2, "worst": 0}',  # there are only two
+        2: '{"reason": "it is clearer", "best": -1, "worst": 0}',
         3: '{"reason": "all alike", "best": 1, "worst": 1}',
         4: "the first",
+        5: '{"reason": "", "best": 1, "worst": 0}',
+        6: '{"reason": "0", "best": 1, "worst": 0}',
+        7: '{"reason": "says why in a few words", "best": 1, "worst": 0}',
+        8: '{"reason": "Prompt 8.", "best": 1, "worst": 0}',
     }
     server.answer = lambda asked: verdicts[int(asked.prompt.split("prompt ")[1][0])]
     run = Run("preference", tmp_path, server)
-    (row,) = run.give("root", rows.RootRow, *(root_row(i, "x", "x", "y") for i in range(5))).build()
+    (row,) = run.give("root", rows.RootRow, *(root_row(i, "x", "y") for i in range(9))).build()
     assert row == {
         "id": "root-0000000",
         "task_type": "sts",
         "prompt": "prompt 0",
         "chosen": "y",
         "rejected": "x",
-        "reason": "r",
+        "reason": "it is clearer",
     }
-    assert run.record.rejected == {"bad_index": 2, "tie": 1, "bad_json": 1}
+    assert run.record.rejected == {"bad_index": 2, "tie": 1, "bad_json": 1, "empty_field": 1, "echo": 3}
     assert run.ledger()["root-0000001"]["detail"].endswith("; then best=2, worst=0 of 2 candidates")
     assert {asked.body["temperature"] for asked in server.asked} == {0.0}
     assert all("[1] <<<\ny\n>>>" in prompt and "[2]" not in prompt for prompt in server.prompts())
 
 
+def test_the_chosen_answer_always_passes_the_check(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.answer = lambda asked: json.dumps({"reason": "it is clearer", "best": 0, "worst": 1})
+    found = [
+        root_row(0, "x", "y", reasons=("", "truncated")),
+        root_row(1, "x", "y", reasons=("truncated", "")),
+        root_row(2, "x", "y", reasons=("truncated", "bad_json")),
+    ]
+    run = Run("preference", tmp_path, server).give("root", rows.RootRow, *found)
+    assert [(row["chosen"], row["rejected"]) for row in run.build()] == [("x", "y")]
+    assert len(server.asked) == 2
+    one, two = run.ledger()["root-0000001"], run.ledger()["root-0000002"]
+    assert (one["reason"], one["detail"]) == ("unfit_best", "candidate 0: truncated")
+    assert (two["reason"], two["detail"], two["calls"]) == ("unfit_candidates", "truncated, bad_json", 0)
+    assert two["prompt"] == "prompt 2"
+
+
+def test_a_pair_is_published_once(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.answer = lambda asked: json.dumps({"reason": "it is clearer", "best": 0, "worst": 1})
+    run = Run("preference", tmp_path, server)
+    again = root_row(0, "x", "y") | {"id": "root-0000001"}
+    (row,) = run.give("root", rows.RootRow, root_row(0, "x", "y"), again).build()
+    assert row["id"] == "root-0000000"
+    assert run.record.rejected == {"duplicate": 1}
+
+
 def test_the_first_root_rows_are_enough_where_the_recipe_says_so(server: FakeOpenAI, tmp_path: Path) -> None:
-    server.answer = lambda asked: '{"reason": "r", "best": 0, "worst": 1}'
+    server.answer = lambda asked: '{"reason": "it is clearer", "best": 0, "worst": 1}'
     run = Run("preference", tmp_path, server, preference={"rows": 2})
     found = run.give("root", rows.RootRow, *(root_row(i, "x", "y") for i in (3, 1, 2, 0))).build()
     assert [row["id"] for row in found] == ["root-0000000", "root-0000001"]
 
 
 def test_revision_asks_for_one_candidate_and_notes_what_changed(server: FakeOpenAI, tmp_path: Path) -> None:
-    same, other = triple("a", "b", "c"), {"S1": "a", "S2": "b", "S3": "d"}
+    same, other = triple("a", "b", "c"), json.loads(triple("a", "b", "d"))
     answers = {
-        0: {"reason": "nothing", "revision": json.loads(same)},
-        1: {"reason": "S3", "revision": other},
+        0: {"reason": "nothing is wrong", "revision": json.loads(same)},
+        1: {"reason": "the third is odd", "revision": other},
         2: {"revision": json.dumps(other), "reason": "as a string"},
-        3: {"reason": "r", "revision": {"S1": "a", "S2": "a", "S3": "c"}},
-        4: {"reason": "r", "revision": {"S1": "a"}},
-        5: {"reason": "r"},
+        3: {"reason": "it is odd", "revision": json.loads(triple("a", "a", "c"))},
+        4: {"reason": "it is odd", "revision": {"S1": "a"}},
+        5: {"reason": "it is odd"},
+        6: {"reason": "what is wrong", "revision": other},
+        7: {"reason": "Say in a few words what is wrong", "revision": other},
+        8: {"reason": "this is a", "revision": other},
+        9: {"reason": "revision", "revision": {"S1": "S1", "S2": "S2", "S3": "S3"}},
     }
     server.answer = lambda asked: json.dumps(answers[int(asked.prompt.split("prompt ")[1][0])])
     run = Run("revision", tmp_path, server)
-    found = run.give("root", rows.RootRow, *(root_row(i, same, same) for i in range(6))).build()
-    assert [row["changed"] for row in found] == [False, True, True]
+    found = run.give("root", rows.RootRow, *(root_row(i, same, same) for i in range(10))).build()
+    assert [row["changed"] for row in found] == [False, True, True, True]
     assert json.loads(found[2]["completion"]) == {"reason": "as a string", "revision": other}
     assert all(row["prompt"] in server.prompts() and f"<<<\n{same}\n>>>" in row["prompt"] for row in found)
-    assert run.record.rejected == {"wrong_keys": 2, "positive_equals_query": 1}
+    assert run.record.rejected == {"wrong_keys": 2, "positive_equals_query": 1, "echo": 3}
+
+
+def test_the_revision_has_the_form_of_its_task_type(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.answer = lambda asked: json.dumps({"reason": "it is odd", "revision": json.loads(triple("a", "b", "c"))})
+    Run("revision", tmp_path, server).give("root", rows.RootRow, root_row(0, "x", "y")).build()
+    schema = server.asked[0].body["response_format"]["json_schema"]["schema"]
+    inner = schema["properties"]["revision"]
+    assert (inner["required"], inner["additionalProperties"]) == (["S1", "S2", "S3"], False)
+    assert "$defs" not in schema
 
 
 def test_which_candidate_is_revised_is_drawn_and_repeatable(server: FakeOpenAI, tmp_path: Path) -> None:
-    server.answer = lambda asked: json.dumps({"reason": "r", "revision": json.loads(triple("a", "b", "c"))})
+    server.answer = lambda asked: json.dumps({"reason": "it is odd", "revision": json.loads(triple("a", "b", "c"))})
     drawn = []
     for name in ("a", "b"):
         run = Run("revision", tmp_path / name, server)
@@ -243,7 +378,7 @@ def test_which_candidate_is_revised_is_drawn_and_repeatable(server: FakeOpenAI, 
 
 def draft_row(i: int, *texts: str) -> dict[str, Any]:
     row = {name: value for name, value in root_row(i).items() if name not in ("candidates", "reasons")}
-    example = {"query": texts[0], "positive": texts[1], "negative": texts[2]}
+    example = dict(zip(("query", "positive", "negative"), map(sentence, texts), strict=True))
     more = {"completion": triple(*texts), "instruction": "Find it", "generator": "senior", "revised": False}
     return row | example | more | {"id": f"synthesize-{i:07d}"}
 
@@ -254,13 +389,13 @@ def words_for(i: int, name: str) -> str:
 
 def test_revise_takes_a_good_revision_and_keeps_the_draft_otherwise(server: FakeOpenAI, tmp_path: Path) -> None:
     drafts = [draft_row(i, words_for(i, "one"), words_for(i, "two"), words_for(i, "three")) for i in range(5)]
-    better = {"S1": "a better one", "S2": "a second that is better", "S3": "a third"}
+    better = {"S1": "a better one", "S2": "a second that is better", "S3": "a third one"}
     answers = {
-        0: json.dumps({"reason": "r", "revision": better}),
-        1: json.dumps({"reason": "r", "revision": json.loads(drafts[1]["completion"])}),
+        0: json.dumps({"reason": "it is odd", "revision": better}),
+        1: json.dumps({"reason": "it is odd", "revision": json.loads(drafts[1]["completion"])}),
         2: "no JSON",
-        3: json.dumps({"reason": "r", "revision": {"S1": "a", "S2": "A.", "S3": "c"}}),
-        4: json.dumps({"reason": "r", "revision": better})[:-5],
+        3: json.dumps({"reason": "it is odd", "revision": json.loads(triple("a", "A.", "c"))}),
+        4: json.dumps({"reason": "it is odd", "revision": better})[:-5],
     }
     server.answer = lambda asked: answers[int(asked.prompt.split("prompt ")[1][0])]
     run = Run("revise", tmp_path, server)
@@ -269,7 +404,7 @@ def test_revise_takes_a_good_revision_and_keeps_the_draft_otherwise(server: Fake
     assert [row["revised"] for row in found] == [True, False, False, False, False]
     assert (found[0]["query"], found[0]["negative"], found[0]["draft"]) == (
         "a better one",
-        "a third",
+        "a third one",
         drafts[0]["completion"],
     )
     for row, draft in zip(found[1:], drafts[1:], strict=True):
@@ -282,7 +417,8 @@ def test_revise_takes_a_good_revision_and_keeps_the_draft_otherwise(server: Fake
 def test_revise_drops_near_duplicates_after_revision(server: FakeOpenAI, tmp_path: Path) -> None:
     drafts = [draft_row(i, words_for(i, "one"), words_for(i, "two"), words_for(i, "three")) for i in range(3)]
     alike = json.loads(triple(words_for(9, "q"), words_for(9, "p"), "n"))
-    server.answer = lambda asked: "no" if "prompt 1" in asked.prompt else json.dumps({"reason": "r", "revision": alike})
+    revision = json.dumps({"reason": "it is odd", "revision": alike})
+    server.answer = lambda asked: "no" if "prompt 1" in asked.prompt else revision
     run = Run("revise", tmp_path, server)
     run.inputs["revisor"] = tmp_path / "weights"
     found = run.give("synthesize", rows.DraftRow, *drafts).build()
@@ -290,6 +426,7 @@ def test_revise_drops_near_duplicates_after_revision(server: FakeOpenAI, tmp_pat
     assert run.record.rejected == {"near_duplicate": 1}
     dropped = run.ledger()["synthesize-0000002"]
     assert (dropped["state"], dropped["duplicate_of"], dropped["similarity"]) == ("rejected", "synthesize-0000000", 1.0)
+    assert json.loads(dropped["duplicate_text"]) == alike
 
 
 # --- all of them ----------------------------------------------------------------------------------------------------

@@ -122,7 +122,7 @@ def test_a_brainstorm_prompt_holds_topic_count_and_every_example(kind: TaskType)
     assert TOPIC in text
     assert "7" in text
     assert all(f"- {example}\n" in text for example in kind.task_examples)
-    assert '{"tasks": [' in text
+    assert '"tasks": a list of 7 strings' in text
 
 
 @every
@@ -155,7 +155,7 @@ def test_judge_and_revision_prompts_hold_the_texts_as_they_are(prompt: str, cand
     text = prompts.judge(prompt, candidates)
     assert f"<<<\n{prompt}\n>>>" in text
     assert all(f"[{i}] <<<\n{candidate}\n>>>" in text for i, candidate in enumerate(candidates))
-    assert '{"reason": ' in text
+    assert all(f'"{name}"' in text for name in prompts.Verdict.model_fields)
     revision = prompts.revision(prompt, "draft")
     assert f"<<<\n{prompt}\n>>>" in revision
     assert "<<<\ndraft\n>>>" in revision
@@ -372,6 +372,8 @@ CASES: list[tuple[str, str | None, dict[str, str], dict[str, str]]] = [
     ("retrieval", "positive_equals_negative", {"hard_negative_document": POSITIVE}, {}),
     ("retrieval", "positive_equals_negative", {"hard_negative_document": POSITIVE.upper().replace(",", "!")}, {}),
     ("retrieval", None, {"hard_negative_document": POSITIVE + " Truly."}, {}),
+    ("retrieval", "positive_equals_negative", {"hard_negative_document": "Why do onions make you cry?"}, {}),
+    ("retrieval", "positive_equals_query", {"user_query": "Onions!", "positive_document": "onions"}, {}),
     ("retrieval", "copied_text", {"user_query": "an enzyme turns their sulphur into a gas"}, {}),
     ("retrieval", "copied_text", {"user_query": "An ENZYME, turns their sulphur?"}, {}),
     ("retrieval", None, {"user_query": "enzyme turns their"}, {}),  # three words may well stand in it
@@ -437,6 +439,15 @@ CASES: list[tuple[str, str | None, dict[str, str], dict[str, str]]] = [
     ("sts", "positive_equals_negative", {"S3": "The ferry leaves the island every morning, at six!"}, {}),
     ("sts", "positive_equals_negative", {"S3": "Each morning at six a ferry sails from the island"}, {}),
     ("sts", None, {"S3": "Each morning at six a ferry sails from the islands."}, {}),
+    ("sts", "too_short", {"S2": "A ferry."}, {}),
+    ("sts", None, {"S2": "Ferries sail early."}, {}),
+    ("sts", "too_long", {"S3": text_of(81)}, {}),
+    ("sts", None, {"S3": text_of(80)}, {}),
+    ("sts", "too_long", {"S1": text_of(21), "S2": "a ferry", "S3": "ferry"}, {"unit": "phrase"}),
+    ("sts", None, {"S1": "morning ferry", "S2": "a ferry at six", "S3": "ferry"}, {"unit": "phrase"}),
+    ("sts", "too_short", {"S1": text_of(19), "S2": text_of(30), "S3": text_of(40)}, {"unit": "passage"}),
+    ("sts", None, {"S1": text_of(20), "S2": text_of(30), "S3": text_of(40)}, {"unit": "passage"}),
+    ("sts", None, {"S1": "A", "S2": "B"}, {"unit": "word of a recipe"}),
     ("sts", "wrong_script", {"S1": RUSSIAN}, {}),
     ("sts", "wrong_script", {"S3": RUSSIAN}, {}),
     ("sts", None, {"S1": MIXED}, {}),
@@ -454,6 +465,10 @@ CASES: list[tuple[str, str | None, dict[str, str], dict[str, str]]] = [
     ("long_matching", "wrong_script", {"input": RUSSIAN}, {}),
     ("bitext", "positive_equals_negative", {"S3": "Die Brücke war nach dem Hochwasser drei Tage lang gesperrt"}, {}),
     ("bitext", "positive_equals_query", {"S2": "The bridge was closed for three days after the flood!"}, {}),
+    ("bitext", "positive_equals_negative", {"S3": "The bridge was closed for three days after the flood"}, {}),
+    ("bitext", "too_short", {"S1": "The bridge."}, {}),
+    ("bitext", "too_short", {"S3": "Die Brücke."}, {}),
+    ("bitext", "too_long", {"S2": text_of(81)}, {}),
     ("bitext", "wrong_script", {"S1": RUSSIAN}, {}),
     ("bitext", "wrong_script", {"S2": RUSSIAN}, {}),
     ("bitext", "wrong_script", {}, {"target_language": "Russian"}),
@@ -465,22 +480,34 @@ CASES: list[tuple[str, str | None, dict[str, str], dict[str, str]]] = [
 def test_check(name: str, reason: str | None, changes: dict[str, str], knobs: dict[str, str]) -> None:
     kind = TASK_TYPES[name]
     answer = kind.answer.model_validate({**kind.example, **changes})
-    assert kind.check(answer, {**kind.example_knobs, **knobs}) == reason
+    flaw = kind.check(answer, {**kind.example_knobs, **knobs})
+    assert (flaw and flaw.reason) == reason
+    assert flaw is None or flaw.detail
 
 
 @every
 def test_every_reason_a_check_can_give_is_known_and_has_a_case(kind: TaskType) -> None:
     tree = ast.parse(textwrap.dedent(inspect.getsource(kind.check)))
-    returned = [node.value for node in ast.walk(tree) if isinstance(node, ast.Return) and node.value]
-    given_reasons = {
-        node.value
-        for value in returned
-        for node in ast.walk(value)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier()
-    } - {"language", "target_language"}
-    assert given_reasons
-    assert given_reasons <= set(REASONS)
-    assert given_reasons == {reason for name, reason, _, _ in CASES if name == kind.name and reason}
+    called = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    own = {"copied_text"} if kind.name == "retrieval" else set()
+    assert called & set(REASONS)
+    assert (called & set(REASONS)) | own == {reason for name, reason, _, _ in CASES if name == kind.name and reason}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "detail"),
+    [
+        ("retrieval", {"positive_document": text_of(31)}, "positive_document: 31 words, asked for 50"),
+        ("retrieval", {"user_query": text_of(31)}, "user_query: 31 words, asked for at most 15"),
+        ("retrieval", {"user_query": RUSSIAN}, "user_query: asked for English"),
+        ("classification", {"label": "tap"}, "input_text contains the label 'tap'"),
+        ("sts", {"S2": "The ferry leaves the island every morning at six!"}, "S2 and S1 are the same"),
+    ],
+)
+def test_a_flaw_says_what_was_found_and_asked_for(name: str, changes: dict[str, str], detail: str) -> None:
+    kind = TASK_TYPES[name]
+    flaw = kind.check(kind.answer.model_validate({**kind.example, **changes}), kind.example_knobs)
+    assert flaw is not None and flaw.detail == detail
 
 
 LANGUAGE = st.sampled_from(sorted(SCRIPTS))
@@ -492,4 +519,5 @@ def test_a_check_never_raises(kind: TaskType, data: st.DataObject) -> None:
     values = {name: data.draw(st.text(min_size=1).filter(str.strip), name) for name in kind.answer.model_fields}
     knobs = {name: data.draw(st.sampled_from(sorted(choices)), name) for name, choices in kind.knobs.items()}
     languages = {"language": data.draw(LANGUAGE), "target_language": data.draw(LANGUAGE)}
-    assert kind.check(kind.answer.model_validate(values), knobs | languages) in {None, *REASONS}
+    flaw = kind.check(kind.answer.model_validate(values), knobs | languages)
+    assert flaw is None or flaw.reason in REASONS

@@ -1,0 +1,46 @@
+"""Whether a model only repeats what it was shown: a key, the task, or a phrase of its prompt.
+
+A phrase is what stands between two punctuation marks or quotes of one line, or several such pieces in a row. Only whole
+values count: a query may use the words of its task, and a label may be one of those that the task lists.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+
+from hub_speed.task_types.base import Flaw
+from hub_speed.text import words
+
+PLACEHOLDERS = frozenset({"…", "..."})
+_MARKS = re.compile(r"""[.,:;?!]+(?=["'\s]|$)|["“”()\[\]{}|]""")
+_LONGEST_RUN = 6  # pieces in a row; the longest line of a template has fewer
+
+
+def echo(values: Mapping[str, str], prompt: str, subject: str = "") -> Flaw | None:
+    """The first value that repeats one of the keys, the subject, or a phrase of the prompt.
+
+    Args:
+        values: the answer.
+        prompt: what the model was shown.
+        subject: the task or topic in the prompt. Only the whole of it counts, as a label may well be a part of it.
+    """
+    lines = (prompt.replace(subject, "") if subject else prompt).splitlines()
+    shown = [PLACEHOLDERS, frozenset({plain(subject), *map(plain, values)}), *map(_phrases, lines)]
+    for name, value in values.items():
+        lines = [line for line in value.splitlines() if line.strip()]
+        if lines and all(any(plain(line) in known for known in shown) for line in lines):
+            return Flaw("echo", f"{name}: {value!r:.100}")
+    return None
+
+
+def plain(text: str) -> str:
+    """A text as it is compared: its words, those of a key apart; of a text without words, all that it has."""
+    return " ".join(words(text.replace("_", " "))) or text.strip()
+
+
+@lru_cache(4096)  # the same few lines of templates come again and again
+def _phrases(line: str) -> frozenset[str]:
+    """The phrases of one line of a prompt, each as it is compared."""
+    pieces = [" ".join(found) for piece in _MARKS.split(line) if (found := words(piece.replace("_", " ")))]
+    runs = (pieces[i : i + n] for i in range(len(pieces)) for n in range(1, _LONGEST_RUN + 1))
+    return frozenset(" ".join(run) for run in runs)
