@@ -341,7 +341,7 @@ def test_what_cannot_be_drawn_or_measured_is_left_out_of_the_card_and_said_in_th
 ) -> None:
     """The rows are paid for: no figure and no measure may stop them from being published."""
     ctx = context(name, load("quickstart"), tmp_path)
-    ctx.record.measures.training = Training.model_construct(steps=2, loss_curve=[[1], [2]])
+    ctx.record.measures.training = Training(steps=2, loss_curve=[])
     ctx.record.lineage["org/speed-seed@1"] = Ancestor(stage="seed", inputs=["org/speed-seed@1"], quality={"rows": 1})
     for path in (ctx.out / "data").glob("*.parquet"):
         path.write_bytes(b"PAR1")  # what an audit draws
