@@ -21,6 +21,8 @@ MODULES = "modules.json"
 """What an embedder has and a plain language model has not."""
 MODES = {"last": "lasttoken", "mean": "mean"}
 """Our names of the poolings → those of sentence-transformers."""
+DOCUMENT = ("document", "passage", "corpus")
+"""The names under which embedders keep the prompt of a document; the first that is not empty counts."""
 OWN_CODE: dict[str, Any] = {"trust_remote_code": False}
 """No code of a model's repository is run."""
 
@@ -116,6 +118,12 @@ def pooling_of(model: SentenceTransformer) -> str:
     modes = [found] if isinstance(found, str) else found
     ours = {theirs: name for name, theirs in MODES.items()}
     return "+".join(ours.get(mode, mode) for mode in modes)
+
+
+def prompts_of(model: SentenceTransformer) -> tuple[str, str]:
+    """What an embedder's own prompts put before a query and before a document."""
+    documents = [prompt for name in DOCUMENT if (prompt := model.prompts.get(name))]
+    return model.prompts.get("query") or "", documents[0] if documents else ""
 
 
 def add_adapter(model: SentenceTransformer, recipe: Lora) -> None:

@@ -45,10 +45,7 @@ def encode(
     Two texts are the same whatever their case. A row's `label`, where there is one, belongs to its positive and to
     every hard negative with the same text.
     """
-    columns = [
-        [with_instruction(row["instruction"], row["query"]), row["positive"], *filter(None, [row["negative"]])]
-        for row in rows
-    ]
+    columns = [[_asked(row), row["positive"], *filter(None, [row["negative"]])] for row in rows]
     tokens, cut = _tokenise([text for texts in columns for text in texts], tokenizer, max_length)
     labels = {
         (row["task_type"], _plain(row["positive"])): str(row["label"]) for row in rows if row.get("label") is not None
@@ -72,6 +69,11 @@ def encode(
             )
         )
     return examples, cut
+
+
+def _asked(row: dict[str, Any]) -> str:
+    """The query as the embedder reads it; a row without `instruction` has all of it in `query`."""
+    return with_instruction(row["instruction"], row["query"]) if "instruction" in row else str(row["query"])
 
 
 def _plain(text: str) -> str:
