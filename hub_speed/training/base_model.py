@@ -9,11 +9,18 @@ from hub_speed.errors import StageError
 
 
 def require_safetensors(folder: Path, name: str) -> None:
-    """Refuse a base model without safetensors weights; `name` is what the message calls it.
+    """Refuse a base model without safetensors weights of its own; `name` is what the message calls it.
 
     Raises:
-        StageError: there are none; says what is there instead.
+        StageError: there are none, or only those of an adapter; says what is there instead.
     """
+    if (folder / "adapter_config.json").is_file():
+        raise StageError(
+            f"{name}: this is an adapter, which needs another model to stand on",
+            expected="whole weights",
+            got="adapter_config.json",
+            fix="merge the adapter into its base model (peft: `merge_and_unload`), publish the result and use that",
+        )
     if not any(folder.glob("*.safetensors")):
         found = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth") for path in folder.glob(pattern))
         raise StageError(

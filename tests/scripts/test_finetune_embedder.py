@@ -1,17 +1,22 @@
 """The script that fine-tunes a published embedder."""
 
+import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from running import Cli  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
-from tiny_models import make_model  # noqa: E402
+from sentence_transformers import SentenceTransformer  # noqa: E402
+from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer  # noqa: E402
+from tiny_models import make_encoder, make_model  # noqa: E402
 from tiny_training import some_rows  # noqa: E402
 
+from hub_speed.recipe import Embedder  # noqa: E402
 from hub_speed.training.embedder import backbone  # noqa: E402
 
 FINETUNE = """
@@ -59,3 +64,89 @@ def test_the_script_fine_tunes_on_pairs_alone_and_pushes_to_what_it_has_made(tmp
     assert max((first[name] - base[name]).abs().max() for name in base) > 1e-3
     assert {"README.md", "model.safetensors", "modules.json"} <= set(out.split("files ")[1].split())
     assert out.splitlines()[-1] == "commits 3 2"  # two pushes after the empty first one; none to the base
+
+
+KEPT = """
+import runpy, sys
+from huggingface_hub import HfApi
+api = HfApi()
+for name in ("whole", "adapter"):
+    api.create_repo(f"me/{name}")
+    api.upload_folder(repo_id=f"me/{name}", folder_path=f"FOLDER/{name}")
+new = ["--instruction", "find it", "--document-prompt", ""]
+few = ["--batch-size", "8", "--learning-rate", "1e-3", "--epochs", "1"]
+for out, *arguments in (
+    ("kept", "me/whole", "FOLDER/pairs.jsonl", *few),
+    ("prompted", "me/whole", "FOLDER/pairs.jsonl", *few, "--lora-r", "2", *new),
+    ("adapted", "me/adapter", "FOLDER/pairs.jsonl", *few),
+    ("batch", "me/whole", "FOLDER/pairs.jsonl", "--batch-size", "1"),
+    ("epochs", "me/whole", "FOLDER/pairs.jsonl", "--epochs", "0"),
+    ("mini", "me/whole", "FOLDER/pairs.jsonl", "--mini-batch-size", "0"),
+    ("missing", "me/whole", "FOLDER/none.csv"),
+    ("header", "me/whole", "FOLDER/header.csv"),
+    ("few", "me/whole", "FOLDER/few.tsv"),
+    ("columns", "me/whole", "FOLDER/columns.csv"),
+    ("unknown", "me/whole", "me/nothing"),
+):
+    sys.argv = ["", *arguments, "--out", f"FOLDER/{out}"]
+    print(f"## {out}")
+    try:
+        runpy.run_path("SCRIPT", run_name="__main__")
+    except SystemExit as error:
+        print(error)
+"""
+
+
+def whole(folder: Path) -> SentenceTransformer:
+    """An embedder of another build than ours: CLS pooling, a Dense module, prompts, cut to eight dimensions."""
+    transformer = Transformer(str(make_encoder(folder / "encoder")), max_seq_length=32)
+    modules = [transformer, Pooling(32, "cls"), Dense(32, 16), Normalize()]
+    prompts = {"query": "find ", "passage": "and "}
+    model = SentenceTransformer(modules=modules, prompts=prompts, truncate_dim=8, device="cpu")
+    model.save_pretrained(str(folder / "whole"))
+    return model
+
+
+def test_an_embedder_keeps_its_modules_prompts_and_dimensions_or_is_refused(tmp_path: Path, cli: Cli) -> None:
+    before = whole(tmp_path)
+    adapted = backbone.embedder(make_model(tmp_path / "base"), 24)
+    backbone.add_adapter(adapted, Embedder(lora_r=2))
+    adapted.save_pretrained(str(tmp_path / "adapter"))
+    rows = [
+        {"query": row["query"], "positive": [{"title": "", "text": row["positive"]}, "NA"]} for row in some_rows(40)
+    ]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "header.csv").write_text("query,positive\n")
+    (tmp_path / "columns.csv").write_text("question,positive\na,b\n")
+    (tmp_path / "few.tsv").write_text("query\tpositive\n" + "\n".join(f"{i}\t{i}" for i in "12344"))
+    script = Path(__file__).parents[2] / "scripts" / "finetune_embedder.py"
+    out = cli.python(KEPT.replace("FOLDER", str(tmp_path)).replace("SCRIPT", str(script)))
+    said = {part.split("\n")[0]: part for part in out.split("## ")[1:]}
+
+    model = SentenceTransformer(str(tmp_path / "kept"), device="cpu")
+    assert [type(module) for module in model] == [Transformer, Pooling, Dense, Normalize]
+    assert model[1].pooling_mode == "cls" and model.truncate_dim == 8 and model.max_seq_length == 32
+    assert backbone.prompts_of(model) == ("find ", "and ") == (model.prompts["query"], model.prompts["document"])
+    assert (
+        model.encode_query(["fox"]).shape == (1, 8)
+        and np.abs(model.encode(["fox"]) - before.encode(["fox"])).max() > 1e-3
+    )
+    assert not torch.equal(model[2].linear.weight, before[2].linear.weight)
+
+    held = [line for line in said["kept"].splitlines() if line.startswith("before")]
+    assert held and [line for line in said["prompted"].splitlines() if line.startswith("before")] == held
+    model = SentenceTransformer(str(tmp_path / "prompted"), device="cpu")
+    assert backbone.prompts_of(model) == ("Instruct: find it\nQuery: ", "")
+    assert (tmp_path / "prompted" / "adapter" / "adapter_model.safetensors").is_file()
+
+    assert "this is an adapter" in said["adapted"] and "merge_and_unload" in said["adapted"]
+    assert "--batch-size 1: input should be greater than or equal to 2" in said["batch"]
+    assert "--epochs 0.0: input should be greater than 0" in said["epochs"]
+    assert "--mini-batch-size 0: input should be greater than 0" in said["mini"]
+    assert "none.csv: there is no such file" in said["missing"]
+    assert "header.csv: there are no rows" in said["header"]
+    assert "too few queries" in said["few"] and "got       4" in said["few"]
+    assert "columns.csv: no column query" in said["columns"] and "question, positive" in said["columns"]
+    assert "me/nothing: the dataset cannot be loaded" in said["unknown"]
+    for name in set(said) - {"kept", "prompted"}:
+        assert ("before:" not in said[name] and not (tmp_path / name).exists()) or name == "adapter"

@@ -1,5 +1,6 @@
 """A base model as an embedder: pooling, the adapter, and what is published."""
 
+import json
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -7,40 +8,50 @@ import torch
 from peft import LoraConfig, PeftModel
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
-from transformers import AutoModel, PreTrainedModel
+from transformers import PreTrainedModel
 
+from hub_speed.errors import StageError
 from hub_speed.recipe import Lora
 from hub_speed.training import older_readers
 from hub_speed.training.base_model import add_padding, close_with_eos, require_safetensors
 from hub_speed.training.process import child
 from hub_speed.training.process.settings import PinnedModel
 
+MODULES = "modules.json"
+"""What an embedder has and a plain language model has not."""
 MODES = {"last": "lasttoken", "mean": "mean"}
 """Our names of the poolings → those of sentence-transformers."""
+DOCUMENT = ("document", "passage", "corpus")
+"""The names under which embedders keep the prompt of a document; the first that is not empty counts."""
 OWN_CODE: dict[str, Any] = {"trust_remote_code": False}
 """No code of a model's repository is run."""
 
 
 def embedder(
-    base: Path, max_length: int, pooling: Literal["last", "mean"] | None = None, *, half: bool = False
+    base: Path, max_length: int | None, pooling: Literal["last", "mean"] | None = None, *, half: bool = False
 ) -> SentenceTransformer:
-    """An untrained embedder on a base model, with embeddings of unit length.
+    """An embedder to train: the base itself where it is an embedder, else an untrained one with vectors of unit length.
 
     Args:
         base: folder of the model.
-        max_length: tokens of a text that are read.
-        pooling: the last token or the mean; None: last where no token sees those after it (a decoder), else the mean.
+        max_length: tokens of a text that are read, and of an embedder at most its own number; None: as the base says.
+        pooling: the last token or the mean, whatever the base is. None: an embedder keeps its modules; else last where
+            no token sees those after it (a decoder), else the mean.
         half: load the weights in 16 bits, on a GPU.
 
     Raises:
-        StageError: the weights are not safetensors, or the tokenizer lacks a token that is needed.
+        StageError: the weights are not safetensors, the tokenizer lacks a token that is needed, or the base is an
+            embedder of a kind that cannot be trained here.
     """
     require_safetensors(base, str(base))
     gpu = child.use_gpu()
+    dtype = torch.bfloat16 if gpu and half else torch.float32
+    if pooling is None and (base / MODULES).is_file():
+        return _as_it_is(base, max_length, dtype)
     transformer = Transformer(
         str(base),
         max_seq_length=max_length,
-        model_kwargs={"dtype": torch.bfloat16 if gpu and half else torch.float32, "use_safetensors": True} | OWN_CODE,
+        model_kwargs={"dtype": dtype, "use_safetensors": True} | OWN_CODE,
         config_kwargs=dict(OWN_CODE),
         processor_kwargs=dict(OWN_CODE),  # a copy: the library writes into it
     )
@@ -55,11 +66,37 @@ def embedder(
     return SentenceTransformer(modules=[transformer, pool, Normalize()], device="cuda" if gpu else "cpu")
 
 
-def saved(folder: Path, device: str | None = None) -> SentenceTransformer:
-    """An embedder as it was published; only safetensors are read."""
-    return SentenceTransformer(
-        str(folder), device=device, trust_remote_code=False, model_kwargs={"use_safetensors": True}
+def _as_it_is(folder: Path, max_length: int | None, dtype: torch.dtype) -> SentenceTransformer:
+    """An embedder with the modules, prompts and dimensions that it was published with."""
+    for module in json.loads((folder / MODULES).read_text("utf-8")):
+        if (folder / module["path"] / "pytorch_model.bin").is_file():
+            require_safetensors(folder / module["path"], f"{folder}, module {module['path']}")
+    model = saved(folder, "cuda" if child.use_gpu() else "cpu", dtype)
+    first, kinds = model[0], ", ".join(type(module).__name__ for module in model)
+    if not isinstance(first, Transformer):
+        raise _cannot_train(folder, "a Transformer as the first module", kinds)
+    if any(isinstance(module, Pooling) and not module.include_prompt for module in model):
+        raise _cannot_train(folder, "a pooling that includes the prompt", "include_prompt: false")
+    if model.similarity_fn_name != "cosine" and not isinstance(model[-1], Normalize):
+        raise _cannot_train(folder, "vectors that are compared by cosine", str(model.similarity_fn_name))
+    add_padding(model.tokenizer, str(folder))
+    model.max_seq_length = min((n for n in (max_length, model.max_seq_length) if n), default=None)
+    return model
+
+
+def _cannot_train(folder: Path, expected: str, got: str) -> StageError:
+    return StageError(
+        f"{folder}: an embedder of a kind that cannot be trained here",
+        expected=expected,
+        got=got,
+        fix="choose another one, or let its transformer be pooled anew: embedder.pooling=mean in a recipe",
     )
+
+
+def saved(folder: Path, device: str | None = None, dtype: torch.dtype | None = None) -> SentenceTransformer:
+    """An embedder as it was published, in its own type or another; only safetensors are read."""
+    loaded = {"use_safetensors": True} | ({"dtype": dtype} if dtype else {})
+    return SentenceTransformer(str(folder), device=device, trust_remote_code=False, model_kwargs=loaded)
 
 
 @torch.inference_mode()
@@ -76,9 +113,17 @@ def transformer_of(model: SentenceTransformer) -> Transformer:
 
 
 def pooling_of(model: SentenceTransformer) -> str:
-    """The name of an embedder's pooling: last or mean."""
-    mode = cast(Pooling, model[1]).pooling_mode
-    return next(name for name, theirs in MODES.items() if theirs == mode)
+    """The name of an embedder's pooling: last, mean, or what sentence-transformers calls it; "none" without one."""
+    found = next((module.pooling_mode for module in model if isinstance(module, Pooling)), "none")
+    modes = [found] if isinstance(found, str) else found
+    ours = {theirs: name for name, theirs in MODES.items()}
+    return "+".join(ours.get(mode, mode) for mode in modes)
+
+
+def prompts_of(model: SentenceTransformer) -> tuple[str, str]:
+    """What an embedder's own prompts put before a query and before a document."""
+    documents = [prompt for name in DOCUMENT if (prompt := model.prompts.get(name))]
+    return model.prompts.get("query") or "", documents[0] if documents else ""
 
 
 def add_adapter(model: SentenceTransformer, recipe: Lora) -> None:
@@ -118,7 +163,8 @@ def publish(model: SentenceTransformer, out: Path, adapted: PinnedModel | None =
         # Names the base model on the Hub, since the adapter's users do not have this folder.
         config.base_model_name_or_path, config.revision = adapted.repo, adapted.commit
         transformer.auto_model.save_pretrained(out / "adapter")
-        base = AutoModel.from_pretrained(adapted.folder, dtype=torch.float32, use_safetensors=True, **OWN_CODE)
+        kind = type(transformer.auto_model)  # of an encoder-decoder, this is the encoder
+        base = kind.from_pretrained(adapted.folder, dtype=torch.float32, use_safetensors=True, **OWN_CODE)
         transformer.model = PeftModel.from_pretrained(base, out / "adapter").merge_and_unload()
     if child.use_gpu():
         model.to(torch.bfloat16)

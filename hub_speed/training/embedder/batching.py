@@ -20,19 +20,21 @@ TEXTS_AT_ONCE = 10_000
 
 @dataclass(frozen=True)
 class TokenizedRow:
-    """The tokens of one row; documents with the same text or label are never negatives of each other's queries.
+    """The tokens of one row; documents with the same text, label or query are never negatives of each other's queries.
 
     Attributes:
         kind: a batch holds rows of one kind.
         texts: token ids of the query, the positive and, where there is one, the hard negative.
         same_text: a number for each document's text.
         same_label: a number for each document's label, -1 where it has none.
+        same_query: a number for the query, and for each document that answers this query in some row, else -1.
     """
 
     kind: str
     texts: tuple[Sequence[int] | np.ndarray, ...]
     same_text: tuple[int, ...]
     same_label: tuple[int, ...]
+    same_query: tuple[int, ...]
 
 
 def encode(
@@ -40,21 +42,20 @@ def encode(
 ) -> tuple[list[TokenizedRow], float]:
     """Tokenise rows; returns them and the share of their texts that were cut at `max_length` tokens.
 
-    Two documents are the same text whatever their case. A row's `label`, where there is one, belongs to its
-    positive and to every hard negative with the same text.
+    Two texts are the same whatever their case. A row's `label`, where there is one, belongs to its positive and to
+    every hard negative with the same text.
     """
-    columns = [
-        [with_instruction(row["instruction"], row["query"]), row["positive"], *filter(None, [row["negative"]])]
-        for row in rows
-    ]
+    columns = [[_asked(row), row["positive"], *filter(None, [row["negative"]])] for row in rows]
     tokens, cut = _tokenise([text for texts in columns for text in texts], tokenizer, max_length)
     labels = {
         (row["task_type"], _plain(row["positive"])): str(row["label"]) for row in rows if row.get("label") is not None
     }
+    answers = {(row["task_type"], _plain(texts[0]), _plain(texts[1])) for row, texts in zip(rows, columns, strict=True)}
     numbers: dict[tuple[str, str], int] = {}
     examples = []
     for row, texts in zip(rows, columns, strict=True):
-        kind, plain = row["task_type"], [_plain(text) for text in texts[1:]]
+        kind, query, *plain = row["task_type"], *map(_plain, texts)
+        asked = numbers.setdefault((f"query of {kind}", query), len(numbers))
         named = [labels.get((kind, text)) for text in plain]
         if row.get("label") is not None:
             named[0] = str(row["label"])
@@ -64,9 +65,15 @@ def encode(
                 tuple(tokens[text] for text in texts),
                 tuple(numbers.setdefault(("text", text), len(numbers)) for text in plain),
                 tuple(-1 if n is None else numbers.setdefault((f"label of {kind}", n), len(numbers)) for n in named),
+                (asked, *(asked if (kind, query, text) in answers else -1 for text in plain)),
             )
         )
     return examples, cut
+
+
+def _asked(row: dict[str, Any]) -> str:
+    """The query as the embedder reads it; a row without `instruction` has all of it in `query`."""
+    return with_instruction(row["instruction"], row["query"]) if "instruction" in row else str(row["query"])
 
 
 def _plain(text: str) -> str:
@@ -95,7 +102,7 @@ def batches(
 ) -> list[list[int]]:
     """The example numbers of every step, for all epochs; batches of different kinds alternate at random.
 
-    A last batch of a single row is left out: it would have no negatives.
+    A last batch of a single row is left out: it would have no negatives. Of the others, at least one is kept.
     """
     random, found = Random(rng_seed), list[list[int]]()
     kinds: dict[str, list[int]] = defaultdict(list)
@@ -111,7 +118,7 @@ def batches(
         random.shuffle(epoch)
         per_epoch = len(epoch)
         found += epoch
-    return found[: round(epochs * per_epoch)]
+    return found[: max(1, round(epochs * per_epoch))]
 
 
 @dataclass(frozen=True)
@@ -125,10 +132,10 @@ class Collate:
     pad_token_id: int
 
     def __call__(self, examples: Iterable[TokenizedRow]) -> dict[str, Tensor]:
-        """text_input_ids and text_attention_mask: M texts × longest; label: 3 × M, see `InfoNCE.calculate_loss`."""
+        """text_input_ids and text_attention_mask: M texts × longest; label: 4 × M, see `InfoNCE.calculate_loss`."""
         examples = list(examples)
-        queries = [(example.texts[0], -1, -1) for example in examples]
-        documents = [list(zip(e.texts[1:], e.same_text, e.same_label, strict=True)) for e in examples]
+        queries = [(example.texts[0], -1, -1, example.same_query[0]) for example in examples]
+        documents = [list(zip(e.texts[1:], e.same_text, e.same_label, e.same_query[1:], strict=True)) for e in examples]
         texts = [*queries, *(found[0] for found in documents), *(one for found in documents for one in found[1:])]
         order = sorted(range(len(texts)), key=lambda i: len(texts[i][0]))
         padded = np.full((len(texts), len(texts[order[-1]][0])), self.pad_token_id)
@@ -138,5 +145,5 @@ class Collate:
         return {
             "text_input_ids": torch.from_numpy(padded),
             "text_attention_mask": (torch.arange(padded.shape[1]) < lengths[:, None]).long(),
-            "label": torch.tensor([order, [texts[i][1] for i in order], [texts[i][2] for i in order]]),
+            "label": torch.tensor([order, *([texts[i][k] for i in order] for k in (1, 2, 3))]),
         }

@@ -101,12 +101,14 @@ def fit(
         "truncated_share": truncated,
         "dimension": dimensions[-1],
         "pooling": pooling_of(model),
+        "modules": ", ".join(type(module).__name__ for module in model),
     }
 
 
 def _dimensions(model: SentenceTransformer, wanted: Sequence[int]) -> list[int]:
-    """The dimensions to train, in rising order; the last one is the whole embedding."""
-    whole = model.get_embedding_dimension()
+    """The dimensions to train, in rising order: those wanted, those the base is cut to, and the whole embedding."""
+    with model.truncate_embeddings(None):
+        whole = model.get_embedding_dimension()
     assert whole is not None
     if max(wanted, default=0) > whole:
         raise StageError(
@@ -114,7 +116,7 @@ def _dimensions(model: SentenceTransformer, wanted: Sequence[int]) -> list[int]:
             expected=f"numbers up to {whole}",
             got=", ".join(map(str, wanted)),
         )
-    return sorted({*wanted, whole})
+    return sorted({*wanted, min(model.truncate_dim or whole, whole), whole})
 
 
 def _arguments(settings: FitSettings) -> SentenceTransformerTrainingArguments:
@@ -178,6 +180,7 @@ def train(settings: EmbedderSettings) -> Json:
     rows = synthetic + extra
     model, measures = fit(settings, rows, child.Reporter())
     model.prompts = {"query": with_instruction(settings.default_instruction, ""), "document": ""}
+    model.default_prompt_name = None
     publish(model, settings.out, settings.base if settings.recipe.lora_r else None)
     mix = dict(Counter(row["task_type"] for row in rows))
     return {"rows": len(rows), **measures, "mix": mix, "mined_negatives": mined}

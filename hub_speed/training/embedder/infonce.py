@@ -15,11 +15,11 @@ class InfoNCE(CachedLossMixin, nn.Module):
     """−log of the positive's share of φ over all documents of the batch, φ(q, d) = exp(cos(q, d) / τ).
 
     Every query sees the positives and hard negatives of all rows, but for those that would be wrong as its negatives:
-    documents of the same text or the same label as its positive, and, with `false_negative_margin`, documents that
-    lie nearer to the query than its positive by more than that margin.
+    documents of the same text or the same label as its positive, the other answers to the same query, and, with
+    `false_negative_margin`, documents that lie nearer to the query than its positive by more than that margin.
 
     Args:
-        model: the embedder; its embeddings have unit length.
+        model: the embedder.
         temperature: τ.
         mini_batch_size: a batch of more rows than this is embedded so many texts at a time and a second time for
             the gradients (GradCache, arXiv 2101.06983): the same result but for rounding, in less memory.
@@ -58,17 +58,18 @@ class InfoNCE(CachedLossMixin, nn.Module):
 
         Args:
             reps: one column of pieces; together M texts × D dimensions.
-            labels: 3 × M: the place of each text in the batch (queries, then their positives in the same order, then
-                hard negatives); a number that equal texts share, negative for queries; and one that those of the
-                same label share, negative for those without.
+            labels: 4 × M: the place of each text in the batch (queries, then their positives in the same order, then
+                hard negatives); a number that equal texts share, negative for queries; one that those of the same
+                label share, negative for those without; and one that a query shares with its answers, negative for
+                hard negatives.
             with_backward: also compute the gradients of the pieces.
         """
         assert labels is not None
         back_M = labels[0].argsort()
-        texts_MD, same_2M = torch.cat(reps[0])[back_M].float(), labels[1:, back_M]
-        rows = int((same_2M[0] < 0).sum())
+        texts_MD, same_3M = torch.cat(reps[0])[back_M].float(), labels[1:, back_M]
+        rows = int((same_3M[0] < 0).sum())
         with torch.no_grad():
-            wrong_BN = self._not_negatives(texts_MD[:rows], texts_MD[rows:], same_2M[:, rows:])
+            wrong_BN = self._not_negatives(texts_MD[:rows], texts_MD[rows:], same_3M[:, rows:])
         target = torch.arange(rows, device=texts_MD.device)
         losses = []
         for dimension in self.dimensions:
@@ -80,13 +81,14 @@ class InfoNCE(CachedLossMixin, nn.Module):
             loss.backward()
         return loss.detach() if with_backward else loss
 
-    def _not_negatives(self, queries_BD: Tensor, documents_ND: Tensor, same_2N: Tensor) -> Tensor:
+    def _not_negatives(self, queries_BD: Tensor, documents_ND: Tensor, same_3N: Tensor) -> Tensor:
         """B × N: the documents that are left out of each query's negatives; never its positive."""
         rows = torch.arange(len(queries_BD), device=queries_BD.device)
-        text_N, label_N = same_2N
+        text_N, label_N, query_N = same_3N
         wrong_BN: Tensor = (text_N[rows, None] == text_N) | ((label_N[rows, None] == label_N) & (label_N >= 0))
+        wrong_BN |= query_N[rows, None] == query_N  # each positive answers its own query: none of these is negative
         if self.margin is not None:
-            cosines_BN = queries_BD @ documents_ND.T
+            cosines_BN = nn.functional.normalize(queries_BD, dim=-1) @ nn.functional.normalize(documents_ND, dim=-1).T
             wrong_BN = wrong_BN | (cosines_BN > cosines_BN.diagonal()[:, None] + self.margin)
         wrong_BN[rows, rows] = False
         return wrong_BN

@@ -10,10 +10,19 @@ from random import Random
 from typing import Any
 
 import torch
-from datasets import get_dataset_config_names, get_dataset_split_names, load_dataset
+from datasets import (
+    Dataset,
+    get_dataset_config_names,
+    get_dataset_split_names,
+    load_dataset,
+    load_dataset_builder,
+)
+from datasets.exceptions import DatasetGenerationError
+from datasets.packaged_modules.csv.csv import Csv
 from sentence_transformers import SentenceTransformer
 
 from hub_speed.errors import StageError, did_you_mean
+from hub_speed.training.embedder import pairs
 from hub_speed.training.embedder.backbone import embedder, saved
 from hub_speed.training.embedder.settings import EmbedderSettings, LabelledSet
 
@@ -43,23 +52,25 @@ def read(settings: EmbedderSettings) -> tuple[list[Row], int]:
 def rows_of(source: LabelledSet, cache: Path) -> list[Row]:
     """All rows of one set that have a query and a positive, with our columns; `cache` is filled by `datasets`.
 
-    A column of lists (several positives or negatives) counts by its first text: E5 trains with one of each.
+    A cell of several texts counts by the first one: E5 trains with one positive and one negative.
+
+    Raises:
+        StageError: the set lacks the config, the split or a column, cannot be loaded, or holds no pair of texts.
     """
     recipe, folder = source.recipe, str(source.folder)
     name, config, split, kind = f"labelled data {recipe.repo}", recipe.config, recipe.split, recipe.kind
     _known(f"{name}: config", config, get_dataset_config_names(folder))
     _known(f"{name}: split", split, get_dataset_split_names(folder, config))
-    found = load_dataset(folder, config, split=split, cache_dir=str(cache))
+    found = _load(folder, config, split, cache, name)
     columns = recipe.model_dump(include={"query", "positive", "negative", "label"})
     wanted: dict[str, str] = {our: column for our, column in columns.items() if column}
     for our, column in wanted.items():
         _known(f"{name}, {split}: column of the {our}", column, found.column_names)
-    rows = []
-    for given in found.select_columns(list(dict.fromkeys(wanted.values()))):
-        texts = {our: _text(given[column]) for our, column in wanted.items() if our != "label"}
-        if texts["query"] and texts["positive"]:
-            label = given[wanted["label"]] if "label" in wanted else None
-            rows.append({"negative": None, **texts, "label": label})
+    rows: list[Row] = []
+    for cells in pairs.of(found.select_columns(list(dict.fromkeys(wanted.values()))), wanted, f"{name}, {split}"):
+        if cells["query"] and cells["positive"]:
+            firsts = {our: several[0] if several else None for our, several in cells.items()}
+            rows.append({"negative": None, "label": None} | firsts)
     if not rows:
         raise StageError(
             f"{name}, {split}: no row has a query and a positive",
@@ -81,11 +92,17 @@ def _known(what: str, name: str, names: Sequence[str]) -> None:
         )
 
 
-def _text(value: Any) -> str:
-    """A text as it stands, or the first of several."""
-    if isinstance(value, list):
-        value = value[0] if value else None
-    return str(value).strip() if value is not None else ""
+def _load(folder: str, config: str, split: str, cache: Path, name: str) -> Dataset:
+    """A split of a dataset; in CSV files, `null` and `NA` stay the texts they are."""
+    as_text = {"keep_default_na": False} if isinstance(load_dataset_builder(folder, config), Csv) else {}
+    try:
+        return load_dataset(folder, config, split=split, cache_dir=str(cache), **as_text)
+    except (DatasetGenerationError, ValueError) as error:
+        raise StageError(
+            f"{name}, {split}: it cannot be loaded",
+            got=" ".join(str(error.__cause__ or error).split())[:300],
+            fix="mend the dataset, or take it out of embedder.labelled",
+        ) from error
 
 
 def draw(rows: list[Row], weight: float, max_rows: int | None, rng_seed: int) -> list[Row]:
@@ -106,9 +123,9 @@ def add_negatives(rows: list[Row], settings: EmbedderSettings) -> int:
     """
     recipe, miner = settings.recipe, _miner(settings)
     random = Random(recipe.rng_seed)
-    pairs = list({(row["query"], row["positive"]): row["label"] for row in rows}.items())
-    queries = {query: i for i, query in enumerate(dict.fromkeys(query for (query, _), _ in pairs))}
-    documents = {text: i for i, text in enumerate(dict.fromkeys(positive for (_, positive), _ in pairs))}
+    asked = list({(row["query"], row["positive"]): row["label"] for row in rows}.items())
+    queries = {query: i for i, query in enumerate(dict.fromkeys(query for (query, _), _ in asked))}
+    documents = {text: i for i, text in enumerate(dict.fromkeys(positive for (_, positive), _ in asked))}
     answers, alike = defaultdict[str, set[int]](set), defaultdict[Any, set[int]](set)  # by query, by label
     for row in rows:
         answers[row["query"]].add(documents[row["positive"]])
@@ -117,8 +134,8 @@ def add_negatives(rows: list[Row], settings: EmbedderSettings) -> int:
     asked_QD = miner.encode_query(list(queries), convert_to_tensor=True, normalize_embeddings=True)
     found_ND = miner.encode_document(list(documents), convert_to_tensor=True, normalize_embeddings=True)
     texts, negatives = list(documents), dict[tuple[str, str], str]()
-    for start in range(0, len(pairs), PAIRS_AT_ONCE):
-        part = pairs[start : start + PAIRS_AT_ONCE]
+    for start in range(0, len(asked), PAIRS_AT_ONCE):
+        part = asked[start : start + PAIRS_AT_ONCE]
         cosines_PN = asked_QD[[queries[query] for (query, _), _ in part]] @ found_ND.T
         for ((query, positive), label), cosines_N in zip(part, cosines_PN, strict=True):
             own = cosines_N[documents[positive]].item()

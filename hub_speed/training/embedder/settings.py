@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from hub_speed.recipe import Embedder, Labelled
 from hub_speed.training.process.settings import TrainingSettings
@@ -21,7 +21,7 @@ class FitSettings(TrainingSettings):
     """What training on rows that are already read needs; `mini_batch_size`: texts in memory at once (GradCache)."""
 
     recipe: Embedder
-    mini_batch_size: int
+    mini_batch_size: PositiveInt
 
 
 class EmbedderSettings(FitSettings):

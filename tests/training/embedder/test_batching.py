@@ -34,7 +34,7 @@ def test_neighbours_in_a_batch_are_of_one_length_and_the_label_leads_back(decode
     batch = batching.Collate(0)(examples)
     lengths = batch["text_attention_mask"].sum(1)
     assert (lengths.diff() >= 0).all()
-    place, group, _ = batch["label"]
+    place, group, *_ = batch["label"]
     in_order = batch["text_input_ids"][place.argsort()]
     for i, example in enumerate(examples):
         for text, k in zip(example.texts[:2], (i, len(rows) + i), strict=True):
@@ -54,15 +54,16 @@ def wrong_negatives(rows: list[dict], decoder: Path) -> list[list[bool]]:
 
 
 def test_documents_of_one_text_or_label_are_no_negatives_and_cut_texts_are_counted(decoder: Path) -> None:
-    row = {"task_type": "classification", "instruction": "find it", "query": "fox", "negative": None}
-    rows = [row | {"positive": text} for text in ("Brown", " brown ", "lazy", "the " * 60)]
+    row = {"task_type": "classification", "instruction": "find it", "negative": None}
+    texts = ("Brown", " brown ", "lazy", "the " * 60)
+    rows = [row | {"query": f"fox {i}", "positive": text} for i, text in enumerate(texts)]
     examples, truncated = batching.encode(rows, AutoTokenizer.from_pretrained(decoder), 48)
     assert truncated == 1 / 8 and max(len(text) for example in examples for text in example.texts) == 48
     assert [sum(wrong) for wrong in wrong_negatives(rows, decoder)] == [1, 1, 0, 0]
     # (positive, hard negative, label)
     given = [("travel", "the fox", 1), ("sport", "Travel", 2), ("a trip", "sport", 1), ("news", None, None)]
-    rows = [row | {"positive": p, "negative": n, "label": label} for p, n, label in given]
-    rows.append(row | {"task_type": "retrieval", "positive": "dog", "negative": None, "label": 1})
+    rows = [row | {"query": p, "positive": p, "negative": n, "label": label} for p, n, label in given]
+    rows.append(row | {"task_type": "retrieval", "query": "a", "positive": "dog", "negative": None, "label": 1})
     yes, no = True, False
     assert wrong_negatives(rows, decoder) == [
         [no, no, yes, no, no, no, yes, no],  # "a trip" has its label; "Travel" is its own text
@@ -70,6 +71,22 @@ def test_documents_of_one_text_or_label_are_no_negatives_and_cut_texts_are_count
         [yes, no, no, no, no, no, yes, no],  # "Travel" is a text of its label, though not its own
         [no] * 8,
         [no] * 8,  # label 1 of another set
+    ]
+
+
+def test_the_answers_to_one_query_are_no_negatives_of_it(decoder: Path) -> None:
+    """Nor is a hard negative that answers the query in another row."""
+    row = {"task_type": "retrieval", "instruction": "find it"}
+    given = [("fox", "one", "far"), ("Fox ", "two", "One"), ("dog", "one", "two"), ("dog", "three", "far")]
+    rows = [row | {"query": q, "positive": p, "negative": n} for q, p, n in given]
+    rows.append(row | {"task_type": "sts", "query": "fox", "positive": "four", "negative": None})
+    yes, no = True, False
+    assert wrong_negatives(rows, decoder) == [
+        [no, yes, yes, no, no, no, yes, no, no],  # "two", "one" of the dog's row, and "One"
+        [yes, no, no, no, no, no, yes, yes, no],
+        [yes, no, no, yes, no, no, yes, no, no],
+        [no, no, yes, no, no, no, no, no, no],
+        [no] * 9,
     ]
 
 

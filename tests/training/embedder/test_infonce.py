@@ -34,7 +34,7 @@ def batch_of(groups: Groups) -> dict:
     numbers, examples = iter(range(100)), []
     for i, mine in enumerate(groups):
         texts = tuple([next(numbers)] + [99] * ((i * 7 + k * 3) % 5) for k in range(1 + len(mine)))
-        examples.append(batching.TokenizedRow("any", texts, *zip(*mine, strict=True)))
+        examples.append(batching.TokenizedRow("any", texts, *zip(*mine, strict=True), (i, i, *[-1] * (len(mine) - 1))))
     return batching.Collate(0)(examples)
 
 
@@ -149,3 +149,13 @@ def test_a_nearer_document_is_no_negative_when_the_margin_says_so() -> None:
     texts = {"input_ids": batch["text_input_ids"], "attention_mask": batch["text_attention_mask"]}
     with_it, without = (InfoNCE(Lookup(vectors), 0.05, 64, m, [2])([texts], batch["label"]).item() for m in (0.1, None))
     assert with_it < without - 1
+
+
+def test_the_loss_of_a_query_with_four_answers_can_end_at_nothing() -> None:
+    """As each other's negatives they would hold it at ln 4."""
+    places = [[1.0, 0.0]] * 2, [[1.0, 0.0]] * 2, [[1.0, 0.0]] * 2, [[1.0, 0.0]] * 2, [[0.0, 1.0]] * 2
+    vectors = torch.tensor([vector for row in places for vector in row], dtype=torch.float64)
+    rows = [batching.TokenizedRow("any", ([2 * i], [2 * i + 1]), (i,), (-1,), (i // 4, i // 4)) for i in range(5)]
+    batch = batching.Collate(99)(rows)
+    texts = {"input_ids": batch["text_input_ids"], "attention_mask": batch["text_attention_mask"]}
+    assert InfoNCE(Lookup(vectors), 0.05, 64, None, [2])([texts], batch["label"]).item() < 1e-6

@@ -43,7 +43,7 @@ def test_labelled_rows_come_as_often_as_their_weight_says(tmp_path: Path) -> Non
         assert max(times) - min(times) <= 1
     assert {row["query"][1:] for row in found} == {row["positive"][1:] for row in found}
     assert all(row["negative"] == f"n{row['query'][1:]}" for row in found)
-    assert {row["task_type"] for row in found} == {"them/set"} and {row["label"] for row in found} <= {0, 1}
+    assert {row["task_type"] for row in found} == {"them/set"} and {row["label"] for row in found} <= {"0", "1"}
 
 
 def test_missing_hard_negatives_are_mined_within_ranks_and_margin(decoder: Path, tmp_path: Path) -> None:
@@ -95,6 +95,34 @@ def test_a_labelled_set_that_cannot_be_read_says_what_is_there(
         labelled.rows_of(source(folder, **changes), tmp_path / "cache")
     assert where in error.value.where and "them/set" in error.value.where
     assert expected in error.value.expected and error.value.fix
+
+
+def test_cells_of_other_shapes_are_read_or_refused_as_in_files_of_pairs(tmp_path: Path) -> None:
+    passages = [{"docid": "1", "title": "A title", "text": "and a text"}, {"docid": "2", "title": "", "text": "more"}]
+    rows = [
+        {"question": "q", "positive_passages": passages, "answers": {"text": ["a", "b"], "answer_start": [0, 1]}},
+        {"question": "no passage", "positive_passages": [], "answers": {"text": ["a"], "answer_start": [0]}},
+    ]
+    folder = labelled_set(tmp_path / "set", [row | {"raw": b"q", "class": float(i - 1)} for i, row in enumerate(rows)])
+    named = {"query": "question", "positive": "positive_passages", "negative": "answers", "label": "class"}
+    (row,) = labelled.rows_of(source(folder, **named), tmp_path / "cache")
+    assert (row["positive"], row["negative"], row["label"]) == ("A title and a text", "a", None)
+    with pytest.raises(StageError) as told:
+        labelled.rows_of(source(folder, **named | {"positive": "raw"}), tmp_path / "cache")
+    assert told.value.where == "labelled data them/set, train, row 1: the column raw cannot be read"
+    assert told.value.got == "a value of type bytes"
+
+
+def test_words_that_look_like_nothing_stay_texts_in_a_csv_of_the_hub(tmp_path: Path) -> None:
+    folder = labelled_set(tmp_path / "set", [{"a": "b"}])
+    (folder / "data" / "train-00000.parquet").unlink()
+    (folder / "data" / "train.csv").write_text("query,positive,wrong\nnull,NA,nan\n7,8,\n")
+    (folder / "README.md").write_text((folder / "README.md").read_text().replace("parquet", "csv"))
+    rows = labelled.rows_of(source(folder), tmp_path / "cache")
+    assert [(row["query"], row["positive"], row["negative"]) for row in rows] == [
+        ("null", "NA", "nan"),
+        ("7", "8", None),
+    ]
 
 
 def test_labelled_rows_train_beside_the_synthetic_ones(encoder: Path, tmp_path: Path) -> None:
