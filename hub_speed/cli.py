@@ -57,7 +57,9 @@ def plan(
     with api.open_hub(hub) as opened:
         from hub_speed.console.plan import print_plan
 
-        print_plan(api.plan(loaded, opened, org=org, only=only))
+        flags = [*(["--hub", hub] if hub != "local" else []), *(part for each in set_ for part in ("--set", each))]
+        flags += [*(["--mode", mode] if mode else []), *(["--only", only] if only else [])]
+        print_plan(api.plan(loaded, opened, org=org, only=only), flags)
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """Cards: README.md and figures of every repository, rendered from its record and rows. No number is typed by hand."""
 
 import json
+import shlex
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,6 +78,7 @@ def _values(stage: Stage, ctx: Context) -> dict[str, Any]:
         "tag": tag_of(record.fingerprint),
         "record": record,
         "recipe": ctx.recipe,
+        "recipe_file": shlex.quote(Path(ctx.recipe.given).name),
         "system": dialects.SYSTEM,
         "columns": rows.columns(stage.row) if stage.row else {},
         "reasons": rows.REASONS,
