@@ -60,7 +60,7 @@ class Completion:
     """What came back: `n` texts with their finish reasons, and the tokens the server counted.
 
     Attributes:
-        attempts: how many requests were sent.
+        attempts: how many requests were sent, without those that were refused and sent in another form.
         calls: how many of them were answered.
         latency_s: seconds the answers took, without the waits before retries.
         thoughts: per text, what a reasoning model thought before it; empty where nothing is known of it.
