@@ -209,7 +209,7 @@ def quality(
     model: options.Encoder = None,
     json: options.Json = False,
 ) -> None:
-    """Measure rows: variety, hardness, mistakes. Any dataset with a query, a positive and a negative.
+    """Measure rows: variety, hardness, mistakes. Any dataset with a query and a positive.
 
     SET is a dataset repository (org/name or org/name@revision) or a folder; several are compared.
     """
