@@ -351,3 +351,15 @@ def test_the_card_of_a_topic_file() -> None:
 def test_the_record_of_a_stage_is_json() -> None:
     record = RunRecord(stage="seed", fingerprint="0" * 12, recipe="r", identity={}, inputs={}, lineage={})
     assert json.loads(json.dumps(record.__dict__)) == record.__dict__
+
+
+@pytest.mark.parametrize(("name", "asked"), [("senior", (0.8, 0.9)), ("revisor", (0.0, 1.0))])
+def test_a_generators_card_says_how_the_run_asks_it(
+    name: str, asked: tuple[float, float], card: Callable[..., Rendered]
+) -> None:
+    _, text, ctx = card(name)
+    temperature, top_p = asked
+    settings = ctx.recipe.revise if name == "revisor" else ctx.recipe.generator
+    assert (settings.sampling_temperature, settings.top_p) == asked
+    assert f"temperature {temperature} and top_p {top_p}" in text
+    assert ("do_sample=False" if not temperature else f"temperature={temperature}, top_p={top_p}, top_k=0") in text
