@@ -57,7 +57,9 @@ def plan(
     with api.open_hub(hub) as opened:
         from hub_speed.console.plan import print_plan
 
-        print_plan(api.plan(loaded, opened, org=org, only=only))
+        flags = [*(["--hub", hub] if hub != "local" else []), *(part for each in set_ for part in ("--set", each))]
+        flags += [*(["--mode", mode] if mode else []), *(["--only", only] if only else [])]
+        print_plan(api.plan(loaded, opened, org=org, only=only), flags)
 
 
 @app.command()
@@ -207,7 +209,7 @@ def quality(
     model: options.Encoder = None,
     json: options.Json = False,
 ) -> None:
-    """Measure rows: variety, hardness, mistakes. Any dataset with a query, a positive and a negative.
+    """Measure rows: variety, hardness, mistakes. Any dataset with a query and a positive.
 
     SET is a dataset repository (org/name or org/name@revision) or a folder; several are compared.
     """

@@ -12,6 +12,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PositiveInt,
+    PrivateAttr,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -361,6 +362,16 @@ class Recipe(Section):
     bitext: Knobs = {}
     runtime: Runtime = Runtime()
     budget: BudgetCaps = BudgetCaps()
+    _given: str = PrivateAttr("")
+
+    def model_post_init(self, context: Any) -> None:
+        """Keep what the loader knows about the recipe's origin."""
+        self._given = (context or {}).get("given", "")
+
+    @property
+    def given(self) -> str:
+        """What loads this recipe again: the name of a recipe of the package, or the path of a file."""
+        return self._given or self.name
 
     @property
     def effective_budget(self) -> BudgetCaps:

@@ -5,6 +5,7 @@ together. The commit is on top of the branch and holds the embedder's own files:
 """
 
 import re
+import shlex
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,7 +56,8 @@ def release(recipe: Recipe, session: Session, tag: str, *, allow_conflict: bool 
     for name in ("embedder", "evaluate"):
         if name not in by_name:
             raise RecipeError(
-                f"release {recipe.name}: {name} is not finished", fix=f"hub-speed run {recipe.name} --org {session.org}"
+                f"release {recipe.name}: {name} is not finished",
+                fix=f"hub-speed run {shlex.quote(recipe.given)} --org {session.org}",
             )
     embedder, scored = by_name["embedder"], by_name["evaluate"]
     sources = _sources(hub, embedder.ref, {result.ref for result in results}) + _labelled(recipe, embedder)

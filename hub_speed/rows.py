@@ -153,7 +153,7 @@ class LedgerRow(BaseModel):
     prompt_tokens: int = Field(description="tokens read, as the server counted")
     completion_tokens: int = Field(description="tokens written, as the server counted")
     calls: int = Field(description="number of answered requests")
-    attempts: int = Field(description="number of requests sent, including those without an answer")
+    attempts: int = Field(description="requests sent; one that was refused and sent in another form counts once")
     latency_s: float = Field(description="seconds until the answers came, without the waits before retries")
 
 

@@ -97,7 +97,7 @@ def quality(
     """Measure sets of rows: variety, hardness, mistakes.
 
     Args:
-        sets: dataset repositories (org/name or org/name@revision) or folders, with query, positive and negative.
+        sets: dataset repositories (org/name or org/name@revision) or folders, with query and positive (and negative).
         hub: where the repositories are; folders need none.
         revision: tag, branch or commit of repositories named without one.
         model: compare texts with this SentenceTransformer (name or folder), not by their words.

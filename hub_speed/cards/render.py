@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -99,6 +100,7 @@ def _values(stage: Stage, ctx: Context) -> dict[str, Any]:
         "tag": tag_of(record.fingerprint),
         "record": record,
         "recipe": ctx.recipe,
+        "recipe_file": shlex.quote(Path(ctx.recipe.given).name),
         "system": dialects.SYSTEM,
         "columns": rows.columns(stage.row) if stage.row else {},
         "reasons": rows.REASONS,

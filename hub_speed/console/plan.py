@@ -1,6 +1,8 @@
 """Prints a plan."""
 
+import shlex
 from collections import Counter
+from collections.abc import Sequence
 
 from rich.markup import escape
 
@@ -10,8 +12,13 @@ from hub_speed.console.terminal import console, table
 from hub_speed.recipe import BATCH_PRICE
 
 
-def print_plan(plan: Plan) -> None:
-    """One line a stage: finished, or what it will take and why it will run; then the teacher's calls and their cost."""
+def print_plan(plan: Plan, flags: Sequence[str] = ()) -> None:
+    """One line a stage: finished, or what it will take and why it will run; then the teacher's calls and their cost.
+
+    Args:
+        plan: what is printed.
+        flags: what was given beside recipe and organisation; the command that runs the plan has them as well.
+    """
     recipe, steps, estimates = plan.recipe, plan.steps, plan.estimates
     console.print(
         f"{recipe.name} → {plan.org} on {plan.endpoint}"
@@ -48,7 +55,8 @@ def print_plan(plan: Plan) -> None:
         f"\n               + {teacher['brainstorm']:,} to brainstorm, which the paper does not count"
         f", + {teacher['audit']:,} to audit rows"
     )
-    console.print(f"run it         hub-speed run {recipe.name} --org {plan.org}")
+    command = shlex.join(["hub-speed", "run", recipe.given, "--org", plan.org, *flags])
+    console.print(f"run it         {escape(command)}", soft_wrap=True)
 
 
 def _time(seconds: float) -> str:

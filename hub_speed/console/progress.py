@@ -19,6 +19,7 @@ from rich.progress import (
 )
 
 SECONDS_BETWEEN_LINES = 10.0
+SECONDS_TO_FIRST_LINE = 1.0
 
 
 class Bars:
@@ -71,7 +72,7 @@ class Bar:
         self._total = self._done = 0
         self._unit = self._note = ""
         self._lock = threading.Lock()
-        self._spoke = time.monotonic()
+        self._spoke = time.monotonic() - SECONDS_BETWEEN_LINES + SECONDS_TO_FIRST_LINE
 
     def start(self, total: int, unit: str, done: int = 0) -> None:
         """How much there is to do, and how much of it an earlier run did."""
@@ -117,12 +118,15 @@ class Bar:
 
 def in_words(numbers: dict[str, Any]) -> str:
     """The numbers of `measure` as one short line."""
-    worst = ", ".join(f"{reason} {count}" for reason, count in numbers["rejected"].items())
+    in_flight = f"{numbers['in_flight']} in flight"
+    if not numbers["rows"]:
+        return f"{in_flight} · no row has ended yet"
+    per_s, worst = numbers["rows_per_s"], ", ".join(f"{why} {count}" for why, count in numbers["rejected"].items())
     parts = [
-        f"{numbers['rows_per_s']:,.0f} rows/s",
-        f"{numbers['tokens_per_s']:,} tokens/s",
+        f"{per_s:,.0f} rows/s" if per_s >= 1 else f"{per_s * 60:.2g} rows/min",
+        f"{numbers['tokens_per_s']:,} tokens/s" if per_s >= 1 else f"{numbers['tokens_written']:,} tokens",
         f"{numbers['used']:.0%} used" + (f" ({worst})" if worst else ""),
-        f"{numbers['in_flight']} in flight",
+        in_flight,
     ]
     if numbers["retries"]:
         parts.append(f"{numbers['retries']:,} retries")

@@ -4,8 +4,10 @@ import json
 import sys
 from collections.abc import Sequence
 
+from rich.markup import escape
+
 from hub_speed.console.terminal import console, table
-from hub_speed.data_quality.measures import MEASURES, overall, shown
+from hub_speed.data_quality.measures import MEASURES, OF_NEGATIVES, overall, shown
 from hub_speed.data_quality.report import Report
 
 
@@ -24,18 +26,23 @@ def print_quality(names: Sequence[str], reports: list[Report], *, as_json: bool)
     for name, report in zip(short, reports, strict=True):
         used = report.effective_tasks
         tasks = f", {report.tasks:,} tasks as varied as {used:,.0f} used evenly" if used else ""
-        console.print(f"{name}: {report.rows:,} rows, {report.sampled:,} looked at{tasks}")
+        console.print(f"{escape(name)}: {report.rows:,} rows, {report.sampled:,} looked at{tasks}")
+        if not report.negatives:
+            left_out = ", ".join(MEASURES[measure].label for measure in OF_NEGATIVES)
+            console.print(f"{escape(name)}: no row has a negative; left out: {left_out}")
     console.print(f"texts are compared by {reports[0].embedding}\n")
     columns, heads = means, short
     if len(names) == 1:
         columns = [*numbers[0]["by_task_type"].values(), means[0]]
         heads = [*numbers[0]["by_task_type"], "mean"]
     lines = table("measure", *heads, right=tuple(heads))
-    for name, measure in MEASURES.items():
+    left_out = () if any(report.negatives for report in reports) else OF_NEGATIVES
+    kept = {name: measure for name, measure in MEASURES.items() if name not in left_out}
+    for name, measure in kept.items():
         lines.add_row(measure.label, *(shown(name, column[name]) for column in columns))
     console.print(lines)
     console.print()
-    for measure in MEASURES.values():
+    for measure in kept.values():
         console.print(f"{measure.label}: {measure.meaning}")
     console.print()
     for name, report in zip(short, reports, strict=True):

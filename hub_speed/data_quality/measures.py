@@ -97,6 +97,10 @@ score of order 2, Friedman and Dieng, arXiv 2210.02410, Pasarkar and Dieng, arXi
 a text with itself, which makes it independent of the number of texts (Simpson 1949). The others are ours."""
 
 
+OF_NEGATIVES = ("easy_negatives", "negative_closer", "contradictions")
+"""The measures of negatives, which a set of pairs does not have."""
+
+
 def overall(numbers: dict[str, Any], *others: dict[str, Any]) -> Numbers:
     """Every measure as its mean over the task types; with other sets, over the task types for which all have a number.
 

@@ -41,6 +41,7 @@ class Report:
 
     Attributes:
         rows, sampled: how many rows there are, and how many of them were measured.
+        negatives: how many of the measured rows have a negative.
         embedding: how texts were compared.
         by_task_type: task type → name in `MEASURES` → number; None where nothing can be said.
         tasks, effective_tasks: how many (task, topic) pairs have rows; how many pairs, used equally often, would
@@ -55,6 +56,7 @@ class Report:
     rows: int
     sampled: int
     embedding: str
+    negatives: int = 0
     by_task_type: dict[str, Numbers] = field(default_factory=dict)
     tasks: int = 0
     effective_tasks: float | None = None
@@ -91,6 +93,7 @@ def measure(folders: Iterable[Path], embed: Embed | None = None, embedding: str 
 
 def _report(sample: Sample, embed: Embed, embedding: str) -> Report:
     report = Report(sample.total, sum(map(len, sample.rows.values())), embedding)
+    report.negatives = sum(bool(row["negative"]) for rows in sample.rows.values() for row in rows)
     report.tasks = len(sample.tasks)
     if sample.tasks.total() >= ENOUGH:
         same = sum(n * (n - 1) for n in sample.tasks.values()) / (sample.tasks.total() * (sample.tasks.total() - 1))

@@ -80,10 +80,12 @@ def _batches(folder: Path) -> Iterator[pa.RecordBatch]:
         file = pq.ParquetFile(path)
         schema = file.schema_arrow
         for column in TEXTS:
+            if column not in schema.names and column == "negative":
+                continue
             if column not in schema.names or not _is_text(schema.field(column).type):
                 raise RecipeError(
                     f"{path.name}: no column {column} of texts",
-                    expected="the columns query, positive and negative (texts; negative may hold nulls)",
+                    expected="columns of texts: query, positive and, where there are any, negative",
                     got=", ".join(schema.names),
                     fix="rename the columns, or name another dataset",
                 )
@@ -95,7 +97,9 @@ def _batches(folder: Path) -> Iterator[pa.RecordBatch]:
 def _tidy(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The rows with a query and a positive; other columns only where their type is as expected, without nulls."""
     batch = batch.filter(pc.and_(pc.is_valid(batch["query"]), pc.is_valid(batch["positive"])))
-    columns: dict[str, pa.Array] = {"negative": batch["negative"].cast(pa.string())}
+    has_negative = "negative" in batch.schema.names
+    negative = batch["negative"].cast(pa.string()) if has_negative else pa.nulls(batch.num_rows, pa.string())
+    columns: dict[str, pa.Array] = {"negative": negative}
     for name in batch.schema.names:
         kind = batch.schema.field(name).type
         if name != "negative" and (_is_text(kind) or (name == "id" and pa.types.is_integer(kind))):

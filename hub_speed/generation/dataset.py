@@ -28,7 +28,8 @@ from hub_speed.stage import Context, Progress
 
 LEAST_DISTINCT = 0.5  # share of the rows that pass the check. Assumption: a usual run loses a tenth (measured.md)
 LEAST_ANSWERED = 20  # rows that pass the check, from which on the share is looked at. Assumption
-MARKS = 31  # rates are means over the last half minute
+MARKS = 31  # rates are means over the last half minute,
+FEW = 10  # or over all the time so far where fewer rows have ended in it. Assumption
 Read = Callable[[Job, Completion], Outcome]
 
 
@@ -133,11 +134,11 @@ class Meter:
         self._states: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
         self._retries = self._written = self._rows = 0
-        self._marks = deque([(time.monotonic(), 0, 0)], maxlen=MARKS)  # when; rows and tokens written until then
+        self._start = (time.monotonic(), 0, 0)  # when; rows and tokens written until then
+        self._marks = deque([self._start], maxlen=MARKS)
 
     def rows(self, entries: list[LedgerRow], in_flight: int) -> None:
-        """These rows have ended."""
-        self._progress.advance(len(entries))
+        """These rows have ended; none, to say only how many requests are in flight."""
         for entry in entries:
             self._states[entry.state] += 1
             if entry.reason:
@@ -149,12 +150,16 @@ class Meter:
         if now - self._marks[-1][0] >= 1.0:
             self._marks.append((now, self._rows, self._written))
             self._progress.measure(self._numbers(in_flight))
+        self._progress.advance(len(entries))
 
     def _numbers(self, in_flight: int) -> dict[str, Any]:
-        (start, rows, tokens), (now, rows_now, tokens_now) = self._marks[0], self._marks[-1]
+        now, rows_now, tokens_now = self._marks[-1]
+        start, rows, tokens = self._marks[0] if rows_now - self._marks[0][1] >= FEW else self._start
         used = sum(self._states[state] for state in ACCEPTED)
         numbers = {
-            "rows_per_s": round((rows_now - rows) / (now - start), 1),
+            "rows": self._rows,
+            "rows_per_s": round((rows_now - rows) / (now - start), 4),
+            "tokens_written": self._written,
             "tokens_per_s": round((tokens_now - tokens) / (now - start)),
             "used": round(used / max(1, self._rows), 3),
             "rejected": dict(self._reasons.most_common(3)),

@@ -53,7 +53,7 @@ def generate(
         address: the model.
         ledger: the open ledger.
         limits: how many requests at once, how long one may take, how often to retry.
-        on_rows: called as soon as rows are in the ledger.
+        on_rows: called as soon as rows are in the ledger, and without rows ten times a second.
         stop: set from another thread (or a signal) to stop asking; what is in flight is dropped.
         budget: what may be spent, None for a model that costs nothing.
 
@@ -104,7 +104,7 @@ async def _generate(
         await endpoint.probe(first.request.sampling.max_tokens)
         writer = _Writer(ledger, lambda entries: on_rows(entries, endpoint.pace.open))
         async with asyncio.TaskGroup() as group:
-            watch = group.create_task(_watch(stop))
+            watch = group.create_task(_watch(stop, lambda: on_rows([], endpoint.pace.open)))
             # Twice as many as there are places, so that a place is not left empty while a request waits to be retried.
             work = (_work(todo, endpoint, read, writer, limits, failed_before) for _ in range(2 * limits.in_flight))
             workers = [group.create_task(each) for each in work]
@@ -113,8 +113,9 @@ async def _generate(
     return endpoint.notes
 
 
-async def _watch(stop: threading.Event) -> None:
+async def _watch(stop: threading.Event, tell: Callable[[], None]) -> None:
     while not stop.is_set():
+        tell()
         await asyncio.sleep(0.1)
     raise Stopped("stopped", fix="finished rows are safe; run the same command to go on")
 

@@ -66,7 +66,7 @@ class Completion:
 
     Attributes:
         finish_reasons: per text, why it ended: CUT_OFF, DECLINED, BROKEN_OFF, or the server's own word.
-        attempts: how many requests were sent.
+        attempts: how many requests were sent, without those that were refused and sent in another form.
         calls: how many of them were answered.
         latency_s: seconds the answers took, without the waits before retries.
         thoughts: per text, what a reasoning model thought before it; empty where nothing is known of it.

@@ -65,10 +65,12 @@ class _Row:
     Attributes:
         failed_before: whether an earlier run failed on it, while others were answered.
         attempts: how many requests were sent for it.
+        refused: how many of them the server refused, so that the row was asked for in another form.
     """
 
     failed_before: bool = False
     attempts: int = 0
+    refused: int = 0
 
 
 UNREAD = Completion((), (), "", 0, 0)
@@ -193,7 +195,7 @@ class Endpoint:
             self.notes.append(f"asked for {n} answers at once, it gives {len(found.texts)}: asked for one at a time")
         while len(found.texts) < n:
             found = found.joined(await self._with_schema(_one_of(request, len(found.texts)), row))
-        return replace(found, attempts=row.attempts)
+        return replace(found, attempts=row.attempts - row.refused)
 
     async def complete_again(self, request: Request, answer: str, problem: str) -> Completion | None:
         """A second answer, after telling the model what was wrong with the first.
@@ -245,6 +247,7 @@ class Endpoint:
             try:
                 replica, found, took_s = await self._afforded(request, data, replica)
             except EndpointRefused as error:
+                row.refused += 1
                 if error.status not in (400, 422) or not self._reworded(error.got, without):
                     raise
                 continue

@@ -1,5 +1,6 @@
 """Runs the stages of a recipe that are not finished, several side by side; records what was produced."""
 
+import shlex
 import shutil
 import threading
 from collections.abc import Callable
@@ -133,7 +134,7 @@ def finished(recipe: Recipe, session: Session) -> list[Result]:
     if not found:
         raise RecipeError(
             f"recipe {recipe.name}: nothing of it is on {session.hub.endpoint} under {session.org}",
-            fix=f"hub-speed run {recipe.name} --org {session.org}",
+            fix=f"hub-speed run {shlex.quote(recipe.given)} --org {session.org}",
         )
     return found
 

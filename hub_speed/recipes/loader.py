@@ -71,7 +71,7 @@ def load(name_or_path: str, overrides: list[str] | None = None) -> Recipe:
         folder = path.parent if "topics" in brainstorm else _shipped()
         data["brainstorm"] = brainstorm | {"topics": str(folder / topics)}
     try:
-        return Recipe.model_validate({"name": path.stem} | data)
+        return Recipe.model_validate({"name": path.stem} | data, context={"given": name_or_path})
     except ValidationError as error:
         raise _explain(error, path.name, tree) from error
 

@@ -129,7 +129,7 @@ def design(name: str, set_: Sequence[str], vary: Sequence[str], seeds: int, *, s
 def _command(name: str, set_: Sequence[str], vary: Sequence[str], seeds: int, seed_all: bool) -> str:
     flags = [f"--set {shlex.quote(change)}" for change in set_] + [f"--vary {shlex.quote(given)}" for given in vary]
     last = f"--seeds {seeds}" + (" --seed-all" if seed_all else "")
-    return " \\\n    ".join([f"hub-speed study {shlex.quote(name)}", *flags, last])
+    return " \\\n    ".join([f"hub-speed study {shlex.quote(Path(name).name)}", *flags, last])
 
 
 def _values(given: str) -> tuple[str, list[Any]]:

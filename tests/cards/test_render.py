@@ -395,3 +395,15 @@ def test_a_record_is_the_same_after_it_was_written_and_read(tmp_path: Path) -> N
         record = context(name, load("quickstart", []), folder).record
         again = RunRecord.model_validate_json(record.model_dump_json())
         assert again.model_dump(mode="json") == record.model_dump(mode="json")
+
+
+@pytest.mark.parametrize(("name", "asked"), [("senior", (0.8, 0.9)), ("revisor", (0.0, 1.0))])
+def test_a_generators_card_says_how_the_run_asks_it(
+    name: str, asked: tuple[float, float], card: Callable[..., Rendered]
+) -> None:
+    _, text, ctx = card(name)
+    temperature, top_p = asked
+    settings = ctx.recipe.revise if name == "revisor" else ctx.recipe.generator
+    assert (settings.sampling_temperature, settings.top_p) == asked
+    assert f"temperature {temperature} and top_p {top_p}" in text
+    assert ("do_sample=False" if not temperature else f"temperature={temperature}, top_p={top_p}, top_k=0") in text

@@ -17,6 +17,16 @@ from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.recipe import BudgetCaps
 from hub_speed.rows import LedgerRow
 
+NUMBERS: dict[str, Any] = {
+    "rows": 100,
+    "rows_per_s": 20.0,
+    "tokens_written": 20_000,
+    "tokens_per_s": 4000,
+    "used": 0.9,
+    "rejected": {"bad_json": 3},
+    "in_flight": 8,
+}
+
 
 class Clock:
     """A clock that a test moves on."""
@@ -68,7 +78,9 @@ def test_numbers_come_about_once_a_second_from_the_rows_that_ended(clock: Clock)
     meter.rows([ended("reasked"), ended(attempts=4)], 5)
     assert heard.numbers == [
         {
+            "rows": 4,
             "rows_per_s": 2.0,
+            "tokens_written": 40,
             "tokens_per_s": 20,
             "used": 0.75,
             "rejected": {"bad_json": 1},
@@ -90,8 +102,26 @@ def test_rates_are_those_of_the_last_half_minute(clock: Clock) -> None:
     assert "cost_usd" not in heard.numbers[-1]
 
 
+def test_a_server_that_has_not_answered_yet_does_not_look_dead(clock: Clock) -> None:
+    heard = Heard()
+    meter = Meter(heard, None)
+    for _ in range(3):
+        clock.now += 1
+        meter.rows([], 64)
+    assert [in_words(numbers) for numbers in heard.numbers] == ["64 in flight · no row has ended yet"] * 3
+
+
+def test_a_slow_server_is_told_in_rows_a_minute_over_all_the_time(clock: Clock) -> None:
+    heard = Heard()
+    meter = Meter(heard, None)
+    for second in range(300):
+        clock.now += 1
+        meter.rows([ended(tokens=500)] if second == 149 else [], 64)
+    assert in_words(heard.numbers[-1]) == "0.2 rows/min · 500 tokens · 100% used · 64 in flight"
+
+
 def test_lines_for_people_and_for_machines(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
-    numbers = {"rows_per_s": 20.0, "tokens_per_s": 4000, "used": 0.9, "rejected": {"bad_json": 3}, "in_flight": 8}
+    numbers = NUMBERS
     for as_json in (False, True):
         with Bars(Console(width=200, force_terminal=False), as_json=as_json) as bars:
             bar = bars.stage("seed")
@@ -99,8 +129,9 @@ def test_lines_for_people_and_for_machines(clock: Clock, capsys: pytest.CaptureF
             bar.measure(numbers | {"retries": 2})
             bar.advance(50)
             assert capsys.readouterr().out == ""  # too early to say anything
-            clock.now += progress.SECONDS_BETWEEN_LINES
+            clock.now += 1
             bar.advance(50)
+            bar.advance(0)
         line = capsys.readouterr().out
         if as_json:
             told = json.loads(line)
@@ -113,7 +144,7 @@ def test_lines_for_people_and_for_machines(clock: Clock, capsys: pytest.CaptureF
 
 
 def test_the_panel_in_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    numbers = {"rows_per_s": 20.0, "tokens_per_s": 4000, "used": 0.9, "rejected": {"bad_json": 3}, "in_flight": 8}
+    numbers = NUMBERS
     with Bars(Console(width=200, force_terminal=True)) as bars:
         seed, judged = bars.stage("seed"), bars.stage("preference")
         seed.start(1000, "rows", done=100)

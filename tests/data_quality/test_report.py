@@ -13,6 +13,7 @@ from row_sets import Rows, look, number, random_rows, write
 from running import Cli
 
 from hub_speed.data_quality import measures, sample
+from hub_speed.data_quality.measures import OF_NEGATIVES
 from hub_speed.data_quality.report import ENOUGH, EXAMPLES, measure
 from hub_speed.errors import RecipeError
 
@@ -74,6 +75,17 @@ def test_negatives_hard_easy_and_false(tmp_path: Path) -> None:
     (report,) = measure([tmp_path / "false"])
     assert len(report.examples["negative_closer"]) == EXAMPLES
     assert max(report.margins["all"]) < 0
+
+
+def test_pairs_have_no_measures_of_negatives(cli: Cli, tmp_path: Path) -> None:
+    pairs = [{name: row[name] for name in ("query", "positive")} for row in random_rows(200, 2000)]
+    (report,) = measure([write(tmp_path / "pairs", pairs)])
+    found = report.by_task_type["all"]
+    assert (report.rows, report.negatives, [found[name] for name in OF_NEGATIVES]) == (200, 0, [None] * 3)
+    assert found["query_variety"] and found["overlap"] is not None
+    out = cli("quality", str(tmp_path / "pairs"))
+    assert "no row has a negative; left out: easy negatives, negative closer, contradictions" in " ".join(out.split())
+    assert out.count("easy negatives") == 1
 
 
 def test_a_negative_that_is_elsewhere_the_answer_is_a_contradiction(tmp_path: Path) -> None:

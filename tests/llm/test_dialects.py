@@ -140,7 +140,7 @@ def test_parameters_that_a_model_does_not_take_are_left_out_from_then_on(server:
     server.answer = newer
     found, notes = ask(server.url, "a", "b", temperature=0.7)
     assert [completion.texts for completion in found] == [(GOOD,)] * 2
-    assert [completion.attempts for completion in found] == [4, 1]
+    assert ([completion.attempts for completion in found], len(server.asked)) == ([1, 1], 5)  # the three are no retries
     last = server.asked[-1].body
     assert last["max_completion_tokens"] == 50
     assert not last.keys() & {"max_tokens", "temperature", "top_p"}
