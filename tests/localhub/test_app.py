@@ -32,11 +32,28 @@ def head(web):
 # Paths
 
 bad_names = st.sampled_from(
-    ["", ".", "..", ".git", ".GIT", "a\\b", "a\0b", "a\nb", "\x7f", "x" * 256, "\ud800", "d/" * 101]
+    [
+        "",
+        ".",
+        "..",
+        ".git",
+        ".GIT",
+        "git~1",
+        ".git.",
+        ".g\u200cit",
+        ".gitmodules",
+        "a\\b",
+        "a\0b",
+        "a\nb",
+        "\x7f",
+        "x" * 256,
+        "\ud800",
+        "d/" * 101,
+    ]
 )
 good_names = st.text(
     st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/\\"), min_size=1, max_size=20
-).filter(lambda name: name not in (".", "..") and name.lower() != ".git")
+).filter(lambda name: name not in (".", "..") and "git" not in name.lower())
 
 
 @EASY
@@ -332,6 +349,24 @@ def test_ranges(web, large, header, status, start, end):
     whole = web("HEAD", f"/datasets/{REPO}/resolve/main/{name}")
     assert (whole.status, whole.headers["content-length"], whole.body) == (200, "2048", b"")
     assert whole.headers["x-repo-commit"] == head(web)
+
+
+@pytest.mark.parametrize(("kind", "prefix"), [("model", "/"), ("dataset", "/datasets/"), ("space", "/spaces/")])
+def test_raw_gives_what_git_has(web, kind, prefix):
+    web("POST", "/api/repos/create", {"name": "raw", "organization": "org", "type": kind, "sdk": "static"})
+    if "actions" in lfs_batch(web, CONTENT).json["objects"][0]:
+        web("PUT", "/_lfs" + upload_link(web, CONTENT), CONTENT, anonymous=True)
+    large = {"path": "a/l.bin", "algo": "sha256", "oid": hashlib.sha256(CONTENT).hexdigest()}
+    lines = [{"key": "header", "value": {"summary": "raw"}}, put("x.html", b"<b>"), {"key": "lfsFile", "value": large}]
+    body = "\n".join(map(json.dumps, lines)).encode()
+    assert web("POST", f"/api/{kind}s/org/raw/commit/main", body).status == 200
+    answer = web("GET", f"{prefix}org/raw/raw/main/x.html", anonymous=True)
+    assert (answer.status, answer.body) == (200, b"<b>") and answer.headers["content-type"].startswith("text/plain")
+    assert "sandbox" in answer.headers["content-security-policy"] and len(answer.headers["x-repo-commit"]) == 40
+    assert b"oid sha256:" in web("GET", f"{prefix}org/raw/raw/main/a%2Fl.bin").body
+    assert web("HEAD", f"{prefix}org/raw/raw/main/x.html").status == 200
+    assert web("GET", f"{prefix}org/raw/raw/main/none").headers["x-error-code"] == "EntryNotFound"
+    assert web("GET", f"{prefix}org/raw/raw/main/a").status == 404
 
 
 def test_missing_file_names_the_commit(web):
