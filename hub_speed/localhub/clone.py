@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from hub_speed.localhub.errors import HttpRefusal, bad_request
 from hub_speed.localhub.store import Repo
-from hub_speed.localhub.web import BODY_LIMIT, PIECE, Call, log, routes_of_repos
+from hub_speed.localhub.web import BODY_LIMIT, PIECE, Call, routes_of_repos
 
 SERVICE = "git-upload-pack"
 # The repos are ours whoever owns their folder (safe.directory), and partial clones are fine.
@@ -63,8 +63,6 @@ def _packed(command: list[str], environment: dict[str, str], request: bytes) -> 
             assert process.stdout is not None
             while piece := process.stdout.read(PIECE):
                 yield piece
-    if process.returncode:
-        log.warning("git upload-pack ended with status %d", process.returncode)
 
 
 def _command(repo: Repo, *flags: str) -> list[str]:

@@ -450,6 +450,19 @@ def test_odd_json_is_never_a_crash(web, data):
     assert answer.status < 500, answer.body
 
 
+def test_patterns_that_would_take_years_match_nothing(web):
+    """In a .gitignore that the client sends, and in both files once they are in the repo."""
+    slow = "a*" * 30 + "b\n"
+    files = [{"path": "a" * 100, "size": 1, "sample": ""}, {"path": "x.log", "size": 1, "sample": ""}]
+    url = "/api/datasets/org/patterns/preupload/main"
+    web("POST", "/api/repos/create", {"name": "patterns", "organization": "org", "type": "dataset"})
+    answer = web("POST", url, {"files": files, "gitIgnore": f"{slow}*.log\n"}).json["files"]
+    assert [item["shouldIgnore"] for item in answer] == [False, True]
+    attributes = f"{slow.strip()} filter=lfs\n*.log filter=lfs\n".encode()
+    web.commit("org/patterns", [put(".gitignore", slow.encode()), put(".gitattributes", attributes)])
+    assert [item["uploadMode"] for item in web("POST", url, {"files": files}).json["files"]] == ["regular", "lfs"]
+
+
 def test_a_file_is_no_folder(web):
     web.commit(REPO, [put("kind/file.txt")])
     assert "is a file" in web.commit(REPO, [put("kind/file.txt/below")]).json["error"]
