@@ -10,9 +10,9 @@ import shutil
 import subprocess
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from hub_speed.localhub.errors import HttpRefusal, bad_request
@@ -22,6 +22,18 @@ from hub_speed.localhub.web import BODY_LIMIT, PIECE, Call, routes_of_repos
 SERVICE = "git-upload-pack"
 # The repos are ours whoever owns their folder (safe.directory), and partial clones are fine.
 SETTINGS = ("-c", "safe.directory=*", "-c", "uploadpack.allowFilter=true")
+
+
+def _for_git(handler: Callable[[Call], Response]) -> Callable[[Call], Response]:
+    """A handler whose refusals are plain text, which git shows to its user."""
+
+    def answer(call: Call) -> Response:
+        try:
+            return handler(call)
+        except HttpRefusal as error:
+            return PlainTextResponse(error.message + "\n", error.status, error.headers)
+
+    return answer
 
 
 def advertise(call: Call) -> Response:
@@ -91,7 +103,7 @@ ROUTES: list[Route] = [
     found
     for name in ("{name}.git", "{name}")
     for found in (
-        *routes_of_repos("GET", f"{name}/info/refs", advertise),
-        *routes_of_repos("POST", f"{name}/{SERVICE}", upload_pack, anonymous=True),
+        *routes_of_repos("GET", f"{name}/info/refs", _for_git(advertise)),
+        *routes_of_repos("POST", f"{name}/{SERVICE}", _for_git(upload_pack), anonymous=True),
     )
 ]

@@ -90,7 +90,8 @@ def test_push_is_refused_with_what_to_do(hub, tmp_path):
     git(tmp_path, "clone", f"{hub.endpoint}/datasets/org/clone", "copy")
     author = ("-c", "user.name=a", "-c", "user.email=a@b", "commit", "--allow-empty", "-m", "x")
     assert git(tmp_path / "copy", *author).returncode == 0
-    assert git(tmp_path / "copy", "push").returncode != 0
+    pushed = git(tmp_path / "copy", "push")
+    assert pushed.returncode != 0 and "remote: The local hub takes no git push: commit" in pushed.stderr
 
 
 @pytest.mark.parametrize(
