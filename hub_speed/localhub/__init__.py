@@ -86,6 +86,7 @@ class LocalHub:
             raise
         config = uvicorn.Config(
             make_app(self._store),
+            http="h11",  # strict: two Host headers, for example, are an error
             lifespan="off",
             ws="none",
             log_config=None,

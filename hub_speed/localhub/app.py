@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hub_speed.localhub import auth, cards, collections, commits, files, pages, refs, repos, spaces, uploads
+from hub_speed.localhub import auth, cards, clone, collections, commits, files, pages, refs, repos, spaces, uploads
 from hub_speed.localhub.errors import HttpRefusal
 from hub_speed.localhub.store import Store
 from hub_speed.localhub.web import Call, Json, route
@@ -51,6 +51,7 @@ ROUTES = [
     *commits.ROUTES,
     *uploads.ROUTES,
     *files.ROUTES,
+    *clone.ROUTES,
     *pages.ROUTES,
 ]
 

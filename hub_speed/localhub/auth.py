@@ -3,6 +3,8 @@
 Anyone on this machine may read public repos; writing, and seeing private repos, needs the token.
 """
 
+import base64
+import contextlib
 import hashlib
 import hmac
 import secrets
@@ -53,7 +55,10 @@ def user_of(authorization: str | None, token: str) -> str | None:
     if not authorization:
         return None
     scheme, _, sent = authorization.partition(" ")
-    if scheme.lower() == "bearer" and hmac.compare_digest(sent.strip().encode(), token.encode()):
+    if scheme.lower() == "basic":  # git sends name and password; the token is the password
+        with contextlib.suppress(ValueError):
+            sent = base64.b64decode(sent, validate=True).decode("utf-8", "replace").partition(":")[2]
+    if scheme.lower() in ("bearer", "basic") and hmac.compare_digest(sent.strip().encode(), token.encode()):
         return USER
     error = HttpRefusal(401, "Invalid credentials in Authorization header")  # huggingface_hub compares this text
     error.body["error"] = (

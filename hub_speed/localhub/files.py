@@ -21,6 +21,7 @@ RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
 PIECE = 1 << 20
 # Anything that a browser could run is shown as text; the sandbox below is the second lock on the same door.
 SHOWN_AS_IS = ("image/", "audio/", "video/", "application/pdf")
+SANDBOX = "default-src 'none'; img-src 'self'; media-src 'self'; sandbox"
 TEXT = ("text/", "application/json", "application/xml", "application/yaml", "application/javascript")
 
 
@@ -65,20 +66,34 @@ def paths_info(call: Call) -> list[dict[str, Any]]:
     return _listed(repo, commit, entries, form.get("expand", [""])[-1].lower() in ("1", "true"))
 
 
-def resolve(call: Call) -> Response:
-    """GET or HEAD resolve: a file at a revision."""
-    repo = call.repo()
+def _file(call: Call) -> tuple[Repo, str, Entry]:
+    """(repo, commit, entry) of the file that the path names."""
+    repo, path = call.repo(), call.params["path"]
     commit = repo.git.resolve(call.params["rev"])
-    path = call.params["path"]
     entry = trees.find(repo.git, commit, path)
     if entry is None or entry.is_dir:
         raise entry_not_found(path, commit)
+    return repo, commit, entry
+
+
+def raw(call: Call) -> Response:
+    """GET raw: a file as git has it, so of a large file its pointer."""
+    repo, commit, entry = _file(call)
+    headers = {"X-Repo-Commit": commit, "ETag": f'"{entry.oid}"', "Cache-Control": "no-cache"}
+    headers |= {"Content-Security-Policy": SANDBOX, "Content-Type": "text/plain; charset=utf-8"}
+    return Response(repo.git.read_blob(entry.oid), headers=headers)
+
+
+def resolve(call: Call) -> Response:
+    """GET or HEAD resolve: a file at a revision."""
+    repo, commit, entry = _file(call)
+    path = entry.path
     headers = {
         "X-Repo-Commit": commit,
         "ETag": f'"{entry.etag}"',
         "Accept-Ranges": "bytes",
         "Cache-Control": "no-cache",
-        "Content-Security-Policy": "default-src 'none'; img-src 'self'; media-src 'self'; sandbox",
+        "Content-Security-Policy": SANDBOX,
         "Content-Disposition": _disposition(path, download=call.flag("download")),
         "Content-Type": _content_type(path),
     }
@@ -153,4 +168,5 @@ ROUTES: list[Route] = [
     route("GET", "/api/{kind}/{namespace}/{name}/tree/{rev}/{path:path}", tree),
     route("POST", "/api/{kind}/{namespace}/{name}/paths-info/{rev}", paths_info, anonymous=True),
     *routes_of_repos("GET", "{name}/resolve/{rev}/{path:path}", resolve),
+    *routes_of_repos("GET", "{name}/raw/{rev}/{path:path}", raw),
 ]

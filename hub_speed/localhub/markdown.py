@@ -3,6 +3,7 @@
 import posixpath
 import re
 from collections.abc import MutableMapping, Sequence
+from functools import lru_cache
 from html import escape
 from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urlsplit
@@ -27,11 +28,13 @@ ATTRIBUTES = {
 }
 DROPPED_WITH_CONTENT = {"script", "style", "template", "iframe", "svg", "math", "noscript", "title"}
 SCHEMES = {"http", "https", "mailto"}
+SHOWN_CHARS = 100_000  # nested lists, for example, take quadratic time: 6 s for as many characters
 SIZE = re.compile(r"\d{1,4}%?", re.ASCII)
 
 
+@lru_cache(maxsize=32)
 def render(text: str, base: str) -> str:
-    """Returns the HTML of a card.
+    """The HTML of a card; of a very long one, of its first part.
 
     Args:
         text: Markdown.
@@ -45,6 +48,8 @@ def render(text: str, base: str) -> str:
             return None
         return _target(value, base) if name in ("src", "href") else value
 
+    if len(text) > SHOWN_CHARS:
+        text = text[:SHOWN_CHARS].rpartition("\n")[0] + "\n\n*This card is longer: its README.md has all of it.*"
     markdown = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
     markdown.add_render_rule("image", _image)
     return nh3.clean(

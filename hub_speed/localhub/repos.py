@@ -39,6 +39,23 @@ def create(call: Call) -> dict[str, Any]:
     return {"url": url, "name": repo_id, "private": settings["private"]}
 
 
+def duplicate(call: Call) -> dict[str, Any]:
+    """POST duplicate: a copy under another name, as private as the original unless `visibility` is given."""
+    repo, new_id = call.repo(), call.text("repository")
+    url = f"{call.endpoint}{'' if repo.kind == 'models' else f'/{repo.kind}'}/{new_id}"
+    settings = dict(repo.settings)
+    if call.json.get("visibility") is not None:
+        settings["private"] = _private(call.json["visibility"])
+    if repo.kind == "spaces":
+        settings |= spaces.copied_settings(repo.settings, call.json)
+    try:
+        call.hub.duplicate(repo, new_id, settings)
+    except HttpRefusal as error:
+        error.body["url"] = url  # `exist_ok=True` takes it from the 409
+        raise
+    return {"url": url, "name": new_id, "private": settings["private"]}
+
+
 def _kind(repo_type: object) -> str:
     kind = f"{repo_type or 'model'}s"
     if kind not in KINDS:
@@ -168,6 +185,7 @@ ROUTES: list[Route] = [
     route("POST", "/api/repos/create", create),
     route("DELETE", "/api/repos/delete", delete),
     route("POST", "/api/repos/move", move),
+    route("POST", "/api/{kind}/{namespace}/{name}/duplicate", duplicate),
     route("GET", "/api/{kind}", list_repos),
     route("GET", "/api/{kind}/{name}", missing),
     route("GET", "/api/{kind}/{name}/revision/{rev}", missing),

@@ -38,6 +38,16 @@ def new_settings(body: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
+def copied_settings(settings: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a copy of a Space, from those of the original and the body of the request; secrets stay behind.
+
+    Raises:
+        HttpRefusal: 400.
+    """
+    new = new_settings({"hardware": settings["hardware"], **body, "sdk": settings["sdk"]})
+    return {**new, "variables": {**settings["variables"], **new["variables"]}}
+
+
 def runtime(settings: dict[str, Any]) -> dict[str, Any]:
     """What clients parse into SpaceRuntime."""
     return {

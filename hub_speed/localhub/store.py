@@ -10,6 +10,7 @@ hub/collections/<id>.json
 
 import contextlib
 import json
+import os
 import re
 import shutil
 import time
@@ -182,13 +183,40 @@ class Store:
             for path, content in files.items():
                 editor.put(path, git.add_blob(content))
             git.set_ref(MAIN, git.commit(editor.write(), [], "initial commit"))
-            for folder in [path for path in draft.rglob("*") if path.is_dir()]:
-                fsync_dir(folder)
-            self._place(draft, target)
+            self._finish(draft, target)
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
             raise
         return self._repo(kind, repo_id)
+
+    def duplicate(self, repo: Repo, new_id: str, settings: dict[str, Any]) -> Repo:
+        """Make a repo with the history, branches and tags of another one.
+
+        The two share their files on the disk by hard links: nothing in a repo is ever changed in place.
+
+        Raises:
+            HttpRefusal: 409 when the new repo exists, 400 for a bad id.
+        """
+        target = self._repo(repo.kind, check_repo_id(new_id)).path
+        if target.exists():
+            raise conflict(f"You already created this repo: {new_id}")
+        draft = self.scratch.new_path()
+        try:
+            with repo.lock():
+                shutil.copytree(repo.path, draft, copy_function=os.link, ignore=shutil.ignore_patterns("hub.lock"))
+            copy = Repo(repo.kind, new_id, draft, self.scratch)
+            copy.write_settings({**settings, "createdAt": iso(time.time())})
+            self._finish(draft, target)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+        return self._repo(repo.kind, new_id)
+
+    def _finish(self, draft: Path, target: Path) -> None:
+        """Flush the folders of a new repo and put it in its place."""
+        for folder in [path for path in draft.rglob("*") if path.is_dir()]:
+            fsync_dir(folder)
+        self._place(draft, target)
 
     def _place(self, source: Path, target: Path) -> None:
         """Rename a repo folder to its place; renaming onto an existing repo fails, so nobody can overwrite one."""

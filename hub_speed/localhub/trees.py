@@ -16,6 +16,10 @@ DIR_MODE = stat.S_IFDIR
 POINTER = re.compile(
     rb"version https://git-lfs\.github\.com/spec/v1\noid sha256:([0-9a-f]{64})\nsize (\d+)\n", re.ASCII
 )
+# What Windows takes for .git or for the list of submodules (short names; dots, spaces or a stream at the end), and the
+# characters that do not count in names on a Mac. Source: git, is_ntfs_dotgit in path.c and is_hfs_dotgit in utf8.c.
+GIT_OWN = re.compile(r"(?:\.git|git~1|\.gitmodules|gitmod~[1-4]|gi7eba~[1-9])[. ]*(?::.*)?", re.I | re.A)
+UNSEEN = dict.fromkeys([*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF])
 MAX_DEPTH = 100  # folders; also keeps the recursion below far from Python's limit
 POINTER_MAX = 200  # bytes; a longer blob cannot be a pointer
 
@@ -127,9 +131,12 @@ def check_path(path: object) -> str:
     if len(names) > MAX_DEPTH:
         raise bad_request(f"Invalid path in repo: {path[:80]!r}... is deeper than {MAX_DEPTH} folders")
     for name in names:
-        if name in ("", ".", "..") or name.lower() == ".git" or re.search(r"[\\\x00-\x1f\x7f\ud800-\udfff]", name):
+        if name in ("", ".", "..") or re.search(r"[\\\x00-\x1f\x7f\ud800-\udfff]", name):
+            raise bad_request(f"Invalid path in repo: {path!r} (empty, '.', '..', backslash or control character)")
+        if GIT_OWN.fullmatch(name) or name.translate(UNSEEN).lower() in (".git", ".gitmodules"):
             raise bad_request(
-                f"Invalid path in repo: {path!r} (empty, '.', '..', '.git', backslash or control character)"
+                f"Invalid path in repo: {path!r} ({name!r} is .git or .gitmodules on some systems: git refuses to "
+                "check it out)"
             )
         if len(name.encode()) > 255:
             raise bad_request(f"Invalid path in repo: a name in {path[:80]!r}... is longer than 255 bytes")

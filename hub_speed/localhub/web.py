@@ -162,16 +162,25 @@ class Call:
             raise HttpRefusal(401, "This needs the token of the local hub: set the variables of `hub-speed hub env`")
         return self.user
 
-    def repo(self) -> Repo:
+    def repo(self, *, for_git: bool = False) -> Repo:
         """The repo named by the path.
+
+        Args:
+            for_git: Whether git asks, which sends the token only after a 401.
 
         Raises:
             HttpRefusal: 404 when it is missing, or private and the caller sent no token.
         """
         repo_id = f"{self.params['namespace']}/{self.params['name']}"
-        repo = self.hub.find(self.params["kind"], repo_id)
-        if repo.private and self.user is None:
-            raise repo_not_found(repo_id)
+        try:
+            repo = self.hub.find(self.params["kind"], repo_id)
+            if repo.private and self.user is None:
+                raise repo_not_found(repo_id)
+        except HttpRefusal as error:
+            if for_git and self.user is None:
+                ask = {"WWW-Authenticate": 'Basic realm="local hub: any name, the token as password"'}
+                raise HttpRefusal(401, error.message, headers=ask) from None
+            raise
         return repo
 
     async def drain(self) -> None:

@@ -32,11 +32,28 @@ def head(web):
 # Paths
 
 bad_names = st.sampled_from(
-    ["", ".", "..", ".git", ".GIT", "a\\b", "a\0b", "a\nb", "\x7f", "x" * 256, "\ud800", "d/" * 101]
+    [
+        "",
+        ".",
+        "..",
+        ".git",
+        ".GIT",
+        "git~1",
+        ".git.",
+        ".g\u200cit",
+        ".gitmodules",
+        "a\\b",
+        "a\0b",
+        "a\nb",
+        "\x7f",
+        "x" * 256,
+        "\ud800",
+        "d/" * 101,
+    ]
 )
 good_names = st.text(
     st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/\\"), min_size=1, max_size=20
-).filter(lambda name: name not in (".", "..") and name.lower() != ".git")
+).filter(lambda name: name not in (".", "..") and "git" not in name.lower())
 
 
 @EASY
@@ -334,6 +351,24 @@ def test_ranges(web, large, header, status, start, end):
     assert whole.headers["x-repo-commit"] == head(web)
 
 
+@pytest.mark.parametrize(("kind", "prefix"), [("model", "/"), ("dataset", "/datasets/"), ("space", "/spaces/")])
+def test_raw_gives_what_git_has(web, kind, prefix):
+    web("POST", "/api/repos/create", {"name": "raw", "organization": "org", "type": kind, "sdk": "static"})
+    if "actions" in lfs_batch(web, CONTENT).json["objects"][0]:
+        web("PUT", "/_lfs" + upload_link(web, CONTENT), CONTENT, anonymous=True)
+    large = {"path": "a/l.bin", "algo": "sha256", "oid": hashlib.sha256(CONTENT).hexdigest()}
+    lines = [{"key": "header", "value": {"summary": "raw"}}, put("x.html", b"<b>"), {"key": "lfsFile", "value": large}]
+    body = "\n".join(map(json.dumps, lines)).encode()
+    assert web("POST", f"/api/{kind}s/org/raw/commit/main", body).status == 200
+    answer = web("GET", f"{prefix}org/raw/raw/main/x.html", anonymous=True)
+    assert (answer.status, answer.body) == (200, b"<b>") and answer.headers["content-type"].startswith("text/plain")
+    assert "sandbox" in answer.headers["content-security-policy"] and len(answer.headers["x-repo-commit"]) == 40
+    assert b"oid sha256:" in web("GET", f"{prefix}org/raw/raw/main/a%2Fl.bin").body
+    assert web("HEAD", f"{prefix}org/raw/raw/main/x.html").status == 200
+    assert web("GET", f"{prefix}org/raw/raw/main/none").headers["x-error-code"] == "EntryNotFound"
+    assert web("GET", f"{prefix}org/raw/raw/main/a").status == 404
+
+
 def test_missing_file_names_the_commit(web):
     answer = web("GET", f"/datasets/{REPO}/resolve/main/none.txt")
     assert answer.status == 404 and answer.headers["x-error-code"] == "EntryNotFound"
@@ -413,6 +448,19 @@ def test_odd_json_is_never_a_crash(web, data):
     method, path, _ = data.draw(st.sampled_from([*WRITES, ("POST", "/api/validate-yaml", None)]))
     answer = web(method, path, json.dumps(body).encode())
     assert answer.status < 500, answer.body
+
+
+def test_patterns_that_would_take_years_match_nothing(web):
+    """In a .gitignore that the client sends, and in both files once they are in the repo."""
+    slow = "a*" * 30 + "b\n"
+    files = [{"path": "a" * 100, "size": 1, "sample": ""}, {"path": "x.log", "size": 1, "sample": ""}]
+    url = "/api/datasets/org/patterns/preupload/main"
+    web("POST", "/api/repos/create", {"name": "patterns", "organization": "org", "type": "dataset"})
+    answer = web("POST", url, {"files": files, "gitIgnore": f"{slow}*.log\n"}).json["files"]
+    assert [item["shouldIgnore"] for item in answer] == [False, True]
+    attributes = f"{slow.strip()} filter=lfs\n*.log filter=lfs\n".encode()
+    web.commit("org/patterns", [put(".gitignore", slow.encode()), put(".gitattributes", attributes)])
+    assert [item["uploadMode"] for item in web("POST", url, {"files": files}).json["files"]] == ["regular", "lfs"]
 
 
 def test_a_file_is_no_folder(web):

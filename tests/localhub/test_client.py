@@ -80,6 +80,49 @@ def test_repos(client, kind):
     client(repos, kind)
 
 
+def duplicates(kind):
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+
+    api, name, copy = HfApi(), f"org/twin-{kind}", f"org2/twin-{kind}"
+    api.create_repo(name, repo_type=kind, private=True, **({"space_sdk": "static"} if kind == "space" else {}))
+    if kind == "space":
+        api.add_space_secret(name, "S", "secret")
+        api.add_space_variable(name, "V", "kept")
+    large = os.urandom(11 << 20)
+    for path, content in {"large.bin": large, "x.txt": b"x"}.items():
+        api.upload_file(path_or_fileobj=content, path_in_repo=path, repo_id=name, repo_type=kind)
+    api.create_tag(name, tag="v1", repo_type=kind)
+    api.create_branch(name, branch="side", repo_type=kind)
+    url = api.duplicate_repo(name, copy, repo_type=kind)
+    assert (url.repo_id, url.repo_type) == (copy, kind)
+    old, new = (api.repo_info(repo, repo_type=kind) for repo in (name, copy))
+    assert new.sha == old.sha and new.private and new.created_at >= old.created_at
+    assert len(api.list_repo_commits(copy, repo_type=kind)) == 3
+    refs = api.list_repo_refs(copy, repo_type=kind)
+    assert [ref.name for ref in (*refs.branches, *refs.tags)] == ["main", "side", "v1"]
+    assert Path(api.hf_hub_download(copy, "large.bin", repo_type=kind)).read_bytes() == large
+    if kind == "space":
+        assert list(api.get_space_variables(copy)) == ["V"] and list(api.list_repo_files(copy, repo_type="space"))
+        api.delete_space_variable(copy, "V")
+        assert list(api.get_space_variables(name)) == ["V"]
+    api.upload_file(path_or_fileobj=b"y", path_in_repo="x.txt", repo_id=copy, repo_type=kind)
+    api.delete_repo(name, repo_type=kind)
+    assert Path(api.hf_hub_download(copy, "x.txt", repo_type=kind)).read_bytes() == b"y"
+    api.create_repo(name, repo_type=kind, **({"space_sdk": "static"} if kind == "space" else {}))
+    assert not api.repo_info(api.duplicate_repo(name, repo_type=kind).repo_id, repo_type=kind).private
+    again = error_of(api.duplicate_repo, name, copy, repo_type=kind)
+    assert isinstance(again, HfHubHTTPError) and again.response.status_code == 409
+    assert api.duplicate_repo(name, copy, repo_type=kind, exist_ok=True).repo_id == copy
+    assert isinstance(error_of(api.duplicate_repo, "org/none", copy, repo_type=kind), RepositoryNotFoundError)
+    assert error_of(api.duplicate_repo, name, "org/bad--name", repo_type=kind)
+
+
+@pytest.mark.parametrize("kind", ["model", "dataset", "space"])
+def test_duplicates(client, kind):
+    client(duplicates, kind)
+
+
 def upload_and_download(folder):
     from huggingface_hub import CommitOperationCopy, CommitOperationDelete, HfApi
     from huggingface_hub.errors import RemoteEntryNotFoundError

@@ -2,6 +2,7 @@
 
 import base64
 import html.parser
+import json
 import re
 from urllib.parse import urljoin, urlsplit
 
@@ -176,6 +177,34 @@ def test_markdown(text, wanted):
     assert not re.search(r"<(script|style|div|iframe|svg|math|noscript)|url\(", rendered)
     attributes = Links(rendered).attributes
     assert attributes <= {"href", "rel", "src", "alt", "width", "height", "style"}
+
+
+CONTROLS = "\x1b[31m \x00 \x08 \x7f \x9b \u202e \u202d"
+
+
+def test_control_characters_do_nothing_in_a_page(web):
+    """Escape sequences of terminals, NUL, and what turns the writing direction round, wherever a page shows text."""
+    web("POST", "/api/repos/create", {"name": "controls", "organization": "org", "type": "dataset"})
+    card = f"---\ntitle: {json.dumps('t' + CONTROLS)}\n---\n# x{CONTROLS}\n`{CONTROLS}` [l{CONTROLS}](a.md)"
+    content = base64.b64encode(card.encode()).decode()
+    value = {"path": "README.md", "content": content, "encoding": "base64"}
+    header = {"key": "header", "value": {"summary": "s" + CONTROLS, "description": "d" + CONTROLS}}
+    body = "\n".join(map(json.dumps, [header, {"key": "file", "value": value}])).encode()
+    assert web("POST", "/api/datasets/org/controls/commit/main", body).status == 200
+    slug = web("POST", "/api/collections", {"title": "c" + CONTROLS, "description": CONTROLS}).json["slug"]
+    try:
+        for path in ("/", "/datasets/org/controls", "/datasets/org/controls/tree/main", f"/collections/{slug}"):
+            status, page = get(web, path)
+            assert status == 200 and not set(CONTROLS) & set(page) - set(" [31m")
+    finally:
+        web("DELETE", f"/api/collections/{slug}")
+
+
+def test_only_the_first_part_of_an_endless_card_is_rendered():
+    rendered = markdown.render("<details>" * 100_000, "/base")
+    assert len(rendered) < 1_000_000
+    rendered = markdown.render("first\n\n" + "x\n" * 100_000 + "last", "/base")
+    assert "first" in rendered and "last" not in rendered and "README.md has all of it" in rendered
 
 
 def test_columns_stay_aligned_and_lists_keep_their_start():
