@@ -7,17 +7,18 @@
   with 64 in flight on a shared two-core machine, and reads answers of any length.
 
 What a reasoning model thinks before it answers is kept apart from the answer, whether the server does so (in
-`reasoning_content` or `reasoning`) or the text holds it (between <think> and </think>).
+`reasoning_content` or `reasoning`) or the text holds it (see `thoughts`).
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
+
+from hub_speed.llm import thoughts
 
 Dialect = Literal["chat", "completion", "tgi"]
 
@@ -198,9 +199,9 @@ def read(dialect: Dialect, answer: Any) -> Completion:
         usage = answer.get("usage") or {}
         if not choices:
             raise ValueError("no choices")
-        texts, thoughts, reasons = zip(*choices, strict=True)
+        texts, thought, reasons = zip(*choices, strict=True)
         read, written = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
-        return Completion(texts, reasons, str(answer.get("model", "")), read, written, thoughts=thoughts)
+        return Completion(texts, reasons, str(answer.get("model", "")), read, written, thoughts=thought)
     except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"not a {dialect} answer: {answer}") from error
 
@@ -212,7 +213,7 @@ def _choice(dialect: Dialect, choice: Any) -> tuple[str, str, str]:
     if not isinstance(text, str):
         raise ValueError("the text of a choice is not a string")
     thought = message.get("reasoning_content") or message.get("reasoning") or ""
-    found, text = _thought_apart(text)
+    found, text = thoughts.apart(text)
     return text, str(thought) or found, str(choice.get("finish_reason") or "stop")
 
 
@@ -222,33 +223,9 @@ def _read_tgi(answer: Any) -> Completion:
     text = answer["generated_text"]
     if not isinstance(text, str):
         raise ValueError("the generated text is not a string")
-    thought, text = _thought_apart(text)
+    thought, text = thoughts.apart(text)
     reason, written = str(details.get("finish_reason") or "stop"), int(details.get("generated_tokens") or 0)
     return Completion((text,), (reason,), "", 0, written, thoughts=(thought,))
-
-
-_DECODER = json.JSONDecoder(strict=False)  # models write raw line breaks inside strings
-
-
-def _thought_apart(text: str) -> tuple[str, str]:
-    """What stands before the answer as thinking, and the answer.
-
-    Some chat templates write the opening tag into the prompt, so that only the closing one is in the text. One inside
-    the text's first JSON object is part of an answer. Thinking that never ends has no answer.
-    """
-    start = text.lstrip()
-    if start.startswith("<think>"):
-        thought, _, answer = start.removeprefix("<think>").partition("</think>")
-        return thought.strip(), answer
-    if "</think>" in text:
-        try:
-            end = _DECODER.raw_decode(start)[1] if start.startswith("{") else 0
-        except (ValueError, RecursionError):
-            return "", text  # looks the same as an answer that needs repair
-        thought, tag, answer = start[end:].partition("</think>")
-        if tag:
-            return (start[:end] + thought).strip(), answer
-    return "", text
 
 
 SYSTEM = "You are a helpful assistant."
