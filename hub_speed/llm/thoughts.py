@@ -27,6 +27,7 @@ _CLOSE = rf"""
 MARK = re.compile(f"(?P<open>{_OPEN})|(?P<close>{_CLOSE})", re.IGNORECASE | re.VERBOSE | re.DOTALL)
 """Where thinking begins or ends. Sources: the chat templates of the models named above, and of Qwen (<think>), EXAONE
 (<thought>), Seed (<seed:think>), LongCat (<longcat_think>), Kimi (◁think▷), in any case."""
+_WORDS = ("think", "thought", "reason", "reflect", "analysis", "scratchpad", "channel", "unused9", "assistantfinal")
 
 MOST_BROKEN = 32
 """Objects that cannot be read before a text is given up: each may cost a reading of the whole text. Assumption."""
@@ -40,7 +41,7 @@ def apart(text: str) -> tuple[str, str]:
     Some chat templates write the first mark into the prompt, so that only the closing one is in the text: all before it
     is thinking. Thinking that never ends has no answer behind it. Marks inside a JSON object are part of its values.
     """
-    marks = list(_marks(text)) if any(sign in text for sign in "<[◁") or "assistantfinal" in text else []
+    marks = list(_marks(text)) if _may_hold_marks(text) else []
     if not marks:
         return "", text
     thoughts: list[str] = []
@@ -62,6 +63,14 @@ def apart(text: str) -> tuple[str, str]:
     else:
         answer += text[place:]
     return "\n".join(filter(None, map(str.strip, thoughts))), answer
+
+
+def _may_hold_marks(text: str) -> bool:
+    """A quick look, since almost no answer holds a mark."""
+    if not any(sign in text for sign in ("<", "[", "◁", "assistantfinal")):
+        return False
+    lower = text.lower()
+    return any(word in lower for word in _WORDS)
 
 
 def _marks(text: str) -> Iterator[re.Match[str]]:
