@@ -13,6 +13,7 @@ REASONS = {
     "wrong_keys": "a key is missing, or one too many is there",
     "wrong_type": "a value is not of the type asked for",
     "empty_field": "a value is empty",
+    "broken_text": "a value holds a special token of a model, or a character that stands for damage",
     "positive_equals_query": "the positive repeats the query",
     "positive_equals_negative": "the negative repeats the positive or the query",
     "copied_text": "the positive contains the query word for word",
@@ -32,7 +33,7 @@ REASONS = {
 
 STATES = {
     "accepted": "the answer is used as received",
-    "repaired": "the answer is used after json-repair corrected its JSON",
+    "repaired": "the answer is used after its JSON was corrected",
     "reasked": "the second answer is used, given after the model was told what was wrong with the first",
     "rejected": "the answer is not used; `reason` says why",
     "failed": "the endpoint kept failing on the request, or refused it; the next run asks again",
