@@ -14,15 +14,16 @@ _CERTAIN = frozenset(
 _POSSIBLE = frozenset("ne neg newpage ni nmid not nu tan to top ref re".split())
 """LaTeX commands that are meant where others of the same answer are damaged, and line breaks elsewhere."""
 
+_FOLDER = r"(?!n[A-Za-z]:|u[0-9a-fA-F]{4})[A-Za-z][\w.()~-]*"
 _ESCAPE = re.compile(
-    r"""(?: (?<![^\W_]) | (?<=\\n) )
-        (?P<path> [A-Za-z]: (?: \\ (?!n[A-Za-z]:|u[0-9a-fA-F]{4}) [A-Za-z][\w.()~-]* )+ )
-      | \\ (?: ["'\\/] | u[0-9a-fA-F]{4} | x[0-9a-fA-F]{2}                      # as JSON wants it, or as Python does
+    rf"""\\ (?: (?: (?<=[\W_][A-Za-z]:\\) | (?<=\\n[A-Za-z]:\\) ) (?P<path> {_FOLDER} (?: \\{_FOLDER} )* )
+             | ["'\\/] | u[0-9a-fA-F]{{4}} | x[0-9a-fA-F]{{2}}                   # as JSON wants it, or as Python does
              | (?P<name> n (?=[A-Za-z]:\\) | [A-Za-z]+ )
              | (?P<sign> [^\s\w] ) )""",
     re.VERBOSE,
 )
-_FOLDER = re.compile(r"\\(?!n|t[A-Z])")
+"""An escape, or all those of a Windows path behind its drive."""
+_NO_LINE = re.compile(r"(?:^|\\)(?!n|t[A-Z])")
 
 
 def restored(text: str) -> str:
@@ -39,7 +40,7 @@ def restored(text: str) -> str:
 def _is_damaged(escape: re.Match[str]) -> bool:
     """Whether an escape, or a Windows path, proves that backslashes were meant."""
     if path := escape["path"]:
-        return bool(_FOLDER.search(path))
+        return bool(_NO_LINE.search(path))
     if not (name := escape["name"]):
         return bool(escape["sign"])
     if name[0] in "bf":

@@ -79,8 +79,8 @@ _DECODER = json.JSONDecoder(strict=False)  # models write raw line breaks inside
 def load_object(text: str, keys: Collection[str]) -> tuple[dict[str, Any] | None, bool]:
     """The answer among the JSON objects of `text`, and whether it had to be repaired.
 
-    Of several objects with all the keys the last one counts: a model that thinks aloud writes drafts before it. An
-    object with a key that cannot be read is the answer if it comes last; if it goes on behind the others, there is none.
+    Of several objects with all the keys the last one counts: a model that thinks aloud writes drafts before it. One
+    with a key that cannot be read is the answer if it comes last. If it goes on behind the others, there is none.
     """
     mended = restored(text)
     found = _objects(mended, tuple(keys))
