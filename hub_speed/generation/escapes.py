@@ -17,7 +17,7 @@ _POSSIBLE = frozenset("ne neg newpage ni nmid not nu tan to top ref re".split())
 _FOLDER = r"(?!n[A-Za-z]:|u[0-9a-fA-F]{4})[A-Za-z][\w.()~-]*"
 _ESCAPE = re.compile(
     rf"""\\ (?: (?: (?<=[\W_][A-Za-z]:\\) | (?<=\\n[A-Za-z]:\\) ) (?P<path> {_FOLDER} (?: \\{_FOLDER} )* )
-             | ["'\\/] | u[0-9a-fA-F]{{4}} | x[0-9a-fA-F]{{2}}                   # as JSON wants it, or as Python does
+             | ["'\\/] | [ux][0-9a-fA-F]                                        # as JSON wants it, or as Python does
              | (?P<name> n (?=[A-Za-z]:\\) | [A-Za-z]+ )
              | (?P<sign> [^\s\w] ) )""",
     re.VERBOSE,
