@@ -19,7 +19,7 @@ _ESCAPE = re.compile(
     rf"""\\ (?: (?: (?<=[\W_][A-Za-z]:\\) | (?<=\\n[A-Za-z]:\\) ) (?P<path> {_FOLDER} (?: \\{_FOLDER} )* )
              | ["'\\/] | [ux][0-9a-fA-F]                                        # as JSON wants it, or as Python does
              | (?P<name> n (?=[A-Za-z]:\\) | [A-Za-z]+ )
-             | (?P<sign> [^\s\w] ) )""",
+             | (?P<sign> [^\sA-Za-z] ) )""",
     re.VERBOSE,
 )
 """An escape, or all those of a Windows path behind its drive."""

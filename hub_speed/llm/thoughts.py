@@ -9,18 +9,18 @@ from collections.abc import Iterator
 
 _NAME = r"(?!end_)(?:\w{1,12}[:_])?(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflect(?:ion)?|analysis|scratchpad)"
 _OPEN = rf"""
-    [<◁] \s* \|? \s* {_NAME} \s* \|? \s* [>▷]                       # most families, each with names of its own
-  | \[ \s* THINK \s* \]                                             # Mistral
-  | (?: <\|start\|> \s* assistant \s* )? <\|channel\|?> \s* (?: analysis | commentary | thought ) \b  # harmony; Gemma
-    (?: [^<\n]* <\|message\|> )?
-  | <unused94> \s* thought                                          # MedGemma
-  | \A \s* analysis (?= .* assistantfinal )                         # harmony, its special tokens taken out
+    [<◁] \s*+ \|? \s*+ {_NAME} \s*+ \|? \s*+ [>▷]                       # most families, each with names of its own
+  | \[ \s*+ THINK \s*+ \]                                               # Mistral
+  | (?: <\|start\|> \s*+ assistant \s*+ )? <\|channel\|?> \s*+ (?: analysis | commentary | thought ) \b
+    (?: [^<\n]* <\|message\|> )?                                        # harmony; Gemma
+  | <unused94> \s*+ thought                                             # MedGemma
+  | \A \s*+ analysis (?= .* assistantfinal )                            # harmony, its special tokens taken out
 """
 _CLOSE = rf"""
-    [<◁] \s* \|? \s* / \s* \|? \s* {_NAME} \s* \|? \s* [>▷]
-  | \[ \s* / \s* THINK \s* \]
-  | <\|? (?: end_of_thought | end_thinking ) \|?>                   # Sky-T1, OpenThinker; Command A
-  | (?: <\|start\|> \s* assistant \s* )? <\|channel\|?> \s* final \b (?: [^<\n]* <\|constrain\|> )?
+    [<◁] \s*+ \|? \s*+ / \s*+ \|? \s*+ {_NAME} \s*+ \|? \s*+ [>▷]
+  | \[ \s*+ / \s*+ THINK \s*+ \]
+  | <\|? (?: end_of_thought | end_thinking ) \|?>                       # Sky-T1, OpenThinker; Command A
+  | (?: <\|start\|> \s*+ assistant \s*+ )? <\|channel\|?> \s*+ final \b (?: [^<\n]* <\|constrain\|> )?
     [^<\n]* <\|message\|>
   | <channel\|> | <unused95> | assistantfinal
 """

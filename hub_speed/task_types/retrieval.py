@@ -8,7 +8,7 @@ Differs: the prompt is worded anew; the unfinished line after the task in the re
 from collections.abc import Mapping
 
 from hub_speed.task_types.base import Answer, Guideline, TaskType, Text
-from hub_speed.text import holds, same, too_long, too_short, word_range, words, wrong_script
+from hub_speed.text import copies, same, too_long, too_short, word_range, wrong_script
 
 
 class Retrieval(Answer):
@@ -24,7 +24,7 @@ def check(answer: Retrieval, knobs: Mapping[str, str]) -> str | None:
     query, positive, negative = answer.user_query, answer.positive_document, answer.hard_negative_document
     if same(positive, negative):
         return "positive_equals_negative"
-    if len(words(query)) > 3 and holds(positive, query):
+    if copies(positive, query):
         return "copied_text"
     if any(too_short(text, int(knobs["min_words"])) for text in (positive, negative)):
         return "too_short"

@@ -39,6 +39,7 @@ def read(raw: str) -> tuple[str, bool]:
         r"D:\thesis\results\final",
         r"\bword",
         r"100\% of \$5",
+        r"snake\_case and (a)\1",
     ],
 )
 def test_a_lost_backslash_is_restored_and_noted(text: str) -> None:

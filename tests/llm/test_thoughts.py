@@ -120,6 +120,12 @@ def test_nothing_is_made_up(text: str) -> None:
         assert (thought, answer) == ("", text)
 
 
+@pytest.mark.parametrize("piece", ["< ", "<|channel|>analysis ", "<|start|>", "<|channel|>final "])
+def test_white_space_takes_no_time(piece: str) -> None:
+    text = "<think>" + piece + (piece * 100 + " " * 1_000) * 100
+    assert apart(text)[1] == ""
+
+
 def test_a_text_full_of_broken_objects_is_given_up() -> None:
     text = '{"' * 50_000 + "</think>"
     assert apart("hm " + text) == (("hm " + text).removesuffix("</think>"), "")
