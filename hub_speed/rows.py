@@ -15,6 +15,7 @@ REASONS = {
     "empty_field": "a value is empty",
     "echo": "a value only repeats a key, the task, the topic or a phrase of the prompt",
     "not_a_task": "a task is not a sentence",
+    "broken_text": "a value holds a special token of a model, or a character that stands for damage",
     "positive_equals_query": "the positive repeats the query",
     "positive_equals_negative": "the negative repeats the positive or the query",
     "copied_text": "the positive contains the query word for word",
@@ -37,7 +38,7 @@ REASONS = {
 
 STATES = {
     "accepted": "the answer is used as received",
-    "repaired": "the answer is used after json-repair corrected its JSON",
+    "repaired": "the answer is used after its JSON was corrected",
     "reasked": "the second answer is used, given after the model was told what was wrong with the first",
     "rejected": "the answer is not used; `reason` says why",
     "failed": "the endpoint kept failing on the request, or refused it; the next run asks again",

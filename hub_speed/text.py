@@ -75,6 +75,14 @@ def holds(text: str, part: str) -> bool:
     return bool(said) and f" {said}{end}" in f" {' '.join(words(text))} "
 
 
+def copies(text: str, part: str) -> bool:
+    """Whether `text` holds the whole of a `part` of more than three words, or ten signs; less may be a name.
+
+    Both numbers are Assumptions.
+    """
+    return len(words(part)) > (10 if _SIGN.search(part) else 3) and holds(text, part)
+
+
 _EVERYDAY = frozenset(
     """yes no not none true false other others all any some many more most less least one two three first last new old
     good never always now then here there out off oui non sí não sim nein nicht ja nee evet hayır nie tak да нет はい

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hub_speed.text import (
     SCRIPTS,
     UNSPACED,
+    copies,
     gives_away,
     holds,
     in_script_of,
@@ -155,6 +156,20 @@ def test_holds_finds_exactly_the_runs_of_words(parts: list[str], data: st.DataOb
 def test_a_label_is_found_in_the_way_its_script_is_written(text: str, part: str, found: bool) -> None:
     assert holds(text, part) is found
     assert gives_away(text, part) is found
+
+
+@pytest.mark.parametrize(
+    ("part", "copied"),
+    [
+        ("the tap drips all", True),
+        ("the tap drips", False),
+        ("水龙头", False),
+        ("厨房里的水龙头整夜漏水", True),
+        ("厨房里的水龙头整夜漏油", False),
+    ],
+)
+def test_a_copied_query_is_more_than_a_name(part: str, copied: bool) -> None:
+    assert copies("At night the tap drips all the time. 他说厨房里的水龙头整夜漏水。", part) is copied
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,9 @@ from hub_speed.rows import REASONS, LedgerRow
 
 _log = logging.getLogger("hub_speed")
 
-UNREADABLE = frozenset({"empty_answer", "bad_json", "wrong_keys", "wrong_type", "empty_field", "bad_index"})
+UNREADABLE = frozenset(
+    {"empty_answer", "bad_json", "wrong_keys", "wrong_type", "empty_field", "broken_text", "bad_index"}
+)
 """Reasons the model is told, so that it answers again: the answer lacks the form that was asked for. Content is judged
 but not negotiated, and a truncated answer would be truncated again."""
 COLLECT_EVERY = 10_000

@@ -1,24 +1,30 @@
 """From the text a model wrote to a validated answer, or to the reason why there is none.
 
-Strict JSON first; then the first object inside the text; then json-repair, which is noted. A truncated answer is never
-repaired: its end is missing, and a closing brace would hide that. A repair may mend what stands around the texts, not
-the texts: each must be in the answer as it is, between quotes. Nothing is ever evaluated.
+Strict JSON first, then json-repair, which is noted. A truncated answer is never repaired: its end is missing, and a
+closing brace would hide that. A repair may mend what stands around the texts, not the texts: each must be in the answer
+as it is, between quotes. Only lost backslashes are restored (`escapes`). Nothing is ever evaluated, and the work is
+bounded, since answers are read between others on one event loop.
 """
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 import orjson
 from json_repair import repair_json
 from pydantic import ValidationError
 
+from hub_speed.generation.escapes import restored
 from hub_speed.llm.dialects import BROKEN_OFF, CUT_OFF, DECLINED
+from hub_speed.llm.thoughts import MARK, MOST_BROKEN
 from hub_speed.task_types import Answer
 
 A = TypeVar("A", bound=Answer)
+
+_QUOTE = "[\"'`“”„‘’«»]"
 
 MAX_ANSWER_CHARS = 200_000
 """Longer answers are not looked into. Assumption: two documents of 500 words are about 7,000 characters."""
@@ -52,12 +58,14 @@ def parse(text: str, model: type[A], finish_reason: str = "stop") -> "Parsed[A] 
         return Rejected("empty_answer")
     if len(text) > MAX_ANSWER_CHARS:
         return Rejected("too_long", f"{len(text)} characters")
-    value, repaired = load_object(text)
+    value, repaired = load_object(text, model.model_fields)
     if value is None:
         return Rejected("bad_json", text[:80])
+    if stray := next(filter(None, map(_stray, _texts(value))), ""):
+        return Rejected("broken_text", ascii(stray))
     try:
         orjson.dumps(value)
-    except TypeError as error:  # half a character, say: JSON can name it with an escape, but no file can hold it
+    except TypeError as error:  # half a character in a key, say, which no file can hold
         return Rejected("wrong_type", str(error))
     try:
         return Parsed(model.model_validate(value), repaired)
@@ -65,23 +73,92 @@ def parse(text: str, model: type[A], finish_reason: str = "stop") -> "Parsed[A] 
         return _reason(error)
 
 
-def load_object(text: str) -> tuple[dict[str, Any] | None, bool]:
-    """The first JSON object of `text` (bare, fenced, or with words around it), and whether it had to be repaired."""
-    start = text.find("{")
-    if start < 0:
+# --- the answer among the objects -------------------------------------------------------------------------------------
+
+Span = tuple[int, int, dict[str, Any]]
+"""Start and end of an object in a text, and its value."""
+
+_DECODER = json.JSONDecoder(strict=False)  # models write raw line breaks inside strings
+
+
+def load_object(text: str, keys: Collection[str]) -> tuple[dict[str, Any] | None, bool]:
+    """The answer among the JSON objects of `text`, and whether it had to be repaired.
+
+    Of several objects with all the keys the last one counts: a model that thinks aloud writes drafts before it. One
+    with a key that cannot be read is the answer if it comes last. If it goes on behind the others, there is none.
+    """
+    mended = restored(text)
+    found = _objects(mended, tuple(keys))
+    if found is None:
         return None, False
-    decoder = json.JSONDecoder(strict=False)  # models write raw line breaks inside strings
+    whole, broken = found
+    answers = [span for span in whole if span[2].keys() >= set(keys)]
+    if broken:
+        behind = mended[answers[-1][1] :] if answers else ""
+        if not answers or broken[-1] > answers[-1][0]:
+            return _repaired(mended, broken[-1])
+        if _patterns(tuple(keys))[1].search(behind):
+            return None, False
+    if not whole:
+        return None, False
+    with_a_key = [span for span in whole if span[2].keys() & set(keys)]
+    start, end, value = (answers or with_a_key or whole[:1])[-1]
+    return value, mended is not text and mended[start:end] not in text
+
+
+def _objects(text: str, keys: tuple[str, ...]) -> tuple[list[Span], list[int]] | None:
+    """The objects of a text that can be read, and where those begin that cannot, but have one of the keys.
+
+    None when too many cannot be read.
+    """
+    opening, _ = _patterns(keys)
+    whole: list[Span] = []
+    broken: list[int] = []
+    place, failed = 0, 0
+    while match := opening.search(text, place):
+        start = match.start()
+        try:
+            value, place = _DECODER.raw_decode(text, start)
+            whole.append((start, place, value))
+        except (ValueError, RecursionError):  # also numbers of thousands of digits, and braces in braces in braces
+            place, failed = start + 1, failed + 1
+            if match["key"]:
+                broken.append(start)
+            if failed == MOST_BROKEN:
+                return None
+    return whole, broken
+
+
+@cache
+def _patterns(keys: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """What the beginning of an object looks like, with one of the keys or not; and a key inside it."""
+    names = "|".join(map(re.escape, keys))
+    opening = rf"""\{{\s*+(?:(?P<key>\\*{_QUOTE}?(?:{names})\b)|["}}])"""
+    return re.compile(opening), re.compile(rf"(?:{names})\\*{_QUOTE}\s*+:")
+
+
+# --- repairs ----------------------------------------------------------------------------------------------------------
+
+MOST_REPAIR_WORK = 2_000_000
+"""Characters times quotes of a text that may be repaired: 0.1 s of work, since json-repair looks ahead at every quote.
+Assumption: documents of 10,000 characters with 200 quotes are the longest worth it."""
+
+
+def _repaired(text: str, start: int) -> tuple[dict[str, Any] | None, bool]:
+    """The object that begins at `start`, repaired; None when it is cut off, or when its texts would change."""
+    text = text[start:]
     try:
-        value, _ = decoder.raw_decode(text, start)
-        return (value, False) if isinstance(value, dict) else (None, False)
+        _DECODER.decode(text)
     except json.JSONDecodeError as error:
         # The decoder has read to the end and wants more: cut off, whatever the server said about why it stopped.
-        if error.msg.startswith("Unterminated string") or error.pos >= len(text.rstrip()) or "}" not in text[start:]:
+        if error.msg.startswith("Unterminated string") or error.pos >= len(text.rstrip()) or "}" not in text:
             return None, False
     except (ValueError, RecursionError):
-        return None, False  # a number of thousands of digits, or braces in braces in braces
+        return None, False
+    if len(text) * len(re.findall(_QUOTE, text)) > MOST_REPAIR_WORK:
+        return None, False
     try:
-        value = repair_json(text[start:], return_objects=True)
+        value = repair_json(text, return_objects=True)
     except Exception:  # it trips over some texts in ways of its own (assertions, indexes): those cannot be repaired
         return None, False
     if not isinstance(value, dict) or not value or not all(_stands_in(text, leaf) for leaf in _texts(value)):
@@ -89,21 +166,47 @@ def load_object(text: str) -> tuple[dict[str, Any] | None, bool]:
     return value, True
 
 
-_QUOTE = "[\"'`“”„‘’«»]"
-
-
 def _stands_in(text: str, leaf: str) -> bool:
     """Whether `leaf` is one of the quoted pieces of `text`, with or without its escapes."""
-    forms = (leaf, json.dumps(leaf)[1:-1], json.dumps(leaf, ensure_ascii=False)[1:-1])
+    escaped = json.dumps(leaf, ensure_ascii=False)[1:-1]
+    forms = (leaf, escaped, json.dumps(leaf)[1:-1], escaped.replace("'", "\\'"))
     return any(re.search(rf"{_QUOTE}\s*{re.escape(form)}\s*{_QUOTE}", text) for form in forms)
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Every text among the values of an object."""
-    if isinstance(value, str):
-        yield value
-    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        yield from _texts(inner)
+    """Every text among the values of an object, however deep."""
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict | list):
+            waiting += value.values() if isinstance(value, dict) else value
+
+
+# --- texts ------------------------------------------------------------------------------------------------------------
+
+# Control characters, halves of characters, and U+FFFD, which stands for bytes that were none.
+_NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffd-\uffff]")
+# What chat templates and tokenizers put between texts: ChatML, Llama, Mistral, Gemma, DeepSeek, T5 and older ones.
+_TOKEN = re.compile(
+    r"<\|[\w .:-]{1,40}\|>|<｜[^<>]{1,40}｜>|</?s>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>"
+    r"|<(?:bos|eos|pad|unk|eod|eom|mask)>|<(?:unused|extra_id_)\d+>|<0x[0-9A-F]{2}>"
+)
+
+
+def _stray(text: str) -> str:
+    """The first thing in a text that belongs in none; empty when there is no such thing.
+
+    It is a special token, a control character, or a mark of thinking at the beginning.
+    """
+    if found := _NO_TEXT.search(text):
+        return found[0]
+    if not ("<" in text or "[" in text or "◁" in text):
+        return ""
+    begun = MARK.match(text.lstrip())
+    found = begun if begun and begun["open"] else _TOKEN.search(text)
+    return found[0] if found else ""
 
 
 def _reason(error: ValidationError) -> Rejected:

@@ -7,7 +7,7 @@
   with 64 in flight on a shared two-core machine, and reads answers of any length.
 
 What a reasoning model thinks before it answers is kept apart from the answer, whether the server does so (in
-`reasoning_content` or `reasoning`) or the text holds it (between <think> and </think>).
+`reasoning_content` or `reasoning`) or the text holds it (see `thoughts`).
 
 Servers differ in many small ways; docs/servers.md lists them. What can be read of an answer is read, and one choice
 that cannot be read never costs the others of its row.
@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 import orjson
 
+from hub_speed.llm import thoughts
 from hub_speed.llm.wire_schema import wire_schema
 
 Dialect = Literal["chat", "completion", "tgi"]
@@ -241,6 +242,7 @@ def _tgi_parameters(request: Request, form: SchemaForm) -> dict[str, Any]:
     return parameters
 
 
+_DECODER = json.JSONDecoder(strict=False)  # servers pass on the raw line breaks of models
 _LONE_HALF = re.compile(r"\\(?:ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|(ud[89a-f][0-9a-f]{2})|.)", re.IGNORECASE)
 """One escape of a JSON text; its group is half a character without the other half."""
 
@@ -286,12 +288,12 @@ def read(dialect: Dialect, answer: Any) -> Completion:
         choices = [_choice(dialect, choice) for choice in answer["choices"]]
         if all(reason == BROKEN_OFF for _, _, reason in choices):
             raise ValueError(f"no choice that can be used: {answer}")
-        texts, thoughts, reasons = zip(*choices, strict=True)
+        texts, thought, reasons = zip(*choices, strict=True)
         model = answer.get("model")
         return Completion(
-            texts, reasons, model if isinstance(model, str) else "", *_usage(answer.get("usage")), thoughts=thoughts
+            texts, reasons, model if isinstance(model, str) else "", *_usage(answer.get("usage")), thoughts=thought
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"not a {dialect} answer: {answer}") from error
 
 
@@ -324,7 +326,7 @@ def _choice(dialect: Dialect, choice: Any) -> tuple[str, str, str]:
         return "", "", BROKEN_OFF
     if isinstance(refusal, str) and refusal and not text:
         return refusal, "", DECLINED
-    found, text = _thought_apart(text)
+    found, text = thoughts.apart(text)
     thought = str(message.get("reasoning_content") or message.get("reasoning") or "") or thought or found
     return text, thought, _OURS.get(reason.lower(), reason)
 
@@ -339,12 +341,12 @@ def _content(content: Any) -> tuple[str, str]:
         return content or "", ""
     if not isinstance(content, list):
         raise TypeError("neither a text nor parts")
-    texts, thoughts = [], []
+    texts, thinking = [], []
     for part in content:
         part = {"text": part} if isinstance(part, str) else part
         texts.append(part.get("text") or "")
-        thoughts.append(_content(part.get("thinking") or part.get("reasoning"))[0])
-    return "".join(texts), "".join(thoughts)
+        thinking.append(_content(part.get("thinking") or part.get("reasoning"))[0])
+    return "".join(texts), "".join(thinking)
 
 
 def _read_tgi(answer: Any) -> Completion:
@@ -353,33 +355,9 @@ def _read_tgi(answer: Any) -> Completion:
     text, reason = answer["generated_text"], str(details.get("finish_reason") or "stop")
     if not isinstance(text, str):
         raise ValueError("the generated text is not a string")
-    thought, text = _thought_apart(text)
+    thought, text = thoughts.apart(text)
     reason = _OURS.get(reason, reason)
     return Completion((text,), (reason,), "", 0, _count(details.get("generated_tokens")), thoughts=(thought,))
-
-
-_DECODER = json.JSONDecoder(strict=False)  # models write raw line breaks inside strings
-
-
-def _thought_apart(text: str) -> tuple[str, str]:
-    """What stands before the answer as thinking, and the answer.
-
-    Some chat templates write the opening tag into the prompt, so that only the closing one is in the text. One inside
-    the text's first JSON object is part of an answer. Thinking that never ends has no answer.
-    """
-    start = text.lstrip()
-    if start.startswith("<think>"):
-        thought, _, answer = start.removeprefix("<think>").partition("</think>")
-        return thought.strip(), answer
-    if "</think>" in text:
-        try:
-            end = _DECODER.raw_decode(start)[1] if start.startswith("{") else 0
-        except (ValueError, RecursionError):
-            return "", text  # looks the same as an answer that needs repair
-        thought, tag, answer = start[end:].partition("</think>")
-        if tag:
-            return (start[:end] + thought).strip(), answer
-    return "", text
 
 
 SYSTEM = "You are a helpful assistant."

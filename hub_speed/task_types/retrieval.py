@@ -15,7 +15,7 @@ from hub_speed.task_types.flaws import (
     too_short,
     wrong_script,
 )
-from hub_speed.text import holds, word_range, words
+from hub_speed.text import copies, word_range
 
 
 class Retrieval(Answer):
@@ -40,8 +40,8 @@ def check(answer: Retrieval, knobs: Mapping[str, str]) -> Flaw | None:
 
 
 def _copied(answer: Retrieval) -> Flaw | None:
-    """The positive contains the query, which has more than three words."""
-    if len(words(answer.user_query)) > 3 and holds(answer.positive_document, answer.user_query):
+    """The positive contains the query word for word."""
+    if copies(answer.positive_document, answer.user_query):
         return Flaw("copied_text", "positive_document contains the whole user_query")
     return None
 

@@ -1,6 +1,7 @@
 """From a model's text to an answer or a reason: nothing raises, nothing cut off is accepted, a repair is noted."""
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -46,7 +47,7 @@ def test_an_answer_that_did_not_end_by_itself_is_rejected_for_why() -> None:
         f"Here is your example: {GOOD_TEXT} It has 'two' \"strings\".",
         f"[{GOOD_TEXT}]",
         GOOD_TEXT + "}",
-        GOOD_TEXT + GOOD_TEXT.replace("a", "z"),
+        GOOD_TEXT.replace("a", "z") + GOOD_TEXT,
         json.dumps(GOOD, indent=2),
         json.dumps(GOOD, ensure_ascii=True),
     ],
@@ -106,7 +107,7 @@ def test_small_slips_are_repaired_and_noted(text: str, found: str) -> None:
         ('{"input": "a", "positive_document": "d}', "bad_json"),
         ("{'input': 'a', 'positive_document': 'd", "bad_json"),
         ('{"a":' * 5000 + "1" + "}" * 5000, "bad_json"),
-        ("{" * 3000 + "}" * 3000, "bad_json"),
+        ("{" * 3000 + "}" * 3000, "wrong_keys"),
         ('{"input": ' + "1" * 5000 + ', "positive_document": "d"}', "bad_json"),
         ("x" * (MAX_ANSWER_CHARS + 1), "too_long"),
         ("{}", "wrong_keys"),
@@ -121,7 +122,8 @@ def test_small_slips_are_repaired_and_noted(text: str, found: str) -> None:
         ('{"input": ["a"], "positive_document": "d"}', "wrong_type"),
         ('{"input": {"a": "b"}, "positive_document": "d"}', "wrong_type"),
         ('{"input": NaN, "positive_document": "d"}', "wrong_type"),
-        ('{"input": "\\ud800", "positive_document": "d"}', "wrong_type"),  # half a character: no file could hold it
+        ('{"input": "\\ud800", "positive_document": "d"}', "broken_text"),  # half a character: no file could hold it
+        ('{"input": ' + "[" * 900 + "]" * 900 + ', "positive_document": "d"}', "wrong_type"),
         ('{"input": "a", "positive_document": "d", "\\ud800": "x"}', "wrong_type"),
     ],
 )
@@ -130,6 +132,97 @@ def test_what_is_no_answer_has_a_reason(text: str, reason: str) -> None:
     assert found == reason
     assert len(detail) < 200
     detail.encode()  # can be written to the ledger
+
+
+DRAFT_TEXT = GOOD_TEXT.replace("a", "draft")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Let me think. {DRAFT_TEXT}? No. {GOOD_TEXT}",
+        f"{DRAFT_TEXT}\nBetter:\n```json\n{GOOD_TEXT}\n```",
+        f"The set {{1, 2}} is finite.\n```json\n{GOOD_TEXT}\n```",
+        f"For {{task}} I write {GOOD_TEXT}",
+        f"{{}} {GOOD_TEXT}",
+        f'{{"plan": "x"}} {GOOD_TEXT} {{"a": 1}}',
+        f'A pair {{"input": "draft"}} needs both keys: {GOOD_TEXT}',
+        f"{GOOD_TEXT} Its {{task}} is {{}}.",
+        f"A draft {{'input': 'x' and {{\"input\": broken. Now: {GOOD_TEXT}",
+        f"{{{{{GOOD_TEXT[1:]}}}",  # {{ as in a template
+        r"\\frac{a}{b} " * 100 + GOOD_TEXT,
+    ],
+)
+def test_the_last_object_with_the_keys_is_the_answer(text: str) -> None:
+    assert accepted(text) == (GOOD, False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'{DRAFT_TEXT} or better: {{"input": "a", "positive_doc',
+        f'{DRAFT_TEXT} or better: {{"input": "a", "positive_document": d}}',
+        f'{{"input": "he wrote "{DRAFT_TEXT}" there", "positive_document": d}}',
+        '{"input": "x' * 40 + GOOD_TEXT,
+    ],
+)
+def test_a_draft_is_not_taken_for_an_answer_that_cannot_be_read(text: str) -> None:
+    assert rejected(text)[0] == "bad_json"
+
+
+def test_a_broken_answer_behind_a_draft_is_repaired() -> None:
+    assert accepted(f"{DRAFT_TEXT} or better: {{'input': 'b', 'positive_document': 'd'}}") == (
+        {"input": "b", "positive_document": "d"},
+        True,
+    )
+
+
+@pytest.mark.parametrize(
+    "stray",
+    [
+        "\ufffd",
+        "\x00",
+        "\x08",
+        "\x1b",
+        "\ud83d",
+        "\uffff",
+        "<|im_end|>",
+        "<|endoftext|>",
+        "<|start_header_id|>",
+        "<｜end▁of▁sentence｜>",
+        "</s>",
+        "<s>",
+        "[INST]",
+        "[/INST]",
+        "<<SYS>>",
+        "<end_of_turn>",
+        "<eos>",
+        "<pad>",
+        "<extra_id_0>",
+        "<unused7>",
+        "<0x0A>",
+    ],
+)
+@pytest.mark.parametrize("escaped", [True, False])
+def test_what_belongs_in_no_text_has_a_reason_of_its_own(stray: str, escaped: bool) -> None:
+    for value in (f"a{stray}", f"a {stray} b"):
+        text = json.dumps({"input": "x", "positive_document": value}, ensure_ascii=escaped)
+        assert rejected(text) == ("broken_text", ascii(stray))
+        inside = json.dumps({"reason": "r", "revision": {"S1": value}}, ensure_ascii=escaped)
+        assert rejected(inside, Revision)[0] == "broken_text"
+    assert rejected(json.dumps({"tasks": ["a", stray]}), Tasks)[0] == "broken_text"
+    if stray[0] in "<[":
+        assert accepted(f"{stray} {GOOD_TEXT}{stray}") == (GOOD, False)
+
+
+def test_thinking_inside_a_value() -> None:
+    assert rejected(json.dumps(GOOD | {"input": "\n<think>Well, the user wants"}))[0] == "broken_text"
+    assert accepted(json.dumps(GOOD | {"input": "What does </think> mean?"}))[0]["input"] == "What does </think> mean?"
+
+
+@pytest.mark.parametrize("value", ["a < b |> c", "<b>bold</b>", "[1] and [a]", "x <| y", "é\n\t😀 \u200d", "<span>"])
+def test_ordinary_texts_with_such_signs_are_accepted(value: str) -> None:
+    assert accepted(json.dumps(GOOD | {"input": value})) == (GOOD | {"input": value}, False)
 
 
 def test_a_truncated_answer_is_never_looked_into() -> None:
@@ -205,8 +298,8 @@ def test_nothing_raises_and_what_is_accepted_stands_in_the_text(model: Any, text
     json.dumps(found.answer.model_dump(), ensure_ascii=False).encode()
     assert finish != "length"
     if not found.repaired:
-        start = text.index("{")
-        inside = [_loads(text[start : end + 1]) for end, char in enumerate(text) if char == "}" and end > start]
+        starts, ends = ([i for i, char in enumerate(text) if char == brace] for brace in "{}")
+        inside = [_loads(text[start : end + 1]) for start in starts for end in ends if end > start]
         assert found.answer in [model.model_validate(value) for value in inside if _fits(model, value)]
 
 
@@ -245,3 +338,48 @@ def test_words_around_an_answer_change_nothing(answer: dict[str, str], before: s
     assume(before + after)
     found, repaired = accepted(before + json.dumps(answer) + after)
     assert (found, repaired) == ({name: value.strip() for name, value in answer.items()}, False)
+
+
+# --- the work is bounded ----------------------------------------------------------------------------------------------
+
+LISTS = {
+    "quotes in tasks": lambda n: '{"tasks": [' + ", ".join(f'"task "number" {i} of many"' for i in range(n)) + "]}",
+    "a comma too many": lambda n: '{"tasks": [' + '"task of many", ' * n + "]}",
+    "no commas": lambda n: '{"tasks": [' + '"task of many" ' * n + "]}",
+    "no closing quotes": lambda n: '{"tasks": [' + '"task of many, ' * n + "]}",
+    "dictionaries": lambda n: '{"tasks": [' + '{"task": "a "b" c"},' * n + "]}",
+    "quotes in a text": lambda n: '{"tasks": "' + 'a "b" c, ' * n + '"}',
+    "single quotes": lambda n: "{'tasks': ['" + "it's, " * n + "']}",
+    "objects in objects": lambda n: '{"tasks":' * n + "}" * n,
+    "lists in lists": lambda n: '{"tasks": ' + "[" * n + "x" + "]" * n + "}",
+    "braces": lambda n: "{" * n,
+    "beginnings": lambda n: '{"' * n,
+    "empty objects": lambda n: "{}" * n,
+    "backslashes": lambda n: '{"tasks": "' + r"\alpha\beta\n" * n + '"}',
+    "white space": lambda n: '{"tasks": ["a"' + " " * n + 'b"]}',
+}
+
+
+def steps(text: str) -> int:
+    """How many functions run while an answer is read."""
+    count = 0
+
+    def seen(*_: object) -> None:
+        nonlocal count
+        count += 1
+
+    before = sys.getprofile()
+    sys.setprofile(seen)
+    try:
+        parse(text, Tasks)
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_reading_a_damaged_list_takes_bounded_work(name: str) -> None:
+    for n in (2**k for k in range(6, 15)):
+        text = LISTS[name](n)
+        if len(text) <= MAX_ANSWER_CHARS:
+            assert steps(text) < 1_000_000, n

@@ -1,6 +1,6 @@
 """Answers damaged in many ways: none raises, none is wrongly accepted. HUB_SPEED_CORPUS=1000000 makes it a long run.
 
-What is accepted must be there: without a repair, the values are those that a strict parser reads at the first brace.
+What is accepted must be there: without a repair, the values are those that a strict parser reads at one of the braces.
 With a repair, every value still stands in the text as it is, so that a repair may mend quotes and commas, but make
 nothing up.
 """
@@ -48,9 +48,12 @@ PIECES = [
     "\\ud83d",
     "é",
     "NaN",
+    "\\frac",
+    "\\theta",
+    "<|im_end|>",
 ]
-BEFORE = ["", "Sure! Here it is:\n", "```json\n", "[", '{"thinking": "hm"}\n', "Answer: "]
-AFTER = ["", "\n```", "]", "\nLet me know if {this} helps!", "}", '{"a": 1}']
+BEFORE = ["", "{1, 2}: {task} ", "Sure! Here it is:\n", "```json\n", "[", '{"thinking": "hm"}\n', "Answer: "]
+AFTER = ["", " I am done <|im_end|>", "\n```", "]", "\nLet me know if {this} helps!", "}", '{"a": 1}']
 
 
 def damaged(rng: random.Random, text: str) -> str:
@@ -104,16 +107,24 @@ def test_damaged_answers(shard: int) -> None:
 
 def check(text: str, model: type[Answer], found: Parsed[Answer]) -> None:
     """Whether an accepted answer is really there."""
-    value, repaired = load_object(text)
+    value, repaired = load_object(text, model.model_fields)
     assert repaired == found.repaired
     assert found.answer == model.model_validate(value)
     json.dumps(found.answer.model_dump(), ensure_ascii=False).encode()
     if not found.repaired:
-        assert value == json.JSONDecoder(strict=False).raw_decode(text, text.index("{"))[0], text
+        assert value in [read(text, brace.start()) for brace in re.finditer("{", text)], text
         return
     there = plain(text)
     for leaf in leaves(found.answer.model_dump()):
         assert plain(leaf) in there, (text, leaf)
+
+
+def read(text: str, start: int) -> object:
+    """The object that begins at a brace, if one can be read there."""
+    try:
+        return json.JSONDecoder(strict=False).raw_decode(text, start)[0]
+    except ValueError:
+        return None
 
 
 def plain(text: str) -> str:

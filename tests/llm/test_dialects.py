@@ -329,7 +329,8 @@ def test_what_a_server_gives_too_few_of_is_not_thrown_away(server: FakeOpenAI) -
         ({"content": "<think>and it never ends"}, "and it never ends", ""),
         ({"content": None, "reasoning_content": "and it never ends"}, "and it never ends", ""),
         ({"content": '{"a": "</think>"}'}, "", '{"a": "</think>"}'),
-        ({"content": "I <think> so"}, "", "I <think> so"),
+        ({"content": "I <think> so"}, "so", "I "),
+        ({"content": f"<thinking>a</thinking>\n[THINK]b[/THINK]{GOOD}"}, "a\nb", f"\n{GOOD}"),
         # The opening tag is in the prompt, and the thinking begins with a draft.
         ({"content": f'{{"a": "draft"}} hm, no.\n</think>{GOOD}'}, '{"a": "draft"} hm, no.', GOOD),
         ({"content": f'{{"a": "</think>"}} no\n</think>{GOOD}'}, '{"a": "</think>"} no', GOOD),

@@ -1,0 +1,91 @@
+r"""Single backslashes are restored where they are proved, and stay what JSON says elsewhere."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub_speed.generation.escapes import restored
+from hub_speed.generation.parsing import Parsed, parse
+from hub_speed.task_types import TASK_TYPES
+
+PAIR = TASK_TYPES["short_matching"].answer
+
+
+def read(raw: str) -> tuple[str, bool]:
+    """A value as it is read from JSON in which it stands as it is, and whether that was a repair."""
+    found = parse(f'{{"input": "{raw}", "positive_document": "d"}}', PAIR)
+    assert isinstance(found, Parsed), found
+    return found.answer.input, found.repaired
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"\frac{a}{b}",
+        r"$\frac{\beta}{2}$",
+        r"\alpha and \beta",
+        r"\theta",
+        r"the \nabla operator",
+        r"\rho \times \tau",
+        r"\text{if } x \neq y",
+        r"\left( x \right)",
+        r"\(x\) or \[y\]",
+        r"\frac{x}{\nu} \ne \tan x",  # the last two are proved by the first
+        r"\upsilon \underline{x}",
+        r"C:\temp\new",
+        r"in C:\Users\name\notes.txt",
+        r"D:\thesis\results\final",
+        r"\bword",
+        r"100\% of \$5",
+        r"snake\_case and (a)\1",
+    ],
+)
+def test_a_lost_backslash_is_restored_and_noted(text: str) -> None:
+    assert read(text) == (text, True)
+    assert read(text.replace("\\", "\\\\")) == (text, False)  # as JSON wants it
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "one\ntwo\n\nthree",
+        "name\tvalue",
+        "Group A:\nAnna\nBen",
+        "A:\tApples\nB:\tBananas",
+        "\neither\nor\nnot\ntan",
+        "a\r\nb",
+        'she said "no"',
+        "é and 😀",
+        "A:été B:你好",
+    ],
+)
+@pytest.mark.parametrize("ensure_ascii", [True, False])
+def test_what_json_means_stays(text: str, ensure_ascii: bool) -> None:
+    assert read(json.dumps(text, ensure_ascii=ensure_ascii)[1:-1]) == (text.strip(), False)
+
+
+def test_line_breaks_and_paths_beside_damage() -> None:
+    assert read(r"Let \alpha be small.\nThen \beta is, too.") == ("Let \\alpha be small.\nThen \\beta is, too.", True)
+    assert read(r"Folders:\nC:\temp\new\nD:\Users") == ("Folders:\nC:\\temp\\new\nD:\\Users", True)
+    assert read(r"it\'s") == ("it's", True)
+
+
+def test_a_repair_outside_of_the_answer_is_none_of_it() -> None:
+    found = parse(r'By \frac{a}{b} and \alpha: {"input": "a\nb", "positive_document": "d"}', PAIR)
+    assert isinstance(found, Parsed)
+    assert (found.answer.input, found.repaired) == ("a\nb", False)
+
+
+@given(st.text(alphabet=st.sampled_from(list('abfnrtu \\"\n\t{}:C$x0é'))))
+def test_what_json_wrote_is_left_alone(text: str) -> None:
+    raw = json.dumps(text)
+    assert json.loads(restored(raw)) == text or restored(raw) != raw
+    assert restored(restored(raw)) == restored(raw)
+
+
+@given(st.text().filter(lambda text: not set(text) & set("\b\f\r\t\n")), st.booleans())
+def test_escaped_texts_without_control_characters_never_change(text: str, ensure_ascii: bool) -> None:
+    raw = json.dumps(text, ensure_ascii=ensure_ascii)
+    assert restored(raw) is raw
