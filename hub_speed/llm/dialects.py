@@ -202,8 +202,8 @@ _NAMED = {
     "top_p": r"\btop_?p\b",
     "temperature": r"\btemperature\b",
 }
-"""What may be left out of a request → how the words of a refusal name it. Of `top_p` and `temperature` where only one is
-taken, the temperature stays."""
+"""What may be left out of a request → how the words of a refusal name it. Where only one of `top_p` and `temperature`
+is taken, the temperature stays."""
 _NAMED_WORDS = {name: re.compile(words, re.IGNORECASE) for name, words in _NAMED.items()}
 
 
