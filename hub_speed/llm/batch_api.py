@@ -7,7 +7,7 @@ The SDK is imported when a provider is first asked: most runs never need it.
 
 import asyncio
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -62,9 +62,9 @@ class BatchAnswer:
     problem: str = ""
 
 
-def line(custom_id: str, address: Address, request: Request, form: SchemaForm) -> bytes:
-    """A request as a line of a batch file; `vllm run-batch` reads the same."""
-    body = dialects.body(address.dialect, request, address.model, address.prompt_format, form)
+def line(custom_id: str, address: Address, request: Request, form: SchemaForm, without: Collection[str] = ()) -> bytes:
+    """A request as a line of a batch file, `without` what is not taken; `vllm run-batch` reads the same."""
+    body = dialects.body(address.dialect, request, address.model, address.prompt_format, form, without)
     whole = {"custom_id": custom_id, "method": "POST", "url": PATHS[address.dialect], "body": body}
     return orjson.dumps(whole) + b"\n"
 

@@ -221,8 +221,10 @@ def unsupported(problem: str, without: Collection[str] = ()) -> str:
     return next((name for name, words in _NAMED_WORDS.items() if name not in without and words.search(problem)), "")
 
 
-INSTEAD = {"max_tokens": "sent as max_completion_tokens", "system": "sent as a part of the user's message"}
-"""What is done with a part that a server does not take, where it is not just left out."""
+def left_out_note(name: str, words: str) -> str:
+    """What a record says about a part that a server does not take."""
+    instead = {"max_tokens": "sent as max_completion_tokens", "system": "sent as a part of the user's message"}
+    return f"does not take {name}: {instead.get(name, 'left out')}. It says: {words}"
 
 
 def _tgi_parameters(request: Request, form: SchemaForm) -> dict[str, Any]:

@@ -284,8 +284,7 @@ class Endpoint:
             return False
         if name not in self._without:
             self._without.add(name)
-            instead = dialects.INSTEAD.get(name, "left out")
-            self.notes.append(f"does not take {name}: {instead}. It says: {words}")
+            self.notes.append(dialects.left_out_note(name, words))
         return True
 
     async def _afforded(
