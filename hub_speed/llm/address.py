@@ -30,26 +30,26 @@ class Address:
 
     def words(self, text: str) -> str:
         """A server's words for a message: at most 300 characters, without the key, which the server may repeat."""
-        return _URL.sub(lambda found: shown(found[0]), self._hidden(text, self.secrets))[:300]
+        return _URL.sub(lambda found: shown(found[0]), _hidden(text, self.secrets))[:300]
 
     def without_secrets(self, completion: Completion) -> Completion:
         """A completion with <key> in the place of a key that the server repeats; a text that held it is no answer."""
-        secrets = tuple(secret for secret in self.secrets if len(secret) >= SHORTEST_SECRET)
-        parts = (*completion.texts, *completion.thoughts, *completion.finish_reasons, completion.model)
-        if not any(secret in part for secret in secrets for part in parts):
+        secrets = self._real_secrets
+        whole = "\n".join((*completion.texts, *completion.thoughts, *completion.finish_reasons, completion.model))
+        if not any(secret in whole for secret in secrets):
             return completion
-        texts, reasons = [], []
-        for text, reason in zip(completion.texts, completion.finish_reasons, strict=True):
-            texts.append(self._hidden(text, secrets))
-            reasons.append(self._hidden(reason, secrets) if texts[-1] == text else DECLINED)
-        thoughts = tuple(self._hidden(thought, secrets) for thought in completion.thoughts)
-        model = self._hidden(completion.model, secrets)
-        return replace(completion, texts=tuple(texts), finish_reasons=tuple(reasons), thoughts=thoughts, model=model)
+        texts = tuple(_hidden(text, secrets) for text in completion.texts)
+        reasons = tuple(
+            _hidden(reason, secrets) if text == before else DECLINED
+            for text, before, reason in zip(texts, completion.texts, completion.finish_reasons, strict=True)
+        )
+        thoughts = tuple(_hidden(thought, secrets) for thought in completion.thoughts)
+        model = _hidden(completion.model, secrets)
+        return replace(completion, texts=texts, finish_reasons=reasons, thoughts=thoughts, model=model)
 
-    def _hidden(self, text: str, secrets: tuple[str, ...]) -> str:
-        for secret in secrets:
-            text = text.replace(secret, "<key>")
-        return text
+    @cached_property
+    def _real_secrets(self) -> tuple[str, ...]:
+        return tuple(secret for secret in self.secrets if len(secret) >= SHORTEST_SECRET)
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,12 @@ def below(base: str, path: str) -> str:
     """A path below a base URL, before its query."""
     start, mark, query = base.partition("?")
     return f"{start}{path}{mark}{query}"
+
+
+def _hidden(text: str, secrets: tuple[str, ...]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, "<key>")
+    return text
 
 
 def shown(url: str) -> str:

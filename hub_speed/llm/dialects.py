@@ -302,9 +302,10 @@ def _usage(usage: Any) -> tuple[int, int]:
 
     Some servers count what a model thought in the total alone, and bill it as written.
     """
-    usage = usage if isinstance(usage, dict) else {}
-    read, written, total = (_count(usage.get(f"{name}_tokens")) for name in ("prompt", "completion", "total"))
-    return read, max(written, total - read)
+    if not isinstance(usage, dict):
+        return 0, 0
+    read, written = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    return read, max(written, _count(usage.get("total_tokens")) - read)
 
 
 def _count(value: Any) -> int:
