@@ -168,7 +168,7 @@ class FakeOpenAI:
             reply = self.models
         else:
             self._bodies[body] += 1
-            asked = Asked(method, path, headers, json.loads(body), self._bodies[body])
+            asked = Asked(method, path, headers, json.loads(body or b"null"), self._bodies[body])
             self.asked.append(asked)
             self.now_open += 1
             self.most_open = max(self.most_open, self.now_open)

@@ -28,8 +28,8 @@ def print_quality(names: Sequence[str], reports: list[Report], *, as_json: bool)
         tasks = f", {report.tasks:,} tasks as varied as {used:,.0f} used evenly" if used else ""
         console.print(f"{escape(name)}: {report.rows:,} rows, {report.sampled:,} looked at{tasks}")
         if not report.negatives:
-            left_out = ", ".join(MEASURES[measure].label for measure in OF_NEGATIVES)
-            console.print(f"{escape(name)}: no row has a negative; left out: {left_out}")
+            missing = ", ".join(MEASURES[measure].label for measure in OF_NEGATIVES)
+            console.print(f"{escape(name)}: no row has a negative; left out: {missing}")
     console.print(f"texts are compared by {reports[0].embedding}\n")
     columns, heads = means, short
     if len(names) == 1:

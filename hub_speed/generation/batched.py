@@ -20,7 +20,7 @@ from hub_speed.errors import BudgetSpent, EndpointDown, EndpointRefused, Stopped
 from hub_speed.generation.jobs import Job, Jobs, OnRows, Outcome, ledger_entry
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Rejected
-from hub_speed.llm import batch_api
+from hub_speed.llm import batch_api, dialects
 from hub_speed.llm.address import Address
 from hub_speed.llm.batch_api import WORKING, Batch, BatchAnswer, Batches
 from hub_speed.llm.budget import BudgetMeter, Spent
@@ -90,6 +90,9 @@ class _Rounds:
         self._rows: dict[str, set[str]] = {}  # batch → rows, of all that were seen under way
         self._submitted: dict[str, SchemaForm] = {}  # batch → how its schema was sent, of those of this process
         self._forms = SchemaForms(self._address.dialect, self.notes)
+        self._without: dict[str, str] = {}  # what the model does not take, with the provider's words
+        self._sent_without: dict[str, frozenset[str]] = {}  # batch → what was left out, of those of this process
+        self._wording_works = False  # whether a batch of this process was answered
         self._per_batch = REQUESTS_PER_BATCH
         self._no_room: Batch | None = None  # one that waits until others are done
         self._failures: Counter[str] = Counter()  # of a request, at the provider
@@ -151,7 +154,7 @@ class _Rounds:
             where = f"endpoint {self._address.name}: the provider refuses batch {batch.id}"
             fix = "mend what it names, and run the same command again: what was answered is kept"
             raise EndpointRefused(where, got=batch.problem, fix=fix)
-        if own and self._is_for_its_schema(batch, answers.values()):
+        if own and self._is_for_its_wording(batch, answers.values()):
             return True
         some, finished = any(answer.completion for answer in answers.values()), self._ledger.count_finished()
         todo, entries = self._ledger.todo(), []
@@ -169,15 +172,22 @@ class _Rounds:
         self._on_rows([entry for entry, _ in entries], 0)
         return bool(entries)
 
-    def _is_for_its_schema(self, batch: Batch, answers: Collection[BatchAnswer]) -> bool:
-        """Whether a batch of ours may have been refused for how its schema was sent; then another form is tried."""
+    def _is_for_its_wording(self, batch: Batch, answers: Collection[BatchAnswer]) -> bool:
+        """Whether a batch of ours may have been refused for how it was asked; then another way is tried."""
         form = self._submitted[batch.id]
         if any(answer.completion for answer in answers):
             self._forms.works(form)
+            if not self._wording_works:
+                self.notes += [dialects.left_out_note(name, words) for name, words in self._without.items()]
+            self._wording_works = True
             return False
         refused = [answer for answer in answers if _is_refused(answer)]
         if not refused or any(answer.status not in OF_ONE_REQUEST for answer in refused):
             return False
+        name = dialects.unsupported(refused[0].problem, self._sent_without[batch.id])
+        if name and not self._wording_works:
+            self._without.setdefault(name, refused[0].problem)
+            return True
         return self._forms.refuse(form, f"{refused[0].status} {refused[0].problem}")
 
     def _failure(self, batch: Batch, job: Job, answer: BatchAnswer, some: bool, finished: int) -> str:
@@ -229,11 +239,12 @@ class _Rounds:
             return True
         if first.request.schema is None:
             self._forms.send_none()
+        without = frozenset(self._without)
         lines = list(islice(self._affordable(chain([first], unasked)), self._per_batch))
         if lines:
             batch = await self._provider.submit(lines)
             self._rows[batch.id] = {_row_of(orjson.loads(line)["custom_id"]) for line in lines}
-            self._submitted[batch.id] = self._forms.left[0]
+            self._submitted[batch.id], self._sent_without[batch.id] = self._forms.left[0], without
         return False
 
     def _affordable(self, jobs: Iterable[Job]) -> Iterator[bytes]:
@@ -249,7 +260,9 @@ class _Rounds:
                 if aside is None:
                     return
                 self._aside[job.id] = aside
-            yield batch_api.line(_custom_id(job, self._address), self._address, job.request, self._forms.left[0])
+            yield batch_api.line(
+                _custom_id(job, self._address), self._address, job.request, self._forms.left[0], self._without
+            )
 
     def _settle(self, row_id: str, completion: Completion | None) -> None:
         aside = self._aside.pop(row_id, None)

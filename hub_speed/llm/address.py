@@ -1,8 +1,14 @@
 """Where a model is served, and the limits within which it is asked."""
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from urllib.parse import parse_qsl, unquote, urlsplit
 
-from hub_speed.llm.dialects import Dialect
+from hub_speed.llm.dialects import DECLINED, PATHS, Completion, Dialect
+
+SHORTEST_SECRET = 12
+"""Assumption: shorter keys are dummies for servers that want any ("EMPTY", "none"), and may be words of an answer."""
 
 
 @dataclass(frozen=True)
@@ -11,14 +17,39 @@ class Address:
 
     name: str
     model: str
-    urls: tuple[str, ...]
+    urls: tuple[str, ...] = field(repr=False)
     dialect: Dialect = "chat"
     prompt_format: str = "{prompt}"
     key: str | None = field(default=None, repr=False)
 
+    @cached_property
+    def secrets(self) -> tuple[str, ...]:
+        """The key, and the values that stand in the URLs' queries."""
+        queries = [value for url in self.urls for name, value in parse_qsl(urlsplit(url).query) if not _is_plain(name)]
+        return tuple(filter(None, [self.key, *queries]))
+
     def words(self, text: str) -> str:
         """A server's words for a message: at most 300 characters, without the key, which the server may repeat."""
-        return (text.replace(self.key, "<key>") if self.key else text)[:300]
+        return _URL.sub(lambda found: shown(found[0]), _hidden(text, self.secrets))[:300]
+
+    def without_secrets(self, completion: Completion) -> Completion:
+        """A completion with <key> in the place of a key that the server repeats; a text that held it is no answer."""
+        secrets = self._real_secrets
+        whole = "\n".join((*completion.texts, *completion.thoughts, *completion.finish_reasons, completion.model))
+        if not any(secret in whole for secret in secrets):
+            return completion
+        texts = tuple(_hidden(text, secrets) for text in completion.texts)
+        reasons = tuple(
+            _hidden(reason, secrets) if text == before else DECLINED
+            for text, before, reason in zip(texts, completion.texts, completion.finish_reasons, strict=True)
+        )
+        thoughts = tuple(_hidden(thought, secrets) for thought in completion.thoughts)
+        model = _hidden(completion.model, secrets)
+        return replace(completion, texts=texts, finish_reasons=reasons, thoughts=thoughts, model=model)
+
+    @cached_property
+    def _real_secrets(self) -> tuple[str, ...]:
+        return tuple(secret for secret in self.secrets if len(secret) >= SHORTEST_SECRET)
 
 
 @dataclass(frozen=True)
@@ -33,3 +64,57 @@ class Limits:
     timeout_s: float
     retries: int
     reask: bool = True
+
+
+_VERSION = re.compile(r"v\d+((alpha|beta)\d*)?")
+_WHOLE = ("/chat/completions", "/completions", "/generate")
+_URL = re.compile(r"https?://[^\s'\"<>]+")
+
+
+def base_url(url: str, dialect: Dialect = "chat") -> str:
+    """The URL below which an API's paths stand; its query stays.
+
+    /v1 is added where the URL names no version of its own (/api/paas/v4, /v1beta/openai, ?api-version=…). Of a whole
+    address (…/chat/completions), what stands before the path is taken as it is.
+    """
+    parts = urlsplit(url)
+    path = parts.path.rstrip("/")
+    whole = next((ending for ending in _WHOLE if path.endswith(ending)), "")
+    path = path.removesuffix(whole)
+    if dialect == "tgi":
+        path = path.removesuffix("/v1")  # its own API has no version
+    elif not whole and "api-version=" not in parts.query and not any(map(_VERSION.fullmatch, path.split("/"))):
+        path += "/v1"
+    return parts._replace(path=path).geturl()
+
+
+def request_url(base: str, dialect: Dialect) -> str:
+    """Where the requests of a dialect go, below a base URL."""
+    return below(base, PATHS[dialect].removeprefix("/v1"))
+
+
+def below(base: str, path: str) -> str:
+    """A path below a base URL, before its query."""
+    start, mark, query = base.partition("?")
+    return f"{start}{path}{mark}{query}"
+
+
+def _hidden(text: str, secrets: tuple[str, ...]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, "<key>")
+    return text
+
+
+def shown(url: str) -> str:
+    """A URL for a message: without a user's name and password, and without the values of its query."""
+    start, mark, query = re.sub(r"//.*@", "//…@", url).partition("?")
+    values = (
+        part if _is_plain(unquote(part.partition("=")[0])) else f"{part.partition('=')[0]}=…"
+        for part in query.split("&")
+    )
+    return f"{start}{mark}{'&'.join(values)}" if mark else start
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a parameter of a query may be shown."""
+    return name == "api-version"

@@ -8,16 +8,15 @@ Keys come from the environment only. OPENAI_API_KEY is used for api.openai.com a
 """
 
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast, get_args
 from urllib.parse import urlsplit
 
-from hub_speed.errors import RecipeError
+from hub_speed.errors import RecipeError, did_you_mean
 from hub_speed.llm import servers
-from hub_speed.llm.address import Address
+from hub_speed.llm.address import Address, shown
 from hub_speed.llm.dialects import Dialect
 from hub_speed.recipe import CHAT, Recipe
 
@@ -40,27 +39,30 @@ class Addresses:
         self._given = {name: os.environ[f"HUB_SPEED_{name.upper()}_URL"] for name in MODELS if _in_environment(name)}
         for value in given:
             name, _, url = value.partition("=")
-            if name not in MODELS or not url:
-                raise RecipeError(f"--endpoint {_shown(value)}", expected=f"NAME=URL, NAME one of {', '.join(MODELS)}")
+            if name not in MODELS or not url.strip():  # nothing of the value is shown: it may be a key
+                wanted = f"NAME=URL, NAME one of {', '.join(MODELS)}"
+                raise RecipeError("--endpoint: not a value of it", expected=wanted, fix=did_you_mean(name, MODELS))
             self._given[name] = url
         self._dialects: dict[str, Dialect] = {}
         for name, url in self._given.items():
             dialect, plus, rest = url.partition("+")
-            if plus and dialect in get_args(Dialect):
-                self._dialects[name], self._given[name] = cast(Dialect, dialect), rest
-            urls = self._given[name].partition("#")[0]
+            if plus and dialect.strip() in get_args(Dialect):
+                self._dialects[name], url = cast(Dialect, dialect.strip()), rest
+            urls, mark, model = url.partition("#")
+            split = [part.strip() for part in urls.split(",")]
+            self._given[name] = ",".join(split) + mark + model.strip()
             if "@" in urls:
                 raise RecipeError(
-                    f"endpoint {name}: {_shown(urls)} holds a user's name or password",
+                    f"endpoint {name}: its address holds a user's name or password",
                     expected="an address without @",
                     fix=f"put the key into HUB_SPEED_{name.upper()}_KEY",
                 )
-            for part in urls.split(","):
-                if urlsplit(part).scheme not in ("http", "https") or not urlsplit(part).hostname:
-                    raise RecipeError(
-                        f"endpoint {name}: {part} is not an address",
-                        expected="http://… or https://…, or DIALECT+http://…",
-                    )
+            if not all(map(_is_address, split)):
+                raise RecipeError(
+                    f"endpoint {name}: its value is not an address",
+                    expected="http://… or https://…, or DIALECT+http://…; a key belongs into "
+                    f"HUB_SPEED_{name.upper()}_KEY",
+                )
 
     @contextmanager
     def open(self, recipe: Recipe, name: str, weights: Path | None, threads: int, log: Path) -> Iterator[Address]:
@@ -86,7 +88,7 @@ class Addresses:
             raise RecipeError(
                 f"endpoint {name}: asked in the dialect {dialect}, but trained with a chat template",
                 expected="chat, because of generator.prompt_format: chat",
-                fix=f"--endpoint {name}={self._given[name]}",
+                fix=f"--endpoint {name}={shown(self._given[name])}",
             )
         known_as = recipe.teacher.model if teacher else f"speed-{name}"
         if name in self._given:
@@ -125,9 +127,11 @@ class Addresses:
             )
 
 
-def _shown(url: str) -> str:
-    """An address for a message, without all that stands before an @."""
-    return re.sub(r".*@", "…@", url)
+def _is_address(url: str) -> bool:
+    try:
+        return urlsplit(url).scheme in ("http", "https") and bool(urlsplit(url).hostname)
+    except ValueError:  # brackets that are no IPv6 address
+        return False
 
 
 def _in_environment(name: str) -> bool:
@@ -135,7 +139,20 @@ def _in_environment(name: str) -> bool:
 
 
 def _key(name: str, urls: str) -> str | None:
-    key = os.environ.get(f"HUB_SPEED_{name.upper()}_KEY")
+    """The key for a model, if there is one.
+
+    Raises:
+        RecipeError: it holds a character that cannot be sent.
+    """
+    variable = f"HUB_SPEED_{name.upper()}_KEY"
+    key = os.environ.get(variable)
     if key is None and all(urlsplit(url).hostname == "api.openai.com" for url in urls.split(",")):
-        key = os.environ.get("OPENAI_API_KEY")
+        variable, key = "OPENAI_API_KEY", os.environ.get("OPENAI_API_KEY")
+    key = key and key.strip()  # a file that was read into the variable ends in a line break
+    if key and not (key.isascii() and key.isprintable()):
+        raise RecipeError(
+            f"endpoint {name}: the key in {variable} holds a character that no key has",
+            expected="letters, digits and signs on one line",
+            fix="copy the key again",
+        )
     return key

@@ -7,17 +7,18 @@ The SDK is imported when a provider is first asked: most runs never need it.
 
 import asyncio
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
+from urllib.parse import parse_qsl
 
 import orjson
 
 from hub_speed.errors import EndpointDown, EndpointRefused
-from hub_speed.llm import dialects
-from hub_speed.llm.address import Address
+from hub_speed.llm import dialects, proxies
+from hub_speed.llm.address import Address, base_url
 from hub_speed.llm.dialects import PATHS, Completion, Request, SchemaForm
 from hub_speed.llm.transport import RETRY_STATUS
 
@@ -61,9 +62,9 @@ class BatchAnswer:
     problem: str = ""
 
 
-def line(custom_id: str, address: Address, request: Request, form: SchemaForm) -> bytes:
-    """A request as a line of a batch file; `vllm run-batch` reads the same."""
-    body = dialects.body(address.dialect, request, address.model, address.prompt_format, form)
+def line(custom_id: str, address: Address, request: Request, form: SchemaForm, without: Collection[str] = ()) -> bytes:
+    """A request as a line of a batch file, `without` what is not taken; `vllm run-batch` reads the same."""
+    body = dialects.body(address.dialect, request, address.model, address.prompt_format, form, without)
     whole = {"custom_id": custom_id, "method": "POST", "url": PATHS[address.dialect], "body": body}
     return orjson.dumps(whole) + b"\n"
 
@@ -76,7 +77,8 @@ def read_answers(address: Address, lines: Iterable[bytes]) -> Iterator[BatchAnsw
             response, error = found.get("response") or {}, found.get("error") or {}
             status, name = int(response.get("status_code") or 0), str(found["custom_id"])
             if status == 200:
-                yield BatchAnswer(name, dialects.read(address.dialect, response["body"]))
+                completion = dialects.read(address.dialect, response["body"])
+                yield BatchAnswer(name, address.without_secrets(completion))
             else:
                 inner = (response.get("body") or {}).get("error") or {}
                 words = str(error.get("message") or inner.get("message") or error.get("code") or "no answer")
@@ -100,7 +102,7 @@ class Batches:
 
     def __init__(self, address: Address, purpose: str) -> None:
         self.address, self._purpose = address, purpose
-        self._root = address.urls[0].rstrip("/").removesuffix("/v1") + "/v1"
+        self._root, _, self._query = base_url(address.urls[0]).partition("?")
 
     async def __aenter__(self) -> Self:
         from openai import AsyncOpenAI, DefaultAsyncHttpxClient, omit
@@ -111,8 +113,11 @@ class Batches:
             base_url=self._root,
             api_key=self.address.key or "none",  # the SDK wants one; a server without keys does not look at it
             default_headers=not_sent,
+            default_query=dict(parse_qsl(self._query)),
             max_retries=SDK_RETRIES,
-            http_client=DefaultAsyncHttpxClient(follow_redirects=False, trust_env=False),
+            http_client=DefaultAsyncHttpxClient(
+                follow_redirects=False, trust_env=False, proxy=proxies.proxy_for(self._root)
+            ),
         )
         return self
 

@@ -222,8 +222,10 @@ def unsupported(problem: str, without: Collection[str] = ()) -> str:
     return next((name for name, words in _NAMED_WORDS.items() if name not in without and words.search(problem)), "")
 
 
-INSTEAD = {"max_tokens": "sent as max_completion_tokens", "system": "sent as a part of the user's message"}
-"""What is done with a part that a server does not take, where it is not just left out."""
+def left_out_note(name: str, words: str) -> str:
+    """What a record says about a part that a server does not take."""
+    instead = {"max_tokens": "sent as max_completion_tokens", "system": "sent as a part of the user's message"}
+    return f"does not take {name}: {instead.get(name, 'left out')}. It says: {words}"
 
 
 def _tgi_parameters(request: Request, form: SchemaForm) -> dict[str, Any]:
@@ -302,9 +304,10 @@ def _usage(usage: Any) -> tuple[int, int]:
 
     Some servers count what a model thought in the total alone, and bill it as written.
     """
-    usage = usage if isinstance(usage, dict) else {}
-    read, written, total = (_count(usage.get(f"{name}_tokens")) for name in ("prompt", "completion", "total"))
-    return read, max(written, total - read)
+    if not isinstance(usage, dict):
+        return 0, 0
+    read, written = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    return read, max(written, _count(usage.get("total_tokens")) - read)
 
 
 def _count(value: Any) -> int:

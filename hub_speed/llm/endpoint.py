@@ -29,9 +29,9 @@ import orjson
 
 from hub_speed.errors import EndpointDown, EndpointRefused
 from hub_speed.llm import dialects
-from hub_speed.llm.address import Address
+from hub_speed.llm.address import Address, base_url, request_url, shown
 from hub_speed.llm.budget import BudgetMeter
-from hub_speed.llm.dialects import PATHS, Completion, Request, SchemaForm
+from hub_speed.llm.dialects import Completion, Request, SchemaForm
 from hub_speed.llm.faults import Faults
 from hub_speed.llm.pacing import Pace, Replica, Replicas
 from hub_speed.llm.schema_forms import SchemaForms
@@ -104,7 +104,7 @@ class Endpoint:
     ) -> None:
         self.address = address
         self.pace = Pace(in_flight)
-        self.replicas = Replicas([url.rstrip("/").removesuffix("/v1") for url in address.urls])
+        self.replicas = Replicas([base_url(url, address.dialect) for url in address.urls])
         self.notes: list[str] = []
         self._transport = Transport(address, timeout_s)
         self._forms = SchemaForms(address.dialect, self.notes)
@@ -265,7 +265,7 @@ class Endpoint:
             await asyncio.sleep(back_off if found.wait_s is None else min(found.wait_s, LONGEST_RETRY_AFTER_S))
         if not row.failed_before and await self._silent() and self._faults.fail_row():
             raise EndpointDown(
-                f"endpoint {address.name}: {replica.root}{PATHS[address.dialect]} keeps failing",
+                f"endpoint {address.name}: {shown(request_url(replica.root, address.dialect))} keeps failing",
                 got=found.problem,
                 fix="start it or pass another --endpoint; the same command then goes on where it stopped",
             )
@@ -287,8 +287,7 @@ class Endpoint:
             return False
         if name not in self._without:
             self._without.add(name)
-            instead = dialects.INSTEAD.get(name, "left out")
-            self.notes.append(f"does not take {name}: {instead}. It says: {words}")
+            self.notes.append(dialects.left_out_note(name, words))
         return True
 
     async def _afforded(
@@ -318,7 +317,7 @@ class Endpoint:
         found: Completion | Trouble = Trouble("cancelled")
         try:
             started = time.monotonic()
-            found = await self._transport.ask(replica.root + PATHS[self.address.dialect], data, n)
+            found = await self._transport.ask(request_url(replica.root, self.address.dialect), data, n)
             return replica, found, time.monotonic() - started
         finally:
             self._faults.come_back(sent)

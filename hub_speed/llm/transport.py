@@ -8,20 +8,21 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import aiohttp
 import orjson
 
 from hub_speed.errors import EndpointDown, EndpointRefused, did_you_mean
-from hub_speed.llm import dialects
-from hub_speed.llm.address import Address
+from hub_speed.llm import dialects, proxies
+from hub_speed.llm.address import Address, below, shown
 from hub_speed.llm.dialects import Completion
 
 TOO_MUCH_STATUS = {429, 503, 529}  # 529: "overloaded", as some servers say it
 RETRY_STATUS = {408, 409, 425, 429, *range(500, 600)}
 OF_ONE_REQUEST = {400, 413, 422}  # the server does not take this request, or this way of asking
 MAX_ANSWER_BYTES = 20_000_000  # Assumption: a hundred times the longest answer a prompt here asks for
+MAX_HEADER_BYTES = 1 << 16  # Assumption: gateways put whole policies into one; aiohttp reads 8,190 bytes
 CONNECT_S, KEEP_ALIVE_S = 10.0, 75.0  # Assumption: until a connection stands; until an idle one is closed
 
 
@@ -64,14 +65,20 @@ class Transport:
         self._address = address
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(CONNECT_S, timeout_s))
         self._listed: dict[str, int | None] = {}
+        self._headers = {"Content-Type": "application/json"}
+        if address.key:
+            self._headers["Authorization"] = f"Bearer {address.key}"
+        if address.key and any("api-version=" in url for url in address.urls):
+            self._headers["api-key"] = address.key  # as Azure wants it
+        self._options: dict[str, dict[str, Any]] = {}  # URL → its headers and its proxy
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
-        headers = {"Authorization": f"Bearer {self._address.key}"} if self._address.key else {}
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S),
             timeout=self._timeout,
-            headers=headers | {"Content-Type": "application/json"},
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
         )
         return self
 
@@ -81,27 +88,30 @@ class Transport:
         await self._session.close()
 
     async def probe(self, root: str, max_tokens: int) -> None:
-        """Ask a server for its models, to see whether it answers, takes the key and the length of the answers.
+        """Ask a server for its models, to see whether it answers and takes answers of that length.
+
+        A key may be good for a chat and not for a list: the first chat decides, where the model's name is known.
 
         Raises:
-            EndpointRefused: the server does not take the key, or no answer of that length fits into the model.
+            EndpointRefused: nobody names the model, or no answer of that length fits into it.
             EndpointDown: nobody answers.
         """
+        url = below(root, "/v1/models" if self._address.dialect == "tgi" else "/models")
         try:
-            async with self._session.get(f"{root}/v1/models", allow_redirects=False) as response:
+            async with self._session.get(url, allow_redirects=False, **self._to(url)) as response:
                 body = await _read(response)
         except TooLong:
             return  # no list of models, but somebody is there
         except (aiohttp.ClientError, TimeoutError) as error:
             raise self._silent(root, error) from error
-        if response.status in (401, 403):
-            raise self._refused(response.status, root, body)
-        self._listed = models(body)
+        if response.status in (401, 403) and not self.model:
+            raise self._refused(response.status, url, body)
+        self._listed = {name: takes for name, takes in models(body).items() if name == self._address.words(name)}
         self.model = self.model or next(iter(self._listed), "")
         longest = self._listed.get(self.model)
         if longest is not None and longest <= max_tokens:
             raise EndpointRefused(
-                f"endpoint {self._address.name}: {self.model} at {root} takes {longest} tokens in all",
+                f"endpoint {self._address.name}: {self.model} at {shown(root)} takes {longest} tokens in all",
                 got=f"answers of up to {max_tokens} tokens are to be asked for",
                 fix="lower max_tokens of the recipe's teacher or generator, or serve a longer context",
             )
@@ -119,7 +129,7 @@ class Transport:
         """
         answered = False
         try:
-            async with self._session.post(url, data=data, allow_redirects=False) as response:
+            async with self._session.post(url, data=data, allow_redirects=False, **self._to(url)) as response:
                 answered = response.status == 200
                 body = await _read(response)
                 if response.status != 200:
@@ -134,20 +144,31 @@ class Transport:
             completion = dialects.read(self._address.dialect, dialects.load(body, response.charset))
             if len(completion.texts) > n:
                 return Trouble(f"asked for {n} answers, got {len(completion.texts)}", answered=True)
-            return completion
+            return self._address.without_secrets(completion)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            words = self._address.words(f"{type(error).__name__}: {error}")
+            words = self._address.words(str(error) if isinstance(error, ValueError) else _named(error))
             silent, unreadable = isinstance(error, TimeoutError), isinstance(error, ValueError)
             return Trouble(words, too_much=silent, broken=not unreadable, answered=answered)
 
     def _silent(self, root: str, error: Exception) -> EndpointDown:
         """What it means that nobody answers, in words that name the fix."""
-        where, fix = f"nobody answers at {root}", f"start the server, or pass --endpoint {self._address.name}=URL"
+        at = shown(root)
+        where, fix = f"nobody answers at {at}", f"start the server, or pass --endpoint {self._address.name}=URL"
         if isinstance(error, aiohttp.ClientConnectorCertificateError):
-            where = f"the certificate of {root} is not trusted"
+            where = f"the certificate of {at} is not trusted"
             fix = "if the server is your own, name the file with its authority's certificate in SSL_CERT_FILE"
-        got = self._address.words(f"{type(error).__name__}: {error}")
+        elif isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
+            where, fix = f"the proxy for {at} does not let us through", "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
+        elif isinstance(error, aiohttp.ClientResponseError):
+            where, fix = f"what answers at {at} does not speak HTTP as it should", "check the address and the port"
+        got = self._address.words(_named(error))
         return EndpointDown(f"endpoint {self._address.name}: {where}", got=got, fix=fix)
+
+    def _to(self, url: str) -> dict[str, Any]:
+        """The options of a request to a URL: headers, and the proxy that the environment names for it."""
+        if url not in self._options:
+            self._options[url] = proxies.request_options(url, self._headers)
+        return self._options[url]
 
     def _refused(self, status: int, url: str, body: bytes) -> EndpointRefused:
         """What a final status means, in words that name the fix."""
@@ -157,11 +178,12 @@ class Transport:
             401: f"set {variable} to a valid key",
             403: f"the key in {variable} may not use {model}",
             404: f"check the URL and the model's name: {model}" + self._other_models(),
+            407: "put the proxy's user and password into HTTPS_PROXY or HTTP_PROXY",
         }.get(status, "")
         if 300 <= status < 400:
             fix = "pass the address it redirects to: a key is not carried elsewhere"
         got = self._address.words(message(body))
-        refused = EndpointRefused(f"endpoint {name}: {url} answers {status}", got=got, fix=fix)
+        refused = EndpointRefused(f"endpoint {name}: {shown(url)} answers {status}", got=got, fix=fix)
         refused.status = status
         return refused
 
@@ -187,6 +209,11 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
             response.close()
             raise TooLong(f"the answer is longer than {MAX_ANSWER_BYTES} bytes")
     return b"".join(chunks)
+
+
+def _named(error: Exception) -> str:
+    """An error with its type, for those whose text alone says little or nothing."""
+    return f"{type(error).__name__}: {error}"
 
 
 def message(body: bytes) -> str:

@@ -335,6 +335,27 @@ def test_a_schema_is_sent_in_the_form_that_the_provider_takes(
     assert notes == [f"refuses a JSON schema as response_format: sent as {form}. It says: {first}"]
 
 
+def test_a_parameter_that_the_model_does_not_take_is_left_out(
+    provider: FakeBatches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batched, "REQUESTS_PER_BATCH", 4)
+    words = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+
+    def work(nth: int, requests: Lines) -> Lines:
+        good = all_good(nth, requests)
+        return [
+            refused(r["custom_id"], 400, words) if "max_tokens" in r["body"] else line
+            for r, line in zip(requests, good, strict=True)
+        ]
+
+    provider.work, provider.looks = work, 9  # several batches are under way before the first comes back
+    notes: list[str] = []
+    found = run(provider.url, tmp_path, rounds=0, notes=notes)
+    assert {entry["state"] for entry in found.values()} == {"accepted", "rejected"} and len(found) == 20
+    assert set(forms(provider)) == {"response_format"}
+    assert notes == [f"does not take max_tokens: sent as max_completion_tokens. It says: {words}"]
+
+
 def test_what_was_noticed_is_in_the_record(provider: FakeBatches, tmp_path: Path) -> None:
     provider.work = takes("none")
     ctx = Context(

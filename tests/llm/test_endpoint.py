@@ -105,10 +105,34 @@ def test_an_answer_comes_with_its_tokens_model_and_attempts(server: FakeOpenAI, 
     assert server.asked[0].path == ("/v1/chat/completions" if dialect == "chat" else "/v1/completions")
 
 
-@pytest.mark.parametrize("suffix", ["", "/", "/v1", "/v1/"])
-def test_a_url_may_end_in_v1_or_not(server: FakeOpenAI, suffix: str) -> None:
-    ask_one(server.url + suffix, probe=True)
-    assert [asked.path for asked in server.probes + server.asked] == ["/v1/models", "/v1/chat/completions"]
+@pytest.mark.parametrize(
+    ("given", "base", "query"),
+    [
+        *((suffix, "/v1", "") for suffix in ("", "/", "/v1", "/v1/", "/v1/chat/completions", "?")),
+        ("/api", "/api/v1", ""),
+        ("/openai", "/openai/v1", ""),
+        ("/v1beta/openai", "/v1beta/openai", ""),
+        ("/v1beta/openai/", "/v1beta/openai", ""),
+        ("/api/v3", "/api/v3", ""),
+        ("/api/paas/v4/", "/api/paas/v4", ""),
+        ("/v1/projects/p/locations/l/endpoints/openapi", "/v1/projects/p/locations/l/endpoints/openapi", ""),
+        ("/openai/deployments/d?api-version=2024-10-21", "/openai/deployments/d", "?api-version=2024-10-21"),
+        ("/openai/v1/?api-version=preview", "/openai/v1", "?api-version=preview"),
+        ("/inference/chat/completions", "/inference", ""),
+        ("/chat/completions?a=b", "", "?a=b"),
+    ],
+)
+def test_any_address_that_a_provider_names_may_be_given(server: FakeOpenAI, given: str, base: str, query: str) -> None:
+    ask_one(server.url + given, probe=True)
+    asked = [each.path for each in server.probes + server.asked]
+    assert asked == [f"{base}/models{query}", f"{base}/chat/completions{query}"]
+
+
+def test_azure_gets_the_key_in_its_own_header(server: FakeOpenAI) -> None:
+    ask_one(f"{server.url}/openai/deployments/d?api-version=2024-10-21", key=KEY)
+    assert server.asked[0].headers["api-key"] == KEY
+    ask_one(server.url, key=KEY)
+    assert "api-key" not in server.asked[1].headers
 
 
 def test_n_answers_keep_their_order(server: FakeOpenAI) -> None:
@@ -411,10 +435,8 @@ def test_a_silent_replica_is_found_again(server: FakeOpenAI, monkeypatch: pytest
 def test_silent_replicas_alone_are_nobody(server: FakeOpenAI) -> None:
     with pytest.raises(EndpointDown, match="nobody answers"):
         probed(closed_port(), closed_port())
-    server.models = error(401, "bad key")
-    with pytest.raises(EndpointRefused, match="bad key"):
-        probed(closed_port(), server.url)
-    assert server.asked == []
+    server.models = error(401, "may not list")
+    assert len(probed(closed_port(), server.url)[0]) == 12  # somebody is there
 
 
 def test_a_server_that_keeps_failing_is_down(server: FakeOpenAI) -> None:
@@ -449,11 +471,24 @@ def test_as_many_poisoned_rows_as_three_do_not_look_like_a_server_that_is_down(
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_the_key_is_tried_before_anything_is_asked(server: FakeOpenAI, status: int) -> None:
-    server.models = error(status, "bad key")
+def test_a_key_that_may_chat_but_not_list_models_is_good(server: FakeOpenAI, status: int) -> None:
+    server.models = error(status, "missing scope: api.model.read")
+    assert ask_one(server.url, probe=True, key=KEY).texts == ("answer to hello",)
+    server.answer = lambda asked: error(status, "bad key")
     with pytest.raises(EndpointRefused, match="bad key"):
         ask_one(server.url, probe=True, key=KEY)
-    assert server.asked == []
+    assert len(server.asked) == 2
+
+
+def test_a_key_that_may_not_list_models_needs_the_models_name(server: FakeOpenAI) -> None:
+    server.models = error(403, "may not list")
+
+    async def probe() -> None:
+        async with Endpoint(Address("senior", "", (server.url,)), in_flight=1, timeout_s=5, retries=0) as opened:
+            await opened.probe()
+
+    with pytest.raises(EndpointRefused, match="may not list"):
+        asyncio.run(probe())
 
 
 @pytest.mark.parametrize(
@@ -509,10 +544,6 @@ def test_the_key_is_in_no_message_even_when_the_server_repeats_it(server: FakeOp
     with pytest.raises(RowFailed, match="you sent") as failed:
         ask_one(server.url, key=KEY)
     assert KEY not in str(failed.value)
-    server.models = error(401, f"no {KEY}")
-    with pytest.raises(EndpointRefused) as caught:
-        ask_one(server.url, key=KEY, probe=True)
-    assert KEY not in str(caught.value)
     server.answer = lambda asked: parrot(asked, 503)
     for found in ask(server.url, key=KEY, prompts=tuple(map(str, range(9)))):
         assert KEY not in str(found)
@@ -520,6 +551,38 @@ def test_the_key_is_in_no_message_even_when_the_server_repeats_it(server: FakeOp
 
 def test_an_answer_is_left_alone_though_it_holds_the_key(server: FakeOpenAI) -> None:
     assert ask_one(server.url, key="hello").texts == ("answer to hello",)  # a dummy key may be any word
+
+
+def test_a_key_that_a_server_repeats_in_an_answer_never_leaves_the_transport(server: FakeOpenAI) -> None:
+    message = {"content": f"you sent {KEY}", "reasoning_content": f"{KEY}?"}
+    good = {"message": {"content": "fine"}, "finish_reason": "stop"}
+    server.answer = lambda asked: as_json({"choices": [{"message": message}, good], "model": f"for {KEY}"})
+    found = ask_one(server.url, key=KEY, n=2)
+    assert found.texts == ("you sent <key>", "fine")
+    assert found.finish_reasons == ("refused", "stop")
+    assert (found.thoughts, found.model) == (("<key>?", ""), "for <key>")
+    found = ask_one(f"{server.url}/v1?api_key={KEY}", n=2)
+    assert KEY not in repr(found)
+    server.models = as_json({"data": [{"id": KEY}]})
+    server.answer = lambda asked: error(404, "no such model")
+    with pytest.raises(EndpointRefused) as caught:
+        ask_one(server.url, probe=True, key=KEY)
+    assert KEY not in str(caught.value)
+
+
+def test_a_key_in_an_address_is_in_no_message(server: FakeOpenAI) -> None:
+    url = f"{server.url}/v1?api-version=2024-10-21&api_key={KEY}"
+    server.answer = lambda asked: error(401, f"what is {KEY}?")
+    with pytest.raises(EndpointRefused, match="api-version=2024-10-21&api_key=…") as caught:
+        ask_one(url, probe=True)
+    assert KEY not in f"{caught.value} {caught.value.__dict__}"
+    assert KEY in server.asked[0].path
+    with pytest.raises(EndpointDown) as down:
+        ask_one(f"{closed_port()}/v1?api_key={KEY}", probe=True)
+    assert KEY not in f"{down.value} {down.value.__dict__}"
+    server.answer = lambda asked: error(503)
+    for failed in ask(url, prompts=tuple(map(str, range(8))), retries=0):
+        assert KEY not in f"{failed} {failed.__dict__}"
 
 
 def test_a_key_that_is_no_header_is_not_shown(server: FakeOpenAI) -> None:
@@ -657,6 +720,13 @@ def test_an_address_that_is_none_is_a_recipe_error(clean: pytest.MonkeyPatch, gi
 @pytest.mark.parametrize(
     "given",
     [
+        "s3cret",
+        "teacher=s3cret",
+        "teachr=s3cret",
+        "teacher=ftp://h/?api_key=s3cret",
+        "senior=http://a,s3cret",
+        "https://host/v1?api_key=s3cret",
+        "teacher=http://[s3cret",
         "teacher=https://user:s3cret@host",
         "teacher=https://s3cret@host/v1#model",
         "senior=tgi+http://a:1,http://user:s3cret@b:2",
@@ -667,7 +737,7 @@ def test_an_address_that_is_none_is_a_recipe_error(clean: pytest.MonkeyPatch, gi
         "senior=user:s3cret@host",
     ],
 )
-def test_a_password_in_an_address_is_refused_and_not_shown(clean: pytest.MonkeyPatch, given: str) -> None:
+def test_what_is_no_address_is_refused_and_not_shown(clean: pytest.MonkeyPatch, given: str) -> None:
     with pytest.raises(RecipeError, match="expected") as caught:
         Addresses([given])
     assert "s3cret" not in f"{caught.value} {caught.value.__dict__}"
@@ -677,6 +747,24 @@ def test_a_password_in_an_address_is_refused_and_not_shown(clean: pytest.MonkeyP
         with pytest.raises(RecipeError, match=f"HUB_SPEED_{name.upper()}_KEY") as caught:
             Addresses([])
         assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", " ", "\n\n"])
+def test_a_key_may_end_in_a_line_break(clean: pytest.MonkeyPatch, tmp_path: Path, ending: str) -> None:
+    clean.setenv("HUB_SPEED_TEACHER_KEY", KEY + ending)
+    clean.setenv("HUB_SPEED_TEACHER_URL", f"http://t:1, http://u:1{ending}")
+    teacher = opened([], "teacher", tmp_path)
+    assert (teacher.key, teacher.urls) == (KEY, ("http://t:1", "http://u:1"))
+
+
+@pytest.mark.parametrize("inside", ["\n", "\x1b", "\x7f", "…", "\u200b", "\ufeff"])
+def test_a_key_that_cannot_be_sent_is_told_before_anything_is_asked(
+    clean: pytest.MonkeyPatch, tmp_path: Path, inside: str
+) -> None:
+    clean.setenv("HUB_SPEED_TEACHER_KEY", KEY + inside + "x")
+    with pytest.raises(RecipeError, match="the key in HUB_SPEED_TEACHER_KEY") as caught:
+        opened(["teacher=http://t:1"], "teacher", tmp_path)
+    assert KEY not in str(caught.value)
 
 
 def test_a_model_may_have_an_at_in_its_name(clean: pytest.MonkeyPatch, tmp_path: Path) -> None:

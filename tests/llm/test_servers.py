@@ -87,6 +87,25 @@ def test_it_is_ready_when_the_block_begins_and_gone_with_all_it_started_when_it_
     assert log.startswith("$ vllm serve ") and "loading weights" in log
 
 
+@pytest.mark.parametrize(
+    ("flags", "ours"),
+    [
+        ((), True),
+        (("--max-model-len", "4096"), True),
+        (("--structured-outputs-config", '{"backend": "guidance"}'), False),
+        (("--structured-outputs-config.backend=guidance",), False),
+    ],
+)
+def test_vllm_does_not_loop_in_white_space_unless_the_user_says_so(
+    tmp_path: Path, flags: tuple[str, ...], ours: bool
+) -> None:
+    with start(tmp_path, *flags):
+        argv = started(tmp_path)["argv"]
+    assert ("disable_any_whitespace" in " ".join(argv)) == ours
+    assert not flags or argv[-len(flags) :] == list(flags)
+    assert sum(flag.startswith("--structured-outputs-config") for flag in argv) == 1
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, Stopped, ZeroDivisionError])
 def test_it_is_stopped_when_the_block_fails(tmp_path: Path, error: type[BaseException]) -> None:
     with pytest.raises(error), start(tmp_path):

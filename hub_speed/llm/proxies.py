@@ -1,0 +1,63 @@
+"""The proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name for an address, as other programs read them.
+
+aiohttp's own `trust_env` is not used: it would also put what ~/.netrc holds for a host in the place of our key.
+A server on this machine is never asked through a proxy, even where NO_PROXY does not name it.
+"""
+
+import base64
+import ipaddress
+from typing import Any
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies_environment, proxy_bypass
+
+from hub_speed.errors import EndpointDown
+
+
+def proxy_for(url: str) -> str | None:
+    """The proxy's own address, with a user and password if it has them; None where there is none.
+
+    Raises:
+        EndpointDown: it is not an HTTP proxy.
+    """
+    parts, named = urlsplit(url), getproxies_environment()
+    host = parts.hostname or ""
+    proxy = named.get(parts.scheme) or named.get("all")
+    if not proxy or _is_here(host) or proxy_bypass(parts.netloc.rpartition("@")[2]):
+        return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    if urlsplit(proxy).scheme not in ("http", "https"):
+        raise EndpointDown(
+            f"the proxy for {host} does not speak HTTP",
+            expected="http://… in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY",
+            got=f"{urlsplit(proxy).scheme}://…",
+            fix=f"name an HTTP proxy, or put {host} into NO_PROXY",
+        )
+    return proxy
+
+
+def request_options(url: str, headers: dict[str, str]) -> dict[str, Any]:
+    """The options of a request of aiohttp with these headers, through the proxy for the URL where there is one.
+
+    The headers of a session would also go to the proxy, and our key with them; those of a request do not.
+
+    Raises:
+        EndpointDown: see `proxy_for`.
+    """
+    proxy = proxy_for(url)
+    if proxy is None:
+        return {"headers": headers}
+    parts, login = urlsplit(proxy), dict[str, str]()
+    if parts.username:
+        who = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        login["Proxy-Authorization"] = f"Basic {base64.b64encode(who.encode()).decode()}"
+    options: dict[str, Any] = {"proxy": parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()}
+    if url.startswith("https:"):
+        return options | {"headers": headers, "proxy_headers": login}
+    return options | {"headers": headers | login}
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
