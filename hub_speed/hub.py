@@ -58,18 +58,26 @@ class Hub:
         self._private = private
 
     def pin(self, kind: Kind, name: str) -> Ref:
-        """The pinned version of `org/name` or `org/name@revision`, whose files the token may read.
+        """The pinned version of `org/name` or `org/name@revision`.
 
         Raises:
-            NotFound: there is no such repository or revision, or the token may not read it.
+            NotFound: there is no such repository or revision, or the token may not see it.
             HubError: the Hub does not answer.
         """
         repo, _, revision = name.partition("@")
         with self._translating_errors(f"{kind} {name}"):
             info = self._api.repo_info(repo, repo_type=kind, revision=revision or None)
-            if getattr(info, "gated", False):  # everybody sees that it is there
-                self._api.auth_check(repo, repo_type=kind)
         return Ref(kind, repo, str(info.sha))
+
+    def check_access(self, ref: Ref) -> None:
+        """Ask whether the token may read a version's files: everybody sees that a gated repository is there.
+
+        Raises:
+            NotFound: it may not.
+        """
+        with self._translating_errors(f"{ref.kind} {ref.repo}"):
+            if getattr(self._api.repo_info(ref.repo, repo_type=ref.kind, revision=ref.commit), "gated", False):
+                self._api.auth_check(ref.repo, repo_type=ref.kind)
 
     def find(self, kind: Kind, repo: str, tag: str) -> Ref | None:
         """The version that carries a tag, or None. A commit that lost its tag to a kill is tagged now."""

@@ -1,10 +1,9 @@
 """Releases: the embedder's card with scores and licences, one commit, one tag on all; against the embedded Hub."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 import pytest
 import yaml
 from huggingface_hub import HfApi, ModelCard, parse_eval_result_entries
@@ -22,16 +21,8 @@ from hub_speed.release import release
 
 
 @pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """The embedded Hub. What the client has read when it was imported is set by hand."""
-    with LocalHub(tmp_path / "hub") as local:
-        constants = huggingface_hub.constants
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(local.hf_home / "token"))
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        for name, value in local.env().items():
-            monkeypatch.setenv(name, value)
-        yield Hub(str(local.endpoint))
+def hub(local: LocalHub) -> Hub:
+    return Hub(str(local.endpoint))
 
 
 SCORE = {"subject": "embedder", "task_type": "Retrieval", "measure": "nDCG@10", "benchmark": "org/bench"} | {
