@@ -26,16 +26,26 @@ def spoken(path: str) -> str:
 
 
 def read_file(path: Path) -> list[str]:
-    """The topics of a text file, one a line; empty lines and lines that start with # are skipped.
+    """The topics of a UTF-8 text file, one a line; empty lines and lines that start with # are skipped.
+
+    A line ends with a line feed alone: other characters that Unicode calls line breaks may stand inside a topic.
 
     Raises:
         RecipeError: the file cannot be read or has no topic.
     """
     try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RecipeError(
+            f"brainstorm.topics: {path} cannot be read",
+            expected="text in UTF-8",
+            got=str(error),
+            fix="save the file as UTF-8",
+        ) from error
+    except OSError as error:
         raise RecipeError(f"brainstorm.topics: {path} cannot be read", got=str(error)) from error
-    topics = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    lines = (line.strip() for line in text.split("\n"))
+    topics = [line for line in lines if line and not line.startswith("#")]
     if not topics:
         raise RecipeError(f"brainstorm.topics: {path} is empty", expected="one topic path a line")
     return topics
