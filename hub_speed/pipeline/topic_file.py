@@ -29,7 +29,7 @@ def with_topics(recipe: Recipe, session: Session, *, publish: bool) -> Recipe:
 
     def make(folder: Path) -> None:
         write_parquet(({"topic": path} for path in paths), TopicRow, folder / "data")
-        (folder / "README.md").write_text(topics_card(len(paths)), "utf-8")
+        (folder / "README.md").write_text(topics_card(len(paths), recipe.license), "utf-8")
 
     repo, content = f"{session.org}/speed-topics", json.dumps(paths)
     ref = (
