@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import yaml
 from huggingface_hub import (
@@ -58,18 +59,26 @@ class Hub:
         self._private = private
 
     def pin(self, kind: Kind, name: str) -> Ref:
-        """The pinned version of `org/name` or `org/name@revision`, whose files the token may read.
+        """The pinned version of `org/name` or `org/name@revision`.
 
         Raises:
-            NotFound: there is no such repository or revision, or the token may not read it.
+            NotFound: there is no such repository or revision, or the token may not see it.
             HubError: the Hub does not answer.
         """
         repo, _, revision = name.partition("@")
         with self._translating_errors(f"{kind} {name}"):
             info = self._api.repo_info(repo, repo_type=kind, revision=revision or None)
-            if getattr(info, "gated", False):  # everybody sees that it is there
-                self._api.auth_check(repo, repo_type=kind)
         return Ref(kind, repo, str(info.sha))
+
+    def check_access(self, ref: Ref) -> None:
+        """Ask whether the token may read a version's files: everybody sees that a gated repository is there.
+
+        Raises:
+            NotFound: it may not.
+        """
+        with self._translating_errors(f"{ref.kind} {ref.repo}"):
+            if getattr(self._api.repo_info(ref.repo, repo_type=ref.kind, revision=ref.commit), "gated", False):
+                self._api.auth_check(ref.repo, repo_type=ref.kind)
 
     def find(self, kind: Kind, repo: str, tag: str) -> Ref | None:
         """The version that carries a tag, or None. A commit that lost its tag to a kill is tagged now."""
@@ -135,7 +144,8 @@ class Hub:
         """The licences in a version's card (`license_name` where the licence is "other"); `[""]` when it has none."""
         data = RepoCard(self.card(ref), ignore_metadata_errors=True).data
         named = data.get("license_name") or data.get("license") or ""
-        return [str(name).lower() for name in (named if isinstance(named, list) and named else [named or ""])]
+        names = named if isinstance(named, list) and named else [named or ""]
+        return [re.sub(r"[^\w.+()-]+", " ", str(name).lower())[:100] for name in names]  # no Markdown of other people
 
     def released_card(self, ref: Ref, section: str, results: list[dict[str, Any]], licence: str) -> str:
         """A model's card with a new first section, and with scores in the form the Hub reads.
@@ -159,10 +169,13 @@ class Hub:
     def eval_results(self, results: list[dict[str, Any]], source: Ref) -> str:
         """YAML for `.eval_results/`, from which the Hub fills leaderboards: a list of scores, times 100.
 
+        The source is linked to unless it is on a Hub of this machine alone, whose port is another one next time.
+
         Args:
             results: fields of huggingface_hub's `EvalResult`; `task_name` is what the benchmark calls the task.
             source: the version that holds the scores.
         """
+        address = _public(self.endpoint)
         entries = [
             EvalResultEntry(
                 dataset_id=result["dataset_type"],
@@ -170,8 +183,8 @@ class Hub:
                 task_id=result["task_name"],
                 value=round(100 * result["metric_value"], 2),
                 notes=result["metric_name"],
-                source_url=f"{self.endpoint}/datasets/{source.repo}/tree/{source.commit}",
-                source_name=source.repo,
+                source_url=f"{address}/datasets/{source.repo}/tree/{source.commit}" if address else None,
+                source_name=source.repo if address else None,
             )
             for result in results
         ]
@@ -313,6 +326,15 @@ def _cause(error: Exception) -> Exception:
             break
         found = found.__cause__ or found.__context__
     return found if isinstance(found, Exception) else error
+
+
+def _public(endpoint: str) -> str:
+    """The address for links in published files: without a password, and empty where only this machine is meant."""
+    parts = urlsplit(endpoint)
+    host = parts.hostname or ""
+    if host == "localhost" or host.startswith("127.") or host in ("0.0.0.0", "::1"):
+        return ""
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _content_tag(content: str) -> str:

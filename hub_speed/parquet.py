@@ -81,6 +81,14 @@ def _batches(file: pq.ParquetFile, groups: Sequence[int], columns: list[str] | N
         yield from batch.to_pylist()
 
 
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column of this type can hold texts, in any of the ways that libraries write them; null holds none."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null)
+    return any(is_kind(kind) for is_kind in kinds)
+
+
 def count_parquet(folder: Path) -> int:
     """The number of rows in all files below `folder`."""
     return sum(pq.read_metadata(path).num_rows for path in folder.rglob("*.parquet"))

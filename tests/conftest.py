@@ -12,6 +12,8 @@ import pytest
 from fake_openai import FakeOpenAI
 from running import Cli
 
+from hub_speed.localhub import LocalHub
+
 # No test depends on a clock: a busy machine must not make one fail.
 hypothesis.settings.register_profile("hub_speed", deadline=None)
 hypothesis.settings.load_profile("hub_speed")
@@ -34,6 +36,21 @@ def cli(tmp_path: Path) -> Cli:
 def server() -> Iterator[FakeOpenAI]:
     """An OpenAI-like server; a test sets its `answer`."""
     with FakeOpenAI() as running:
+        yield running
+
+
+@pytest.fixture
+def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
+    """The embedded Hub, for clients in this process. What the client has read when it was imported is set by hand."""
+    import huggingface_hub
+
+    with LocalHub(tmp_path / "hub") as running:
+        constants = huggingface_hub.constants
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(running.hf_home / "token"))
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        for name, value in running.env().items():
+            monkeypatch.setenv(name, value)
         yield running
 
 

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 
 from running import HANG_S
 
-from hub_speed.localhub import LocalHub
-
 
 class Proxy(http.server.BaseHTTPRequestHandler):
     """Passes everything on to the Hub, but for what `meddle` does with a request first.
@@ -61,9 +59,9 @@ class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
 
 
 @contextmanager
-def proxied(hub: LocalHub, meddle: Callable[[Proxy], bool | int]) -> Iterator[str]:
+def proxied(endpoint: str, meddle: Callable[[Proxy], bool | int]) -> Iterator[str]:
     """The address of a Hub with somebody in between; see `Proxy.meddle`."""
-    host, port = str(hub.endpoint).removeprefix("http://").split(":")
+    host, port = endpoint.removeprefix("http://").split(":")
     handler = type("Handler", (Proxy,), {"target": (host, int(port)), "meddle": staticmethod(meddle)})
     server = _Server(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()

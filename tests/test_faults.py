@@ -108,7 +108,7 @@ def test_the_hub_breaks_off_in_the_middle_of_a_push(cli: Cli, remote: tuple[Loca
     def at_commit(request: Proxy) -> bool:
         return "/speed-tasks/commit/" in request.path
 
-    with proxied(hub, at_commit) as url:
+    with proxied(str(hub.endpoint), at_commit) as url:
         args = ("run", "quickstart", "--only", "brainstorm", *tiny())
         out = cli(*args, "--hub", url, code=4, **env)
         assert "does not answer" in out and "what was built is kept" in out
@@ -120,7 +120,7 @@ def test_the_hub_breaks_off_in_the_middle_of_a_push(cli: Cli, remote: tuple[Loca
 def test_the_hub_breaks_off_between_commit_and_tag(cli: Cli, remote: tuple[LocalHub, dict[str, str]]) -> None:
     hub, env = remote
     args = ("run", "quickstart", "--only", "brainstorm", *tiny())
-    with proxied(hub, lambda request: "/speed-tasks/tag/" in request.path) as url:
+    with proxied(str(hub.endpoint), lambda request: "/speed-tasks/tag/" in request.path) as url:
         cli(*args, "--hub", url, code=4, **env)
     out = cli(*args, "--hub", str(hub.endpoint), HUB_SPEED_TEACHER_URL="http://127.0.0.1:9", **env)
     assert re.search(r"✓ brainstorm .* cached", out)  # the commit was found and tagged
@@ -141,7 +141,7 @@ def test_somebody_else_commits_in_between(cli: Cli, remote: tuple[LocalHub, dict
             assert there.getresponse().status == 200
         return False
 
-    with proxied(hub, commit_first) as url:
+    with proxied(str(hub.endpoint), commit_first) as url:
         args = ("run", "quickstart", "--only", "brainstorm", *tiny(), "--hub", url)
         out = cli(*args, code=4, **env)
         assert "somebody else committed in between" in out and "run the same command again" in out

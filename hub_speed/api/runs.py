@@ -78,7 +78,7 @@ def plan(recipe: "Recipe", hub: OpenHub, *, org: str = DEFAULT_ORG, only: str | 
     with open_session(recipe, hub, org=org) as (session, pinned):
         steps, topics = plans.plan(pinned, session, only), topics_of(pinned, session)
         estimates = [step.stage.estimate(pinned, topics) for step in steps]
-        return Plan(pinned, org, hub.endpoint, steps, estimates)
+        return Plan(pinned, org, hub.hub.shown, steps, estimates)
 
 
 def run(

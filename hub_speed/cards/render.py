@@ -2,7 +2,9 @@
 
 import errno
 import json
+import re
 import shlex
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -45,7 +47,12 @@ def environment(kind: str) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    found.filters |= {"number": lambda n: f"{n:,}", "short": _short, "percent": lambda x: f"{x:.1%}"}
+    found.filters |= {
+        "number": lambda n: f"{n:,}",
+        "short": _short,
+        "unplaced": without_paths,
+        "percent": lambda x: f"{x:.1%}",
+    }
     return found
 
 
@@ -79,14 +86,14 @@ def optional(part: str, notes: list[str]) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
-        notes.append(f"the card is without {part}: {type(error).__name__}: {' '.join(str(error).split()):.300}")
+        reason = without_paths(" ".join(str(error).split()))
+        notes.append(f"the card is without {part}: {type(error).__name__}: {reason:.300}")
 
 
-def topics_card(count: int) -> str:
+def topics_card(count: int, licence: str) -> str:
     """The card of a published topic file."""
-    header = yaml.safe_dump(
-        {"configs": [{"config_name": "default", "data_files": "data/*.parquet"}], "tags": ["speed"]}
-    )
+    configs = [{"config_name": "default", "data_files": "data/*.parquet"}]
+    header = yaml.safe_dump({"license": licence, "configs": configs, "tags": ["speed"]}, sort_keys=False)
     return f"---\n{header}---\n\n# Topics\n\n{count:,} topic paths, from broad to narrow, to brainstorm tasks for.\n"
 
 
@@ -166,10 +173,33 @@ def _examples(ctx: Context) -> dict[str, dict[str, Any]]:
 
 
 def _short(value: Any) -> str:
-    """A value as one line of a table."""
+    """A value as one line of Markdown in which nothing is live, in a table as well.
+
+    Texts are models' or other people's words. In a code span no link, image, HTML or mathematics is read.
+    """
+    if isinstance(value, bool | int | float) or value == "":
+        return str(value)
     text = json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
-    text = " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
-    return text if len(text) <= SHOWN else text[:SHOWN] + " …"
+    text = " ".join("".join(" " if _is_unseen(c) else c for c in without_paths(text)).split())
+    text = text if len(text) <= SHOWN else text[:SHOWN] + " …"
+    text = re.sub(r"\\(?=\|)", r"\\ ", text).replace("|", "\\|")  # one backslash before a bar belongs to the table
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    pad = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{fence}{pad}{text}{pad}{fence}"
+
+
+def _is_unseen(character: str) -> bool:
+    """Whether a character is a control character, or turns the direction of those around it."""
+    return (
+        unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+        or "\u202a" <= character <= "\u202e"
+        or ("\u2066" <= character <= "\u2069")
+    )
+
+
+def without_paths(text: str) -> str:
+    """A text without the folders of this machine: of an absolute path, only the last part is kept."""
+    return re.sub(r"(?<![\w/:.…])~?(?:/[\w.@+-]+){2,}", lambda path: f"…/{path[0].rpartition('/')[2]}", text)
 
 
 def _figures(stage: Stage, ctx: Context, report: "Report | None") -> dict[str, str]:

@@ -36,7 +36,8 @@ def print_plan(plan: Plan, flags: Sequence[str] = ()) -> None:
         count = tokens(estimate.tokens) if estimate.tokens else ""
         cost = "" if estimate.cost_usd is None else f"${estimate.cost_usd:,.2f}"
         time = _time(estimate.seconds) if estimate.seconds else ""
-        lines.add_row(name, model, calls, count, cost, time, f"will run    {escape(step.why)}")
+        state = "cannot run" if step.problem else "will run  "
+        lines.add_row(name, model, calls, count, cost, time, f"{state}  {escape(step.why)}")
     console.print(lines)
     ahead = {step.stage.name: estimate for step, estimate in zip(steps, estimates, strict=True) if not step.ref}
     costs = [estimate.cost_usd for estimate in ahead.values() if estimate.cost_usd is not None]

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hub_speed.errors import RecipeError
+from hub_speed.parquet import is_text
 
 Row = dict[str, Any]
 
@@ -82,11 +83,11 @@ def _batches(folder: Path) -> Iterator[pa.RecordBatch]:
         for column in TEXTS:
             if column not in schema.names and column == "negative":
                 continue
-            if column not in schema.names or not _is_text(schema.field(column).type):
+            if column not in schema.names or not is_text(schema.field(column).type):
                 raise RecipeError(
-                    f"{path.name}: no column {column} of texts",
+                    f"{path}: no column {column} of texts",
                     expected="columns of texts: query, positive and, where there are any, negative",
-                    got=", ".join(schema.names),
+                    got=", ".join(f"{field.name} ({field.type})" for field in schema),
                     fix="rename the columns, or name another dataset",
                 )
         known = ("id", "task_type", "task", "topic", "language", "target_language", "knobs", *TEXTS)
@@ -96,16 +97,15 @@ def _batches(folder: Path) -> Iterator[pa.RecordBatch]:
 
 def _tidy(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The rows with a query and a positive; other columns only where their type is as expected, without nulls."""
+    batch = pa.RecordBatch.from_pydict(
+        {f.name: batch[f.name].cast(pa.string()) if is_text(f.type) else batch[f.name] for f in batch.schema}
+    )
     batch = batch.filter(pc.and_(pc.is_valid(batch["query"]), pc.is_valid(batch["positive"])))
     has_negative = "negative" in batch.schema.names
     negative = batch["negative"].cast(pa.string()) if has_negative else pa.nulls(batch.num_rows, pa.string())
     columns: dict[str, pa.Array] = {"negative": negative}
     for name in batch.schema.names:
         kind = batch.schema.field(name).type
-        if name != "negative" and (_is_text(kind) or (name == "id" and pa.types.is_integer(kind))):
+        if name != "negative" and (is_text(kind) or (name == "id" and pa.types.is_integer(kind))):
             columns[name] = pc.fill_null(batch[name].cast(pa.string()), "none" if name == "task_type" else "")
     return pa.RecordBatch.from_pydict(columns)
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return any(is_kind(kind) for is_kind in (pa.types.is_string, pa.types.is_large_string, pa.types.is_null))

@@ -1,5 +1,6 @@
 """What would run, and why."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,38 +20,68 @@ class Step:
     Attributes:
         ref: the finished version, when there is one.
         why: "cached", or why it has to run.
+        problem: why it cannot: an input on the Hub is missing, or may not be read.
     """
 
     stage: Stage
     ref: Ref | None
     why: str
+    problem: NotFound | None = None
 
 
-def plan(recipe: Recipe, session: Session, only: str | None = None) -> list[Step]:
-    """What would run, and why. Reads the Hub, writes nothing."""
+def plan(recipe: Recipe, session: Session, only: str | None = None, again: Collection[str] = ()) -> list[Step]:
+    """What would run, and why. Reads the Hub, writes nothing; stages named in `again` run in any case.
+
+    Raises:
+        HubError: the Hub does not answer.
+    """
     steps: list[Step] = []
     done: dict[str, Ref] = {}
     for s in wanted(recipe, only):
-        missing = [
-            source.name
-            for source in s.inputs(recipe).values()
-            if isinstance(source, FromStage) and source.name not in done
-        ]
-        if missing:
-            steps.append(Step(s, None, f"{missing[0]} runs first"))
-            continue
         try:
-            identity = s.identity(recipe, pin(s, recipe, session, done))
-        except HubError as error:
-            # What a run brings along itself (the quickstart's parts, a topic file) may not be there yet.
-            brought = recipe.brainstorm.topics.endswith(".txt") or (recipe.offline and isinstance(error, NotFound))
-            steps.append(Step(s, None, "new" if s.name == "brainstorm" and brought else error.where))
-            continue
-        ref = session.hub.find(s.kind, s.repo(session.org), tag_of(fingerprint_of(identity)))
-        if ref:
-            done[s.name] = ref
-        steps.append(Step(s, ref, "cached" if ref else _why(s, identity, session)))
+            step = _step(s, recipe, session, done, s.name in again)
+        except NotFound as error:
+            step = Step(s, None, error.where, error)
+        if step.ref:
+            done[s.name] = step.ref
+        steps.append(step)
     return steps
+
+
+def _step(s: Stage, recipe: Recipe, session: Session, done: dict[str, Ref], again: bool) -> Step:
+    """One line of the plan.
+
+    Raises:
+        NotFound: an input on the Hub is missing or, where the stage has to run, may not be read.
+    """
+    sources = [source for source in s.inputs(recipe).values() if isinstance(source, FromHub)]
+    there = [source for source in sources if not _is_brought(source, recipe, session)]
+    missing = [other for other in s.inputs(recipe).values() if isinstance(other, FromStage) and other.name not in done]
+    for source in there:
+        pin_repo(source, session)
+    why = f"{missing[0].name} runs first" if missing else "asked for again" if again else "new"
+    if not missing and there == sources:
+        identity = s.identity(recipe, pin(s, recipe, session, done))
+        ref = session.hub.find(s.kind, s.repo(session.org), tag_of(fingerprint_of(identity)))
+        if ref and not again:
+            return Step(s, ref, "cached")
+        why = why if again else _why(s, identity, session)
+    for source in there:
+        session.hub.check_access(pin_repo(source, session))
+    return Step(s, None, why)
+
+
+def _is_brought(source: FromHub, recipe: Recipe, session: Session) -> bool:
+    """Whether an input is not there yet because a run brings it along: the quickstart's parts, a topic file."""
+    if source.name.endswith(".txt"):
+        return True
+    if not recipe.offline or "/" in source.name:
+        return False
+    try:
+        pin_repo(source, session)
+    except NotFound:
+        return True
+    return False
 
 
 def pin(s: Stage, recipe: Recipe, session: Session, done: dict[str, Ref]) -> dict[str, Ref]:
@@ -62,8 +93,14 @@ def pin(s: Stage, recipe: Recipe, session: Session, done: dict[str, Ref]) -> dic
 
 
 def pin_repo(source: FromHub, session: Session) -> Ref:
-    """The version a Hub input stands for now."""
-    return session.hub.pin(source.kind, session.full_name(source.name))
+    """The version that a Hub input stands for, the same for the whole session.
+
+    Raises:
+        NotFound: it is missing, or the token may not see it.
+    """
+    if source not in session.pins:
+        session.pins[source] = session.hub.pin(source.kind, session.full_name(source.name))
+    return session.pins[source]
 
 
 def _why(s: Stage, identity: dict[str, Any], session: Session) -> str:

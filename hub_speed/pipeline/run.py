@@ -3,7 +3,7 @@
 import shlex
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from hub_speed.cores import cores
 from hub_speed.errors import Busy, HubError, RecipeError, Stopped
 from hub_speed.hub import RECORD, Hub
 from hub_speed.pipeline.lock import lock_file, locked
-from hub_speed.pipeline.plan import pin, plan
+from hub_speed.pipeline.plan import pin, pin_repo, plan
 from hub_speed.pipeline.session import Session
 from hub_speed.pipeline.table import descendants, wanted
 from hub_speed.recipe import Recipe
@@ -71,10 +71,12 @@ def run(
     Raises:
         HubSpeedError: the first stage that failed; the finished ones are published.
         RecipeError: mteb does not know one of the benchmarks; nothing was started.
+        NotFound: a Hub input of a stage that has to run is missing, or may not be read; nothing was started.
     """
     order = wanted(recipe, only)
     again = descendants(again_from, order, recipe) if again_from else set()
     _check_mteb(recipe, order)
+    _check_inputs(recipe, session, only, again)
     done: dict[str, Result] = {}
     running: dict[Future[Result], Stage] = {}
     failed: list[BaseException] = []
@@ -119,6 +121,17 @@ def _check_mteb(recipe: Recipe, order: list[Stage]) -> None:
         check_benchmarks(of_mteb)
 
 
+def _check_inputs(recipe: Recipe, session: Session, only: str | None, again: Collection[str]) -> None:
+    """Pins every Hub input and reads its licence, before the first call is paid for."""
+    steps = plan(recipe, session, only, again)
+    if problem := next((step.problem for step in steps if step.problem), None):
+        raise problem
+    for step in steps:
+        for name, source in step.stage.inputs(recipe).items():
+            if not step.ref and isinstance(source, FromHub) and not name.startswith("benchmark "):
+                session.hub.licences(pin_repo(source, session))
+
+
 def _is_ready(s: Stage, recipe: Recipe, done: dict[str, Result]) -> bool:
     return all(source.name in done for source in s.inputs(recipe).values() if isinstance(source, FromStage))
 
@@ -152,7 +165,7 @@ def write_lock(recipe: Recipe, session: Session, results: list[Result], path: Pa
     }
     own = {version["repo"] for version in versions.values()}
     inputs = {ref.repo: ref.commit for r in results for ref in r.record.inputs.values() if ref.repo not in own}
-    lock = {"recipe": recipe.name, "org": session.org, "hub": session.hub.endpoint, "inputs": inputs} | {
+    lock = {"recipe": recipe.name, "org": session.org, "hub": session.hub.shown, "inputs": inputs} | {
         "stages": versions
     }
     path.write_text(

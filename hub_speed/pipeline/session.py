@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hub_speed.hub import Hub
+from hub_speed.hub import Hub, Ref
 from hub_speed.llm.address import Address
 from hub_speed.llm.budget import BudgetMeter
 from hub_speed.recipe import Recipe
-from hub_speed.stage import Progress
+from hub_speed.stage import FromHub, Progress
 
 
 class _Silent:
@@ -38,6 +38,7 @@ class Session:
         progress: stage name → where the stage reports its progress.
         stop: set by the user to stop; a failed stage does not set it.
         budget: what the session may spend on the teacher, over all its stages.
+        pins: the version of every Hub input that was looked at: the same for the whole session.
         branch: the branch results are published on; studies use one of their own.
     """
 
@@ -49,6 +50,7 @@ class Session:
     stop: threading.Event = field(default_factory=threading.Event)
     branch: str = "main"
     budget: BudgetMeter = field(default_factory=BudgetMeter)
+    pins: dict[FromHub, Ref] = field(default_factory=dict)
 
     def full_name(self, name: str) -> str:
         """A repository's name with its organisation: a name without one is the run's own."""

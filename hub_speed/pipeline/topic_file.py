@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 
 from hub_speed.cards.render import topics_card
-from hub_speed.errors import HubError
+from hub_speed.errors import NotFound
 from hub_speed.generation import topics
 from hub_speed.parquet import count_parquet, write_parquet
+from hub_speed.pipeline.plan import pin_repo
 from hub_speed.pipeline.session import Session
 from hub_speed.recipe import Recipe
 from hub_speed.rows import TopicRow
+from hub_speed.stage import FromHub
 
 
 def with_topics(recipe: Recipe, session: Session, *, publish: bool) -> Recipe:
@@ -27,7 +29,7 @@ def with_topics(recipe: Recipe, session: Session, *, publish: bool) -> Recipe:
 
     def make(folder: Path) -> None:
         write_parquet(({"topic": path} for path in paths), TopicRow, folder / "data")
-        (folder / "README.md").write_text(topics_card(len(paths)), "utf-8")
+        (folder / "README.md").write_text(topics_card(len(paths), recipe.license), "utf-8")
 
     repo, content = f"{session.org}/speed-topics", json.dumps(paths)
     ref = (
@@ -42,12 +44,11 @@ def with_topics(recipe: Recipe, session: Session, *, publish: bool) -> Recipe:
 
 
 def count_topics(recipe: Recipe, session: Session) -> int:
-    """How many topics there are to brainstorm for; 0 when they are not on the Hub yet."""
+    """How many topics there are to brainstorm for; 0 when they are not on the Hub yet, or may not be read."""
     name = recipe.brainstorm.topics
     if name.endswith(".txt"):
         return len(topics.read_file(Path(name)))
     try:
-        ref = session.hub.pin("dataset", session.full_name(name))
-    except HubError:
+        return count_parquet(session.hub.fetch(pin_repo(FromHub("dataset", name), session), "data/*"))
+    except NotFound:
         return 0
-    return count_parquet(session.hub.fetch(ref, "data/*"))

@@ -17,9 +17,8 @@ from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Rejected, parse
 from hub_speed.generation.planning import row_rng
-from hub_speed.generation.topics import spoken, truncate
+from hub_speed.generation.topics import read_set, spoken, truncate
 from hub_speed.llm.dialects import Completion, Request, Sampling
-from hub_speed.parquet import read_parquet
 from hub_speed.recipe import Recipe
 from hub_speed.record import Json
 from hub_speed.rows import TaskRow
@@ -74,7 +73,7 @@ def pick_tasks(rows: Iterable[Json], count: int) -> Iterator[tuple[Json, list[st
 def build(ctx: Context) -> None:
     """Fill `ctx.out` with the task pool."""
     recipe, teacher, settings = ctx.recipe, ctx.recipe.teacher, ctx.recipe.brainstorm
-    names = (row["topic"] for row in read_parquet(ctx.inputs["topics"], ["topic"]))
+    names = read_set(ctx.inputs["topics"], settings.topics)
     topics = list(dict.fromkeys(truncate(name, settings.max_depth) for name in names))
     to_ask = [name for name in recipe.mixture if TASK_TYPES[name].brainstorm]
     sampling = Sampling(teacher.sampling_temperature, teacher.top_p, teacher.max_tokens)

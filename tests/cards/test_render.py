@@ -6,12 +6,16 @@ import threading
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import cache
+from html import unescape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from hub_speed import parquet, rows
 from hub_speed.cards import render
@@ -217,7 +221,7 @@ def test_a_dataset_card_has_its_columns_configs_and_reasons(name: str, card: Cal
         assert f"- `{reason}` ({ctx.record.rejected[reason]:,}): {rows.REASONS[reason]}" in text
     if ctx.record.by_task_type:
         assert "| `task_type` |" in text
-        assert "some \\| text &lt;b>" in text  # an example cannot break the table
+        assert "`some \\| text <b>`" in text  # an example cannot break the table
         assert f'load_dataset("{ctx.repo}", "{filled[0]}"' in text
 
 
@@ -231,7 +235,8 @@ def test_a_model_card_names_its_base_and_its_data(name: str, card: Callable[...,
     assert header["library_name"] == library
     settings = getattr(ctx.recipe, name).deciding()
     assert len(settings) > 8
-    assert [n for n, v in settings.items() if v is not None and f"| `{n}` | {v} |" not in text] == []
+    shown = {n: render._short(v) for n, v in settings.items() if v is not None}
+    assert [n for n, v in shown.items() if f"| `{n}` | {v} |" not in text] == []
     assert "50,000" in text
     if name == "junior":
         for line in ("rows | 50,000", "steps | 3,125", "tokens | 123,456", "rows dropped too long | 4,321"):
@@ -255,9 +260,9 @@ def test_the_card_of_a_generator_with_a_chat_template_says_how_to_ask_it(tmp_pat
 
 
 def test_an_embedder_names_its_labelled_sets_and_how_it_is_used(tmp_path: Path) -> None:
-    given = "[{repo: them/set@main, instruction: Find it, license: cc-by-4.0, weight: 0.5}]"
+    sets = "[{repo: them/set@main, instruction: Find it, license: cc-by-4.0, weight: 0.5}]"
     flags = [
-        f"embedder.labelled={given}",
+        f"embedder.labelled={sets}",
         "embedder.matryoshka=[32, 64]",
         "embedder.lora_r=4",
         "embedder.max_length=96",
@@ -269,7 +274,8 @@ def test_an_embedder_names_its_labelled_sets_and_how_it_is_used(tmp_path: Path) 
     text = (ctx.out / "README.md").read_text("utf-8")
     assert "| 49,000 | retrieval, synthetic | 1 |" in text
     assert (
-        "| 1,000 | [them/set](https://huggingface.co/datasets/them/set), labelled | 0.5 | Find it | cc-by-4.0" in text
+        "| 1,000 | [them/set](https://huggingface.co/datasets/them/set), labelled | 0.5 | `Find it` | `cc-by-4.0` |"
+        in text
     )
     assert f"900 hard negatives were mined with `{ctx.refs['miner']}`: texts at ranks 0 to 100" in text
     assert "| dimensions | 96, can be truncated to: 32, 64 |" in text and "truncate_dim=32" in text
@@ -282,12 +288,12 @@ def test_scores_and_fits_are_in_their_cards(card: Callable[..., Rendered]) -> No
     assert "| nDCG@10 | org/b | BM25 | 0.500 | – | 1,500 |" in text
     assert "| mean | 2 of mteb's tasks | embedder | 0.650 |" in text
     assert "Mean over all 3 of mteb's tasks: **0.533**" in text
-    assert "| SummEval | embedder | ValueError: no \\| such file |" in text
+    assert "| SummEval | embedder | `ValueError: no \\| such file` |" in text
     _, text, _ = card("audit")
     assert "| yield | junior | 0.912 | 0.880 to 0.930 | 1,500 |" in text
     _, text, _ = card("scaling")
     assert f"**nDCG@10**: {FIT['slope']:+.3f} per tenfold data (95% interval" in text and "6 runs." in text
-    assert "\n\n**Not scored.** " in text and "| SummEval | 30 rows, seed 1 | ValueError: no \\| such file |" in text
+    assert "\n\n**Not scored.** " in text and "| SummEval | 30 rows, seed 1 | `ValueError: no \\| such file` |" in text
 
 
 def test_a_card_says_which_licences_it_comes_into_conflict_with(tmp_path: Path) -> None:
@@ -376,15 +382,93 @@ def test_every_template_is_of_a_stage() -> None:
 
 
 def test_long_texts_and_odd_values_fit_into_a_table() -> None:
-    assert render._short("a\nb | c <d>") == "a b \\| c &lt;d>"
-    assert render._short(["é", 1]) == '["é", 1]'
-    assert len(render._short("x" * 999)) == render.SHOWN + 2
-    assert render._short(True) == "True"
+    assert render._short("a\nb | c <d>") == "`a b \\| c <d>`"
+    assert render._short(["é", 1]) == '`["é", 1]`'
+    assert len(render._short("x" * 999)) == render.SHOWN + 4
+    assert (render._short(True), render._short(2.5), render._short("")) == ("True", "2.5", "")
+    assert render._short("a\x00\x1b[31mb\u202ec\u2028d") == "`a [31mb c d`"
+    assert render._short("`a``b`") == "``` `a``b` ```"
+
+
+MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+PIECES = ["`", "``", "|", "\\", "[a](javascript:x)", "![a](http://x/y.png)", "<b>", "<!--", "&lt;", "\n", " ", "a", "*"]
+PIECES += ["_", "~~", "$", "# ", "- ", "https://x.org", "<http://x.org>", "[a]: x", "---", ":"]
+MARKUP = st.lists(st.sampled_from(PIECES), max_size=12)
+
+
+@given(MARKUP.map("".join))
+def test_no_text_gets_out_of_its_cell(text: str) -> None:
+    """Whatever the text is, it is one cell, all of it code: nothing in it is read as Markdown or HTML."""
+    html = MARKDOWN.render(f"| a | b |\n|---|---|\n| x | {render._short(text)} |\n| y | z |\n\nafter\n")
+    cells = re.findall(r"<td>(.*?)</td>", html, re.DOTALL)
+    plain = " ".join(text.split())
+    assert cells[0] == "x" and cells[2:] == ["y", "z"] and html.endswith("<p>after</p>\n")
+    if plain:
+        found = re.fullmatch(r"<code>([^<>]*)</code>", cells[1])
+        assert found
+        assert unescape(found[1]).replace("\\ |", "\\|") == plain
+
+
+EVIL = [
+    "[EVIL](javascript:alert(1))",
+    "![EVIL](https://evil.example/pixel.png)",
+    "<img src=x onerror=EVIL> <script>EVIL</script> <!-- EVIL",
+    "EVIL | `[EVIL](javascript:x)` | \\| [EVIL](javascript:x) |",
+    "EVIL`` ` [EVIL](javascript:x) ```\n\n# EVIL\n\n[EVIL]: http://evil.example\n",
+    "https://evil.example/EVIL www.evil.example/EVIL EVIL@evil.example <https://evil.example/EVIL>",
+    "\x1b]8;;http://EVIL\x07x\x1b]8;;\x07 \u202eEVIL\u2066 \x00EVIL\u2028EVIL $EVIL$ $$EVIL$$",
+]
+
+
+@pytest.mark.parametrize("name", ["seed", "revise", "evaluate", "embedder"])
+@pytest.mark.parametrize("text", EVIL)
+def test_generated_text_is_inert_in_a_card(tmp_path: Path, name: str, text: str) -> None:
+    """Rendered as the Hub does, what a model wrote is inside of code, and nowhere else."""
+    pairs = {"repo": "them/set", "instruction": text, "license": text, "negative": "n"}
+    mixed = Recipe.model_validate({"name": "r", "embedder": {"base_model": "base", "labelled": [pairs]}})
+    ctx = context(name, mixed, tmp_path)
+    if name == "embedder":
+        ctx.record.measures |= {"mix": {"retrieval": 4, "them/set": 1}}
+    elif name == "evaluate":
+        ctx.record.measures["failed"] = [FAILED[0] | {"reason": text}]
+    else:
+        for folder in (ctx.out / "data").iterdir():
+            odd = {"query": text, "positive": text, "negative": text, "instruction": text, "topic": text, "task": text}
+            found = [{**row, **{n: v for n, v in odd.items() if n in row}} for row in parquet.read_parquet(folder)]
+            parquet.write_parquet(found, STAGES[name].row, folder)
+    render.render(STAGES[name], ctx)
+    card = (ctx.out / "README.md").read_text("utf-8").split("---\n", 2)[2]
+    html = MARKDOWN.render(card)
+    assert "EVIL" in html and "EVIL" not in re.sub(r"<code[^>]*>[^<>]*</code>", "", html)
+    assert all(src.startswith("figures/") for src in re.findall(r'<img src="([^"]*)"', html))
+    assert not [c for c in card if render._is_unseen(c) and c != "\n"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("FileNotFoundError: /home/me/.hub_speed/work/x.json is gone", "FileNotFoundError: …/x.json is gone"),
+        ("/models/qwen-3", "…/qwen-3"),
+        ("~/models/qwen", "…/qwen"),
+        ("org/name and https://huggingface.co/org/name/tree/x", "org/name and https://huggingface.co/org/name/tree/x"),
+        ("and/or, 1/2/3, a /b", "and/or, 1/2/3, a /b"),
+    ],
+)
+def test_folders_of_this_machine_are_in_no_card(text: str, shown: str) -> None:
+    assert render.without_paths(text) == shown
+
+
+def test_a_teacher_that_is_a_folder_is_named_without_its_place(tmp_path: Path) -> None:
+    ctx = context("seed", load("e5", ["teacher.model=/home/me/models/qwen"]), tmp_path)
+    render.render(STAGES["seed"], ctx)
+    text = (ctx.out / "README.md").read_text("utf-8")
+    assert "/home/me" not in text and text.count("…/qwen") == 2
 
 
 def test_the_card_of_a_topic_file() -> None:
-    _, header, text = render.topics_card(1588).split("---\n", 2)
-    assert yaml.safe_load(header)["configs"][0]["data_files"] == "data/*.parquet"
+    _, header, text = render.topics_card(1588, "cc-by-4.0").split("---\n", 2)
+    found = yaml.safe_load(header)
+    assert found["configs"][0]["data_files"] == "data/*.parquet" and found["license"] == "cc-by-4.0"
     assert "1,588 topic paths" in text
 
 

@@ -3,12 +3,14 @@
 from importlib import resources
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub_speed.errors import RecipeError
-from hub_speed.generation.topics import read_file, spoken, truncate
+from hub_speed.errors import RecipeError, StageError
+from hub_speed.generation.topics import read_file, read_set, spoken, truncate
 
 PART = st.text(alphabet="abcXYZ_ é-3", min_size=1, max_size=6).filter(str.strip)
 
@@ -54,8 +56,32 @@ def test_a_topic_file_has_one_path_a_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("content", "topics"),
+    [
+        ("\ufeffArts\r\nScience\r\n", ["Arts", "Science"]),  # as Windows saves it
+        ("\ufeff# a comment\nArts", ["Arts"]),
+        ("  # indented\n\t#\nC#\n # \n", ["C#"]),
+        ("a\u2028b\nc\u2029d\ne\x85f\ng\x0bh\x0ci\x1cj\n", ["a\u2028b", "c\u2029d", "e\x85f", "g\x0bh\x0ci\x1cj"]),
+        ("\n \n\t\r\n\u3000\nख़बर/राजनीति\n", ["ख़बर/राजनीति"]),
+    ],
+)
+def test_a_topic_file_as_people_have_them(tmp_path: Path, content: str, topics: list[str]) -> None:
+    """A byte order mark is no part of a topic, and only a line feed ends one."""
+    path = tmp_path / "topics.txt"
+    path.write_bytes(content.encode())
+    assert read_file(path) == topics
+
+
+@pytest.mark.parametrize(
     ("content", "says"),
-    [(b"", "is empty"), (b"# only\n\n", "is empty"), (b"caf\xe9", "cannot be read"), (None, "cannot be read")],
+    [
+        (b"", "is empty"),
+        (b"# only\n\n", "is empty"),
+        (b"\xef\xbb\xbf", "is empty"),
+        (b"caf\xe9", "cannot be read"),
+        ("x".encode("utf-16"), "cannot be read"),
+        (None, "cannot be read"),
+    ],
 )
 def test_a_topic_file_that_is_none(tmp_path: Path, content: bytes | None, says: str) -> None:
     path = tmp_path / "topics.txt"
@@ -74,3 +100,32 @@ def test_the_shipped_topics_are_paths_of_many_grains() -> None:
     assert len({truncate(topic, 4) for topic in topics}) == len(topics)  # what is cut stays a topic of its own
     assert all("/".join(topic.split("/")[:-1]) in {"", *topics} for topic in topics)
     assert not [topic for topic in topics if " " in topic or "{" in topic]
+
+
+def test_the_topics_of_a_set_are_read_as_libraries_write_them(tmp_path: Path) -> None:
+    kinds = [pa.nulls(2), pa.array(["a", " ", None]), pa.array(["b/c"], pa.string_view())]
+    kinds += [pa.array(["d", "d"]).dictionary_encode(), pa.array(["e"], pa.large_string())]
+    for number, column in enumerate(kinds):
+        pq.write_table(pa.table({"topic": column}), tmp_path / f"{number}.parquet")
+    assert read_set(tmp_path, "org/set") == ["a", "b/c", "d", "d", "e"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "says", "got"),
+    [
+        (None, "there is no parquet file", ""),
+        ({"topics": ["a"]}, "data/x.parquet: no column topic of texts", "topics (string)"),
+        ({"topic": [1], "n": [2.5]}, "data/x.parquet: no column topic of texts", "topic (int64), n (double)"),
+        ({"topic": [["a"]]}, "data/x.parquet: no column topic of texts", "topic (list<"),
+        ({"topic": [None, ""]}, "every row is empty", ""),
+    ],
+)
+def test_a_set_without_topics_is_named_with_its_columns(
+    tmp_path: Path, columns: dict[str, list[object]] | None, says: str, got: str
+) -> None:
+    if columns:
+        (tmp_path / "data").mkdir()
+        pq.write_table(pa.table(columns), tmp_path / "data" / "x.parquet")
+    with pytest.raises(StageError, match=f"topics org/set.*{says}") as caught:
+        read_set(tmp_path, "org/set")
+    assert got in caught.value.got and "brainstorm.topics" in caught.value.fix

@@ -272,7 +272,8 @@ def test_endpoint_down(cli: Cli) -> None:
 
 
 def test_hub_down(cli: Cli) -> None:
-    out = cli("plan", "quickstart", "--hub", "http://127.0.0.1:9", HF_HUB_DISABLE_TELEMETRY="1")
-    assert "does not answer" in out  # a plan says so and goes on
+    for command in ("plan", "show"):
+        out = cli(command, "quickstart", "--hub", "http://user:PW@127.0.0.1:9", code=4)
+        assert "does not answer" in out and "PW" not in out and "will run" not in out
     out = cli("run", "quickstart", "--only", "seed", "--hub", "http://127.0.0.1:9", code=4)
     assert "does not answer" in out

@@ -62,7 +62,7 @@ def test_the_page_shows_the_scaling_law_and_what_the_intervals_leave_out(tmp_pat
     law = Result(STAGES["scaling"], Ref("dataset", "org/speed-scaling", "1" * 40), made, True)
     write_docs(record(found, outcomes, 0.01, law), tmp_path)
     page = (tmp_path / "study.md").read_text("utf-8")
-    assert "| seed | 100, 101, 102 | 0.712 ± 0.031 |" in page
+    assert "| `seed` | 100, 101, 102 | 0.712 ± 0.031 |" in page
     assert "+0.202 with seed (+0.170 to +0.233): **supported**, better than revise" in page
     assert "rows were generated once (seed)" in page and "trained on 100 to 102 rows" in page
     assert "## Size of the data" in page and "per tenfold data" in page and "org/speed-scaling@1111111" in page
@@ -88,7 +88,7 @@ def test_a_benchmark_that_failed_in_one_run_is_said_to_be_left_out(
     (text,) = facts["left_out"]
     assert text == "left out: c (Spearman), failed in reference seed 1, embedder.epochs=3 seed 0: OSError: gone"
     write_docs(facts, tmp_path)
-    assert f"{text}." in (tmp_path / "study.md").read_text("utf-8")
+    assert f"`{text}`." in (tmp_path / "study.md").read_text("utf-8")
     print_study(facts, Ref("dataset", "org/speed-study", "0" * 40))
     assert "left out: c (Spearman)" in capsys.readouterr().out
 

@@ -1,0 +1,155 @@
+"""What is on the Hub is pinned, and access to it asked for, before the first call is paid for."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hub_proxy import Proxy, proxied
+from huggingface_hub import HfApi
+
+from hub_speed.errors import HubError, NotFound
+from hub_speed.hub import RECORD, Hub, Ref
+from hub_speed.localhub import LocalHub
+from hub_speed.pipeline import run as pipeline
+from hub_speed.pipeline.plan import pin, pin_repo, plan
+from hub_speed.pipeline.session import Session
+from hub_speed.pipeline.table import wanted
+from hub_speed.recipe import Recipe
+from hub_speed.record import RunRecord, fingerprint_of, tag_of
+from hub_speed.stage import FromHub
+
+PAIRS = {"repo": "org/pairs", "instruction": "find", "license": "mit"}
+RECIPE = {
+    "name": "toy",
+    "teacher": {"model": "m"},
+    "brainstorm": {"topics": "org/topics"},
+    "embedder": {"base_model": "org/base", "data": "seed", "labelled": [PAIRS], "miner_model": "org/miner"},
+    "evaluate": {"benchmarks": ["org/bench"]},
+    "audit": {"rows": 0},
+    "scaling": {"sizes": []},
+}
+INPUTS = {"org/topics": "dataset", "org/base": "model", "org/pairs": "dataset", "org/miner": "model"} | {
+    "org/bench": "dataset"
+}
+STAGE_OF = {"org/topics": "brainstorm", "org/base": "embedder", "org/pairs": "embedder", "org/miner": "embedder"} | {
+    "org/bench": "evaluate"
+}
+
+
+def recipe(**changes: Any) -> Recipe:
+    return Recipe.model_validate(RECIPE | changes)
+
+
+def nobody(*_: Any) -> Any:
+    raise AssertionError("a model was asked for")
+
+
+def publish(
+    hub: Hub, folder: Path, kind: Any, repo: str, text: str = "---\nlicense: mit\n---\n", tag: str = "v1"
+) -> Ref:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "README.md").write_text(text, "utf-8")
+    return hub.publish(kind, repo, folder, message="x", tag=tag)
+
+
+@pytest.fixture
+def session(local: LocalHub, tmp_path: Path) -> Session:
+    """A session in which nobody may be asked, with all inputs on the Hub."""
+    hub = Hub(str(local.endpoint))
+    for repo, kind in INPUTS.items():
+        publish(hub, tmp_path / repo, kind, repo)
+    return Session(hub, "org", tmp_path / "home", nobody)
+
+
+def finish(session: Session, folder: Path, *stages: str) -> None:
+    """Publish stages as if they had run."""
+    done: dict[str, Ref] = {}
+    for s in wanted(recipe()):
+        if s.name in stages:
+            refs = pin(s, recipe(), session, done)
+            identity = s.identity(recipe(), refs)
+            tag = tag_of(fingerprint_of(identity))
+            record = RunRecord(
+                stage=s.name, fingerprint=tag[4:], recipe="toy", identity=identity, inputs=refs, lineage={}
+            )
+            (folder / s.name).mkdir(parents=True)
+            (folder / s.name / RECORD).write_text(record.model_dump_json(), "utf-8")
+            done[s.name] = publish(session.hub, folder / s.name, s.kind, s.repo("org"), tag=tag)
+
+
+def test_a_plan_pins_everything_once_for_the_whole_session(session: Session, tmp_path: Path) -> None:
+    steps = plan(recipe(), session)
+    assert [step.why for step in steps] == ["new", "brainstorm runs first", "seed runs first", "embedder runs first"]
+    assert not any(step.problem for step in steps)
+    before = pin_repo(FromHub("model", "org/base"), session)
+    publish(session.hub, tmp_path / "org/base", "model", "org/base", "apache-2.0", tag="v2")
+    assert pin_repo(FromHub("model", "org/base"), session) == before == session.hub.find("model", "org/base", "v1")
+
+
+@pytest.mark.parametrize("repo", INPUTS)
+def test_what_is_missing_is_planned_and_stops_a_run_before_anybody_is_asked(session: Session, repo: str) -> None:
+    """Today's base model may be needed a week from now; it has to be there now."""
+    HfApi(endpoint=session.hub.endpoint).delete_repo(repo, repo_type=INPUTS[repo])
+    steps = {step.stage.name: step for step in plan(recipe(), session)}
+    assert [name for name, step in steps.items() if step.problem] == (
+        ["embedder", "evaluate"] if repo == "org/base" else [STAGE_OF[repo]]
+    )
+    problem = steps[STAGE_OF[repo]].problem
+    assert problem and f"{INPUTS[repo]} {repo}: not found on" in problem.where == steps[STAGE_OF[repo]].why
+    with pytest.raises(NotFound, match=f"{repo}: not found on"):
+        pipeline.run(recipe(), session)
+    if STAGE_OF[repo] != "brainstorm":  # a run that does not need it does not ask for it
+        with pytest.raises(AssertionError, match="a model was asked for"):
+            pipeline.run(recipe(), session, only="brainstorm")
+
+
+@pytest.mark.parametrize("repo", INPUTS)
+def test_a_gated_input_without_access_stops_a_run_before_anybody_is_asked(session: Session, repo: str) -> None:
+    HfApi(endpoint=session.hub.endpoint).update_repo_settings(repo, repo_type=INPUTS[repo], gated="manual")
+
+    def gate(request: Proxy) -> bool:
+        if f"/{repo}/auth-check" not in request.path:
+            return False
+        request.send_response(403)
+        request.send_header("X-Error-Code", "GatedRepo")
+        request.send_header("Content-Length", "0")
+        request.send_header("Connection", "close")
+        request.end_headers()
+        return True
+
+    with proxied(session.hub.endpoint, gate) as url:
+        session.hub = Hub(url)
+        problems = {step.stage.name: step.problem for step in plan(recipe(), session)}
+        assert f"{INPUTS[repo]} {repo}: gated on" in str(problems[STAGE_OF[repo]])
+        with pytest.raises(NotFound, match=f"{repo}: gated on"):
+            pipeline.run(recipe(), session)
+
+
+def test_a_stage_that_is_finished_needs_no_access_any_more(session: Session, tmp_path: Path) -> None:
+    finish(session, tmp_path / "made", "brainstorm", "seed")
+    HfApi(endpoint=session.hub.endpoint).update_repo_settings("org/topics", repo_type="dataset", gated="manual")
+    with proxied(session.hub.endpoint, lambda request: 403 if "/auth-check" in request.path else False) as url:
+        session.hub = Hub(url)
+        assert [step.why for step in plan(recipe(), session)][:3] == ["cached", "cached", "new"]
+        assert [result.cached for result in pipeline.run(recipe(), session, only="seed")] == [True, True]
+        with pytest.raises(HubError, match="answers 403"):  # asked for again, it needs it again
+            plan(recipe(), session, again={"brainstorm"})
+
+
+def test_a_plan_ends_where_the_hub_ends(session: Session) -> None:
+    """A Hub that does not answer is no reason to run a stage."""
+    session.hub = Hub("http://127.0.0.1:9")
+    with pytest.raises(HubError, match="does not answer") as caught:
+        plan(recipe(), session)
+    assert not isinstance(caught.value, NotFound) and caught.value.exit_code == 4
+
+
+def test_a_plan_tells_what_a_run_brings_along(session: Session) -> None:
+    api = HfApi(endpoint=session.hub.endpoint)
+    for repo, kind in INPUTS.items():
+        api.delete_repo(repo, repo_type=kind)
+    mine = {"base_model": "base", "data": "seed"}
+    offline = recipe(offline=True, brainstorm={"topics": "topics"}, embedder=mine, evaluate={"benchmarks": ["bench"]})
+    assert not any(step.problem for step in plan(offline, session))
+    steps = plan(recipe(offline=True, brainstorm={"topics": "/x/topics.txt"}), session)
+    assert [step.stage.name for step in steps if step.problem] == ["embedder", "evaluate"]  # org/base is not brought
