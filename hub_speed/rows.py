@@ -144,8 +144,10 @@ class LedgerRow(BaseModel):
     similarity: float | None = Field(
         None, description="of a duplicate: its Jaccard similarity with that row (near-duplicates: estimated by MinHash)"
     )
-    duplicate_text: str = Field("", description="of a duplicate: the checked answer, as one line of JSON, else empty")
-    prompt: str = Field("", description="of a row that is not used: the user message a model was given, else empty")
+    dropped_row: str = Field(
+        "", description="of a duplicate: the row that was dropped, as one line of JSON, else empty"
+    )
+    prompt: str = Field("", description="of an answer that is not used: the user message a model was given, else empty")
     request: str = Field(description="sha256 of the request that was sent")
     completions: list[str] = Field(description="the raw answers; the later ones first when the model was asked again")
     thoughts: list[str] = Field(description="what a reasoning model thought before each answer")

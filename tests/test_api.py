@@ -211,6 +211,18 @@ def test_rows_from_passages(server: FakeOpenAI) -> None:
     assert few.rows == [row for row in made.rows if row["id"] < "passage-0000003"]
 
 
+def test_a_copy_of_the_prompt_is_rejected_and_shown_with_it(server: FakeOpenAI) -> None:
+    copied = {
+        "user_query": "a search query that this passage answers",
+        "hard_negative_document": "The sea is far away.",
+    }
+    server.answer = lambda asked: json.dumps(copied)
+    made = hub_speed.generate(passages=["Town lies at the river."], endpoint=server.url, model="m")
+    (line,) = made.rejected
+    assert (line["reason"], line["detail"]) == ("echo", "user_query: 'a search query that this passage answers'")
+    assert line["prompt"] == server.asked[0].prompt
+
+
 def test_generate_works_beside_a_notebooks_event_loop(server: FakeOpenAI) -> None:
     async def cell() -> int:
         made = hub_speed.generate(tasks=TASKS, rows=4, endpoint=server.url, model="m")

@@ -5,12 +5,13 @@ values count: a query may use the words of its task, and a label may be one of t
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from functools import lru_cache
 
 from hub_speed.task_types.base import Flaw
 from hub_speed.text import words
 
+LONGEST = 400  # characters of a value that is looked at. Assumption: the lines of our templates have 110 at most
 PLACEHOLDERS = frozenset({"…", "..."})
 _MARKS = re.compile(r"""[.,:;?!]+(?=["'\s]|$)|["“”()\[\]{}|]""")
 _LONGEST_RUN = 6  # pieces in a row; the longest line of a template has fewer
@@ -25,17 +26,27 @@ def echo(values: Mapping[str, str], prompt: str, subject: str = "") -> Flaw | No
         subject: the task or topic in the prompt. Only the whole of it counts, as a label may well be a part of it.
     """
     lines = (prompt.replace(subject, "") if subject else prompt).splitlines()
-    shown = [PLACEHOLDERS, frozenset({plain(subject), *map(plain, values)}), *map(_phrases, lines)]
+    shown = [PLACEHOLDERS, {*map(_often, values), _often(subject)}, *map(_phrases, lines)]
     for name, value in values.items():
-        lines = [line for line in value.splitlines() if line.strip()]
-        if lines and all(any(plain(line) in known for known in shown) for line in lines):
+        if len(value) <= LONGEST and all(_among(shown, plain(line)) for line in value.splitlines()):
             return Flaw("echo", f"{name}: {value!r:.100}")
     return None
+
+
+def _among(shown: list[Set[str]], text: str) -> bool:
+    """Whether a text is empty or one of the phrases. A plain loop: this is asked of every answer."""
+    for phrases in shown:
+        if text in phrases:
+            return True
+    return not text
 
 
 def plain(text: str) -> str:
     """A text as it is compared: its words, those of a key apart; of a text without words, all that it has."""
     return " ".join(words(text.replace("_", " "))) or text.strip()
+
+
+_often = lru_cache(4096)(plain)  # of keys and tasks
 
 
 @lru_cache(4096)  # the same few lines of templates come again and again

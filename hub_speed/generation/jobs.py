@@ -45,7 +45,7 @@ Jobs = Callable[[Todo], Iterable[Job]]
 """Yields what to ask for. It skips the rows that are not missing, best before it writes their prompts."""
 
 
-UNSIFTED = {"prompt": "", "duplicate_of": "", "similarity": None, "duplicate_text": ""}
+UNSIFTED = {"prompt": "", "duplicate_of": "", "similarity": None, "dropped_row": ""}
 """The columns of an accepted row that only a row that is not used fills."""
 
 

@@ -241,15 +241,14 @@ class Ledger:
             yield row_id, orjson.loads(row)
 
     def reject(self, duplicates: Iterable[tuple[str, str, float]], reason: str) -> None:
-        """Turn accepted rows into rejected ones, which keep prompt and answer; `duplicates` are `dedup.Duplicate`s.
+        """Turn accepted rows into rejected ones, which keep their columns; `duplicates` are `dedup.Duplicate`s.
 
         Raises:
             NoSpace: the disk is full; nothing was changed.
         """
         self._write(
-            "UPDATE ledger SET state = 'rejected', reason = ?, duplicate_of = ?, similarity = ?, row = NULL,"
-            " duplicate_text = coalesce(row ->> 'completion', ''), prompt = coalesce(row ->> 'prompt', '')"
-            " WHERE id = ?",
+            "UPDATE ledger SET state = 'rejected', reason = ?, duplicate_of = ?, similarity = ?,"
+            " dropped_row = row, row = NULL WHERE id = ?",
             [(reason, of, similarity, name) for name, of, similarity in duplicates],
         )
 

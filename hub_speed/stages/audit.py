@@ -5,6 +5,7 @@ The papers do not measure the generators' rows. *Yield* is the share of answers 
 share of answers the teacher leaves unchanged when asked to revise them.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ class Audited:
     """The first rows of one set.
 
     Attributes:
-        asked: how many prompts were answered.
+        asked: how many prompts were answered; exact duplicates are left out.
         rows: id → the accepted row.
     """
 
@@ -105,8 +106,9 @@ def _first_candidates(folder: Path, limit: int) -> Audited:
 
 
 def _drafts(folder: Path, limit: int) -> Audited:
-    """Of a drafts dataset: the rows of the first prompts."""
-    entries = sorted(read_parquet(folder / "ledger", ["id", "state"]), key=lambda entry: entry["id"])[:limit]
+    """Of a drafts dataset: the rows of the first prompts, without exact duplicates, which are not revised."""
+    entries = sorted(read_parquet(folder / "ledger", ["id", "state", "reason"]), key=lambda entry: entry["id"])[:limit]
+    entries = [entry for entry in entries if entry["reason"] != "duplicate"]
     used = {entry["id"] for entry in entries if entry["state"] in ACCEPTED}
     rows = {row["id"]: row for row in read_parquet(folder / "data") if row["id"] in used}
     return Audited(len(entries), rows)
@@ -115,10 +117,9 @@ def _drafts(folder: Path, limit: int) -> Audited:
 def _revised(folder: Path, drafts: Audited) -> Audited:
     """The same prompts after revision; near-duplicates, which are not published, are read from the ledger."""
     rows = {row["id"]: row for row in read_parquet(folder / "data") if row["id"] in drafts.rows}
-    for entry in read_parquet(folder / "ledger", ["id", "reason", "completions", "finish_reasons"]):
-        if entry["reason"] == "near_duplicate" and entry["id"] in drafts.rows:
-            completion = Completion(tuple(entry["completions"]), tuple(entry["finish_reasons"]), "", 0, 0)
-            rows[entry["id"]], _ = examples.read_revised_draft(drafts.rows[entry["id"]], completion)
+    for entry in read_parquet(folder / "ledger", ["id", "dropped_row"]):
+        if entry["dropped_row"] and entry["id"] in drafts.rows:
+            rows[entry["id"]] = json.loads(entry["dropped_row"])
     return Audited(drafts.asked, rows)
 
 

@@ -27,6 +27,7 @@ from hub_speed.task_types import TASK_TYPES
 from hub_speed.task_types.base import Flaw
 from hub_speed.text import in_script_of, words
 
+MOST_TASKS = 1_000  # of one answer that are looked at: some models list the same until they are stopped
 FEWEST_WORDS, MOST_WORDS = 4, 60  # of a task in Latin script. Assumption: our examples have 8 to 17
 
 
@@ -35,7 +36,7 @@ def read_tasks(job: Job, completion: Completion, rng: random.Random) -> Outcome:
     parsed = parse(completion.texts[0], prompts.Tasks, completion.finish_reasons[0])
     if isinstance(parsed, Rejected):
         return parsed
-    tasks = list({plain(task): task for task in reversed(parsed.answer.tasks)}.values())[::-1]
+    tasks = list({plain(task): task for task in reversed(parsed.answer.tasks[:MOST_TASKS])}.values())[::-1]
     flaws = {task: flaw for task in tasks if (flaw := find_flaw(task, job.request.prompt))}
     fit = [task for task in tasks if task not in flaws]
     if not fit:

@@ -164,8 +164,8 @@ def test_exact_duplicates_are_dropped_and_keep_their_text(server: FakeOpenAI, tm
     assert row["id"] == f"{stage}-0000000"
     assert run.record.rejected == {"duplicate": 4}
     dropped = run.ledger()[f"{stage}-0000001"]
-    assert (dropped["duplicate_of"], dropped["duplicate_text"]) == (row["id"], dropped["completions"][0])
-    assert any(dropped["prompt"] in asked.prompt for asked in server.asked)
+    assert dropped["duplicate_of"] == row["id"]
+    assert json.loads(dropped["dropped_row"])["completion"] == dropped["completions"][0]
 
 
 def test_a_stage_whose_rows_are_mostly_the_same_stops(server: FakeOpenAI, tmp_path: Path) -> None:
@@ -426,7 +426,7 @@ def test_revise_drops_near_duplicates_after_revision(server: FakeOpenAI, tmp_pat
     assert run.record.rejected == {"near_duplicate": 1}
     dropped = run.ledger()["synthesize-0000002"]
     assert (dropped["state"], dropped["duplicate_of"], dropped["similarity"]) == ("rejected", "synthesize-0000000", 1.0)
-    assert json.loads(dropped["duplicate_text"]) == alike
+    assert json.loads(json.loads(dropped["dropped_row"])["completion"]) == alike
 
 
 # --- all of them ----------------------------------------------------------------------------------------------------

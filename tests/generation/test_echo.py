@@ -1,0 +1,103 @@
+"""What counts as a copy of the prompt, and what does not."""
+
+import random
+
+import pytest
+
+from hub_speed.generation import prompts
+from hub_speed.generation.echo import echo, plain
+from hub_speed.task_types import TASK_TYPES, TaskType
+
+TASK = "Given a review, tell whether it is positive, negative or neutral."
+every = pytest.mark.parametrize("kind", TASK_TYPES.values(), ids=list(TASK_TYPES))
+
+
+def shown(name: str) -> str:
+    kind = TASK_TYPES[name]
+    draw = kind.draw(random.Random(0), {})
+    return kind.prompt(draw, task=TASK, topic="Arts > Movies", language="English", target_language="German")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("retrieval", "user_query"),
+        ("retrieval", "User query"),
+        ("retrieval", "a search query"),
+        ("retrieval", "A search query."),
+        ("retrieval", "a document that seems to answer it, but does so less well"),
+        ("retrieval", "positive_document: a document that answers it"),
+        ("retrieval", '"a search query"\n"a document that answers it"'),
+        ("retrieval", "Everything is in English"),
+        ("retrieval", TASK),
+        ("retrieval", "…"),
+        ("retrieval", "..."),
+        ("classification", "its right label"),
+        ("classification", "misleading label"),
+        ("short_matching", "a text that belongs to it"),
+        ("short_matching", "a phrase or a sentence of 1 to 20 words"),
+        ("sts", "S1"),
+        ("sts", "All three share some words!"),
+        ("sts", "Arts > Movies"),
+    ],
+)
+def test_what_is_copied_whole_is_an_echo(name: str, value: str) -> None:
+    flaw = echo({"first": "a text of its own", "second": value}, shown(name), _subject(name))
+    assert flaw is not None
+    assert flaw.reason == "echo"
+    assert flaw.detail.startswith("second: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("classification", "positive"),  # labels that the task lists
+        ("classification", "neutral"),
+        ("classification", "right"),
+        ("retrieval", "a search query for old films"),
+        ("retrieval", "documents"),
+        ("retrieval", "English"),
+        ("retrieval", "review"),
+        ("retrieval", "This positive document is a document that answers it."),
+        ("short_matching", "5"),
+        ("short_matching", "20 words"),
+        ("sts", "movies"),
+        ("sts", "4.5"),
+    ],
+)
+def test_words_of_the_prompt_in_a_text_of_its_own_are_no_echo(name: str, value: str) -> None:
+    assert echo({"first": "a text of its own", "second": value}, shown(name), _subject(name)) is None
+
+
+def _subject(name: str) -> str:
+    return TASK if TASK_TYPES[name].brainstorm else "Arts > Movies"
+
+
+@every
+def test_the_example_of_a_type_is_no_echo_but_its_keys_are(kind: TaskType) -> None:
+    prompt, subject = shown(kind.name), _subject(kind.name)
+    assert echo(kind.example, prompt, subject) is None
+    keys = list(kind.example)
+    for turn in range(len(keys)):
+        assert echo(dict(zip(keys, keys[turn:] + keys[:turn], strict=True)), prompt, subject) is not None
+
+
+@pytest.mark.parametrize("reason", ["nothing is wrong", "S3 is too close to S1", "positive too short", "all are good"])
+def test_a_plain_reason_is_no_echo(reason: str) -> None:
+    for template in (prompts.JUDGE, prompts.REVISION):
+        assert echo({"reason": reason}, f"{template}\n{shown('sts')}") is None
+
+
+@every
+def test_no_prompt_shows_a_value_that_could_be_copied(kind: TaskType) -> None:
+    values = [{"tasks": f"{word} task"} for word in ("first", "second")]
+    templates = [kind.opening, kind.closing, kind.brainstorm or "", prompts.JUDGE, prompts.REVISION]
+    for template in templates:
+        assert not [value for value in values if value["tasks"] in template]
+        assert '": "' not in template
+        assert '["' not in template
+
+
+def test_texts_are_compared_by_their_words() -> None:
+    assert plain("The  user_query, please!") == "the user query please"
+    assert plain(" ++ ") == "++"
