@@ -25,8 +25,9 @@ from hub_speed.llm.address import Address
 from hub_speed.llm.batch_api import WORKING, Batch, BatchAnswer, Batches
 from hub_speed.llm.budget import BudgetMeter, Spent
 from hub_speed.llm.dialects import Completion, SchemaForm
-from hub_speed.llm.schema_forms import SchemaForms
-from hub_speed.llm.transport import OF_ONE_REQUEST, RETRY_STATUS
+from hub_speed.llm.faults import REFUSED_IN_A_ROW
+from hub_speed.llm.schema_forms import OF_THE_SCHEMA, SchemaForms
+from hub_speed.llm.transport import REFUSED_STATUS
 from hub_speed.llm.vllm_run_batch import RunBatch
 
 _log = logging.getLogger("hub_speed")
@@ -93,6 +94,7 @@ class _Rounds:
         self._per_batch = REQUESTS_PER_BATCH
         self._no_room: Batch | None = None  # one that waits until others are done
         self._failures: Counter[str] = Counter()  # of a request, at the provider
+        self._failed_before = ledger.failed()
         self._given_up: set[str] = set()
 
     async def run(self) -> list[str]:
@@ -153,20 +155,26 @@ class _Rounds:
             raise EndpointRefused(where, got=batch.problem, fix=fix)
         if own and self._is_for_its_schema(batch, answers.values()):
             return True
-        some, finished = any(answer.completion for answer in answers.values()), self._ledger.count_finished()
+        answered, finished = sum(bool(answer.completion) for answer in answers.values()), self._ledger.count_finished()
         todo, entries = self._ledger.todo(), []
+        refused: list[EndpointRefused] = []  # of rows that did not fail in an earlier run
         for job in self._jobs(lambda row_id: (row_id in answers or row_id in own) and todo(row_id)):
             answer = answers.get(job.id) or BatchAnswer("", None, 0, "no answer that can be read")
             if answer.completion is not None and answer.custom_id == _custom_id(job, self._address):
                 outcome = self._read(job, answer.completion)
                 entries.append(ledger_entry(job, self._address, answer.completion, outcome))
-            elif job.id in own and (reason := self._failure(batch, job, answer, some, finished)):
+                self._forms.check(job.request, answer.completion, self._submitted.get(batch.id, "none"))
+            elif job.id in own and (reason := self._failure(batch, job, answer, answered, finished)):
+                if reason == "refused" and job.id not in self._failed_before:
+                    refused.append(self._refused(batch, answer))
                 self._given_up.add(job.id)
                 _log.info("row %s is given up: %s", job.id, reason)
                 rejected = Rejected(reason, f"{answer.status or ''} {answer.problem}".strip())
                 entries.append(ledger_entry(job, self._address, None, rejected))
         self._ledger.add(entries)
         self._on_rows([entry for entry, _ in entries], 0)
+        if len(refused) > max(REFUSED_IN_A_ROW, answered):
+            raise refused[0]
         return bool(entries)
 
     def _is_for_its_schema(self, batch: Batch, answers: Collection[BatchAnswer]) -> bool:
@@ -175,32 +183,38 @@ class _Rounds:
         if any(answer.completion for answer in answers):
             self._forms.works(form)
             return False
-        refused = [answer for answer in answers if _is_refused(answer)]
-        if not refused or any(answer.status not in OF_ONE_REQUEST for answer in refused):
+        refused = [answer for answer in answers if answer.status in REFUSED_STATUS]
+        failed = [answer for answer in answers if answer.status in OF_THE_SCHEMA - REFUSED_STATUS]
+        found = refused or (failed if len(failed) == len(answers) else [])
+        if not found or any(answer.status not in OF_THE_SCHEMA for answer in found):
             return False
-        return self._forms.refuse(form, f"{refused[0].status} {refused[0].problem}")
+        return self._forms.refuse(form, f"{found[0].status} {found[0].problem}")
 
-    def _failure(self, batch: Batch, job: Job, answer: BatchAnswer, some: bool, finished: int) -> str:
+    def _failure(self, batch: Batch, job: Job, answer: BatchAnswer, answered: int, finished: int) -> str:
         """Why a request of ours is given up; empty when it is not, or not yet.
 
-        `some` says whether others of its batch were answered; `finished` counts the rows that were, before it.
+        `answered` counts the others of its batch that were answered; `finished` the rows that were, before it.
         """
-        if _is_refused(answer):
-            of_one = answer.status in OF_ONE_REQUEST
-            if of_one and (some or finished):
-                return "refused"
-            fix = "mend what it names in the recipe, or ask another model" if of_one else "check the key and the model"
-            refused = EndpointRefused(
-                f"endpoint {self._address.name}: a request of batch {batch.id} was refused",
-                got=f"{answer.status} {answer.problem}",
-                fix=f"{fix} (it was {self._address.model}); what was answered is kept",
-            )
-            refused.status = answer.status
-            raise refused
+        if answer.status in REFUSED_STATUS:
+            if answer.status == 401 or not (answered or finished):
+                raise self._refused(batch, answer)
+            return "refused"
         # A batch without one answer is the provider's failure, but for a few requests that are left over.
-        if some or len(self._rows[batch.id]) <= FEW * finished:
+        if answered or len(self._rows[batch.id]) <= FEW * finished:
             self._failures[job.id] += 1
         return "endpoint_error" if self._failures[job.id] > self._most else ""
+
+    def _refused(self, batch: Batch, answer: BatchAnswer) -> EndpointRefused:
+        """What it means that a request was refused, in words that name the fix."""
+        of_request = answer.status in (400, 413, 422)
+        fix = "mend what it names in the recipe, or ask another model" if of_request else "check the key and the model"
+        refused = EndpointRefused(
+            f"endpoint {self._address.name}: a request of batch {batch.id} was refused",
+            got=f"{answer.status} {answer.problem}",
+            fix=f"{fix} (it was {self._address.model}); what was answered is kept",
+        )
+        refused.status = answer.status
+        return refused
 
     def _has_room(self, underway: set[str]) -> bool:
         """Whether another batch may go; a smaller one, where there was no room though nothing is under way."""
@@ -269,8 +283,3 @@ def _custom_id(job: Job, address: Address) -> str:
 
 def _row_of(custom_id: str) -> str:
     return custom_id.rpartition(".")[0]
-
-
-def _is_refused(answer: BatchAnswer) -> bool:
-    """Whether asking again would not help."""
-    return 400 <= answer.status < 500 and answer.status not in RETRY_STATUS

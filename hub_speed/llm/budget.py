@@ -2,9 +2,9 @@
 
 Before a request is sent, the most it can use is set aside: a token for every byte of the prompt, and all the tokens
 it may write. The request is sent when that still fits. Near a cap, fewer requests are therefore in flight, and the run
-ends when not even one fits. What an answer did not use is released. Where the server does not say what it used, or the
-answer cannot be read, all that was set aside is charged. Requests without an answer (a status other than 200, no
-connection, no answer in time) count as free; the next attempt is another request.
+ends when not even one fits. What an answer did not use is released. Where the server does not say what it used, the
+answer cannot be read, or none came to a request that was sent (too slow, dropped, cancelled), all that was set aside is
+charged. Requests that were not sent, or answered with an error, are free; the next attempt is another request.
 """
 
 import threading

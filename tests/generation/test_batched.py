@@ -192,21 +192,58 @@ def test_a_request_that_is_refused_or_keeps_failing_fails_its_row(provider: Fake
     assert {entry["state"] for entry in run(provider.url, tmp_path).values()} == {"accepted", "rejected"}
 
 
-@pytest.mark.parametrize("status", [401, 404])
-def test_a_request_that_is_refused_stops_the_run_and_the_rest_is_kept(
-    provider: FakeBatches, tmp_path: Path, status: int
-) -> None:
+def test_a_key_that_is_refused_stops_the_run_and_the_rest_is_kept(provider: FakeBatches, tmp_path: Path) -> None:
     provider.work = lambda nth, requests: [
         *all_good(nth, requests[:-1]),
-        refused(requests[-1]["custom_id"], status, "no such model"),
+        refused(requests[-1]["custom_id"], 401, "no such key"),
     ]
     with pytest.raises(EndpointRefused, match="was refused") as caught:
         run(provider.url, tmp_path)
-    assert caught.value.got == f"{status} no such model"
+    assert caught.value.got == "401 no such key"
     assert "check the key and the model (it was m)" in caught.value.fix
     provider.work = all_good
     assert len(run(provider.url, tmp_path)) == 20  # the refusal of an earlier run does not stand for ever
     assert asked(provider)[1] == ["row-019"]
+
+
+@pytest.mark.parametrize("status", [402, 403, 404, 405, 413, 422, 451])
+def test_rows_that_are_always_refused_fail_alone_in_every_run(
+    provider: FakeBatches, tmp_path: Path, status: int
+) -> None:
+    odd = {"row-000", "row-007", "row-019"}
+    provider.work = lambda nth, requests: [
+        refused(line["custom_id"], status, "moderated") if line["custom_id"][:7] in odd else line
+        for line in all_good(nth, requests)
+    ]
+    for count in (20, 20, 30):
+        found = run(provider.url, tmp_path, count)
+        assert {row for row, entry in found.items() if entry["reason"] == "refused"} == odd and len(found) == count
+        assert {entry["detail"] for entry in found.values() if entry["reason"] == "refused"} == {f"{status} moderated"}
+
+
+@pytest.mark.parametrize("status", [424, 498, 499])
+def test_a_gateways_word_for_a_failed_server_is_asked_again(provider: FakeBatches, tmp_path: Path, status: int) -> None:
+    provider.work = lambda nth, requests: (
+        all_good(nth, requests[:9]) + [refused(each["custom_id"], status, "gone") for each in requests[9:]]
+        if nth == 0
+        else all_good(nth, requests)
+    )
+    assert len(run(provider.url, tmp_path)) == 20
+    assert [len(rows) for rows in asked(provider)] == [20, 11]
+
+
+def test_a_provider_that_refuses_most_rows_stops_the_run_and_the_next_one_ends(
+    provider: FakeBatches, tmp_path: Path
+) -> None:
+    provider.work = lambda nth, requests: [
+        line if line["custom_id"][:7] < "row-010" else refused(line["custom_id"], 403, "no more")
+        for line in all_good(nth, requests)
+    ]
+    with pytest.raises(EndpointRefused, match="was refused") as caught:
+        run(provider.url, tmp_path, 50)
+    assert caught.value.got == "403 no more"
+    states = [entry["state"] for entry in run(provider.url, tmp_path, 50).values()]
+    assert states.count("failed") == 40
 
 
 def test_a_batch_that_fails_whole_is_told(provider: FakeBatches, tmp_path: Path) -> None:
@@ -298,12 +335,14 @@ def test_an_answer_that_is_never_there_gives_its_room_back_and_its_row_up(
 # --- a schema that is not taken ---------------------------------------------------------------------------------------
 
 
-def takes(*forms: str) -> Any:
+def takes(*forms: str, status: int = 400) -> Any:
     """A provider that takes a request in these forms alone."""
 
     def work(_: int, requests: Lines) -> Lines:
         return [
-            all_good(0, [r])[0] if form_of(r) in forms else refused(r["custom_id"], 400, f"{form_of(r)} is not for me")
+            all_good(0, [r])[0]
+            if form_of(r) in forms
+            else refused(r["custom_id"], status, f"{form_of(r)} is not for me")
             for r in requests
         ]
 
@@ -319,20 +358,22 @@ def forms(provider: FakeBatches) -> list[str]:
     return [form_of(requests[0]) for requests in provider.submitted]
 
 
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 500, 501])
 @pytest.mark.parametrize("form", ["structured_outputs", "none"])
 def test_a_schema_is_sent_in_the_form_that_the_provider_takes(
-    provider: FakeBatches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+    provider: FakeBatches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, status: int
 ) -> None:
     monkeypatch.setattr(batched, "REQUESTS_PER_BATCH", 4)
-    provider.work, provider.looks = takes(form), 9  # several batches are under way before the first comes back
+    provider.work = takes(form, status=status)
+    provider.looks = 9  # several batches are under way before the first comes back
     notes: list[str] = []
     budget = BudgetMeter(BudgetCaps(max_calls=20))
     found = run(provider.url, tmp_path, budget=budget, rounds=0, notes=notes)
     assert {entry["state"] for entry in found.values()} == {"accepted", "rejected"} and len(found) == 20
     assert set(forms(provider)[-5:]) == {form} and forms(provider)[1] == "response_format"
     assert budget.spent.calls == 20  # a refused request takes nothing
-    first = "400 response_format is not for me"
-    assert notes == [f"refuses a JSON schema as response_format: sent as {form}. It says: {first}"]
+    first = f"{status} response_format is not for me"
+    assert notes[0] == f"refuses a JSON schema as response_format: sent as {form}. It says: {first}"
 
 
 def test_what_was_noticed_is_in_the_record(provider: FakeBatches, tmp_path: Path) -> None:
@@ -392,6 +433,14 @@ def test_a_batch_of_refused_rows_does_not_cost_others_their_schema(
     found = run(provider.url, tmp_path)
     assert {row for row, entry in found.items() if entry["reason"] == "refused"} == odd and len(found) == 20
     assert "structured_outputs" in forms(provider) and forms(provider)[-1] == "response_format"
+
+
+def test_a_provider_that_ignores_the_schema_is_noticed(provider: FakeBatches, tmp_path: Path) -> None:
+    notes: list[str] = []
+    run(provider.url, tmp_path, 2, notes=notes)
+    assert notes == []  # odd answers
+    run(provider.url, tmp_path, notes=notes)
+    assert notes == ["takes a JSON schema as response_format, but answers otherwise"]
 
 
 # --- room, lost answers, downloads ------------------------------------------------------------------------------------
