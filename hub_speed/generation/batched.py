@@ -1,18 +1,20 @@
 """Asks for many rows in batches: the same jobs and ledger as `generate`, half the price at a provider, more time.
 
-Nothing has to be remembered between runs: batches at a provider carry the stage's fingerprint, by which any machine
-finds them again. A round collects what is answered, submits what is neither in the ledger nor under way, and waits.
-Requests that expired or failed are in neither, so the next round submits them again; one that keeps failing is given
-up for this run. A batch refused as a whole is sent again with its schema in another form. A batch that does not fit
-into the provider's queue waits until others are done. Batch mode never re-asks after an unreadable answer.
+Batches at a provider carry the stage's fingerprint, by which any machine finds them again; the ledger keeps their names
+as well, for a provider that lists them late. A round collects what is answered, submits what is neither in the ledger
+nor under way, and waits. Requests that expired or failed are in neither, so the next round submits them again; one that
+keeps failing is given up for this run. A batch refused as a whole is sent again with its schema in another form. A
+batch that does not fit into the provider's queue waits until others are done. Batch mode never re-asks after an
+unreadable answer.
 """
 
 import asyncio
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator
 from itertools import chain, islice
+from typing import Any, TypeVar
 
 import orjson
 
@@ -31,6 +33,7 @@ from hub_speed.llm.transport import REFUSED_STATUS
 from hub_speed.llm.vllm_run_batch import RunBatch
 
 _log = logging.getLogger("hub_speed")
+T = TypeVar("T")
 
 FEW = 0.1  # of the rows that have been answered. Assumption
 REQUESTS_PER_BATCH = 10_000  # Assumption: of the 50,000 that are allowed, some 30 MB; smaller ones come back sooner
@@ -66,7 +69,19 @@ def generate_in_batches(
         BudgetSpent: the budget has no room for another request.
         Stopped: `stop` was set; what is under way goes on, and the next run collects it.
     """
-    return asyncio.run(_Rounds(jobs, read, provider, ledger, rounds, on_rows, stop, budget).run())
+    return asyncio.run(_unless_stopped(_Rounds(jobs, read, provider, ledger, rounds, on_rows, budget).run(), stop))
+
+
+async def _unless_stopped(work: Coroutine[None, None, T], stop: threading.Event) -> T:
+    """What some work returns; ends it once `stop` is set, whatever it waits for."""
+    task = asyncio.create_task(work)
+    while not task.done():
+        await asyncio.wait([task], timeout=0.1)
+        if stop.is_set():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            raise Stopped("stopped", fix="batches under way go on; run the same command to collect them")
+    return task.result()
 
 
 class _Rounds:
@@ -80,11 +95,10 @@ class _Rounds:
         ledger: Ledger,
         rounds: int,
         on_rows: OnRows,
-        stop: threading.Event,
         budget: BudgetMeter | None,
     ) -> None:
         self._jobs, self._read, self._provider, self._address = jobs, read, provider, provider.address
-        self._ledger, self._most, self._on_rows, self._stop, self._budget = ledger, rounds, on_rows, stop, budget
+        self._ledger, self._most, self._on_rows, self._budget = ledger, rounds, on_rows, budget
         self.notes: list[str] = []
         self._aside: dict[str, Spent] = {}
         self._collected: set[str] = set()
@@ -100,11 +114,12 @@ class _Rounds:
     async def run(self) -> list[str]:
         async with self._provider as provider:
             fruitless = 0
+            await self._find_cut_off(provider)
             while True:
-                known = await provider.mine()
-                listed = {batch.id for batch in known}
-                # What was submitted a moment ago may not be in the listing yet.
-                underway = {row for name in self._submitted if name not in listed for row in self._rows[name]}
+                known = await provider.mine(self._ledger.batches())
+                there = {batch.id for batch in known}
+                # What was submitted a moment ago may not even be found by its name yet.
+                underway = {row for name in self._submitted if name not in there for row in self._rows[name]}
                 for batch in known:
                     if batch.state in WORKING:
                         underway |= await self._rows_of(batch)
@@ -122,13 +137,28 @@ class _Rounds:
                 self._on_rows([], len(underway))
                 if self._has_room(underway) and await self._submit(underway) and not underway:
                     return self.notes
-                await self._wait()
+                await asyncio.sleep(provider.look_every_s)
+
+    async def _find_cut_off(self, provider: Batches | RunBatch) -> None:
+        """Find the batches that a run was about to start, or had just started, when it was cut off."""
+        for file, name in self._ledger.batches().items():
+            if not name and (batch := await provider.find(file)):
+                self._ledger.note_batch(file, batch.id)
+            elif not name:
+                self._ledger.forget_batch(file)
 
     async def _rows_of(self, batch: Batch) -> set[str]:
         """The rows that a batch asks for."""
         if batch.id not in self._rows:
+            rows, most = set(), Spent()
             with await self._provider.content(batch.requests) as lines:
-                self._rows[batch.id] = {_row_of(orjson.loads(line)["custom_id"]) for line in lines}
+                for line in lines:
+                    request = orjson.loads(line)
+                    rows.add(_row_of(request["custom_id"]))
+                    most += _most(request["body"], len(line))
+            self._rows[batch.id] = rows
+            if self._budget:
+                self._budget.count_earlier(batch.id, most)
         return self._rows[batch.id]
 
     async def _collect(self, batch: Batch) -> bool:
@@ -137,12 +167,7 @@ class _Rounds:
         What an earlier run was refused is asked for again: its cause may have gone.
         """
         own = self._rows[batch.id] if batch.id in self._submitted else set()
-        answers: dict[str, BatchAnswer] = {}
-        for file in (batch.answers, batch.errors):
-            if file:
-                with await self._provider.content(file) as lines:
-                    found = batch_api.read_answers(self._address, lines)
-                    answers |= {_row_of(answer.custom_id): answer for answer in found}
+        answers = await self._answers_of(batch)
         for row in own:
             self._settle(row, answers[row].completion if row in answers else None)
         if own and batch.no_room:
@@ -172,10 +197,23 @@ class _Rounds:
                 rejected = Rejected(reason, f"{answer.status or ''} {answer.problem}".strip())
                 entries.append(ledger_entry(job, self._address, None, rejected))
         self._ledger.add(entries)
+        if self._budget and not own:
+            used = (Spent(entry.calls, entry.prompt_tokens, entry.completion_tokens) for entry, _ in entries)
+            self._budget.count_earlier(batch.id, sum(used, Spent()))
         self._on_rows([entry for entry, _ in entries], 0)
         if len(refused) > max(REFUSED_IN_A_ROW, answered):
             raise refused[0]
         return bool(entries)
+
+    async def _answers_of(self, batch: Batch) -> dict[str, BatchAnswer]:
+        """What became of the requests of a batch, by row."""
+        answers: dict[str, BatchAnswer] = {}
+        for file in (batch.answers, batch.errors):
+            if file:
+                with await self._provider.content(file) as lines:
+                    found = batch_api.read_answers(self._address, lines)
+                    answers |= {_row_of(answer.custom_id): answer for answer in found}
+        return answers
 
     def _is_for_its_schema(self, batch: Batch, answers: Collection[BatchAnswer]) -> bool:
         """Whether a batch of ours may have been refused for how its schema was sent; then another form is tried."""
@@ -195,8 +233,8 @@ class _Rounds:
 
         `answered` counts the others of its batch that were answered; `finished` the rows that were, before it.
         """
-        if answer.status in REFUSED_STATUS:
-            if answer.status == 401 or not (answered or finished):
+        if answer.status in REFUSED_STATUS or answer.no_money:
+            if answer.status == 401 or answer.no_money or not (answered or finished):
                 raise self._refused(batch, answer)
             return "refused"
         # A batch without one answer is the provider's failure, but for a few requests that are left over.
@@ -245,7 +283,7 @@ class _Rounds:
             self._forms.send_none()
         lines = list(islice(self._affordable(chain([first], unasked)), self._per_batch))
         if lines:
-            batch = await self._provider.submit(lines)
+            batch = await self._provider.submit(lines, self._ledger.note_batch)
             self._rows[batch.id] = {_row_of(orjson.loads(line)["custom_id"]) for line in lines}
             self._submitted[batch.id] = self._forms.left[0]
         return False
@@ -270,15 +308,16 @@ class _Rounds:
         if self._budget and aside:
             self._budget.settle(aside, completion)
 
-    async def _wait(self) -> None:
-        loop = asyncio.get_running_loop()
-        if await loop.run_in_executor(None, self._stop.wait, self._provider.look_every_s):
-            raise Stopped("stopped", fix="batches under way go on; run the same command to collect them")
-
 
 def _custom_id(job: Job, address: Address) -> str:
     """The row, so that it is found again, and the hash of its request, so that it is known to be the same."""
     return f"{job.id}.{job.request.digest(address.model)[:16]}"
+
+
+def _most(body: dict[str, Any], length: int) -> Spent:
+    """The most that a request of an earlier run can use: a token for every byte of its line, and all it may write."""
+    written = body.get("max_tokens") or body.get("max_completion_tokens") or 0
+    return Spent(1, length, written * body.get("n", 1))
 
 
 def _row_of(custom_id: str) -> str:

@@ -1,6 +1,8 @@
 """Batch mode against a Batch API on a real socket: expiry, refusals, another machine, stops, budgets."""
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -9,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from fake_batches import FakeBatches, answered, expired, refused
 from rich.console import Console
+from running import kill
 
 from hub_speed.console.progress import Bars
 from hub_speed.errors import BudgetSpent, EndpointDown, EndpointRefused, Stopped
@@ -19,9 +23,9 @@ from hub_speed.generation.batched import generate_in_batches
 from hub_speed.generation.jobs import Accepted, Job, Jobs, Outcome
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Rejected
-from hub_speed.llm import batch_api, dialects
+from hub_speed.llm import batch_api, dialects, pacing
 from hub_speed.llm.address import Address
-from hub_speed.llm.budget import BudgetMeter
+from hub_speed.llm.budget import BudgetMeter, Spent
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.recipe import BudgetCaps, Recipe
 from hub_speed.record import RunRecord
@@ -34,7 +38,7 @@ Lines = list[dict[str, Any]]
 @pytest.fixture(autouse=True)
 def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_api.Batches, "look_every_s", 0.005)
-    monkeypatch.setattr(batch_api, "WAIT_S", 0.002)
+    monkeypatch.setattr(pacing, "FIRST_WAIT_S", 0.002)
 
 
 def all_good(_: int, requests: Lines) -> Lines:
@@ -77,6 +81,8 @@ def run(
     with Ledger(folder) as ledger:
         told: list[int] = []
         provider = batch_api.Batches(address, purpose)
+        if budget:
+            budget.count_earlier(purpose, Spent(*ledger.usage()))
         noticed = generate_in_batches(
             jobs(count), read, provider, ledger, rounds, lambda e, n: told.append(len(e)), stop, budget
         )
@@ -206,6 +212,18 @@ def test_a_key_that_is_refused_stops_the_run_and_the_rest_is_kept(provider: Fake
     assert asked(provider)[1] == ["row-019"]
 
 
+def test_an_empty_account_stops_the_run(provider: FakeBatches, tmp_path: Path) -> None:
+    def work(nth: int, requests: Lines) -> Lines:
+        last = refused(requests[-1]["custom_id"], 429, "You exceeded your current quota")
+        last["response"]["body"]["error"]["code"] = "insufficient_quota"
+        return [*all_good(nth, requests[:-1]), last]
+
+    provider.work = work
+    with pytest.raises(EndpointRefused, match="was refused") as caught:
+        run(provider.url, tmp_path)
+    assert caught.value.got == "429 You exceeded your current quota" and len(provider.submitted) == 1
+
+
 @pytest.mark.parametrize("status", [402, 403, 404, 405, 413, 422, 451])
 def test_rows_that_are_always_refused_fail_alone_in_every_run(
     provider: FakeBatches, tmp_path: Path, status: int
@@ -302,6 +320,26 @@ def test_a_budget_holds_for_batches(provider: FakeBatches, tmp_path: Path) -> No
     assert budget.spent.calls == 12
     assert len(run(provider.url, tmp_path, budget=BudgetMeter(BudgetCaps(max_calls=8)))) == 20
     json.dumps(asked(provider))
+
+
+def test_a_cap_for_life_counts_what_earlier_runs_have_submitted(provider: FakeBatches, tmp_path: Path) -> None:
+    provider.looks = 10**9
+    stop = threading.Event()
+
+    def stop_after_some_looks() -> None:
+        while not provider.batches or provider.batches[0]["looks"] < 3:
+            time.sleep(0.005)
+        stop.set()
+
+    threading.Thread(target=stop_after_some_looks, daemon=True).start()
+    with pytest.raises(Stopped):
+        run(provider.url, tmp_path, 8, stop=stop)
+    provider.looks = provider.batches[0]["looks"] + 5
+    for cap, rows in ((12, 12), (12, 12), (13, 13)):
+        with pytest.raises(BudgetSpent):
+            run(provider.url, tmp_path, budget=BudgetMeter(BudgetCaps(max_calls=cap, lifetime=True)))
+        with Ledger(tmp_path) as ledger:
+            assert ledger.count_finished() == rows == sum(map(len, provider.submitted))
 
 
 def test_a_stage_waits_for_room_in_a_budget_that_another_holds(provider: FakeBatches, tmp_path: Path) -> None:
@@ -481,6 +519,59 @@ def test_a_batch_that_was_not_taken_is_started_again(provider: FakeBatches, tmp_
     provider.busy = 2
     assert len(run(provider.url, tmp_path)) == 20
     assert len(provider.submitted) == 1 and provider.busy == 0
+
+
+def noted(folder: Path) -> list[str]:
+    """The names of the batches in a ledger."""
+    with Ledger(folder) as ledger:
+        return list(ledger.batches().values())
+
+
+@pytest.mark.parametrize("late", [0, 5, 10**9])
+@pytest.mark.parametrize("killed", ["before the answer", "after it"])
+def test_a_batch_that_was_submitted_just_before_a_kill_is_found_again(
+    provider: FakeBatches, tmp_path: Path, killed: str, late: int
+) -> None:
+    """As far as the provider lists it at all, or has told its name."""
+    if killed == "before the answer" and late > 5:
+        return
+    provider.hang, provider.looks, provider.late = killed == "before the answer", 10**9, late
+    code = f"""
+import sys, threading
+sys.path[:0] = {sys.path!r}
+from pathlib import Path
+from generation.test_batched import run
+run({provider.url!r}, Path({str(tmp_path)!r}))
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    while not provider.submitted or (killed == "after it" and noted(tmp_path) != ["batch-0"]):
+        assert process.poll() is None
+        time.sleep(0.01)
+    kill(process)
+    provider.hang, provider.looks = False, provider.batches[0]["looks"] + 3
+    assert len(run(provider.url, tmp_path)) == 20
+    assert len(provider.submitted) == 1
+
+
+def test_a_batch_that_was_never_started_is_forgotten(provider: FakeBatches, tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger.note_batch("file-never", "")
+        ledger.note_batch("file-other", "batch-of-another-account")
+    assert len(run(provider.url, tmp_path)) == 20
+    with Ledger(tmp_path) as ledger:
+        assert ledger.batches() == {"file-other": "batch-of-another-account", "file-0": "batch-0"}
+
+
+def test_a_stop_does_not_wait_until_the_provider_wants_to_be_asked_again(provider: FakeBatches, tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    async def later(request: web.Request) -> web.Response:
+        stop.set()
+        return web.json_response({"error": {"message": "later"}}, status=429, headers={"Retry-After": "800"})
+
+    provider.odd = (1, "/v1/files", later)
+    with pytest.raises(Stopped, match="stopped"):
+        run(provider.url, tmp_path, stop=stop)
 
 
 def test_a_file_is_fetched_once_and_ones_own_never(

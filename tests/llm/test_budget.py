@@ -290,6 +290,38 @@ def test_the_command_line_stops_at_the_budget_and_goes_on_and_a_plan_adds_up_wha
     assert "24 left as SPEED counts them" in left and "+ 0 to brainstorm" in left
 
 
+# --- several runs -----------------------------------------------------------------------------------------------------
+
+
+def test_caps_for_life_count_what_earlier_runs_have_spent() -> None:
+    for lifetime, fits in ((False, 5), (True, 2)):
+        budget = BudgetMeter(BudgetCaps(max_calls=5, lifetime=lifetime))
+        for spent in (Spent(2, 10, 10), Spent(3, 10, 10)):
+            budget.count_earlier("seed-abc", spent)  # the last word
+        aside = [budget.set_aside(request()) for _ in range(fits)]
+        assert None not in aside and budget.set_aside(request()) is None
+        for each in aside:
+            assert each
+            budget.settle(each, answered(20, 5))
+        with pytest.raises(BudgetSpent) as caught:
+            budget.set_aside(request())
+        earlier = ", 3 calls, 20 tokens in earlier ones" if lifetime else ""
+        assert caught.value.got == f"so far {fits} calls, {25 * fits} tokens in this run{earlier}"
+        assert budget.spent.calls == fits
+
+
+def test_three_runs_together_make_no_more_calls_than_a_cap_for_life(cli: Cli) -> None:
+    with FakeOpenAI(lambda asked: "no") as server:
+        args = ["run", "quickstart", "--only", "brainstorm", "--endpoint", f"teacher={server.url}"]
+        args += tiny(brainstorm__topics="quickstart-topics", runtime__reask="false", teacher__model="m")
+        for cap, made in ((3, 3), (3, 3), (4, 4)):
+            out = cli(*args, "--set", f"budget={{max_calls: {cap}, lifetime: true}}", code=8)
+            assert f"could pass budget.max_calls = {cap}" in out
+            assert len(server.asked) == made
+        cli(*args, "--set", "budget={max_calls: 1}", code=8)
+        assert len(server.asked) == 5
+
+
 # --- prices -----------------------------------------------------------------------------------------------------------
 
 
