@@ -272,6 +272,7 @@ class BudgetCaps(Section):
     max_calls: int | None = Field(None, ge=1)  # None: no cap
     max_tokens: int | None = Field(None, ge=1)  # read and written together
     max_usd: float | None = Field(None, gt=0)  # None: no cap
+    lifetime: bool = False  # what earlier runs of an unfinished stage spent counts as well, as its ledger knows it
 
     @model_validator(mode="after")
     def _has_prices(self) -> "BudgetCaps":

@@ -57,7 +57,7 @@ def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]
 @pytest.fixture
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits between two tries that are too short to be noticed."""
-    from hub_speed.llm import endpoint
+    from hub_speed.llm import pacing
 
-    monkeypatch.setattr(endpoint, "FIRST_WAIT_S", 0.002)
-    monkeypatch.setattr(endpoint, "LONGEST_WAIT_S", 0.02)
+    monkeypatch.setattr(pacing, "FIRST_WAIT_S", 0.002)
+    monkeypatch.setattr(pacing, "LONGEST_WAIT_S", 0.02)

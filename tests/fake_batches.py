@@ -5,7 +5,7 @@ import itertools
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
@@ -39,6 +39,9 @@ class FakeBatches:
         state: what a batch ends as.
         fail: answers a call with this status, when it is not 0; set back to 0 by the call.
         words: its message then; {key} is what it was authorised with.
+        odd: (how often, path, answer) of calls that are answered otherwise.
+        late: how many times a batch is left out of the listing.
+        hang: whether a batch is taken and its start never answered.
         drop: how many batches are taken and the connection dropped before the answer.
         busy: how many batches are not taken: 503.
         room: how many requests may be under way; a batch that is one too many fails.
@@ -51,6 +54,10 @@ class FakeBatches:
         self.work, self.looks, self.state, self.fail = work, 1, "completed", 0
         self.words, self.problem = "no, {key}", "no such model"
         self.drop, self.busy, self.room = 0, 0, 10**9
+        self.odd: tuple[int, str, Callable[[web.Request], Awaitable[web.StreamResponse]]] | None = None
+        self.late, self.hang = 0, False
+        self.headers: list[dict[str, str]] = []
+        self.calls: Counter[str] = Counter()
         self.files: dict[str, bytes] = {}
         self.batches: list[dict[str, Any]] = []
         self.submitted: list[list[dict[str, Any]]] = []
@@ -76,6 +83,7 @@ class FakeBatches:
         app.router.add_get("/v1/files/{name}/content", self._content)
         app.router.add_post("/v1/batches", self._create)
         app.router.add_get("/v1/batches", self._list)
+        app.router.add_get("/v1/batches/{name}", self._retrieve)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -88,6 +96,12 @@ class FakeBatches:
     @web.middleware
     async def _meddle(self, request: web.Request, handler: Any) -> web.StreamResponse:
         self.keys.add(request.headers.get("Authorization", ""))
+        self.headers.append(dict(request.headers))
+        self.calls[f"{request.method} {request.path}"] += 1
+        if self.odd and request.path.startswith(self.odd[1]):
+            count, path, answer = self.odd
+            self.odd = (count - 1, path, answer) if count > 1 else None
+            return await answer(request)
         if self.fail:
             status, self.fail = self.fail, 0
             words = self.words.replace("{key}", request.headers.get("Authorization", ""))
@@ -123,13 +137,28 @@ class FakeBatches:
             problem = {"code": "token_limit_exceeded", "message": "Enqueued token limit reached"}
             batch["errors"] = {"data": [problem]}
         self.batches.append(batch)
+        if self.hang:
+            await self._end.wait()
         if self.drop:
             self.drop -= 1
             assert request.transport is not None
             request.transport.abort()
         return web.json_response(batch)
 
+    async def _retrieve(self, request: web.Request) -> web.Response:
+        self._work()
+        found = [batch for batch in self.batches if batch["id"] == request.match_info["name"]]
+        return web.json_response(found[0] if found else {"error": {"message": "none"}}, status=200 if found else 404)
+
     async def _list(self, request: web.Request) -> web.Response:
+        self._work()
+        found = [batch for batch in self.batches[::-1] if batch["looks"] > self.late]
+        after = request.query.get("after")
+        start = next((i + 1 for i, batch in enumerate(found) if batch["id"] == after), 0)
+        return web.json_response({"data": found[start : start + 2], "has_more": start + 2 < len(found)})
+
+    def _work(self) -> None:
+        """Another look at the batches, which may be done by it."""
         for i, batch in enumerate(self.batches):
             batch["looks"] += 1
             if batch["looks"] > self.looks and batch["status"] == "validating":
@@ -142,7 +171,3 @@ class FakeBatches:
                         batch[name] = self._keep("\n".join(map(json.dumps, reversed(found))).encode())
                 if self.state == "failed":
                     batch["errors"] = {"data": [{"code": "model_not_found", "message": self.problem}]}
-        found = self.batches[::-1]
-        after = request.query.get("after")
-        start = next((i + 1 for i, batch in enumerate(found) if batch["id"] == after), 0)
-        return web.json_response({"data": found[start : start + 2], "has_more": start + 2 < len(found)})

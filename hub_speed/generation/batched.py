@@ -1,18 +1,20 @@
 """Asks for many rows in batches: the same jobs and ledger as `generate`, half the price at a provider, more time.
 
-Nothing has to be remembered between runs: batches at a provider carry the stage's fingerprint, by which any machine
-finds them again. A round collects what is answered, submits what is neither in the ledger nor under way, and waits.
-Requests that expired or failed are in neither, so the next round submits them again; one that keeps failing is given
-up for this run. A batch refused as a whole is sent again with its schema in another form. A batch that does not fit
-into the provider's queue waits until others are done. Batch mode never re-asks after an unreadable answer.
+Batches at a provider carry the stage's fingerprint, by which any machine finds them again; the ledger keeps their names
+as well, for a provider that lists them late. A round collects what is answered, submits what is neither in the ledger
+nor under way, and waits. Requests that expired or failed are in neither, so the next round submits them again; one that
+keeps failing is given up for this run. A batch refused as a whole is sent again with its schema in another form. A
+batch that does not fit into the provider's queue waits until others are done. Batch mode never re-asks after an
+unreadable answer.
 """
 
 import asyncio
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator
 from itertools import chain, islice
+from typing import Any, TypeVar
 
 import orjson
 
@@ -25,11 +27,13 @@ from hub_speed.llm.address import Address
 from hub_speed.llm.batch_api import WORKING, Batch, BatchAnswer, Batches
 from hub_speed.llm.budget import BudgetMeter, Spent
 from hub_speed.llm.dialects import Completion, SchemaForm
-from hub_speed.llm.schema_forms import SchemaForms
-from hub_speed.llm.transport import OF_ONE_REQUEST, RETRY_STATUS
+from hub_speed.llm.faults import REFUSED_IN_A_ROW
+from hub_speed.llm.schema_forms import OF_THE_SCHEMA, SchemaForms
+from hub_speed.llm.transport import REFUSED_STATUS
 from hub_speed.llm.vllm_run_batch import RunBatch
 
 _log = logging.getLogger("hub_speed")
+T = TypeVar("T")
 
 FEW = 0.1  # of the rows that have been answered. Assumption
 REQUESTS_PER_BATCH = 10_000  # Assumption: of the 50,000 that are allowed, some 30 MB; smaller ones come back sooner
@@ -65,7 +69,19 @@ def generate_in_batches(
         BudgetSpent: the budget has no room for another request.
         Stopped: `stop` was set; what is under way goes on, and the next run collects it.
     """
-    return asyncio.run(_Rounds(jobs, read, provider, ledger, rounds, on_rows, stop, budget).run())
+    return asyncio.run(_unless_stopped(_Rounds(jobs, read, provider, ledger, rounds, on_rows, budget).run(), stop))
+
+
+async def _unless_stopped(work: Coroutine[None, None, T], stop: threading.Event) -> T:
+    """What some work returns; ends it once `stop` is set, whatever it waits for."""
+    task = asyncio.create_task(work)
+    while not task.done():
+        await asyncio.wait([task], timeout=0.1)
+        if stop.is_set():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            raise Stopped("stopped", fix="batches under way go on; run the same command to collect them")
+    return task.result()
 
 
 class _Rounds:
@@ -79,11 +95,10 @@ class _Rounds:
         ledger: Ledger,
         rounds: int,
         on_rows: OnRows,
-        stop: threading.Event,
         budget: BudgetMeter | None,
     ) -> None:
         self._jobs, self._read, self._provider, self._address = jobs, read, provider, provider.address
-        self._ledger, self._most, self._on_rows, self._stop, self._budget = ledger, rounds, on_rows, stop, budget
+        self._ledger, self._most, self._on_rows, self._budget = ledger, rounds, on_rows, budget
         self.notes: list[str] = []
         self._aside: dict[str, Spent] = {}
         self._collected: set[str] = set()
@@ -96,16 +111,18 @@ class _Rounds:
         self._per_batch = REQUESTS_PER_BATCH
         self._no_room: Batch | None = None  # one that waits until others are done
         self._failures: Counter[str] = Counter()  # of a request, at the provider
+        self._failed_before = ledger.failed()
         self._given_up: set[str] = set()
 
     async def run(self) -> list[str]:
         async with self._provider as provider:
             fruitless = 0
+            await self._find_cut_off(provider)
             while True:
-                known = await provider.mine()
-                listed = {batch.id for batch in known}
-                # What was submitted a moment ago may not be in the listing yet.
-                underway = {row for name in self._submitted if name not in listed for row in self._rows[name]}
+                known = await provider.mine(self._ledger.batches())
+                there = {batch.id for batch in known}
+                # What was submitted a moment ago may not even be found by its name yet.
+                underway = {row for name in self._submitted if name not in there for row in self._rows[name]}
                 for batch in known:
                     if batch.state in WORKING:
                         underway |= await self._rows_of(batch)
@@ -123,13 +140,28 @@ class _Rounds:
                 self._on_rows([], len(underway))
                 if self._has_room(underway) and await self._submit(underway) and not underway:
                     return self.notes
-                await self._wait()
+                await asyncio.sleep(provider.look_every_s)
+
+    async def _find_cut_off(self, provider: Batches | RunBatch) -> None:
+        """Find the batches that a run was about to start, or had just started, when it was cut off."""
+        for file, name in self._ledger.batches().items():
+            if not name and (batch := await provider.find(file)):
+                self._ledger.note_batch(file, batch.id)
+            elif not name:
+                self._ledger.forget_batch(file)
 
     async def _rows_of(self, batch: Batch) -> set[str]:
         """The rows that a batch asks for."""
         if batch.id not in self._rows:
+            rows, most = set(), Spent()
             with await self._provider.content(batch.requests) as lines:
-                self._rows[batch.id] = {_row_of(orjson.loads(line)["custom_id"]) for line in lines}
+                for line in lines:
+                    request = orjson.loads(line)
+                    rows.add(_row_of(request["custom_id"]))
+                    most += _most(request["body"], len(line))
+            self._rows[batch.id] = rows
+            if self._budget:
+                self._budget.count_earlier(batch.id, most)
         return self._rows[batch.id]
 
     async def _collect(self, batch: Batch) -> bool:
@@ -138,12 +170,7 @@ class _Rounds:
         What an earlier run was refused is asked for again: its cause may have gone.
         """
         own = self._rows[batch.id] if batch.id in self._submitted else set()
-        answers: dict[str, BatchAnswer] = {}
-        for file in (batch.answers, batch.errors):
-            if file:
-                with await self._provider.content(file) as lines:
-                    found = batch_api.read_answers(self._address, lines)
-                    answers |= {_row_of(answer.custom_id): answer for answer in found}
+        answers = await self._answers_of(batch)
         for row in own:
             self._settle(row, answers[row].completion if row in answers else None)
         if own and batch.no_room:
@@ -156,21 +183,40 @@ class _Rounds:
             raise EndpointRefused(where, got=batch.problem, fix=fix)
         if own and self._is_for_its_wording(batch, answers.values()):
             return True
-        some, finished = any(answer.completion for answer in answers.values()), self._ledger.count_finished()
+        answered, finished = sum(bool(answer.completion) for answer in answers.values()), self._ledger.count_finished()
         todo, entries = self._ledger.todo(), []
+        refused: list[EndpointRefused] = []  # of rows that did not fail in an earlier run
         for job in self._jobs(lambda row_id: (row_id in answers or row_id in own) and todo(row_id)):
             answer = answers.get(job.id) or BatchAnswer("", None, 0, "no answer that can be read")
             if answer.completion is not None and answer.custom_id == _custom_id(job, self._address):
                 outcome = self._read(job, answer.completion)
                 entries.append(ledger_entry(job, self._address, answer.completion, outcome))
-            elif job.id in own and (reason := self._failure(batch, job, answer, some, finished)):
+                self._forms.check(job.request, answer.completion, self._submitted.get(batch.id, "none"))
+            elif job.id in own and (reason := self._failure(batch, job, answer, answered, finished)):
+                if reason == "refused" and job.id not in self._failed_before:
+                    refused.append(self._refused(batch, answer))
                 self._given_up.add(job.id)
                 _log.info("row %s is given up: %s", job.id, reason)
                 rejected = Rejected(reason, f"{answer.status or ''} {answer.problem}".strip())
                 entries.append(ledger_entry(job, self._address, None, rejected))
         self._ledger.add(entries)
+        if self._budget and not own:
+            used = (Spent(entry.calls, entry.prompt_tokens, entry.completion_tokens) for entry, _ in entries)
+            self._budget.count_earlier(batch.id, sum(used, Spent()))
         self._on_rows([entry for entry, _ in entries], 0)
+        if len(refused) > max(REFUSED_IN_A_ROW, answered):
+            raise refused[0]
         return bool(entries)
+
+    async def _answers_of(self, batch: Batch) -> dict[str, BatchAnswer]:
+        """What became of the requests of a batch, by row."""
+        answers: dict[str, BatchAnswer] = {}
+        for file in (batch.answers, batch.errors):
+            if file:
+                with await self._provider.content(file) as lines:
+                    found = batch_api.read_answers(self._address, lines)
+                    answers |= {_row_of(answer.custom_id): answer for answer in found}
+        return answers
 
     def _is_for_its_wording(self, batch: Batch, answers: Collection[BatchAnswer]) -> bool:
         """Whether a batch of ours may have been refused for how it was asked; then another way is tried."""
@@ -181,36 +227,42 @@ class _Rounds:
                 self.notes += [dialects.left_out_note(name, words) for name, words in self._without.items()]
             self._wording_works = True
             return False
-        refused = [answer for answer in answers if _is_refused(answer)]
-        if not refused or any(answer.status not in OF_ONE_REQUEST for answer in refused):
+        refused = [answer for answer in answers if answer.status in REFUSED_STATUS]
+        failed = [answer for answer in answers if answer.status in OF_THE_SCHEMA - REFUSED_STATUS]
+        found = refused or (failed if len(failed) == len(answers) else [])
+        if not found or any(answer.status not in OF_THE_SCHEMA for answer in found):
             return False
-        name = dialects.unsupported(refused[0].problem, self._sent_without[batch.id])
+        name = dialects.unsupported(found[0].problem, self._sent_without[batch.id])
         if name and not self._wording_works:
-            self._without.setdefault(name, refused[0].problem)
+            self._without.setdefault(name, found[0].problem)
             return True
-        return self._forms.refuse(form, f"{refused[0].status} {refused[0].problem}")
+        return self._forms.refuse(form, f"{found[0].status} {found[0].problem}")
 
-    def _failure(self, batch: Batch, job: Job, answer: BatchAnswer, some: bool, finished: int) -> str:
+    def _failure(self, batch: Batch, job: Job, answer: BatchAnswer, answered: int, finished: int) -> str:
         """Why a request of ours is given up; empty when it is not, or not yet.
 
-        `some` says whether others of its batch were answered; `finished` counts the rows that were, before it.
+        `answered` counts the others of its batch that were answered; `finished` the rows that were, before it.
         """
-        if _is_refused(answer):
-            of_one = answer.status in OF_ONE_REQUEST
-            if of_one and (some or finished):
-                return "refused"
-            fix = "mend what it names in the recipe, or ask another model" if of_one else "check the key and the model"
-            refused = EndpointRefused(
-                f"endpoint {self._address.name}: a request of batch {batch.id} was refused",
-                got=f"{answer.status} {answer.problem}",
-                fix=f"{fix} (it was {self._address.model}); what was answered is kept",
-            )
-            refused.status = answer.status
-            raise refused
+        if answer.status in REFUSED_STATUS or answer.no_money:
+            if answer.status == 401 or answer.no_money or not (answered or finished):
+                raise self._refused(batch, answer)
+            return "refused"
         # A batch without one answer is the provider's failure, but for a few requests that are left over.
-        if some or len(self._rows[batch.id]) <= FEW * finished:
+        if answered or len(self._rows[batch.id]) <= FEW * finished:
             self._failures[job.id] += 1
         return "endpoint_error" if self._failures[job.id] > self._most else ""
+
+    def _refused(self, batch: Batch, answer: BatchAnswer) -> EndpointRefused:
+        """What it means that a request was refused, in words that name the fix."""
+        of_request = answer.status in (400, 413, 422)
+        fix = "mend what it names in the recipe, or ask another model" if of_request else "check the key and the model"
+        refused = EndpointRefused(
+            f"endpoint {self._address.name}: a request of batch {batch.id} was refused",
+            got=f"{answer.status} {answer.problem}",
+            fix=f"{fix} (it was {self._address.model}); what was answered is kept",
+        )
+        refused.status = answer.status
+        return refused
 
     def _has_room(self, underway: set[str]) -> bool:
         """Whether another batch may go; a smaller one, where there was no room though nothing is under way."""
@@ -242,7 +294,7 @@ class _Rounds:
         without = frozenset(self._without)
         lines = list(islice(self._affordable(chain([first], unasked)), self._per_batch))
         if lines:
-            batch = await self._provider.submit(lines)
+            batch = await self._provider.submit(lines, self._ledger.note_batch)
             self._rows[batch.id] = {_row_of(orjson.loads(line)["custom_id"]) for line in lines}
             self._submitted[batch.id], self._sent_without[batch.id] = self._forms.left[0], without
         return False
@@ -269,21 +321,17 @@ class _Rounds:
         if self._budget and aside:
             self._budget.settle(aside, completion)
 
-    async def _wait(self) -> None:
-        loop = asyncio.get_running_loop()
-        if await loop.run_in_executor(None, self._stop.wait, self._provider.look_every_s):
-            raise Stopped("stopped", fix="batches under way go on; run the same command to collect them")
-
 
 def _custom_id(job: Job, address: Address) -> str:
     """The row, so that it is found again, and the hash of its request, so that it is known to be the same."""
     return f"{job.id}.{job.request.digest(address.model)[:16]}"
 
 
+def _most(body: dict[str, Any], length: int) -> Spent:
+    """The most that a request of an earlier run can use: a token for every byte of its line, and all it may write."""
+    written = body.get("max_tokens") or body.get("max_completion_tokens") or 0
+    return Spent(1, length, written * body.get("n", 1))
+
+
 def _row_of(custom_id: str) -> str:
     return custom_id.rpartition(".")[0]
-
-
-def _is_refused(answer: BatchAnswer) -> bool:
-    """Whether asking again would not help."""
-    return 400 <= answer.status < 500 and answer.status not in RETRY_STATUS

@@ -19,7 +19,7 @@ from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.online import generate
 from hub_speed.llm.address import Address
 from hub_speed.llm.batch_api import Batches
-from hub_speed.llm.budget import BudgetMeter
+from hub_speed.llm.budget import BudgetMeter, Spent
 from hub_speed.llm.dialects import Completion
 from hub_speed.llm.vllm_run_batch import RunBatch
 from hub_speed.parquet import write_parquet
@@ -91,6 +91,8 @@ def ask(
     ctx.progress.start(total, "rows", done=ledger.count_finished())
     meter = Meter(ctx.progress, ctx.budget if model == "teacher" else None)
     budget = ctx.budget if model == "teacher" else None
+    if budget:
+        budget.count_earlier(f"{ctx.record.stage}-{ctx.record.fingerprint}", Spent(*ledger.usage()))
     with ctx.address(model, weights) as address:
         if provider := _batches(ctx, address, model, weights):
             retries = ctx.limits.retries

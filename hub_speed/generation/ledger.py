@@ -75,6 +75,7 @@ class Ledger:
                 self._db.execute(f"CREATE TABLE IF NOT EXISTS ledger ({columns}, row)")
                 self._db.execute("CREATE INDEX IF NOT EXISTS failed ON ledger (id) WHERE state = 'failed'")
                 self._db.execute("CREATE TABLE IF NOT EXISTS identity (name TEXT PRIMARY KEY, value)")
+                self._db.execute("CREATE TABLE IF NOT EXISTS batches (file TEXT PRIMARY KEY, name)")
                 self._check_version()
                 self._check_identity()
         except BaseException:
@@ -259,6 +260,18 @@ class Ledger:
     def failed(self) -> set[str]:
         """The names of the failed rows."""
         return {name for (name,) in self._read("SELECT id FROM ledger WHERE state = 'failed'")}
+
+    def note_batch(self, file: str, name: str) -> None:
+        """Keep the name of a batch at a provider with the file of its requests; empty before the batch has one."""
+        self._write("INSERT OR REPLACE INTO batches VALUES (?, ?)", [(file, name)])
+
+    def forget_batch(self, file: str) -> None:
+        """A batch that does not exist."""
+        self._write("DELETE FROM batches WHERE file = ?", [(file,)])
+
+    def batches(self) -> dict[str, str]:
+        """The batches that were noted: the file of the requests → the name, empty where there is none yet."""
+        return dict(self._db.execute("SELECT file, name FROM batches").fetchall())
 
     def entry(self, row_id: str) -> dict[str, Any]:
         """One line of the ledger, as `rows.LedgerRow` columns."""

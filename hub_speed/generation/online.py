@@ -22,6 +22,7 @@ from hub_speed.llm.address import Address, Limits
 from hub_speed.llm.budget import BudgetMeter
 from hub_speed.llm.dialects import Completion
 from hub_speed.llm.endpoint import Endpoint, RowFailed, RowRefused
+from hub_speed.llm.faults import FAILED_AT_FIRST
 from hub_speed.rows import REASONS, LedgerRow
 
 _log = logging.getLogger("hub_speed")
@@ -34,6 +35,8 @@ but not negotiated, and a truncated answer would be truncated again."""
 COLLECT_EVERY = 10_000
 """New objects between two searches for garbage cycles, while rows are asked for. With Python's 700 and hundreds of
 open requests, a fifth of the time goes into searches that find nothing (`scripts/bench_engine.py`)."""
+NO_ANSWER = "(no answer)"
+"""What the model is reminded of when its answer is empty: many servers refuse an empty turn."""
 LONGEST_QUOTE = 8_000  # characters of an answer the model is reminded of. Assumption: the rest would not help it
 
 
@@ -107,8 +110,10 @@ async def _generate(
         writer = _Writer(ledger, lambda entries: on_rows(entries, endpoint.pace.open))
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(_watch(stop, lambda: on_rows([], endpoint.pace.open)))
-            # Twice as many as there are places, so that a place is not left empty while a request waits to be retried.
-            work = (_work(todo, endpoint, read, writer, limits, failed_before) for _ in range(2 * limits.in_flight))
+            # Twice as many as there are places, so that a place is not left empty while a request waits to be retried;
+            # and so many that a few odd rows at the beginning are not all that is known of the server.
+            count = max(2 * limits.in_flight, FAILED_AT_FIRST)
+            work = (_work(todo, endpoint, read, writer, limits, failed_before) for _ in range(count))
             workers = [group.create_task(each) for each in work]
             await asyncio.gather(*workers)
             watch.cancel()
@@ -152,9 +157,10 @@ async def _work(
 async def _ask_again(job: Job, endpoint: Endpoint, completion: Completion, first: Rejected) -> Completion | None:
     """What the model answers when it is told what was wrong; None where it does not, and the first answer stands."""
     problem = f"{REASONS[first.reason]} ({first.detail})" if first.detail else REASONS[first.reason]
+    quote = completion.texts[0][:LONGEST_QUOTE].strip() or NO_ANSWER
     try:
-        return await endpoint.complete_again(job.request, completion.texts[0][:LONGEST_QUOTE], problem)
-    except (RowFailed, BudgetSpent):
+        return await endpoint.complete_again(job.request, quote, problem)
+    except BudgetSpent:
         return None
 
 

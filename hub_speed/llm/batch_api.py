@@ -7,11 +7,11 @@ The SDK is imported when a provider is first asked: most runs never need it.
 
 import asyncio
 import tempfile
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Self, TypeVar
 from urllib.parse import parse_qsl
 
 import orjson
@@ -20,16 +20,29 @@ from hub_speed.errors import EndpointDown, EndpointRefused
 from hub_speed.llm import dialects, proxies
 from hub_speed.llm.address import Address, base_url
 from hub_speed.llm.dialects import PATHS, Completion, Request, SchemaForm
-from hub_speed.llm.transport import RETRY_STATUS
+from hub_speed.llm.pacing import wait_s
+from hub_speed.llm.transport import NO_MONEY, RETRY_STATUS, message, retry_after
 
 if TYPE_CHECKING:
+    import httpx2
     from openai.types import Batch as Found
 
-TRIES, WAIT_S = 6, 1.0  # Assumption: what the SDK cannot repeat is repeated for about a minute; the wait doubles
-SDK_RETRIES = 7  # Assumption: about half a minute; the SDK's own waits double from 0.5 to 8 s
+TRIES = 8  # Assumption: what fails is repeated for about a minute, or for as long as the provider asks to wait
 MAX_FILE_BYTES = 1 << 30  # Assumption: a batch has at most 10,000 answers; 100 kB each
 WORKING = ("validating", "in_progress", "finalizing", "cancelling")
 """States of a batch that will still change."""
+OUR_HEADERS = {"host", "accept", "accept-encoding", "connection", "content-length", "content-type", "user-agent"}
+"""What is sent beside the key; the SDK would add what OPENAI_CUSTOM_HEADERS and other variables hold for OpenAI."""
+
+WANTED = "an answer of the Batch API"
+
+T = TypeVar("T")
+
+
+class _Failing(EndpointDown):
+    """A call that may be made again; `wait_s` is how long the provider asks to wait, None when it does not say."""
+
+    wait_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -54,12 +67,17 @@ class Batch:
 
 @dataclass(frozen=True)
 class BatchAnswer:
-    """What became of one request: a completion, or the status and message of its refusal."""
+    """What became of one request: a completion, or the status and message of its refusal.
+
+    Attributes:
+        no_money: whether it was refused for an empty account.
+    """
 
     custom_id: str
     completion: Completion | None
     status: int = 200
     problem: str = ""
+    no_money: bool = False
 
 
 def line(custom_id: str, address: Address, request: Request, form: SchemaForm, without: Collection[str] = ()) -> bytes:
@@ -82,7 +100,8 @@ def read_answers(address: Address, lines: Iterable[bytes]) -> Iterator[BatchAnsw
             else:
                 inner = (response.get("body") or {}).get("error") or {}
                 words = str(error.get("message") or inner.get("message") or error.get("code") or "no answer")
-                yield BatchAnswer(name, None, status, address.words(words))
+                no_money = not NO_MONEY.isdisjoint(map(str, (error.get("code"), inner.get("code"), inner.get("type"))))
+                yield BatchAnswer(name, None, status, address.words(words), no_money)
         except (ValueError, KeyError, TypeError, AttributeError):
             continue
 
@@ -105,18 +124,18 @@ class Batches:
         self._root, _, self._query = base_url(address.urls[0]).partition("?")
 
     async def __aenter__(self) -> Self:
-        from openai import AsyncOpenAI, DefaultAsyncHttpxClient, omit
+        from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
-        # The SDK would add what the environment holds for OpenAI; another provider must not get it.
-        not_sent: dict[str, Any] = {"OpenAI-Organization": omit, "OpenAI-Project": omit}
         self._client = AsyncOpenAI(
             base_url=self._root,
-            api_key=self.address.key or "none",  # the SDK wants one; a server without keys does not look at it
-            default_headers=not_sent,
+            api_key=self.address.key or "none",  # the SDK wants one; it is sent by `_prepare` alone
             default_query=dict(parse_qsl(self._query)),
-            max_retries=SDK_RETRIES,
+            max_retries=0,  # the SDK does not wait as long as providers ask for, and knows fewer statuses than we do
             http_client=DefaultAsyncHttpxClient(
-                follow_redirects=False, trust_env=False, proxy=proxies.proxy_for(self._root)
+                follow_redirects=False,
+                trust_env=False,
+                proxy=proxies.proxy_for(self._root),
+                event_hooks={"request": [self._prepare], "response": [_refuse_pages]},
             ),
         )
         return self
@@ -126,56 +145,99 @@ class Batches:
     ) -> None:
         await self._client.close()
 
-    async def submit(self, lines: Iterable[bytes]) -> Batch:
-        """Upload requests and start a batch of them."""
-        with self._translated("/files"):
-            content = ("requests.jsonl", b"".join(lines), "application/jsonl")
-            file = (await self._client.files.create(file=content, purpose="batch")).id
-        return await self._start(file)
+    async def _prepare(self, request: "httpx2.Request") -> None:
+        """Leaves the headers that are ours, and the key if there is one."""
+        for name in {*request.headers} - OUR_HEADERS:
+            del request.headers[name]
+        if self.address.key:
+            request.headers["Authorization"] = f"Bearer {self.address.key}"
+
+    async def submit(self, lines: Iterable[bytes], note: Callable[[str, str], None]) -> Batch:
+        """Upload requests and start a batch of them.
+
+        Args:
+            lines: the requests.
+            note: told the file before its batch is started, and then with the batch, so that a run that is cut off in
+                between finds the batch even where the provider lists it late.
+        """
+        content = ("requests.jsonl", b"".join(lines), "application/jsonl")
+
+        async def upload() -> str:
+            return _name((await self._client.files.create(file=content, purpose="batch")).id)
+
+        file = await self._asked("/files", upload)
+        note(file, "")
+        batch = await self._start(file)
+        note(file, batch.id)
+        return batch
 
     async def _start(self, file: str) -> Batch:
         """Start a batch of a file, once: where no answer came, the batch may exist all the same."""
-        batches, endpoint = self._client.with_options(max_retries=0).batches, PATHS[self.address.dialect]
-        for attempt in range(TRIES):
+        failures = 0
+        while True:
             try:
                 with self._translated("/batches"):
-                    started = await batches.create(
+                    started = await self._client.batches.create(
                         input_file_id=file,
-                        endpoint=endpoint,  # type: ignore[arg-type]
+                        endpoint=PATHS[self.address.dialect],  # type: ignore[arg-type]
                         completion_window="24h",
                         metadata={"hub_speed": self._purpose},
                     )
                     return self._batch(started)
-            except EndpointDown as error:
-                down = error
-            await asyncio.sleep(WAIT_S * 2**attempt)
-            for batch in await self.mine():
-                if batch.requests == file:
-                    return batch
-        raise down
+            except _Failing as error:
+                failures, down = failures + 1, error
+            if failures == TRIES:
+                raise down
+            await asyncio.sleep(wait_s(failures, down.wait_s))
+            if batch := await self._of_file(file):
+                return batch
 
-    async def mine(self) -> list[Batch]:
-        """Every batch of this purpose, the newest first, whoever submitted it."""
-        with self._translated("/batches"):
-            listed = self._client.batches.list(limit=100)
-            return [self._batch(b) async for b in listed if (b.metadata or {}).get("hub_speed") == self._purpose]
+    async def find(self, file: str) -> Batch | None:
+        """The batch of a file, which a run may have started before it was cut off; looks as often as it is tried."""
+        for failures in range(1, TRIES + 1):
+            if batch := await self._of_file(file):
+                return batch
+            await asyncio.sleep(wait_s(failures, None))
+        return None
+
+    async def _of_file(self, file: str) -> Batch | None:
+        return next((batch for batch in await self.mine({}) if batch.requests == file), None)
+
+    async def mine(self, known: Mapping[str, str]) -> list[Batch]:
+        """Every batch of this purpose, the newest first, whoever submitted it.
+
+        Args:
+            known: batches by their files, which are looked for by name where they are not listed (yet).
+        """
+
+        async def listed() -> list[Batch]:
+            found = self._client.batches.list(limit=100)
+            return [self._batch(b) async for b in found if (b.metadata or {}).get("hub_speed") == self._purpose]
+
+        batches = await self._asked("/batches", listed)
+        there = {batch.id for batch in batches}
+        return [batch for name in known.values() if name not in there for batch in await self._named(name)] + batches
+
+    async def _named(self, name: str) -> list[Batch]:
+        """The batch of a name, if the provider has it (another provider, or another account, does not)."""
+
+        async def retrieved() -> Batch:
+            return self._batch(await self._client.batches.retrieve(name))
+
+        try:
+            return [await self._asked(f"/batches/{name}", retrieved)]
+        except EndpointRefused as error:
+            if error.status not in (400, 404):
+                raise
+            return []
 
     async def content(self, file: str) -> IO[bytes]:
-        """The lines of a file, from the disk. The SDK does not repeat a download that breaks off; this does."""
-        for attempt in range(TRIES):
-            try:
-                with self._translated(f"/files/{file}/content"):
-                    return await self._download(file)
-            except EndpointDown as error:
-                down = error
-            await asyncio.sleep(WAIT_S * 2**attempt)
-        raise down
+        """The lines of a file, from the disk."""
+        return await self._asked(f"/files/{file}/content", lambda: self._download(file))
 
     async def _download(self, file: str) -> IO[bytes]:
         lines = tempfile.TemporaryFile()  # noqa: SIM115 (the caller closes it)
-        async with self._client.with_options(max_retries=0).files.with_streaming_response.content(file) as response:
-            if "html" in response.headers.get("Content-Type", ""):
-                raise ValueError("a web page instead of a file")
+        async with self._client.files.with_streaming_response.content(file) as response:
             async for chunk in response.iter_bytes():
                 if lines.tell() + len(chunk) > MAX_FILE_BYTES:
                     raise ValueError(f"the file is longer than {MAX_FILE_BYTES} bytes")
@@ -183,35 +245,57 @@ class Batches:
         lines.seek(0)
         return lines
 
+    async def _asked(self, path: str, call: Callable[[], Awaitable[T]]) -> T:
+        """What a call returns, made again while it fails; waits as long as the provider asks for."""
+        failures = 0
+        while True:
+            try:
+                with self._translated(path):
+                    return await call()
+            except _Failing as error:
+                failures, down = failures + 1, error
+            if failures == TRIES:
+                raise down
+            await asyncio.sleep(wait_s(failures, down.wait_s))
+
     @contextmanager
     def _translated(self, path: str) -> Iterator[None]:
         """Raises what the SDK raises as errors of this package; no message holds the key."""
         import httpx2
         from openai import APIConnectionError, APIStatusError, OpenAIError
 
-        url, problem = f"endpoint {self.address.name}: {self._root}{path}", ""
+        url, wait = f"endpoint {self.address.name}: {self._root}{path}", None
         fix = "does this server have a Batch API?"
         try:
             yield
             return
         except APIStatusError as error:
-            problem = self.address.words(f"{error.status_code} {' '.join(error.response.text.split())}")
-            if error.status_code not in RETRY_STATUS:
-                raise EndpointRefused(f"{url} answers {error.status_code}", got=problem, fix=fix) from None
-        except (APIConnectionError, httpx2.TransportError) as error:
+            status, response = error.status_code, error.response
+            problem = self.address.words(f"{status} {message(response.content)}")
+            if status not in RETRY_STATUS:
+                if 300 <= status < 400:
+                    fix = "pass the address it redirects to: a key is not carried elsewhere"
+                refused = EndpointRefused(f"{url} answers {status}", got=problem, fix=fix)
+                refused.status = status
+                raise refused from None
+            wait = retry_after(response.headers)
+        except (APIConnectionError, httpx2.RequestError) as error:
             cause = error.__cause__ or error
             problem = self.address.words(f"{type(cause).__name__}: {cause}")
+            if isinstance(cause, ValueError):
+                raise EndpointRefused(f"{url} cannot be read", expected=WANTED, got=problem, fix=fix) from None
         except (OpenAIError, ValueError, AttributeError, TypeError) as error:
             got = self.address.words(f"{type(error).__name__}: {error}")
-            wanted = "an answer of the Batch API"
-            raise EndpointRefused(f"{url} cannot be read", expected=wanted, got=got, fix=fix) from None
+            raise EndpointRefused(f"{url} cannot be read", expected=WANTED, got=got, fix=fix) from None
         fix = "run the same command again later: what was submitted is found again"
-        raise EndpointDown(f"{url} keeps failing", got=problem, fix=fix)
+        down = _Failing(f"{url} keeps failing", got=problem, fix=fix)
+        down.wait_s = wait
+        raise down
 
     def _batch(self, found: "Found") -> Batch:
         problems = (found.errors and found.errors.data) or []
         return Batch(
-            found.id,
+            _name(found.id),
             found.status,
             found.input_file_id,
             found.output_file_id,
@@ -219,3 +303,18 @@ class Batches:
             self.address.words("; ".join(str(problem.message) for problem in problems)),
             any(problem.code == "token_limit_exceeded" for problem in problems),
         )
+
+
+def _name(value: str | None) -> str:
+    """The name of a file or a batch; the SDK takes any object for one."""
+    if not value:
+        raise ValueError("there is no id in it")
+    return value
+
+
+async def _refuse_pages(response: "httpx2.Response") -> None:
+    """Raises ValueError for a web page in place of an answer."""
+    kind = response.headers.get("Content-Type", "")
+    if response.status_code == 200 and "html" in kind:
+        page = (await response.aread()).decode("utf-8", "replace")
+        raise ValueError(f"a web page instead of an answer: {' '.join(page.split())[:200]}")

@@ -1,10 +1,13 @@
 """What one run may spend on the teacher: calls, tokens, dollars, over all its stages. No cap is ever exceeded.
 
+With `budget.lifetime`, what the ledgers of its stages know of earlier runs counts as well: the answers in them, without
+those that no row was made of (too slow, unusable).
+
 Before a request is sent, the most it can use is set aside: a token for every byte of the prompt, and all the tokens
 it may write. The request is sent when that still fits. Near a cap, fewer requests are therefore in flight, and the run
-ends when not even one fits. What an answer did not use is released. Where the server does not say what it used, or the
-answer cannot be read, all that was set aside is charged. Requests without an answer (a status other than 200, no
-connection, no answer in time) count as free; the next attempt is another request.
+ends when not even one fits. What an answer did not use is released. Where the server does not say what it used, the
+answer cannot be read, or none came to a request that was sent (too slow, dropped, cancelled), all that was set aside is
+charged. Requests that were not sent, or answered with an error, are free; the next attempt is another request.
 """
 
 import threading
@@ -41,9 +44,24 @@ class BudgetMeter:
 
     def __init__(self, caps: BudgetCaps | None = None) -> None:
         self.spent = Spent()
+        self._earlier: dict[str, Spent] = {}
         self._caps = caps or BudgetCaps()
         self._aside = Spent()
         self._lock = threading.Lock()
+
+    @property
+    def lifetime(self) -> bool:
+        """Whether the caps hold for all runs of a stage together."""
+        return self._caps.lifetime
+
+    def count_earlier(self, purpose: str, spent: Spent) -> None:
+        """Counts what earlier runs spent for a purpose (a stage, a batch), where the caps hold for all runs together.
+
+        The last word on a purpose counts.
+        """
+        with self._lock:
+            if self.lifetime:
+                self._earlier[purpose] = spent
 
     def set_aside(self, request: Request) -> Spent | None:
         """Sets aside the most a request can use, and returns it; None when it does not fit while others are in flight.
@@ -56,7 +74,8 @@ class BudgetMeter:
         read = len(request.prompt.encode()) + earlier + TOKENS_AROUND
         most = Spent(1, read, sampling.n * sampling.max_tokens)
         with self._lock:
-            problem = self._over(self.spent + self._aside + most)
+            earlier_runs = sum(self._earlier.values(), Spent())
+            problem = self._over(earlier_runs + self.spent + self._aside + most)
             if not problem:
                 self._aside += most
                 return most
@@ -64,7 +83,8 @@ class BudgetMeter:
                 return None
         raise BudgetSpent(
             f"budget: another call of the teacher could pass {problem}",
-            got=f"so far {self._words(self.spent)} in this run",
+            got=f"so far {self._words(self.spent)} in this run"
+            + (f", {self._words(earlier_runs)} in earlier ones" if self.lifetime else ""),
             fix="raise it, or leave it: the same command goes on where this one stopped, with a new budget",
         )
 

@@ -3,14 +3,18 @@
 What is retried and what is not:
 
     answer                         what happens
-    401 403 404 405                stop at once with the server's message: asking again would not help
-    400 413 422                    the row fails if others are answered; stop if none is, or none any more
-    408 409 425 429 5xx            wait (Retry-After if given, else back off), ask again
+    4xx but those below            the row fails if others are answered; stop if none is, or none any more
+    401 before any answer          stop at once with the server's message: asking again would not help
+    408 409 424 425 429 498 499    wait, ask again: as long as Retry-After says, and no less than the back-off
+    5xx                            the same
+    no money (429 or other)        stop at once
+    an error inside a 200          as its own status
     dropped, timed out, not JSON   back off, ask again; the row fails at last, or stop if no other is answered
     redirect                       stop: the key is not carried to another address
-    400 422 on a JSON schema       send it in another form, at last without: see `schema_forms`
-    400 on a parameter             send another in its place, or none: see `dialects.unsupported`
-    fewer texts than `n`           ask for the missing ones alone, and for one at a time from then on
+    4xx at one of many replicas    ask the others; a replica that refuses what another answers is set aside
+    4xx 500 501 on a JSON schema   send it in another form, at last without: see `wording`
+    400 422 on a parameter         send another in its place, or none: see `wording`
+    fewer texts than `n`           ask for the missing ones alone; for one at a time, after several rows
 
 A row that failed in an earlier run, while others were answered, says nothing about the server: it fails alone.
 
@@ -19,7 +23,6 @@ A request that waits holds no place among those in flight. How many are in fligh
 """
 
 import asyncio
-import random
 import time
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -30,15 +33,14 @@ import orjson
 from hub_speed.errors import EndpointDown, EndpointRefused
 from hub_speed.llm import dialects
 from hub_speed.llm.address import Address, base_url, request_url, shown
-from hub_speed.llm.budget import BudgetMeter
-from hub_speed.llm.dialects import Completion, Request, SchemaForm
+from hub_speed.llm.budget import BudgetMeter, Spent
+from hub_speed.llm.dialects import Completion, Request
 from hub_speed.llm.faults import Faults
-from hub_speed.llm.pacing import Pace, Replica, Replicas
-from hub_speed.llm.schema_forms import SchemaForms
-from hub_speed.llm.transport import OF_ONE_REQUEST, Transport, Trouble
+from hub_speed.llm.pacing import Pace, Replica, Replicas, wait_s
+from hub_speed.llm.schema_forms import OF_THE_SCHEMA, SEVERAL, Contrary, SchemaForms
+from hub_speed.llm.transport import REFUSED_STATUS, Transport, Trouble
+from hub_speed.llm.wording import Parameters, Wording
 
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 60.0  # Assumption: our own waits double from half a second to a minute
-LONGEST_RETRY_AFTER_S = 900.0  # Assumption: a server that asks for more than 15 minutes is asked again after them
 LOOK_AGAIN_S = 0.05  # Assumption: between two looks whether the budget has room, or another request was answered
 
 
@@ -107,13 +109,12 @@ class Endpoint:
         self.replicas = Replicas([base_url(url, address.dialect) for url in address.urls])
         self.notes: list[str] = []
         self._transport = Transport(address, timeout_s)
-        self._forms = SchemaForms(address.dialect, self.notes)
+        self._forms: dict[str, SchemaForms] = {}  # of each schema: a server may take one and refuse another
         self._faults = Faults(answered_before, in_flight)
         self._retries, self._budget = retries, budget
-        self._without: set[str] = set()  # parameters that the server does not take
-        self._never_taken: frozenset[str] | None = None  # what was left out of all that was answered
-        self._one_at_a_time = address.dialect == "tgi"
-        self._takes_objections = address.dialect == "chat"
+        self._parameters = Parameters(self.notes)
+        self._one_at_a_time, self._gives_all, self._fewer = address.dialect == "tgi", False, Contrary()
+        self._objections_refused = 0  # in a row, before any was answered; -1: one was
 
     @property
     def model(self) -> str:
@@ -173,7 +174,7 @@ class Endpoint:
             self._faults.answer_row(number)
             return found
         except EndpointRefused as error:
-            if error.status not in OF_ONE_REQUEST:
+            if error.status not in REFUSED_STATUS or (error.status == 401 and not self._faults.answered_now):
                 raise
             refused = error
         finally:
@@ -187,89 +188,100 @@ class Endpoint:
 
     async def _complete(self, request: Request, row: _Row) -> Completion:
         """An answer with all the texts the request asks for."""
-        n = request.sampling.n
-        first = request if not self._one_at_a_time else _one_of(request, 0)
-        found = await self._with_schema(first, row)
-        if len(found.texts) < first.sampling.n and not self._one_at_a_time:
+        n, begun = request.sampling.n, self._fewer.begin()
+        if (name := request.schema_name) not in self._forms:
+            self._forms[name] = SchemaForms(self.address.dialect, self.notes)
+        wording = Wording(request, self._forms[name], self._parameters)
+        found = await self._answered(_one_of(request, 0) if self._one_at_a_time else request, row, wording)
+        if len(found.texts) == n:
+            self._gives_all |= n > 1
+        elif not (self._gives_all or self._one_at_a_time) and self._fewer.refuse("n", begun):
             self._one_at_a_time = True
             self.notes.append(f"asked for {n} answers at once, it gives {len(found.texts)}: asked for one at a time")
         while len(found.texts) < n:
-            found = found.joined(await self._with_schema(_one_of(request, len(found.texts)), row))
+            found = found.joined(await self._answered(_one_of(request, len(found.texts)), row, wording))
         return replace(found, attempts=row.attempts - row.refused)
 
     async def complete_again(self, request: Request, answer: str, problem: str) -> Completion | None:
         """A second answer, after telling the model what was wrong with the first.
 
-        None when there is none: the model does not chat, or the server refuses the conversation.
+        None when there is none: the model does not chat, or the server does not answer the conversation.
 
         Raises:
-            EndpointDown, RowFailed, BudgetSpent: as `complete`.
+            EndpointDown, EndpointRefused, BudgetSpent: as `complete`.
         """
-        if not self._takes_objections:
+        if self.address.dialect != "chat" or self._objections_refused >= SEVERAL:
             return None
         try:
-            return await self._complete(replace(request, earlier=(answer, problem)), _Row())
-        except EndpointRefused as error:
-            if error.status not in OF_ONE_REQUEST:
+            found = await self._complete(replace(request, earlier=(answer, problem)), _Row())
+            self._objections_refused = -1
+            return found
+        except (EndpointRefused, RowFailed) as error:
+            if isinstance(error, EndpointRefused) and error.status not in REFUSED_STATUS:
                 raise
-            self._takes_objections = False
-            self.notes.append(f"refuses to be asked again about an answer. It says: {error.got}")
+            if self._objections_refused >= 0:
+                self._objections_refused += 1
+            if self._objections_refused == SEVERAL:
+                words = error.got if isinstance(error, EndpointRefused) else str(error)
+                self.notes.append(f"refuses to be asked again about an answer. It says: {words}")
             return None
 
-    async def _with_schema(self, request: Request, row: _Row) -> Completion:
-        """An answer, with the schema in a form that the server takes."""
-        forms = self._forms
-        if request.schema is None:
-            return await self._retried(request, forms.left[0], row)
-        refusal: EndpointRefused | None = None
-        for form in forms.left:
-            try:
-                found = await self._retried(request, form, row)
-            except EndpointRefused as error:
-                if error.status not in OF_ONE_REQUEST:
-                    raise
-                refusal = refusal or error
-                continue
-            forms.works(form, refusal.got if refusal else "")
-            forms.check(request, found)
-            return found
-        assert refusal is not None
-        raise refusal
-
-    async def _retried(self, request: Request, form: SchemaForm, row: _Row) -> Completion:
-        """An answer, after as many retries as it takes and are allowed."""
-        address, model, failures = self.address, self.model, 0
-        replica: Replica | None = None
+    async def _answered(self, request: Request, row: _Row, wording: Wording) -> Completion:
+        """An answer, after as many retries, replicas and wordings as it takes and are allowed."""
+        failures, refused = 0, list[EndpointRefused]()
+        refusing: list[Replica] = []  # those that refuse the request in its present words
+        failing: list[Replica] = []  # the one that failed at last
         while True:
-            without = frozenset(self._without)
-            data = orjson.dumps(dialects.body(address.dialect, request, model, address.prompt_format, form, without))
             row.attempts += 1
-            try:
-                replica, found, took_s = await self._afforded(request, data, replica)
-            except EndpointRefused as error:
-                row.refused += 1
-                if error.status not in (400, 422) or not self._reworded(error.got, without):
-                    raise
-                continue
+            replica, found, took_s = await self._attempt(request, wording, refusing + failing)
             if isinstance(found, Completion):
-                self._never_taken = without if self._never_taken is None else self._never_taken & without
+                wording.works(request, found)
                 self._faults.answer()
-                return replace(found, model=found.model or model, latency_s=round(took_s, 4))
-            system = found.problem.startswith("500 ") and dialects.unsupported(found.problem, without) == "system"
-            if system and self._reworded(found.problem, without):
+                self._blame(refusing)
+                return replace(found, model=found.model or self.model, latency_s=round(took_s, 4))
+            if isinstance(found, EndpointRefused):
+                refused.append(found)
+                row.refused += 1
+                if not self._ask_otherwise(found, wording, replica, refusing):
+                    raise refused[0]
                 continue
-            failures += 1
+            if found.status == 500 and wording.leave_out(found.problem, "system"):
+                continue
+            if found.status in OF_THE_SCHEMA and wording.change_form(found.problem):
+                continue
+            failures, failing = failures + 1, [replica]
             if failures > self._retries:
                 break
-            back_off = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (failures - 1)) * random.uniform(0.5, 1.0)
-            await asyncio.sleep(back_off if found.wait_s is None else min(found.wait_s, LONGEST_RETRY_AFTER_S))
+            await asyncio.sleep(wait_s(failures, found.wait_s))
         if not row.failed_before and await self._silent() and self._faults.fail_row():
             raise EndpointDown(
-                f"endpoint {address.name}: {shown(request_url(replica.root, address.dialect))} keeps failing",
+                f"endpoint {self.address.name}: {shown(request_url(replica.root, self.address.dialect))} keeps failing",
                 got=found.problem,
                 fix="start it or pass another --endpoint; the same command then goes on where it stopped",
             )
         raise RowFailed(found.problem, row.attempts)
+
+    def _ask_otherwise(
+        self, refused: EndpointRefused, wording: Wording, replica: Replica, refusing: list[Replica]
+    ) -> bool:
+        """Whether a refused request may be answered in other words, or by another replica."""
+        if refused.status not in REFUSED_STATUS:
+            return False
+        if refused.status in (400, 422) and self.address.dialect != "tgi" and wording.leave_out(refused.got):
+            return True
+        asked_twice = replica in refusing
+        refusing.append(replica)
+        if len(refusing) < len(self.replicas.all) and not asked_twice:
+            return True
+        refusing.clear()
+        return refused.status in OF_THE_SCHEMA and wording.change_form(refused.got)
+
+    def _blame(self, refusing: list[Replica]) -> None:
+        """Counts the failures of replicas that refused what another one answers."""
+        for replica in refusing:
+            if self.replicas.fail(replica):
+                i, n = self.replicas.all.index(replica) + 1, len(self.replicas.all)
+                self.notes.append(f"replica {i} of {n} refuses what another answers: set aside, tried again")
 
     async def _silent(self) -> bool:
         """Whether none of the requests now in flight gets an answer; waits for them, since failures can be quick."""
@@ -279,54 +291,51 @@ class Endpoint:
             await asyncio.sleep(LOOK_AGAIN_S)
         return faults.answers == answers
 
-    def _reworded(self, words: str, without: frozenset[str]) -> bool:
-        """Whether a parameter was refused that can be left out and never was taken; it is left out from now on."""
-        name = dialects.unsupported(words, without)
-        known = self._never_taken is not None and name not in self._never_taken
-        if self.address.dialect == "tgi" or not name or known:
-            return False
-        if name not in self._without:
-            self._without.add(name)
-            self.notes.append(dialects.left_out_note(name, words))
-        return True
-
-    async def _afforded(
-        self, request: Request, data: bytes, before: Replica | None
-    ) -> tuple[Replica, Completion | Trouble, float]:
-        """The result of one attempt, sent once the budget has room for it."""
-        n = request.sampling.n
-        if self._budget is None:
-            return await self._attempt(data, n, before)
-        while (aside := self._budget.set_aside(request)) is None:
-            await asyncio.sleep(LOOK_AGAIN_S)
-        took: Completion | None = None
-        try:
-            replica, found, took_s = await self._attempt(data, n, before)
-            took = found if isinstance(found, Completion) else UNREAD if found.answered else None
-            return replica, found, took_s
-        finally:
-            self._budget.settle(aside, took)
-
     async def _attempt(
-        self, data: bytes, n: int, before: Replica | None
-    ) -> tuple[Replica, Completion | Trouble, float]:
-        """The replica, result and seconds of one attempt, at another replica than `before` where there is one."""
-        entered = await self.pace.enter()
-        replica = self.replicas.pick(but=before)
-        sent = self._faults.send()
-        found: Completion | Trouble = Trouble("cancelled")
+        self, request: Request, wording: Wording, but: list[Replica]
+    ) -> tuple[Replica, Completion | Trouble | EndpointRefused, float]:
+        """The replica, result and seconds of one attempt, sent once the budget has room for it."""
+        aside = await self._set_aside(request)
         try:
-            started = time.monotonic()
-            found = await self._transport.ask(request_url(replica.root, self.address.dialect), data, n)
-            return replica, found, time.monotonic() - started
+            entered = await self.pace.enter()
+        except BaseException:
+            self._settle(aside, None)
+            raise
+        wording.look()
+        address, form, without = self.address, wording.form, wording.without
+        data = orjson.dumps(dialects.body(address.dialect, request, self.model, address.prompt_format, form, without))
+        replica = self.replicas.pick(but)
+        sent = self._faults.send()
+        found: Completion | Trouble | EndpointRefused = Trouble("cancelled", charged=True)
+        started = time.monotonic()
+        try:
+            found = await self._transport.ask(request_url(replica.root, address.dialect), data, request.sampling.n)
+        except EndpointRefused as error:
+            found = error
         finally:
             self._faults.come_back(sent)
             trouble = found if isinstance(found, Trouble) else None
-            self.replicas.leave(replica, failed=trouble is not None and trouble.broken)
+            failed = None if isinstance(found, EndpointRefused) else trouble is not None and trouble.broken
+            self.replicas.leave(replica, failed=failed)
+            self._settle(aside, UNREAD if trouble and trouble.charged else found)
             refused = trouble is not None and trouble.too_much
             # One turn of the loop later: the answer is then in the ledger before the next request goes out, and a kill
             # costs no more requests than there are places, where a row takes one.
             asyncio.get_running_loop().call_soon(lambda: self.pace.leave(entered, refused=refused))
+        return replica, found, time.monotonic() - started
+
+    async def _set_aside(self, request: Request) -> Spent | None:
+        """What the budget sets aside for a request, once there is room."""
+        if self._budget is None:
+            return None
+        while (aside := self._budget.set_aside(request)) is None:
+            await asyncio.sleep(LOOK_AGAIN_S)
+        return aside
+
+    def _settle(self, aside: Spent | None, found: Completion | Trouble | EndpointRefused | None) -> None:
+        """Charges the budget for an answer; for anything else it gets back what was set aside."""
+        if self._budget and aside:
+            self._budget.settle(aside, found if isinstance(found, Completion) else None)
 
 
 def _one_of(request: Request, i: int) -> Request:

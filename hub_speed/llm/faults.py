@@ -28,6 +28,11 @@ class Faults:
         self._answered_row = 0  # the last row that was answered
         self._refused_in_a_row = 0
 
+    @property
+    def answered_now(self) -> bool:
+        """Whether a row was answered in this run."""
+        return self._answered_row > 0
+
     def begin_row(self) -> int:
         """The number of a row that is asked for now."""
         self._rows += 1

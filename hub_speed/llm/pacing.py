@@ -1,4 +1,4 @@
-"""How many requests are open at once, and which replica gets the next one.
+"""How many requests are open at once, which replica gets the next one, and how long a retry waits.
 
 The number in flight follows the endpoint as TCP follows a network: it grows by a step while the endpoint answers, and
 is halved when the endpoint says that it is too much. The least loaded replica is asked first. A replica that keeps
@@ -7,8 +7,10 @@ failing is set aside for a while, then tried again with a single request.
 
 import asyncio
 import logging
+import random
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 TOLERATED = 0.05
@@ -17,9 +19,24 @@ STEPS = 20
 """Rounds without trouble from one request in flight to all of them. Assumption."""
 FAILURES_TO_SET_ASIDE = 3
 """Failures of a replica, with no answer between them. Assumption: fewer happen to a healthy one."""
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 60.0  # Assumption: our own waits double from half a second to a minute
+LONGEST_RETRY_AFTER_S = 900.0  # Assumption: a server that asks for more than 15 minutes is asked again after them
 SET_ASIDE_S, LONGEST_SET_ASIDE_S = 1.0, 60.0  # Assumption: doubles, as the waits between retries do
 
 _log = logging.getLogger("hub_speed")
+
+
+def wait_s(failures: int, asked: float | None) -> float:
+    """Seconds to wait before a request is sent again: longer after each failure, and as long as the server asks.
+
+    A server that says 0, or a time in the past, would otherwise get all retries at once.
+
+    Args:
+        failures: how often the request has failed, at least once.
+        asked: what the server asks for (Retry-After), None when it does not say.
+    """
+    back_off = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** (failures - 1)) * random.uniform(0.5, 1.0)
+    return max(back_off, min(asked or 0.0, LONGEST_RETRY_AFTER_S))
 
 
 class Pace:
@@ -98,10 +115,14 @@ class Replicas:
         self.all = [Replica(root) for root in roots]
         self._asked = 0
 
-    def pick(self, but: Replica | None = None) -> Replica:
-        """The least loaded replica, not `but` if there is another; when all are set aside, the first to be back."""
-        now = time.monotonic()
-        others = [replica for replica in self.all if replica is not but] or self.all
+    def pick(self, but: Sequence[Replica] = ()) -> Replica:
+        """The least loaded replica; when all are set aside, the first to be back.
+
+        None of `but` if there is another, else none of those that stand first there.
+        """
+        now, others = time.monotonic(), self.all
+        while but and not (others := [replica for replica in self.all if replica not in but]):
+            but = but[:-1]
         here = [replica for replica in others if replica.back_at <= now]
         if here:
             chosen = min(here, key=lambda replica: (replica.open, replica.last_asked))
@@ -113,17 +134,22 @@ class Replicas:
         chosen.open, chosen.last_asked = chosen.open + 1, self._asked
         return chosen
 
-    def leave(self, replica: Replica, *, failed: bool) -> None:
-        """A request to a replica has ended."""
+    def leave(self, replica: Replica, *, failed: bool | None) -> None:
+        """A request to a replica has ended; None: in a way that says nothing about the replica."""
         replica.open -= 1
-        if not failed:
+        if failed:
+            self.fail(replica)
+        elif failed is not None:
             replica.failures, replica.back_at = 0, 0.0
-            return
+
+    def fail(self, replica: Replica) -> bool:
+        """Counts a failure of a replica; returns whether it is set aside from now on."""
         replica.failures += 1
         if replica.failures == FAILURES_TO_SET_ASIDE:
             _log.warning("replica %s keeps failing: set aside, tried again later", replica.root)
         if replica.failures >= FAILURES_TO_SET_ASIDE:
             self._set_aside(replica, time.monotonic())
+        return replica.failures == FAILURES_TO_SET_ASIDE
 
     def miss(self, replica: Replica) -> None:
         """Sets aside a replica that does not answer, like one that keeps failing."""

@@ -4,6 +4,7 @@ Keys are sent to the endpoint's own address and nowhere else, and are never part
 """
 
 import email.utils
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,10 +20,18 @@ from hub_speed.llm.address import Address, below, shown
 from hub_speed.llm.dialects import Completion
 
 TOO_MUCH_STATUS = {429, 503, 529}  # 529: "overloaded", as some servers say it
-RETRY_STATUS = {408, 409, 425, 429, *range(500, 600)}
-OF_ONE_REQUEST = {400, 413, 422}  # the server does not take this request, or this way of asking
+RETRY_STATUS = {408, 409, 424, 425, 429, 498, 499, *range(500, 600)}  # 424, 498, 499: of gateways whose server failed
+REFUSED_STATUS = {*range(400, 500)} - RETRY_STATUS  # the server does not take this request, or this way of asking
+NO_MONEY = {
+    "insufficient_quota",
+    "billing_hard_limit_reached",
+    "billing_not_active",
+    "exceeded_current_quota_error",
+}
+"""Codes and types of errors that waiting does not mend, whatever their status: OpenAI's, the last one Moonshot's."""
 MAX_ANSWER_BYTES = 20_000_000  # Assumption: a hundred times the longest answer a prompt here asks for
 MAX_HEADER_BYTES = 1 << 16  # Assumption: gateways put whole policies into one; aiohttp reads 8,190 bytes
+UNSENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)  # no connection, and so no request
 CONNECT_S, KEEP_ALIVE_S = 10.0, 75.0  # Assumption: until a connection stands; until an idle one is closed
 
 
@@ -39,14 +48,17 @@ class Trouble:
         wait_s: how long the server asks to wait, None when it does not say.
         too_much: whether fewer requests at once might have helped.
         broken: whether the server itself failed, so that another replica might do better.
-        answered: whether the server answered (200) with something unusable, which may have to be paid for.
+        charged: whether it may have to be paid for: the server answered (200) with something unusable, or the request
+            was sent and no answer came.
+        status: the HTTP status; 0 where none came, or an unusable 200.
     """
 
     problem: str
     wait_s: float | None = None
     too_much: bool = False
     broken: bool = False
-    answered: bool = False
+    charged: bool = False
+    status: int = 0
 
 
 class Transport:
@@ -127,28 +139,41 @@ class Transport:
         Raises:
             EndpointRefused: the server's status says that asking again would not help.
         """
-        answered = False
+        status = 0
         try:
             async with self._session.post(url, data=data, allow_redirects=False, **self._to(url)) as response:
-                answered = response.status == 200
+                status = response.status
                 body = await _read(response)
-                if response.status != 200:
-                    if response.status in RETRY_STATUS:
-                        return Trouble(
-                            f"{response.status} {self._address.words(message(body))}",
-                            retry_after(response.headers),
-                            too_much=response.status in TOO_MUCH_STATUS,
-                            broken=response.status >= 500,
-                        )
-                    raise self._refused(response.status, url, body)
-            completion = dialects.read(self._address.dialect, dialects.load(body, response.charset))
+                if status != 200:
+                    return self._unanswered(status, url, body, response.headers)
+                answer = dialects.load(body, response.charset)
+            if (inner := inner_status(answer)) != 200:
+                return self._unanswered(inner, url, body, response.headers)
+            completion = dialects.read(self._address.dialect, answer)
             if len(completion.texts) > n:
-                return Trouble(f"asked for {n} answers, got {len(completion.texts)}", answered=True)
+                return Trouble(f"asked for {n} answers, got {len(completion.texts)}", charged=True)
             return self._address.without_secrets(completion)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             words = self._address.words(str(error) if isinstance(error, ValueError) else _named(error))
             silent, unreadable = isinstance(error, TimeoutError), isinstance(error, ValueError)
-            return Trouble(words, too_much=silent, broken=not unreadable, answered=answered)
+            sent = not (status or unreadable or isinstance(error, UNSENT))
+            return Trouble(words, too_much=silent, broken=not unreadable, charged=sent or status == 200)
+
+    def _unanswered(self, status: int, url: str, body: bytes, headers: Mapping[str, str]) -> Trouble:
+        """What a status other than 200 means, where it may be asked again.
+
+        Raises:
+            EndpointRefused: asking again would not help.
+        """
+        if status not in RETRY_STATUS or _codes(body) & NO_MONEY:
+            raise self._refused(status, url, body)
+        return Trouble(
+            f"{status} {self._address.words(message(body))}",
+            retry_after(headers),
+            too_much=status in TOO_MUCH_STATUS,
+            broken=status >= 500,
+            status=status,
+        )
 
     def _silent(self, root: str, error: Exception) -> EndpointDown:
         """What it means that nobody answers, in words that name the fix."""
@@ -179,6 +204,7 @@ class Transport:
             403: f"the key in {variable} may not use {model}",
             404: f"check the URL and the model's name: {model}" + self._other_models(),
             407: "put the proxy's user and password into HTTPS_PROXY or HTTP_PROXY",
+            429: "top up the account, or raise its limit; the same command then goes on where it stopped",
         }.get(status, "")
         if 300 <= status < 400:
             fix = "pass the address it redirects to: a key is not carried elsewhere"
@@ -225,6 +251,27 @@ def message(body: bytes) -> str:
     except (ValueError, AttributeError):
         text = body.decode("utf-8", "replace")
     return " ".join(str(text).split())
+
+
+def inner_status(answer: Any) -> int:
+    """The status of an error that a gateway sends with status 200; 200 where the answer is none."""
+    error = answer.get("error") if isinstance(answer, dict) and not answer.get("choices") else None
+    if not error:
+        return 200
+    code, kind = (str(error.get("code")), error.get("type")) if isinstance(error, dict) else ("", error)
+    status = int(code) if code.isdecimal() and len(code) == 3 else 0
+    if 400 <= status < 600:
+        return status
+    return 429 if re.search("rate.?limit|too.?many|overload", f"{code} {kind}", re.IGNORECASE) else 500
+
+
+def _codes(body: bytes) -> set[str]:
+    """What an error calls itself: its code and its type."""
+    try:
+        error = orjson.loads(body)["error"]
+        return {str(error.get("code")), str(error.get("type"))}
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return set()
 
 
 def models(listing: bytes) -> dict[str, int | None]:

@@ -4,7 +4,7 @@ The files are those of the Batch API. One without answers is from a run that was
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -49,8 +49,8 @@ class RunBatch:
     ) -> None:
         pass
 
-    async def submit(self, lines: Iterable[bytes]) -> Batch:
-        """Have requests answered; returns once they are.
+    async def submit(self, lines: Iterable[bytes], note: Callable[[str, str], None]) -> Batch:
+        """Have requests answered; returns once they are. Nothing has to be noted: the folder holds all batches.
 
         Raises:
             EndpointDown, Stopped: see `serve.run_batch`.
@@ -71,7 +71,11 @@ class RunBatch:
         )
         return batch
 
-    async def mine(self) -> list[Batch]:
+    async def find(self, file: str) -> Batch | None:
+        """Nothing: no batch is ever noted."""
+        return None
+
+    async def mine(self, known: Mapping[str, str]) -> list[Batch]:
         """Every batch that was answered."""
         found = map(_batch, sorted(self._folder.glob("*.requests.jsonl")))
         return [batch for batch in found if Path(batch.answers or "").exists()]

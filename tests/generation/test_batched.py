@@ -1,6 +1,8 @@
 """Batch mode against a Batch API on a real socket: expiry, refusals, another machine, stops, budgets."""
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -9,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from fake_batches import FakeBatches, answered, expired, refused
 from rich.console import Console
+from running import kill
 
 from hub_speed.console.progress import Bars
 from hub_speed.errors import BudgetSpent, EndpointDown, EndpointRefused, Stopped
@@ -19,9 +23,9 @@ from hub_speed.generation.batched import generate_in_batches
 from hub_speed.generation.jobs import Accepted, Job, Jobs, Outcome
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Rejected
-from hub_speed.llm import batch_api, dialects
+from hub_speed.llm import batch_api, dialects, pacing
 from hub_speed.llm.address import Address
-from hub_speed.llm.budget import BudgetMeter
+from hub_speed.llm.budget import BudgetMeter, Spent
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.recipe import BudgetCaps, Recipe
 from hub_speed.record import RunRecord
@@ -34,7 +38,7 @@ Lines = list[dict[str, Any]]
 @pytest.fixture(autouse=True)
 def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_api.Batches, "look_every_s", 0.005)
-    monkeypatch.setattr(batch_api, "WAIT_S", 0.002)
+    monkeypatch.setattr(pacing, "FIRST_WAIT_S", 0.002)
 
 
 def all_good(_: int, requests: Lines) -> Lines:
@@ -77,6 +81,8 @@ def run(
     with Ledger(folder) as ledger:
         told: list[int] = []
         provider = batch_api.Batches(address, purpose)
+        if budget:
+            budget.count_earlier(purpose, Spent(*ledger.usage()))
         noticed = generate_in_batches(
             jobs(count), read, provider, ledger, rounds, lambda e, n: told.append(len(e)), stop, budget
         )
@@ -192,21 +198,70 @@ def test_a_request_that_is_refused_or_keeps_failing_fails_its_row(provider: Fake
     assert {entry["state"] for entry in run(provider.url, tmp_path).values()} == {"accepted", "rejected"}
 
 
-@pytest.mark.parametrize("status", [401, 404])
-def test_a_request_that_is_refused_stops_the_run_and_the_rest_is_kept(
-    provider: FakeBatches, tmp_path: Path, status: int
-) -> None:
+def test_a_key_that_is_refused_stops_the_run_and_the_rest_is_kept(provider: FakeBatches, tmp_path: Path) -> None:
     provider.work = lambda nth, requests: [
         *all_good(nth, requests[:-1]),
-        refused(requests[-1]["custom_id"], status, "no such model"),
+        refused(requests[-1]["custom_id"], 401, "no such key"),
     ]
     with pytest.raises(EndpointRefused, match="was refused") as caught:
         run(provider.url, tmp_path)
-    assert caught.value.got == f"{status} no such model"
+    assert caught.value.got == "401 no such key"
     assert "check the key and the model (it was m)" in caught.value.fix
     provider.work = all_good
     assert len(run(provider.url, tmp_path)) == 20  # the refusal of an earlier run does not stand for ever
     assert asked(provider)[1] == ["row-019"]
+
+
+def test_an_empty_account_stops_the_run(provider: FakeBatches, tmp_path: Path) -> None:
+    def work(nth: int, requests: Lines) -> Lines:
+        last = refused(requests[-1]["custom_id"], 429, "You exceeded your current quota")
+        last["response"]["body"]["error"]["code"] = "insufficient_quota"
+        return [*all_good(nth, requests[:-1]), last]
+
+    provider.work = work
+    with pytest.raises(EndpointRefused, match="was refused") as caught:
+        run(provider.url, tmp_path)
+    assert caught.value.got == "429 You exceeded your current quota" and len(provider.submitted) == 1
+
+
+@pytest.mark.parametrize("status", [402, 403, 404, 405, 413, 422, 451])
+def test_rows_that_are_always_refused_fail_alone_in_every_run(
+    provider: FakeBatches, tmp_path: Path, status: int
+) -> None:
+    odd = {"row-000", "row-007", "row-019"}
+    provider.work = lambda nth, requests: [
+        refused(line["custom_id"], status, "moderated") if line["custom_id"][:7] in odd else line
+        for line in all_good(nth, requests)
+    ]
+    for count in (20, 20, 30):
+        found = run(provider.url, tmp_path, count)
+        assert {row for row, entry in found.items() if entry["reason"] == "refused"} == odd and len(found) == count
+        assert {entry["detail"] for entry in found.values() if entry["reason"] == "refused"} == {f"{status} moderated"}
+
+
+@pytest.mark.parametrize("status", [424, 498, 499])
+def test_a_gateways_word_for_a_failed_server_is_asked_again(provider: FakeBatches, tmp_path: Path, status: int) -> None:
+    provider.work = lambda nth, requests: (
+        all_good(nth, requests[:9]) + [refused(each["custom_id"], status, "gone") for each in requests[9:]]
+        if nth == 0
+        else all_good(nth, requests)
+    )
+    assert len(run(provider.url, tmp_path)) == 20
+    assert [len(rows) for rows in asked(provider)] == [20, 11]
+
+
+def test_a_provider_that_refuses_most_rows_stops_the_run_and_the_next_one_ends(
+    provider: FakeBatches, tmp_path: Path
+) -> None:
+    provider.work = lambda nth, requests: [
+        line if line["custom_id"][:7] < "row-010" else refused(line["custom_id"], 403, "no more")
+        for line in all_good(nth, requests)
+    ]
+    with pytest.raises(EndpointRefused, match="was refused") as caught:
+        run(provider.url, tmp_path, 50)
+    assert caught.value.got == "403 no more"
+    states = [entry["state"] for entry in run(provider.url, tmp_path, 50).values()]
+    assert states.count("failed") == 40
 
 
 def test_a_batch_that_fails_whole_is_told(provider: FakeBatches, tmp_path: Path) -> None:
@@ -267,6 +322,26 @@ def test_a_budget_holds_for_batches(provider: FakeBatches, tmp_path: Path) -> No
     json.dumps(asked(provider))
 
 
+def test_a_cap_for_life_counts_what_earlier_runs_have_submitted(provider: FakeBatches, tmp_path: Path) -> None:
+    provider.looks = 10**9
+    stop = threading.Event()
+
+    def stop_after_some_looks() -> None:
+        while not provider.batches or provider.batches[0]["looks"] < 3:
+            time.sleep(0.005)
+        stop.set()
+
+    threading.Thread(target=stop_after_some_looks, daemon=True).start()
+    with pytest.raises(Stopped):
+        run(provider.url, tmp_path, 8, stop=stop)
+    provider.looks = provider.batches[0]["looks"] + 5
+    for cap, rows in ((12, 12), (12, 12), (13, 13)):
+        with pytest.raises(BudgetSpent):
+            run(provider.url, tmp_path, budget=BudgetMeter(BudgetCaps(max_calls=cap, lifetime=True)))
+        with Ledger(tmp_path) as ledger:
+            assert ledger.count_finished() == rows == sum(map(len, provider.submitted))
+
+
 def test_a_stage_waits_for_room_in_a_budget_that_another_holds(provider: FakeBatches, tmp_path: Path) -> None:
     budget, stop = BudgetMeter(BudgetCaps(max_calls=30)), threading.Event()
     held = [budget.set_aside(Request("x", Sampling(1.0, 1.0, 50))) for _ in range(30)]
@@ -298,12 +373,14 @@ def test_an_answer_that_is_never_there_gives_its_room_back_and_its_row_up(
 # --- a schema that is not taken ---------------------------------------------------------------------------------------
 
 
-def takes(*forms: str) -> Any:
+def takes(*forms: str, status: int = 400) -> Any:
     """A provider that takes a request in these forms alone."""
 
     def work(_: int, requests: Lines) -> Lines:
         return [
-            all_good(0, [r])[0] if form_of(r) in forms else refused(r["custom_id"], 400, f"{form_of(r)} is not for me")
+            all_good(0, [r])[0]
+            if form_of(r) in forms
+            else refused(r["custom_id"], status, f"{form_of(r)} is not for me")
             for r in requests
         ]
 
@@ -319,20 +396,22 @@ def forms(provider: FakeBatches) -> list[str]:
     return [form_of(requests[0]) for requests in provider.submitted]
 
 
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 500, 501])
 @pytest.mark.parametrize("form", ["structured_outputs", "none"])
 def test_a_schema_is_sent_in_the_form_that_the_provider_takes(
-    provider: FakeBatches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+    provider: FakeBatches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, status: int
 ) -> None:
     monkeypatch.setattr(batched, "REQUESTS_PER_BATCH", 4)
-    provider.work, provider.looks = takes(form), 9  # several batches are under way before the first comes back
+    provider.work = takes(form, status=status)
+    provider.looks = 9  # several batches are under way before the first comes back
     notes: list[str] = []
     budget = BudgetMeter(BudgetCaps(max_calls=20))
     found = run(provider.url, tmp_path, budget=budget, rounds=0, notes=notes)
     assert {entry["state"] for entry in found.values()} == {"accepted", "rejected"} and len(found) == 20
     assert set(forms(provider)[-5:]) == {form} and forms(provider)[1] == "response_format"
     assert budget.spent.calls == 20  # a refused request takes nothing
-    first = "400 response_format is not for me"
-    assert notes == [f"refuses a JSON schema as response_format: sent as {form}. It says: {first}"]
+    first = f"{status} response_format is not for me"
+    assert notes[0] == f"refuses a JSON schema as response_format: sent as {form}. It says: {first}"
 
 
 def test_a_parameter_that_the_model_does_not_take_is_left_out(
@@ -415,6 +494,14 @@ def test_a_batch_of_refused_rows_does_not_cost_others_their_schema(
     assert "structured_outputs" in forms(provider) and forms(provider)[-1] == "response_format"
 
 
+def test_a_provider_that_ignores_the_schema_is_noticed(provider: FakeBatches, tmp_path: Path) -> None:
+    notes: list[str] = []
+    run(provider.url, tmp_path, 2, notes=notes)
+    assert notes == []  # odd answers
+    run(provider.url, tmp_path, notes=notes)
+    assert notes == ["takes a JSON schema as response_format, but answers otherwise"]
+
+
 # --- room, lost answers, downloads ------------------------------------------------------------------------------------
 
 
@@ -453,6 +540,59 @@ def test_a_batch_that_was_not_taken_is_started_again(provider: FakeBatches, tmp_
     provider.busy = 2
     assert len(run(provider.url, tmp_path)) == 20
     assert len(provider.submitted) == 1 and provider.busy == 0
+
+
+def noted(folder: Path) -> list[str]:
+    """The names of the batches in a ledger."""
+    with Ledger(folder) as ledger:
+        return list(ledger.batches().values())
+
+
+@pytest.mark.parametrize("late", [0, 5, 10**9])
+@pytest.mark.parametrize("killed", ["before the answer", "after it"])
+def test_a_batch_that_was_submitted_just_before_a_kill_is_found_again(
+    provider: FakeBatches, tmp_path: Path, killed: str, late: int
+) -> None:
+    """As far as the provider lists it at all, or has told its name."""
+    if killed == "before the answer" and late > 5:
+        return
+    provider.hang, provider.looks, provider.late = killed == "before the answer", 10**9, late
+    code = f"""
+import sys, threading
+sys.path[:0] = {sys.path!r}
+from pathlib import Path
+from generation.test_batched import run
+run({provider.url!r}, Path({str(tmp_path)!r}))
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    while not provider.submitted or (killed == "after it" and noted(tmp_path) != ["batch-0"]):
+        assert process.poll() is None
+        time.sleep(0.01)
+    kill(process)
+    provider.hang, provider.looks = False, provider.batches[0]["looks"] + 3
+    assert len(run(provider.url, tmp_path)) == 20
+    assert len(provider.submitted) == 1
+
+
+def test_a_batch_that_was_never_started_is_forgotten(provider: FakeBatches, tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger.note_batch("file-never", "")
+        ledger.note_batch("file-other", "batch-of-another-account")
+    assert len(run(provider.url, tmp_path)) == 20
+    with Ledger(tmp_path) as ledger:
+        assert ledger.batches() == {"file-other": "batch-of-another-account", "file-0": "batch-0"}
+
+
+def test_a_stop_does_not_wait_until_the_provider_wants_to_be_asked_again(provider: FakeBatches, tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    async def later(request: web.Request) -> web.Response:
+        stop.set()
+        return web.json_response({"error": {"message": "later"}}, status=429, headers={"Retry-After": "800"})
+
+    provider.odd = (1, "/v1/files", later)
+    with pytest.raises(Stopped, match="stopped"):
+        run(provider.url, tmp_path, stop=stop)
 
 
 def test_a_file_is_fetched_once_and_ones_own_never(

@@ -14,7 +14,7 @@ from hub_speed.generation.jobs import Accepted, Job, Jobs, Outcome, read_again
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.online import generate
 from hub_speed.generation.parsing import Rejected, parse
-from hub_speed.llm import endpoint, faults
+from hub_speed.llm import faults, pacing
 from hub_speed.llm.address import Address, Limits
 from hub_speed.llm.dialects import Completion, Dialect, Request, Sampling
 from hub_speed.task_types import TASK_TYPES
@@ -25,8 +25,8 @@ PAIR = TASK_TYPES["short_matching"].answer
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint, "FIRST_WAIT_S", 0.002)
-    monkeypatch.setattr(endpoint, "LONGEST_WAIT_S", 0.02)
+    monkeypatch.setattr(pacing, "FIRST_WAIT_S", 0.002)
+    monkeypatch.setattr(pacing, "LONGEST_WAIT_S", 0.02)
 
 
 def good(asked: Asked) -> str:
@@ -216,11 +216,12 @@ def test_a_model_is_told_once_what_was_wrong(server: FakeOpenAI, tmp_path: Path)
         ("accepted", ""),
     ]
     assert found["row-0001"]["detail"] == "first wrong_keys: missing: positive_document"
-    assert found["row-0001"]["completions"] == [good(server.asked[3]), '{"input": "a"}']  # the one that is used first
+    (again,) = (asked for asked in server.asked if asked.objection and asked.prompt == "prompt 1")
+    assert found["row-0001"]["completions"] == [good(again), '{"input": "a"}']  # the one that is used first
     assert (found["row-0001"]["calls"], found["row-0001"]["prompt_tokens"]) == (2, 22)
     assert found["row-0004"]["detail"] == "first bad_json: again and again; then again and again"
     assert len(rows(tmp_path)) == 5
-    told = server.asked[3].body["messages"]
+    told = again.body["messages"]
     assert [message["role"] for message in told] == ["system", "user", "assistant", "user"]
     assert told[2]["content"] == '{"input": "a"}'
     assert "a key is missing" in told[3]["content"]
@@ -257,7 +258,7 @@ def test_where_asking_again_fails_the_first_answer_stands(server: FakeOpenAI, tm
     found = run(server.url, tmp_path, jobs(20), reask=True)
     assert [row for row, entry in found.items() if entry["state"] == "rejected"] == ["row-0003", "row-0012"]
     assert found["row-0003"]["completions"] == ["no"]
-    assert [bool(asked.objection) for asked in server.asked].count(True) in ((1, 2) if status == 400 else (6,))
+    assert [bool(asked.objection) for asked in server.asked].count(True) == (2 if status == 400 else 6)
 
 
 # --- read again ------------------------------------------------------------------------------------------------------
@@ -461,16 +462,82 @@ def test_rows_that_fail_after_the_last_answer_are_let_go_by_the_next_run(
     assert [entry["state"] for entry in found.values()] == ["accepted"] * 50 + ["failed"] * (rows - 50)
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 302])
+@pytest.mark.parametrize("status", [302, 400, 401, 402, 403, 404])
 def test_a_final_no_stops_the_run_and_finished_rows_stay(server: FakeOpenAI, tmp_path: Path, status: int) -> None:
     server.answer = lambda asked: error(status, "no more") if len(server.asked) > 10 else good(asked)
     with pytest.raises(EndpointRefused, match="no more"):
         run(server.url, tmp_path, jobs(500))
-    assert {e["state"] for e in entries_in(tmp_path).values()} == {"accepted"}
-    assert 6 <= len(entries_in(tmp_path)) <= 10  # what was in flight is dropped
-    assert len(server.asked) < 30
+    states = [entry["state"] for entry in entries_in(tmp_path).values()]
+    assert 6 <= states.count("accepted") <= 10  # what was in flight is dropped
+    assert states.count("failed") <= (0 if status == 302 else faults.REFUSED_IN_A_ROW)
+    assert len(server.asked) < 50
     server.answer = good
-    assert len(run(server.url, tmp_path, jobs(40))) == 40
+    assert {entry["state"] for entry in run(server.url, tmp_path, jobs(40)).values()} == {"accepted"}
+
+
+def test_a_key_that_is_not_taken_any_more_stops_the_next_run_at_once(server: FakeOpenAI, tmp_path: Path) -> None:
+    run(server.url, tmp_path, jobs(20))
+    server.answer = lambda asked: error(401, "bad key")
+    with pytest.raises(EndpointRefused, match="bad key"):
+        run(server.url, tmp_path, jobs(30))
+    assert len(entries_in(tmp_path)) == 20
+
+
+# --- one row does not decide for the others ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("in_flight", [1, 16])
+@pytest.mark.parametrize("status", [402, 403, 404, 405, 410, 413, 451])
+def test_prompts_that_are_always_refused_fail_alone_in_every_run(
+    server: FakeOpenAI, tmp_path: Path, status: int, in_flight: int
+) -> None:
+    odd = {f"prompt {i}" for i in (0, 1, 17, 39)}  # the first, the last
+    server.answer = lambda asked: error(status, "moderated") if asked.prompt in odd else good(asked)
+    for rows in (40, 40, 60):
+        found = run(server.url, tmp_path, jobs(rows), in_flight=in_flight)
+        assert {entry["reason"]: entry["detail"] for entry in found.values()} == {
+            "": "",
+            "refused": f"{status} moderated",
+        }
+        assert [row for row, entry in found.items() if entry["state"] == "failed"] == [
+            "row-0000",
+            "row-0001",
+            "row-0017",
+            "row-0039",
+        ]
+
+
+@pytest.mark.parametrize("status", [424, 498, 499])
+def test_a_gateways_word_for_a_failed_server_is_asked_again(server: FakeOpenAI, tmp_path: Path, status: int) -> None:
+    server.answer = lambda asked: error(status) if asked.nth < 3 else good(asked)
+    assert {entry["attempts"] for entry in run(server.url, tmp_path, jobs(8)).values()} == {3}
+
+
+def test_one_empty_answer_whose_second_asking_is_refused_turns_nothing_off(server: FakeOpenAI, tmp_path: Path) -> None:
+    def answer(asked: Asked) -> Reply | str:
+        row = int(asked.prompt.split()[1])
+        if not all(message["content"].strip() for message in asked.body["messages"]):
+            return error(400, "a message must not be empty")
+        if asked.objection:
+            return error(403, "longer than the context") if row < 2 else good(asked)
+        return " \n" if row % 2 == 0 else good(asked) if row > 1 else "no"
+
+    server.answer = answer
+    found = run(server.url, tmp_path, jobs(40), reask=True, in_flight=2)
+    states = [entry["state"] for entry in found.values()]
+    assert states == ["rejected"] * 2 + ["reasked", "accepted"] * 19
+
+
+@pytest.mark.parametrize("status", [400, 403, 422, 500])
+def test_a_server_that_never_answers_a_second_asking_is_not_asked_for_long(
+    server: FakeOpenAI, tmp_path: Path, status: int
+) -> None:
+    server.answer = lambda asked: (
+        error(status) if asked.objection else "no" if asked.prompt.endswith("5") else good(asked)
+    )
+    found = run(server.url, tmp_path, jobs(100), reask=True, in_flight=1, retries=1)
+    assert [entry["state"] for entry in found.values()].count("rejected") == 10
+    assert len({asked.prompt for asked in server.asked if asked.objection}) == 3
 
 
 def test_a_time_out_is_asked_again_and_then_fails_the_row(server: FakeOpenAI, tmp_path: Path) -> None:

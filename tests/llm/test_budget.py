@@ -1,5 +1,6 @@
 """The budget: no cap is ever passed, a run ends cleanly at it, and the next one goes on."""
 
+import asyncio
 import itertools
 import re
 import threading
@@ -18,10 +19,11 @@ from hub_speed.errors import BudgetSpent, RecipeError
 from hub_speed.generation.jobs import Accepted, Job
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.online import generate
-from hub_speed.llm import endpoint
+from hub_speed.llm import pacing
 from hub_speed.llm.address import Address, Limits
 from hub_speed.llm.budget import BudgetMeter, Spent
 from hub_speed.llm.dialects import Completion, Dialect, Request, Sampling
+from hub_speed.llm.endpoint import Endpoint, RowFailed
 from hub_speed.pipeline.table import STAGES
 from hub_speed.recipe import BudgetCaps
 from hub_speed.recipes.loader import load
@@ -106,7 +108,9 @@ def server() -> Iterator[FakeOpenAI]:
         yield running
 
 
-def run(url: str, folder: Path, budget: BudgetMeter, count: int = 100, dialect: Dialect = "chat") -> list[str]:
+def run(
+    url: str, folder: Path, budget: BudgetMeter, count: int = 100, dialect: Dialect = "chat", timeout_s: float = 10
+) -> list[str]:
     """Ask for `count` rows; the ids in the ledger afterwards. What generate raised goes through."""
 
     def jobs(todo: object) -> Iterator[Job]:
@@ -115,7 +119,7 @@ def run(url: str, folder: Path, budget: BudgetMeter, count: int = 100, dialect: 
     def read(job: Job, completion: Completion) -> Accepted:
         return Accepted({"id": job.id})
 
-    address, limits = Address("teacher", "m", (url,), dialect), Limits(8, 10, 2)
+    address, limits = Address("teacher", "m", (url,), dialect), Limits(8, timeout_s, 2)
     with Ledger(folder) as ledger:
         generate(jobs, read, address, ledger, limits, lambda rows, in_flight: None, threading.Event(), budget)
     return entries_in(folder)
@@ -151,7 +155,7 @@ def test_a_cap_on_tokens_is_come_near_and_not_passed(server: FakeOpenAI, tmp_pat
 def test_a_request_that_is_not_answered_is_free(
     server: FakeOpenAI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(endpoint, "FIRST_WAIT_S", 0.002)
+    monkeypatch.setattr(pacing, "FIRST_WAIT_S", 0.002)
 
     def answer(asked: Asked) -> Reply:
         return error(429) if asked.nth == 1 else as_json(choices(asked, ["x"]))
@@ -198,7 +202,7 @@ def test_tgi_counts_what_it_writes_and_the_prompt_is_as_long_as_was_set_aside(
 def test_an_answer_that_cannot_be_used_is_paid_for(
     server: FakeOpenAI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unusable: Callable[[Asked], Reply]
 ) -> None:
-    monkeypatch.setattr(endpoint, "FIRST_WAIT_S", 0.002)
+    monkeypatch.setattr(pacing, "FIRST_WAIT_S", 0.002)
     server.answer = lambda asked: unusable(asked) if asked.nth == 1 else text(asked, "x")
     budget = BudgetMeter(BudgetCaps(max_calls=20))
     with pytest.raises(BudgetSpent, match="max_calls = 20"):
@@ -216,14 +220,51 @@ def test_who_waits_to_be_asked_again_holds_nothing(server: FakeOpenAI, tmp_path:
     assert server.prompts().count("prompt 0") == 1
 
 
-def test_a_connection_that_breaks_before_the_answer_is_free(
-    server: FakeOpenAI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("fault", [DROP, Reply(b"{}", wait_s=5)], ids=["dropped", "too slow"])
+def test_a_request_that_was_sent_and_not_answered_is_paid_for(
+    server: FakeOpenAI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Reply
 ) -> None:
-    monkeypatch.setattr(endpoint, "FIRST_WAIT_S", 0.002)
-    server.answer = lambda asked: DROP if asked.nth == 1 and asked.prompt == "prompt 3" else text(asked, "x")
-    budget = BudgetMeter(BudgetCaps(max_calls=20))
-    assert len(run(server.url, tmp_path, budget, count=20)) == 20
-    assert (len(server.asked), budget.spent.calls) == (21, 20)
+    """The server may have answered, and what it then bills must not pass the cap."""
+    monkeypatch.setattr(pacing, "FIRST_WAIT_S", 0.002)
+    server.answer = lambda asked: fault if asked.nth == 1 and asked.prompt[-1] == "3" else text(asked, "x")
+    budget = BudgetMeter(BudgetCaps(max_calls=50))
+    with pytest.raises(BudgetSpent):
+        run(server.url, tmp_path, budget, timeout_s=0.3)
+    assert len(server.asked) == budget.spent.calls == 50
+    assert len(entries_in(tmp_path)) < 50
+
+
+def test_a_server_that_is_not_there_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pacing, "FIRST_WAIT_S", 0.002)
+    budget = BudgetMeter(BudgetCaps(max_calls=3))
+
+    async def ask() -> None:
+        address = Address("teacher", "m", ("http://127.0.0.1:9",))
+        async with Endpoint(address, in_flight=4, timeout_s=5, retries=5, budget=budget) as opened:
+            await opened.complete(request())
+
+    with pytest.raises(RowFailed):
+        asyncio.run(ask())
+    assert budget.spent == Spent()
+
+
+def test_a_request_that_is_cancelled_is_paid_for_and_one_that_waited_is_not(server: FakeOpenAI) -> None:
+    server.answer = lambda asked: Reply(b"{}", wait_s=5)
+    budget = BudgetMeter(BudgetCaps(max_calls=9))
+
+    async def ask() -> None:
+        async with Endpoint(
+            Address("t", "m", (server.url,)), in_flight=2, timeout_s=9, retries=0, budget=budget
+        ) as opened:
+            asked = [asyncio.create_task(opened.complete(request(str(i)))) for i in range(5)]
+            while len(server.asked) < 2:
+                await asyncio.sleep(0.01)
+            for each in asked:
+                each.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+
+    asyncio.run(ask())
+    assert budget.spent.calls == 2
 
 
 def test_the_command_line_stops_at_the_budget_and_goes_on_and_a_plan_adds_up_what_is_left(cli: Cli) -> None:
@@ -247,6 +288,38 @@ def test_the_command_line_stops_at_the_budget_and_goes_on_and_a_plan_adds_up_wha
     assert dollars(left) == pytest.approx([costs[-1] / 2] * 2, abs=0.01)
     assert "for what is left to run, in batches at 50% of the list price" in left
     assert "24 left as SPEED counts them" in left and "+ 0 to brainstorm" in left
+
+
+# --- several runs -----------------------------------------------------------------------------------------------------
+
+
+def test_caps_for_life_count_what_earlier_runs_have_spent() -> None:
+    for lifetime, fits in ((False, 5), (True, 2)):
+        budget = BudgetMeter(BudgetCaps(max_calls=5, lifetime=lifetime))
+        for spent in (Spent(2, 10, 10), Spent(3, 10, 10)):
+            budget.count_earlier("seed-abc", spent)  # the last word
+        aside = [budget.set_aside(request()) for _ in range(fits)]
+        assert None not in aside and budget.set_aside(request()) is None
+        for each in aside:
+            assert each
+            budget.settle(each, answered(20, 5))
+        with pytest.raises(BudgetSpent) as caught:
+            budget.set_aside(request())
+        earlier = ", 3 calls, 20 tokens in earlier ones" if lifetime else ""
+        assert caught.value.got == f"so far {fits} calls, {25 * fits} tokens in this run{earlier}"
+        assert budget.spent.calls == fits
+
+
+def test_three_runs_together_make_no_more_calls_than_a_cap_for_life(cli: Cli) -> None:
+    with FakeOpenAI(lambda asked: "no") as server:
+        args = ["run", "quickstart", "--only", "brainstorm", "--endpoint", f"teacher={server.url}"]
+        args += tiny(brainstorm__topics="quickstart-topics", runtime__reask="false", teacher__model="m")
+        for cap, made in ((3, 3), (3, 3), (4, 4)):
+            out = cli(*args, "--set", f"budget={{max_calls: {cap}, lifetime: true}}", code=8)
+            assert f"could pass budget.max_calls = {cap}" in out
+            assert len(server.asked) == made
+        cli(*args, "--set", "budget={max_calls: 1}", code=8)
+        assert len(server.asked) == 5
 
 
 # --- prices -----------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from fake_openai import Asked, FakeOpenAI, Reply, as_json, choices, error, text,
 from huggingface_hub import AsyncInferenceClient
 
 from hub_speed.errors import EndpointRefused, RecipeError
-from hub_speed.llm import dialects, endpoint
+from hub_speed.llm import dialects, pacing
 from hub_speed.llm.address import Address
 from hub_speed.llm.addresses import Addresses
 from hub_speed.llm.dialects import Completion, Dialect, Request, Sampling
@@ -24,7 +24,7 @@ GOOD = '{"a": "b"}'
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint, "FIRST_WAIT_S", 0.002)
+    monkeypatch.setattr(pacing, "FIRST_WAIT_S", 0.002)
 
 
 @pytest.fixture
@@ -56,26 +56,27 @@ def form(asked: Asked) -> str:
 # --- schema -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 422, 500, 501])
 @pytest.mark.parametrize(
     ("takes", "forms"),
     [
-        ("response_format", ["response_format"] * 3),
-        ("structured_outputs", ["response_format", *["structured_outputs"] * 3]),
-        ("none", ["response_format", "structured_outputs", *["none"] * 3]),
+        ("response_format", ["response_format"] * 4),
+        ("structured_outputs", [*["response_format", "structured_outputs"] * 3, "structured_outputs"]),
+        ("none", [*["response_format", "structured_outputs", "none"] * 3, "none"]),
     ],
 )
 def test_the_schema_is_sent_as_the_server_takes_it(
     server: FakeOpenAI, takes: str, forms: list[str], status: int
 ) -> None:
     server.answer = lambda asked: GOOD if form(asked) == takes else error(status, "unknown field")
-    found, notes = ask(server.url, "a", "b", "c")
-    assert [completion.texts for completion in found] == [(GOOD,)] * 3
+    found, notes = ask(server.url, *"abcd")
+    assert [completion.texts for completion in found] == [(GOOD,)] * 4
     assert [form(asked) for asked in server.asked] == forms
     if takes == "response_format":
         assert notes == []
     else:
-        assert notes == [f"refuses a JSON schema as response_format: sent as {takes}. It says: unknown field"]
+        words = "unknown field" if status < 500 else f"{status} unknown field"
+        assert notes == [f"refuses a JSON schema as response_format: sent as {takes}. It says: {words}"]
     if takes == "structured_outputs":
         assert server.asked[-1].body["structured_outputs"] == {"json": SCHEMA}
 
@@ -95,9 +96,8 @@ def test_once_a_form_works_a_refusal_is_final(server: FakeOpenAI) -> None:
     assert len(server.asked) == 2
 
 
-@pytest.mark.parametrize("status", [401, 403, 404])
-def test_other_refusals_are_final_at_once(server: FakeOpenAI, status: int) -> None:
-    server.answer = lambda asked: error(status)
+def test_a_key_that_is_not_taken_is_final_at_once(server: FakeOpenAI) -> None:
+    server.answer = lambda asked: error(401)
     with pytest.raises(EndpointRefused):
         ask(server.url, "a")
     assert len(server.asked) == 1
@@ -106,9 +106,99 @@ def test_other_refusals_are_final_at_once(server: FakeOpenAI, status: int) -> No
 @pytest.mark.parametrize("otherwise", ["Sure, here it is!", '{"b": "no such name"}', "[1]"])
 def test_a_server_that_takes_the_schema_and_ignores_it_is_noticed(server: FakeOpenAI, otherwise: str) -> None:
     server.answer = lambda asked: otherwise if asked.prompt == "c" else GOOD
-    found, notes = ask(server.url, *"abcdc")
-    assert [completion.texts[0] == GOOD for completion in found] == [True, True, False, True, False]
-    assert notes == ["takes a JSON schema as response_format, but answers otherwise"]
+    assert ask(server.url, *"abcdca")[1] == []  # odd answers
+    assert ask(server.url, *"acbccd")[1] == ["takes a JSON schema as response_format, but answers otherwise"]
+
+
+# --- one row decides nothing ------------------------------------------------------------------------------------------
+
+
+def at_once(url: str, count: int, in_flight: int = 64, dialect: Dialect = "chat") -> tuple[list[object], list[str]]:
+    """What comes of so many rows, twice as many of them at once as may be in flight, and what was noticed."""
+
+    async def run() -> tuple[list[object], list[str]]:
+        workers = asyncio.Semaphore(2 * in_flight)
+
+        async def row(i: int) -> Completion:
+            async with workers:
+                return await opened.complete(Request(str(i), Sampling(0.7, 0.9, 50), SCHEMA))
+
+        async with Endpoint(Address("t", "m", (url,), dialect), in_flight=in_flight, timeout_s=10, retries=2) as opened:
+            return await asyncio.gather(*map(row, range(count)), return_exceptions=True), opened.notes
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("status", [400, 500])
+@pytest.mark.parametrize("odd", [{7}, set(range(0, 60, 12))])
+def test_rows_that_are_refused_with_their_schema_do_not_take_it_from_others(
+    server: FakeOpenAI, odd: set[int], status: int
+) -> None:
+    def answer(asked: Asked) -> Reply:
+        if int(asked.prompt) in odd and form(asked) != "none":
+            return error(status, "json_validate_failed")
+        return Reply(text(asked, GOOD).body, wait_s=0.05 if form(asked) != "none" else 0)
+
+    server.answer = answer
+    found, notes = at_once(server.url, 400)
+    assert notes == []
+    assert {form(asked) for asked in server.asked if int(asked.prompt) not in odd} == {"response_format"}
+    assert {i for i, each in enumerate(found) if not isinstance(each, Completion)} <= odd
+
+
+def test_a_schema_that_is_refused_is_not_taken_from_another_one(server: FakeOpenAI) -> None:
+    server.answer = lambda asked: (
+        GOOD
+        if asked.prompt == "good" or form(asked) == "none"
+        else error(400, "a keyword of this schema is not supported")
+    )
+
+    async def run() -> list[str]:
+        async with Endpoint(Address("t", "m", (server.url,)), in_flight=4, timeout_s=10, retries=2) as opened:
+            for name in ["good", "bad"] * 6:
+                await opened.complete(Request(name, Sampling(0.7, 0.9, 50), SCHEMA, name))
+            return opened.notes
+
+    (note,) = asyncio.run(run())
+    assert note.endswith("sent as none. It says: a keyword of this schema is not supported")
+    assert {form(asked) for asked in server.asked if asked.prompt == "good"} == {"response_format"}
+    assert [form(asked) for asked in server.asked[-3:]] == ["none", "response_format", "none"]
+
+
+def test_a_refusal_of_the_whole_first_volley_that_passes_changes_nothing(server: FakeOpenAI) -> None:
+    def answer(asked: Asked) -> Reply | str:
+        if len(server.asked) <= 64 or form(asked) == "structured_outputs":
+            return error(400, "the model is loading")
+        return GOOD
+
+    server.answer = answer
+    found, notes = at_once(server.url, 200)
+    assert (notes, {type(each) for each in found}) == ([], {Completion})
+    assert [form(asked) for asked in server.asked].count("none") <= 64
+    assert {form(asked) for asked in server.asked[-100:]} == {"response_format"}
+
+
+def test_a_form_that_is_refused_is_given_up_though_the_first_volley_was_sent_in_it(server: FakeOpenAI) -> None:
+    def answer(asked: Asked) -> Reply | str:
+        if form(asked) == "response_format" and asked.prompt != "0":
+            return error(400, "unknown field")
+        return Reply(text(asked, GOOD).body, wait_s=0.8 if asked.prompt == "0" else 0)  # a straggler
+
+    server.answer = answer
+    found, notes = at_once(server.url, 300, in_flight=8)
+    assert notes == ["refuses a JSON schema as response_format: sent as structured_outputs. It says: unknown field"]
+    assert {type(each) for each in found} == {Completion}
+    assert {form(asked) for asked in server.asked[60:]} == {"structured_outputs"}
+
+
+def test_a_parameter_that_some_rows_are_refused_for_is_left_out_of_those_alone(server: FakeOpenAI) -> None:
+    def answer(asked: Asked) -> Reply | str:
+        return newer(asked) if int(asked.prompt) % 10 == 3 else GOOD
+
+    server.answer = answer
+    found, notes = at_once(server.url, 100, in_flight=4)
+    assert (notes, {type(each) for each in found}) == ([], {Completion})
+    assert all("temperature" in asked.body for asked in server.asked if int(asked.prompt) % 10 != 3)
 
 
 def test_an_answer_that_was_cut_off_says_nothing_about_the_schema(server: FakeOpenAI) -> None:
@@ -138,9 +228,9 @@ def newer(asked: Asked) -> Reply | str:
 
 def test_parameters_that_a_model_does_not_take_are_left_out_from_then_on(server: FakeOpenAI) -> None:
     server.answer = newer
-    found, notes = ask(server.url, "a", "b", temperature=0.7)
-    assert [completion.texts for completion in found] == [(GOOD,)] * 2
-    assert ([completion.attempts for completion in found], len(server.asked)) == ([1, 1], 5)  # the three are no retries
+    found, notes = ask(server.url, *"abcd", temperature=0.7)
+    assert [completion.texts for completion in found] == [(GOOD,)] * 4
+    assert [completion.attempts for completion in found] == [1, 1, 1, 1]
     last = server.asked[-1].body
     assert last["max_completion_tokens"] == 50
     assert not last.keys() & {"max_tokens", "temperature", "top_p"}
@@ -160,13 +250,8 @@ def test_all_requests_that_were_in_flight_recover_and_are_told_of_once(server: F
 
     server.answer = answer
 
-    async def run() -> tuple[list[Completion], list[str]]:
-        async with Endpoint(Address("teacher", "m", (server.url,)), in_flight=8, timeout_s=10, retries=0) as opened:
-            requests = [Request(f"p{i}", Sampling(0.7, 0.9, 50), SCHEMA) for i in range(16)]
-            return list(await asyncio.gather(*map(opened.complete, requests))), opened.notes
-
-    found, notes = asyncio.run(run())
-    assert [completion.texts for completion in found] == [(GOOD,)] * 16
+    found, notes = at_once(server.url, 50, in_flight=8)
+    assert {type(each) for each in found} == {Completion}
     assert len(notes) == 3
 
 
@@ -292,19 +377,27 @@ def test_a_model_without_a_system_role_gets_the_message_with_the_users(
 
 def test_a_server_that_ignores_n_is_asked_for_one_at_a_time(server: FakeOpenAI) -> None:
     server.answer = lambda asked: as_json(choices(asked, [f"answer {len(server.asked)}"]))
-    found, notes = ask(server.url, "a", "b", n=3, seed=10)
-    assert [completion.texts for completion in found] == [
-        ("answer 1", "answer 2", "answer 3"),
-        ("answer 4", "answer 5", "answer 6"),
-    ]
+    found, notes = ask(server.url, *"abcd", n=3, seed=10)
+    answers = [f"answer {i}" for i in range(1, 13)]
+    assert [text for completion in found for text in completion.texts] == answers
     assert [(asked.n, asked.body["seed"]) for asked in server.asked] == [
-        (3, 10),
-        *((1, s) for s in (11, 12, 10, 11, 12)),
+        *((3, 10), (1, 11), (1, 12)) * 3,
+        *((1, 10), (1, 11), (1, 12)),
     ]
     assert "asked for 3 answers at once, it gives 1: asked for one at a time" in notes
     for completion in found:
         assert (completion.calls, completion.attempts, completion.prompt_tokens) == (3, 3, 33)
         assert len(completion.finish_reasons) == 3
+
+
+def test_one_row_that_gets_too_few_answers_does_not_change_how_the_others_are_asked(server: FakeOpenAI) -> None:
+    def answer(asked: Asked) -> Reply:
+        return as_json(choices(asked, [GOOD] * (1 if asked.prompt in "bdfh" else asked.n)))
+
+    server.answer = answer
+    found, notes = ask(server.url, *"abcdefghi", n=3)
+    assert notes == [] and {len(completion.texts) for completion in found} == {3}
+    assert server.asked[-1].n == 3
 
 
 def test_what_a_server_gives_too_few_of_is_not_thrown_away(server: FakeOpenAI) -> None:
@@ -526,9 +619,9 @@ def test_tgi_gives_one_answer_at_a_time_and_may_do_without_a_grammar(server: Fak
         return error(422, "Grammar is not supported") if "grammar" in asked.body["parameters"] else tgi("x")
 
     server.answer = answer
-    found, notes = ask(server.url, "a", "b", n=3, dialect="tgi", seed=0)
-    assert [completion.texts for completion in found] == [("x", "x", "x")] * 2
-    assert [asked.body["parameters"]["seed"] for asked in server.asked] == [0, 0, 1, 2, 0, 1, 2]
+    found, notes = ask(server.url, *"abcd", n=3, dialect="tgi", seed=0)
+    assert [completion.texts for completion in found] == [("x", "x", "x")] * 4
+    assert [asked.body["parameters"]["seed"] for asked in server.asked] == [*[0, 0, 1, 2] * 3, 0, 1, 2]
     assert notes == ["refuses a JSON schema as grammar: sent as none. It says: Grammar is not supported"]
 
 

@@ -23,8 +23,9 @@ from hub_speed.errors import EndpointDown, EndpointRefused, RecipeError
 from hub_speed.llm import dialects, endpoint, pacing, transport
 from hub_speed.llm.address import Address
 from hub_speed.llm.addresses import Addresses
+from hub_speed.llm.budget import BudgetMeter, Spent
 from hub_speed.llm.dialects import Completion, Request, Sampling
-from hub_speed.llm.endpoint import Endpoint, RowFailed
+from hub_speed.llm.endpoint import Endpoint, RowFailed, RowRefused
 from hub_speed.recipe import Recipe
 
 KEY = "sk-0123456789abcdef"
@@ -168,10 +169,30 @@ def test_replicas_are_asked_in_turn_and_stand_in_for_each_other() -> None:
         assert [f.texts[0] for f in ask(one.url, two.url, prompts=tuple("abcdef"), in_flight=1)] == ["two"] * 6
 
 
+@pytest.mark.parametrize("status", [400, 401, 403, 404])
+def test_a_replica_that_refuses_what_another_answers_is_set_aside(status: int) -> None:
+    with FakeOpenAI(lambda asked: error(status, "no such model")) as wrong, FakeOpenAI(lambda asked: "fine") as right:
+        found, notes = probed(wrong.url, right.url, prompts=40)
+        assert [completion.texts for completion in found] == [("fine",)] * 40
+        assert len(wrong.asked) == pacing.FAILURES_TO_SET_ASIDE
+        assert notes == ["replica 1 of 2 refuses what another answers: set aside, tried again"]
+
+
+def test_a_row_that_all_replicas_refuse_sets_none_aside() -> None:
+    def answer(asked: Asked) -> Reply | str:
+        return error(403, "moderated") if asked.prompt in "bcdef" else "fine"
+
+    with FakeOpenAI(answer) as one, FakeOpenAI(answer) as two:
+        found = ask(one.url, two.url, prompts=tuple("abcdefghij"), in_flight=1)
+        assert [type(each) for each in found] == [Completion, *[RowRefused] * 5, *[Completion] * 4]
+        assert {found[1].attempts} == {2}  # type: ignore[union-attr]
+        assert abs(len(one.asked) - len(two.asked)) <= 1
+
+
 # --- asked again ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504, 529])
+@pytest.mark.parametrize("status", [408, 409, 424, 425, 429, 498, 499, 500, 502, 503, 504, 529])
 def test_passing_trouble_is_asked_again(server: FakeOpenAI, waits: list[float], status: int) -> None:
     server.answer = lambda asked: error(status) if asked.nth < 3 else "fine"
     found = ask_one(server.url)
@@ -217,15 +238,15 @@ def test_what_a_server_leaves_out_is_filled_in(server: FakeOpenAI) -> None:
     ("value", "low", "high"),
     [
         ("7", 7, 7),
-        ("0", 0, 0),
+        ("0", pacing.FIRST_WAIT_S / 2, pacing.FIRST_WAIT_S),
         ("2.5", 2.5, 2.5),
-        ("-3", 0, 0),
+        ("-3", pacing.FIRST_WAIT_S / 2, pacing.FIRST_WAIT_S),
         ("600", 600, 600),
-        ("100000", endpoint.LONGEST_RETRY_AFTER_S, endpoint.LONGEST_RETRY_AFTER_S),
-        ("inf", endpoint.LONGEST_RETRY_AFTER_S, endpoint.LONGEST_RETRY_AFTER_S),
+        ("100000", pacing.LONGEST_RETRY_AFTER_S, pacing.LONGEST_RETRY_AFTER_S),
+        ("inf", pacing.LONGEST_RETRY_AFTER_S, pacing.LONGEST_RETRY_AFTER_S),
         ("in 30 s", 20, 31),
-        ("a day ago", 0, 0),
-        ("soon", endpoint.FIRST_WAIT_S / 2, endpoint.FIRST_WAIT_S),
+        ("a day ago", pacing.FIRST_WAIT_S / 2, pacing.FIRST_WAIT_S),
+        ("soon", pacing.FIRST_WAIT_S / 2, pacing.FIRST_WAIT_S),
     ],
 )
 def test_retry_after_is_obeyed(server: FakeOpenAI, waits: list[float], value: str, low: float, high: float) -> None:
@@ -237,10 +258,65 @@ def test_retry_after_is_obeyed(server: FakeOpenAI, waits: list[float], value: st
     assert low <= waits[0] <= high
 
 
+@pytest.mark.parametrize("value", ["0", "-1", "Thu, 01 Jan 1970 00:00:00 GMT"])
+def test_a_server_that_says_at_once_does_not_get_all_retries_at_once(
+    server: FakeOpenAI, waits: list[float], value: str
+) -> None:
+    server.answer = lambda asked: error(429, Retry_After=value) if asked.nth < 6 else "fine"
+    assert ask_one(server.url, retries=8).attempts == 6
+    assert sum(waits) >= 0.5 * sum(pacing.FIRST_WAIT_S * 2**k for k in range(5))
+
+
+@pytest.mark.parametrize("kind", ["insufficient_quota", "billing_hard_limit_reached"])
+@pytest.mark.parametrize("field", ["code", "type"])
+def test_an_empty_account_stops_at_once(server: FakeOpenAI, waits: list[float], field: str, kind: str) -> None:
+    empty = {"error": {"message": "You exceeded your current quota", "type": "x", "code": "x"} | {"x": 1, field: kind}}
+    server.answer = lambda asked: as_json(empty, 429)
+    found = ask(server.url, prompts=tuple(map(str, range(20))), in_flight=4)
+    assert {type(each) for each in found} == {EndpointRefused}
+    assert all("top up the account" in each.fix for each in found)  # type: ignore[union-attr]
+    assert (len(server.asked), waits) == (20, [])
+
+
+@pytest.mark.parametrize(
+    ("said", "too_much"),
+    [
+        ({"message": "slow down", "code": 429}, True),
+        ({"message": "slow down", "code": "429"}, True),
+        ({"message": "slow down", "code": "rate_limit_exceeded"}, True),
+        ({"message": "busy", "type": "overloaded_error"}, True),
+        ({"message": "provider returned an error", "code": 502}, False),
+        ({"message": "?", "code": None}, False),
+        ("out of memory", False),
+    ],
+)
+def test_an_error_inside_a_200_is_what_it_says(
+    server: FakeOpenAI, waits: list[float], said: object, too_much: bool
+) -> None:
+    server.answer = lambda asked: as_json({"error": said, "id": "x"}, Retry_After="7") if asked.nth < 3 else "fine"
+
+    async def run() -> tuple[Completion, float, Spent]:
+        budget = BudgetMeter()
+        at = Address("teacher", "big-model", (server.url,))
+        async with Endpoint(at, in_flight=4, timeout_s=10, retries=2, budget=budget) as opened:
+            return await opened.complete(request()), opened.pace.places, budget.spent
+
+    found, places, spent = asyncio.run(run())
+    assert (found.attempts, waits) == (3, [7, 7])
+    assert spent.calls == 1  # an error costs nothing
+    assert (places < 4) == too_much
+
+
+def test_a_refusal_inside_a_200_is_a_refusal(server: FakeOpenAI) -> None:
+    server.answer = lambda asked: as_json({"error": {"message": "no such model", "code": 404}})
+    with pytest.raises(EndpointRefused, match="answers 404"):
+        ask_one(server.url)
+
+
 def test_waits_double_with_some_spread_up_to_the_longest(server: FakeOpenAI, waits: list[float]) -> None:
     server.answer = lambda asked: error(500) if asked.nth < 13 else "fine"
     assert ask_one(server.url, retries=12).attempts == 13
-    full = [min(endpoint.LONGEST_WAIT_S, endpoint.FIRST_WAIT_S * 2**k) for k in range(12)]
+    full = [min(pacing.LONGEST_WAIT_S, pacing.FIRST_WAIT_S * 2**k) for k in range(12)]
     spread = [wait / most for wait, most in zip(waits, full, strict=True)]
     assert all(0.5 <= share <= 1 for share in spread)
     assert len(set(spread)) == 12

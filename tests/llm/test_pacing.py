@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from fake_openai import DROP, Asked, FakeOpenAI, Reply, error, text
 
-from hub_speed.llm import endpoint, pacing
+from hub_speed.llm import pacing
 from hub_speed.llm.address import Address
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.llm.endpoint import Endpoint
@@ -108,7 +108,7 @@ def test_the_least_loaded_is_asked_and_equals_take_turns() -> None:
     for replica in picked[1::3]:
         replicas.leave(replica, failed=False)
     assert [replicas.pick().root for _ in range(2)] == ["b", "b"]
-    assert replicas.pick(but=replicas.all[2]).root == "a"
+    assert replicas.pick([replicas.all[2]]).root == "a"
 
 
 def test_one_that_keeps_failing_is_set_aside_and_tried_again_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +116,7 @@ def test_one_that_keeps_failing_is_set_aside_and_tried_again_alone(monkeypatch: 
     monkeypatch.setattr(pacing, "time", clock)
     replicas = Replicas(["dead", "alive"])
     for _ in range(pacing.FAILURES_TO_SET_ASIDE):
-        replicas.leave(replicas.pick(but=replicas.all[1]), failed=True)
+        replicas.leave(replicas.pick([replicas.all[1]]), failed=True)
     assert {replicas.pick().root for _ in range(20)} == {"alive"}
     clock.now += pacing.SET_ASIDE_S
     tried = replicas.pick()
@@ -143,8 +143,8 @@ def test_when_all_are_set_aside_they_are_asked_all_the_same() -> None:
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint, "FIRST_WAIT_S", 0.002)
-    monkeypatch.setattr(endpoint, "LONGEST_WAIT_S", 0.02)
+    monkeypatch.setattr(pacing, "FIRST_WAIT_S", 0.002)
+    monkeypatch.setattr(pacing, "LONGEST_WAIT_S", 0.02)
 
 
 @pytest.fixture

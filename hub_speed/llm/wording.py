@@ -1,0 +1,100 @@
+"""How a request is worded for a server: the form of its schema and the parameters that are left out.
+
+Both are learnt from refusals. A row that is refused is asked in other words, for itself alone; a wording is given up
+for all rows once several rows say the same (`schema_forms.Contrary`), and never after it has worked. Requests already
+under way look again before each attempt.
+"""
+
+from collections.abc import Mapping
+
+from hub_speed.llm import dialects
+from hub_speed.llm.dialects import Completion, Request, SchemaForm
+from hub_speed.llm.schema_forms import Contrary, SchemaForms
+
+
+class Parameters:
+    """The parameters of a chat that a server does not take.
+
+    Attributes:
+        left_out: what is left out of every request.
+    """
+
+    def __init__(self, notes: list[str]) -> None:
+        self.left_out: frozenset[str] = frozenset()
+        self._notes, self._contrary = notes, Contrary()
+        self._worked: set[frozenset[str]] = set()  # what was left out of requests that were answered
+
+    def begin(self) -> bool:
+        """What `works` wants to know of a row's beginning."""
+        return self._contrary.begin()
+
+    def works(self, without: frozenset[str], refused: Mapping[str, str], begun: bool) -> None:
+        """A row was answered.
+
+        Args:
+            without: what was left out.
+            refused: the parameters for which the same row was refused before, with the server's words.
+            begun: what `begin` said before.
+        """
+        self._worked.add(without)
+        for name, words in refused.items():
+            if any(name not in other for other in self._worked) or not self._contrary.refuse(name, begun):
+                continue
+            if name not in self.left_out:
+                self.left_out |= {name}
+                self._notes.append(dialects.left_out_note(name, words))
+
+
+class Wording:
+    """The words of one row's requests, after what they were refused.
+
+    Attributes:
+        form: how the schema is sent, once `look` was called.
+        without: the parameters that are left out.
+    """
+
+    form: SchemaForm = "none"
+    without: frozenset[str] = frozenset()
+
+    def __init__(self, request: Request, forms: SchemaForms, parameters: Parameters) -> None:
+        self._forms, self._parameters = forms, parameters
+        self._has_schema, self._known = request.schema is not None, forms.known
+        self._begun: tuple[bool, bool] | None = None
+        self._refused_forms: dict[SchemaForm, str] = {}
+        self._refused_names: dict[str, str] = {}
+        self._told = False
+
+    def look(self) -> None:
+        """Takes on what was learnt from other rows meanwhile; the row begins when it is first called."""
+        self._begun = self._begun or (self._forms.begin(), self._parameters.begin())
+        self.form = self._forms.next(self._refused_forms) or self._forms.left[0]
+        self.without = self._parameters.left_out.union(self._refused_names)
+
+    def leave_out(self, words: str, only: str = "") -> bool:
+        """Whether a refusal names a parameter (or the one in `only`) that can be left out; it is, from now on."""
+        name = dialects.unsupported(words, self.without)
+        if not name or only not in ("", name):
+            return False
+        self._refused_names[name] = words
+        return True
+
+    def change_form(self, words: str) -> bool:
+        """Whether the schema can be sent otherwise after a refusal; it is, from now on."""
+        if not self._has_schema:
+            return False
+        self._refused_forms[self.form] = words
+        if self._forms.next(self._refused_forms):
+            return True
+        self._refused_forms.clear()
+        found_since, self._known = self._forms.known and not self._known, True
+        return found_since
+
+    def works(self, request: Request, found: Completion) -> None:
+        """A request was answered in these words; what the row was refused before counts once."""
+        assert self._begun
+        forms, names = ({}, {}) if self._told else (self._refused_forms, self._refused_names)
+        self._told = True
+        if self._has_schema:
+            self._forms.works(self.form, forms, self._begun[0])
+            self._forms.check(request, found, self.form)
+        self._parameters.works(self.without, names, self._begun[1])
