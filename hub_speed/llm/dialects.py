@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import orjson
 
-from hub_speed.llm import thoughts
+from hub_speed.llm.thoughts import apart
 
 Dialect = Literal["chat", "completion", "tgi"]
 
@@ -199,9 +199,9 @@ def read(dialect: Dialect, answer: Any) -> Completion:
         usage = answer.get("usage") or {}
         if not choices:
             raise ValueError("no choices")
-        texts, thought, reasons = zip(*choices, strict=True)
+        texts, thoughts, reasons = zip(*choices, strict=True)
         read, written = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
-        return Completion(texts, reasons, str(answer.get("model", "")), read, written, thoughts=thought)
+        return Completion(texts, reasons, str(answer.get("model", "")), read, written, thoughts=thoughts)
     except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"not a {dialect} answer: {answer}") from error
 
@@ -213,7 +213,7 @@ def _choice(dialect: Dialect, choice: Any) -> tuple[str, str, str]:
     if not isinstance(text, str):
         raise ValueError("the text of a choice is not a string")
     thought = message.get("reasoning_content") or message.get("reasoning") or ""
-    found, text = thoughts.apart(text)
+    found, text = apart(text)
     return text, str(thought) or found, str(choice.get("finish_reason") or "stop")
 
 
@@ -223,7 +223,7 @@ def _read_tgi(answer: Any) -> Completion:
     text = answer["generated_text"]
     if not isinstance(text, str):
         raise ValueError("the generated text is not a string")
-    thought, text = thoughts.apart(text)
+    thought, text = apart(text)
     reason, written = str(details.get("finish_reason") or "stop"), int(details.get("generated_tokens") or 0)
     return Completion((text,), (reason,), "", 0, written, thoughts=(thought,))
 
