@@ -105,6 +105,16 @@ def test_words_of_all_scripts(language: str, text: str, count: int) -> None:
     assert words(unicodedata.normalize("NFD", text)) == words(text)
 
 
+@given(st.text(alphabet=st.characters(max_codepoint=0x24F) | st.sampled_from("аяΩσς’–“… -'·")))
+def test_the_fast_way_finds_the_same_words(text: str) -> None:
+    assert words(text + " 😀") == words(text)
+
+
+@given(st.text())
+def test_composed_and_decomposed_texts_have_the_same_words(text: str) -> None:
+    assert words(unicodedata.normalize("NFD", text)) == words(unicodedata.normalize("NFC", text))
+
+
 @pytest.mark.parametrize(
     ("a", "b", "alike"),
     [

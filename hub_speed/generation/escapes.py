@@ -7,12 +7,14 @@ import re
 
 _CERTAIN = frozenset(
     """nabla neq nolimits nonumber notin newline newcommand noindent ngeq nleq natural rho right rangle rfloor rceil
-    rightarrow rightharpoonup rbrace rbrack raise rm tau text textbf textit textrm textsf texttt textsc tfrac theta
+    rightarrow rightharpoonup rbrace rbrack raise rm text textbf textit textrm textsf texttt textsc theta
     times tilde tanh therefore triangle triangleq""".split()
 )
 """LaTeX commands of which no word is left behind the line break, tab or return that JSON reads. Assumption."""
-_POSSIBLE = frozenset("ne neg newpage ni nmid not nu tan to top ref re".split())
-"""LaTeX commands that are meant where others of the same answer are damaged, and line breaks elsewhere."""
+_POSSIBLE = frozenset("ne neg newpage ni nmid not nu tan tau tfrac to top ref re".split())
+"""LaTeX commands that are meant in a formula, or where others of the same answer are damaged; line breaks elsewhere."""
+
+_FORMULA = frozenset("$^{")
 
 _FOLDER = r"(?!n[A-Za-z]:|u[0-9a-fA-F]{4})[A-Za-z][\w.()~-]*"
 _ESCAPE = re.compile(
@@ -23,7 +25,8 @@ _ESCAPE = re.compile(
     re.VERBOSE,
 )
 """An escape, or all those of a Windows path behind its drive."""
-_NO_LINE = re.compile(r"(?:^|\\)(?!n|t[A-Z])")
+_NO_LINE = re.compile(r"(?:^|\\)(?:[^nt]|(?:temp|tmp|tests?|tools|templates|texts?|thesis|training)(?:\\|$))")
+"""What a path has and lines or columns behind "A:" have not: a folder whose letter is no break, or a usual name."""
 
 
 def restored(text: str) -> str:
@@ -45,7 +48,10 @@ def _is_damaged(escape: re.Match[str]) -> bool:
         return bool(escape["sign"])
     if name[0] in "bf":
         return len(name) > 1
-    return name in _CERTAIN if name[0] in "nrt" else True
+    if name[0] not in "nrt":
+        return True
+    around = escape.string[escape.start() - 1] + escape.string[escape.end() : escape.end() + 1]
+    return name in _CERTAIN or (name in _POSSIBLE and not _FORMULA.isdisjoint(around))
 
 
 def _double(escape: re.Match[str]) -> str:

@@ -34,6 +34,7 @@ def read(raw: str) -> tuple[str, bool]:
         r"\(x\) or \[y\]",
         r"\frac{x}{\nu} \ne \tan x",  # the last two are proved by the first
         r"\upsilon \underline{x}",
+        r"$\tau$ and \nu_1",
         r"C:\temp\new",
         r"in C:\Users\name\notes.txt",
         r"D:\thesis\results\final",
@@ -54,6 +55,8 @@ def test_a_lost_backslash_is_restored_and_noted(text: str) -> None:
         "name\tvalue",
         "Group A:\nAnna\nBen",
         "A:\tApples\nB:\tBananas",
+        "a:\tapples\tand\nb:\tbananas",
+        "en\tau\tfrac",
         "\neither\nor\nnot\ntan",
         "a\r\nb",
         'she said "no"',
