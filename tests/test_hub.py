@@ -1,13 +1,16 @@
-"""A real client against the embedded Hub: private repositories."""
+"""A real client against the embedded Hub: private repositories, and cards that are made to harm."""
 
+import base64
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import huggingface_hub
 import pytest
 from huggingface_hub import HfApi
+from huggingface_hub.utils import get_session
 
-from hub_speed.errors import NotFound
+from hub_speed.errors import HubError, NotFound
 from hub_speed.hub import Hub
 from hub_speed.localhub import LocalHub
 
@@ -49,3 +52,23 @@ def test_what_is_published_is_private_if_asked(
             hub.pin("model", "org/a-model")
     else:
         assert hub.pin("model", "org/a-model") == refs[0]
+
+
+@pytest.mark.parametrize("metadata", ["[" * 40_000, "a: &a [x]\nb: &b [*a, *b]", "license: 1" + ":1" * 100_000])
+def test_a_card_from_outside_harms_nobody(local: LocalHub, metadata: str) -> None:
+    hub = Hub(str(local.endpoint))
+    api = HfApi(endpoint=local.endpoint)
+    api.create_repo("evil/set", repo_type="dataset")
+    text = base64.b64encode(f"---\n{metadata}\n---\n".encode()).decode()
+    lines = [
+        {"key": "header", "value": {"summary": "x"}},
+        {"key": "file", "value": {"path": "README.md", "content": text, "encoding": "base64"}},
+    ]
+    url = f"{local.endpoint}/api/datasets/evil/set/commit/main"
+    token = (local.hf_home / "token").read_text()
+    body = "\n".join(map(json.dumps, lines))
+    assert get_session().post(url, content=body, headers={"Authorization": f"Bearer {token}"}).status_code == 200
+    ref = hub.pin("dataset", "evil/set")
+    assert hub.licences(ref) == [""]
+    with pytest.raises(HubError, match=r"README\.md cannot be read"):
+        hub.fetch(ref)
