@@ -22,7 +22,6 @@ from huggingface_hub import (
     HfApi,
     ModelCard,
     ModelCardData,
-    RepoCard,
     eval_result_entries_to_yaml,
 )
 from huggingface_hub.errors import (
@@ -36,6 +35,7 @@ from huggingface_hub.errors import (
 )
 from pydantic import ValidationError
 
+from hub_speed import safe_yaml
 from hub_speed.errors import HubError, NotFound, StaleParent, without_secrets
 from hub_speed.record import Kind, Ref, RunRecord
 
@@ -106,13 +106,28 @@ class Hub:
                 return None
 
     def fetch(self, ref: Ref, *patterns: str) -> Path:
-        """A folder with the files of a version (those that match `patterns`, if any are given)."""
+        """A folder with the files of a version (those that match `patterns`, if any are given).
+
+        Raises:
+            HubError: they cannot be fetched, or they are a dataset's and its card would harm who reads it.
+        """
         with self._translating_errors(str(ref)):
-            return Path(
+            folder = Path(
                 self._api.snapshot_download(
                     ref.repo, repo_type=ref.kind, revision=ref.commit, allow_patterns=list(patterns) or None
                 )
             )
+        card = folder / "README.md"
+        if ref.kind == "dataset" and card.exists():  # `datasets` reads it without bounds
+            try:
+                safe_yaml.front_matter(card.read_text("utf-8", "replace"))
+            except yaml.YAMLError as error:
+                raise HubError(
+                    f"{ref}: the metadata in its README.md cannot be read",
+                    got=" ".join(str(error).split()),
+                    fix="use another version, or a copy of the repository with the card repaired",
+                ) from error
+        return folder
 
     def record(self, ref: Ref) -> RunRecord | None:
         """How a version was made (`speed_run.json`), or None when hub_speed did not make it."""
@@ -142,7 +157,10 @@ class Hub:
 
     def licences(self, ref: Ref) -> list[str]:
         """The licences in a version's card (`license_name` where the licence is "other"); `[""]` when it has none."""
-        data = RepoCard(self.card(ref), ignore_metadata_errors=True).data
+        try:
+            data, _ = safe_yaml.front_matter(self.card(ref))
+        except yaml.YAMLError:
+            data = {}
         named = data.get("license_name") or data.get("license") or ""
         names = named if isinstance(named, list) and named else [named or ""]
         return [re.sub(r"[^\w.+()-]+", " ", str(name).lower())[:100] for name in names]  # no Markdown of other people

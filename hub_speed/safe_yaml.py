@@ -1,10 +1,11 @@
 """YAML from outside: cards, recipes, values of the command line. Read within bounds, so that no text can crash us.
 
 The usual loaders recurse: 40,000 opening brackets end the process in libyaml's wrapper, and a few lines of nested
-aliases fill the memory. So the text is first read as a stream of events, which needs no recursion and no memory.
+aliases stand for gigabytes. So the text is first read as a stream of events, which needs no recursion and no memory.
 """
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -15,6 +16,7 @@ MAX_DEPTH = 50  # Assumption: cards nest about six deep (the results of a model 
 # A longer number takes quadratic time to read (in base 60: `1:1:1…`), or collides with others as a key of a mapping.
 MAX_DIGITS = 20
 _NUMBER = re.compile(r"[-+]?(0[bx][0-9a-fA-F_]+|[0-9][0-9_:]*)")
+_FRONT_MATTER = re.compile(r"\ufeff?---[ \t]*\r?\n(.*?)^---[ \t]*\r?(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C loader is about ten times faster
 
 
@@ -22,8 +24,8 @@ def load(text: str) -> Any:
     """The value of a YAML text, as `yaml.safe_load` gives it; None when it is empty.
 
     Raises:
-        yaml.YAMLError: The text is not YAML, too long, nested too deeply, or has aliases, directives or very long
-            numbers.
+        yaml.YAMLError: The text is not YAML, too long, nested too deeply, or has directives or very long numbers. An
+            alias counts as all that it repeats.
     """
     if len(text) > MAX_CHARS:
         raise yaml.YAMLError(f"{len(text):,} characters of YAML: expected at most {MAX_CHARS:,}")
@@ -38,22 +40,58 @@ def load(text: str) -> Any:
         raise yaml.YAMLError(f"a value cannot be read ({type(error).__name__}: {error!s:.100})") from error
 
 
+def front_matter(text: str) -> tuple[dict[Any, Any], str]:
+    """(mapping between the `---` lines at the top, text below) of a card; without these lines `({}, text)`.
+
+    Raises:
+        yaml.YAMLError: As `load`, or it is not a mapping.
+    """
+    match = _FRONT_MATTER.match(text)
+    data = load(match[1]) if match else {}
+    if data is not None and not isinstance(data, dict):
+        raise yaml.YAMLError(f"expected `key: value` lines, got a {type(data).__name__}")
+    return data or {}, text[match.end() :] if match else text
+
+
+@dataclass
+class _Node:
+    """A value of the text: how many values it holds with itself, and how deep they nest."""
+
+    anchor: str | None
+    values: int = 1
+    depth: int = 0
+
+    def add(self, inner: "_Node") -> None:
+        self.values += inner.values
+        self.depth = max(self.depth, inner.depth + 1)
+
+
 def _check(text: str) -> None:
-    """Refuse what only harms: deep nesting, aliases, numbers of more than 20 digits, too many values."""
-    depth = 0
-    for count, event in enumerate(yaml.parse(text, Loader=_LOADER)):
+    """Refuse what only harms: too many values, deep nesting, numbers of more than 20 digits."""
+    anchors: dict[str, _Node] = {}  # of values that are complete
+    inside = [_Node(None)]
+    for event in yaml.parse(text, Loader=_LOADER):
         line = event.start_mark.line + 1 if event.start_mark else 0
-        if count > MAX_VALUES:
-            raise yaml.YAMLError(f"line {line}: more than {MAX_VALUES:,} keys and values")
         if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise yaml.YAMLError(f"line {line}: nested more than {MAX_DEPTH} deep")
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
+            inside.append(_Node(event.anchor))
         elif isinstance(event, yaml.AliasEvent):
-            raise yaml.YAMLError(f"line {line}: *{event.anchor} is an alias; write the value itself")
-        elif isinstance(event, yaml.ScalarEvent) and (not event.style or event.tag):
-            number = _NUMBER.match(event.value)
-            if number and len(number[1]) > MAX_DIGITS and not event.value[number.end() :].strip(".0123456789_:eE+-"):
-                raise yaml.YAMLError(f"line {line}: a number of more than {MAX_DIGITS} digits; put it in quotes")
+            if event.anchor not in anchors:
+                raise yaml.YAMLError(f"line {line}: *{event.anchor} repeats nothing, or itself")
+            inside[-1].add(anchors[event.anchor])
+        elif isinstance(event, yaml.CollectionEndEvent | yaml.ScalarEvent):
+            node = inside.pop() if isinstance(event, yaml.CollectionEndEvent) else _Node(event.anchor)
+            inside[-1].add(node)
+            if node.anchor:
+                anchors[node.anchor] = node
+        if isinstance(event, yaml.ScalarEvent) and (not event.style or event.tag):
+            _check_number(event.value, line)
+        if len(inside) + inside[-1].depth - 2 > MAX_DEPTH:  # without the document and the innermost value
+            raise yaml.YAMLError(f"line {line}: nested more than {MAX_DEPTH} deep")
+        if inside[0].values + inside[-1].values > MAX_VALUES:
+            raise yaml.YAMLError(f"line {line}: more than {MAX_VALUES:,} keys and values")
+
+
+def _check_number(text: str, line: int) -> None:
+    number = _NUMBER.match(text)
+    if number and len(number[1]) > MAX_DIGITS and not text[number.end() :].strip(".0123456789_:eE+-"):
+        raise yaml.YAMLError(f"line {line}: a number of more than {MAX_DIGITS} digits; put it in quotes")

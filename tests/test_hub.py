@@ -1,6 +1,8 @@
-"""A real client against the embedded Hub: private and gated repositories, uploads that fail, a Hub that is down."""
+"""A real client against the embedded Hub: private and gated repositories, uploads that fail, cards made to harm."""
 
+import base64
 import errno
+import json
 import os
 import shutil
 from pathlib import Path
@@ -9,6 +11,7 @@ import huggingface_hub
 import pytest
 from hub_proxy import Proxy, proxied
 from huggingface_hub import HfApi
+from huggingface_hub.utils import get_session
 
 from hub_speed.errors import HubError, HubSpeedError, NotFound, without_secrets
 from hub_speed.hub import Hub
@@ -141,3 +144,23 @@ def test_a_hub_with_a_password_in_its_address_is_named_without_it(local: LocalHu
     with pytest.raises(HubError) as caught:
         hub.pin("model", "org/none")
     assert "PW" not in str(caught.value)
+
+
+@pytest.mark.parametrize("metadata", ["[" * 40_000, "a: &a [x]\nb: &b [*a, *b]", "license: 1" + ":1" * 100_000])
+def test_a_card_from_outside_harms_nobody(local: LocalHub, metadata: str) -> None:
+    hub = Hub(str(local.endpoint))
+    api = HfApi(endpoint=local.endpoint)
+    api.create_repo("evil/set", repo_type="dataset")
+    text = base64.b64encode(f"---\n{metadata}\n---\n".encode()).decode()
+    lines = [
+        {"key": "header", "value": {"summary": "x"}},
+        {"key": "file", "value": {"path": "README.md", "content": text, "encoding": "base64"}},
+    ]
+    url = f"{local.endpoint}/api/datasets/evil/set/commit/main"
+    token = (local.hf_home / "token").read_text()
+    body = "\n".join(map(json.dumps, lines))
+    assert get_session().post(url, content=body, headers={"Authorization": f"Bearer {token}"}).status_code == 200
+    ref = hub.pin("dataset", "evil/set")
+    assert hub.licences(ref) == [""]
+    with pytest.raises(HubError, match=r"README\.md cannot be read"):
+        hub.fetch(ref)

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from hub_speed import safe_yaml
 
+BOMB = "a0: &a0 x\n" + "\n".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 40))
+LADDER = "a0: &a0 x\n" + "\n".join(f"a{i}: &a{i} [*a{i - 1}]" for i in range(1, 2000))
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**18), 10**18) | st.floats(allow_nan=False) | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
@@ -18,14 +20,9 @@ VALUES = st.recursive(
 )
 
 
-class NoAliases(yaml.SafeDumper):
-    def ignore_aliases(self, data: object) -> bool:
-        return True
-
-
 @given(VALUES)
 def test_what_yaml_writes_is_read_as_yaml_reads_it(value: object) -> None:
-    text = yaml.dump(value, Dumper=NoAliases)
+    text = yaml.safe_dump({"once": value, "twice": value, "list": [value]})  # lists and mappings become aliases
     assert safe_yaml.load(text) == yaml.safe_load(text)
 
 
@@ -48,9 +45,11 @@ def test_ordinary_texts() -> None:
         ("- " * 40_000, "nested"),
         ("? " * 40_000, "nested"),
         ("\n".join(" " * depth + "a:" for depth in range(1000)), "line 51: nested"),
-        ("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]", "line 2: .*alias"),
-        ("&a [*a]", "alias"),
-        ("a: &a {b: 1}\nc: {<<: *a}", "alias"),
+        (BOMB, "line 16: more than 100,000 keys and values"),
+        (LADDER, "nested"),
+        ("&a [*a]", "itself"),
+        ("a: &a {b: 1, c: {d: *a}}", "itself"),
+        ("*a", "nothing"),
         ("a: 1" + ":1" * 300_000, "more than 20 digits"),
         ("a: 0x" + "f" * 300_000, "digits"),
         ("a: -" + "9" * 5_000, "digits"),
@@ -70,6 +69,24 @@ def test_ordinary_texts() -> None:
 def test_what_only_harms_is_refused(text: str, why: str) -> None:
     with pytest.raises(yaml.YAMLError, match=why):
         safe_yaml.load(text)
+
+
+def test_fifty_levels_are_read_and_more_are_not() -> None:
+    assert safe_yaml.load("[" * 50 + "x" + "]" * 50)
+    ladder = "a: &a " + "[" * 30 + "x" + "]" * 30 + "\nb: "
+    assert safe_yaml.load(ladder + "[" * 18 + "*a" + "]" * 18)
+    for text in ("[" * 51 + "x" + "]" * 51, ladder + "[" * 20 + "*a" + "]" * 20):
+        with pytest.raises(yaml.YAMLError, match="nested more than 50 deep"):
+            safe_yaml.load(text)
+
+
+def test_front_matter() -> None:
+    assert safe_yaml.front_matter("---\na: &x [1]\nb: *x\n---\ntext") == ({"a": [1], "b": [1]}, "text")
+    assert safe_yaml.front_matter("\ufeff---\r\na: 1\r\n---\r\ntext") == ({"a": 1}, "text")
+    assert safe_yaml.front_matter("---\n---\n") == ({}, "")
+    assert safe_yaml.front_matter("text\n---\na: 1\n---\n") == ({}, "text\n---\na: 1\n---\n")
+    with pytest.raises(yaml.YAMLError, match="expected `key: value` lines, got a list"):
+        safe_yaml.front_matter("---\n- a\n---\n")
 
 
 @given(st.text("[]{}:,-?&*!|>'\"%@#\n \t0aé\0<=.~", max_size=60))

@@ -184,7 +184,7 @@ class Endpoint:
             await asyncio.sleep(LOOK_AGAIN_S)
         if not failed_before and self._faults.refuse_row(number):
             raise refused
-        raise RowRefused(f"{refused.status} {refused.got}", row.attempts)
+        raise RowRefused(f"{refused.status} {refused.got}", row.attempts - row.refused + 1)
 
     async def _complete(self, request: Request, row: _Row) -> Completion:
         """An answer with all the texts the request asks for."""

@@ -3,9 +3,10 @@
     with LocalHub(Path("~/.hub_speed").expanduser()) as hub:
         subprocess.run([sys.executable, "train.py"], env={**os.environ, **hub.env()})
 
-Repos are bare git repositories, large files lie beside them by sha256 (store.py shows the folders). A commit that was
-acknowledged is on the disk; a kill at any moment leaves the repo before or after a commit. Two processes may serve one
-store. Not there: Xet (writers set HF_HUB_DISABLE_XET=1, as `env()` does), pull requests, git push, running Spaces.
+Repos are bare git repositories. Large files are stored beside them, named by their sha256 (store.py shows the folders).
+A commit that was acknowledged is on the disk; a kill at any moment leaves the repo before or after a commit. Several
+processes may serve the same store. Not supported: Xet (writers set HF_HUB_DISABLE_XET=1, as `env()` does), pull
+requests, git push, running Spaces. docs/hub.md has the whole list.
 """
 
 import os
@@ -28,7 +29,7 @@ __all__ = ["DEFAULT_PORT", "LocalHub", "LocalHubError"]
 
 DEFAULT_PORT = 8008
 HOST = "127.0.0.1"
-# Longer than any client keeps an idle connection: if the server closed first, a request sent at that moment is lost.
+# Longer than any client keeps an idle connection: a request sent while the server closes one would be lost.
 KEEP_ALIVE_S = 120
 STOP_AFTER_S = 3  # for requests still being answered; an upload that takes longer is cut off
 
@@ -41,12 +42,12 @@ class LocalHub:
     """A Hub on this machine.
 
     Args:
-        home: Folder of this hub, made when missing: `home/hub` is the store, `home/hf_home` a HF_HOME of its own, so
-            that neither caches nor tokens mix with those of the real Hub.
+        home: Folder of this hub, created when missing. `home/hub` is the store. `home/hf_home` is a separate HF_HOME,
+            so that caches and tokens do not mix with those of the real Hub.
 
     Attributes:
-        endpoint: `http://127.0.0.1:PORT` while serving, None otherwise. Set it to get the `env()` of a hub that another
-            process serves.
+        endpoint: `http://127.0.0.1:PORT` while serving, None otherwise. Set it to get the `env()` of a hub that
+            another process serves.
     """
 
     def __init__(self, home: Path):
@@ -61,9 +62,9 @@ class LocalHub:
         """Serve in a background thread and return the endpoint. Port 0 takes any free port.
 
         Raises:
-            LocalHubError: The port is taken, the hub is already started, or the store is of a newer hub_speed.
+            LocalHubError: The port is taken, the hub already runs, or a newer hub_speed wrote the store.
         """
-        # Here and not at the top: `import hub_speed` must not pay for a web server.
+        # Imported here, so that `import hub_speed` does not load a web server.
         import uvicorn
 
         from hub_speed.localhub.app import make_app
@@ -112,7 +113,7 @@ class LocalHub:
         return self.endpoint
 
     def stop(self) -> None:
-        """Finish the requests being answered, and stop serving."""
+        """Finish the requests that are being answered, then stop serving."""
         if self._server is not None and self._thread is not None:
             self._server.should_exit = True
             self._thread.join()
@@ -146,10 +147,10 @@ class LocalHub:
                 signal.signal(number, handler)
 
     def env(self) -> dict[str, str]:
-        """The environment variables that make Hugging Face clients use this hub. The token is in a file, not in here.
+        """The environment variables that make Hugging Face clients use this hub. The token is in a file, not in them.
 
         Raises:
-            LocalHubError: There is no endpoint: the hub is not started.
+            LocalHubError: There is no endpoint, because the hub is not started.
         """
         if self.endpoint is None:
             raise LocalHubError(f"local hub {self.home}: env() before start(); start it, or set the endpoint it has")
@@ -164,7 +165,7 @@ class LocalHub:
             "NO_PROXY": no_proxy,
             "no_proxy": no_proxy,
         }
-        # What the user may have set for the real Hub, and what would win over the above.
+        # Variables that the user may have set for the real Hub, and that would override those above.
         overrides = {
             "HF_TOKEN": "",
             "HUGGING_FACE_HUB_TOKEN": "",

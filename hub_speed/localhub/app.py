@@ -1,4 +1,4 @@
-"""The embedded Hub as an ASGI app: account routes, and all others put together."""
+"""The embedded Hub as an ASGI app: the account routes, and the routes of all other modules."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ HEADERS = ((b"x-content-type-options", b"nosniff"), (b"cross-origin-resource-pol
 
 
 def whoami(call: Call) -> dict[str, Any]:
-    """GET whoami-v2: one user, admin of every namespace there is."""
+    """GET whoami-v2: the only user, who is admin of every namespace."""
     user = call.require_user()
     orgs = [{"type": "org", "name": name, "fullname": name, "roleInOrg": "admin"} for name in call.hub.namespaces()]
     return {

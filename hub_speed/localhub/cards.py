@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 from functools import lru_cache
 from typing import Any
 
@@ -12,7 +11,6 @@ from hub_speed import safe_yaml
 from hub_speed.localhub import trees
 from hub_speed.localhub.git import GitRepo
 
-FRONT_MATTER = re.compile(r"\ufeff?---[ \t]*\r?\n(.*?)^---[ \t]*\r?(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 SPACE_SDKS = ("gradio", "streamlit", "docker", "static")
 
 
@@ -26,16 +24,11 @@ def parse(text: str) -> tuple[dict[str, Any], str]:
     Raises:
         CardError: The front matter is not a YAML mapping, or beyond the bounds of `safe_yaml`.
     """
-    match = FRONT_MATTER.match(text)
-    if not match:
-        return {}, text
     try:
-        data = safe_yaml.load(match[1])
+        data, body = safe_yaml.front_matter(text)
     except yaml.YAMLError as error:
         raise CardError(f"Invalid YAML in the metadata of README.md: {error}") from error
-    if data is not None and not isinstance(data, dict):
-        raise CardError(f"Metadata of README.md: expected `key: value` lines, got a {type(data).__name__}")
-    return {str(key): _as_json(value) for key, value in (data or {}).items()}, text[match.end() :]
+    return {str(key): _as_json(value) for key, value in data.items()}, body
 
 
 def _as_json(value: Any) -> Any:

@@ -65,7 +65,7 @@ def upload_pack(call: Call) -> Response:
 
 
 def _packed(command: list[str], environment: dict[str, str], request: bytes) -> Iterator[bytes]:
-    """What upload-pack answers; it ends by itself when nobody reads on."""
+    """What upload-pack answers; the process ends when the client stops reading."""
     with tempfile.TemporaryFile() as stdin:  # not a pipe: it may answer before it has read all
         stdin.write(request)
         stdin.seek(0)

@@ -1,4 +1,4 @@
-"""Writing: which files go where (preupload), and the commit that puts them there."""
+"""Writing: which files go to git and which to LFS (preupload), and the commit itself."""
 
 import base64
 import contextlib
@@ -93,7 +93,7 @@ def _is_quick(pattern: bytes) -> bool:
 
 
 def _is_large(attributes: GitAttributes, path: str, size: int, sample: object) -> bool:
-    """Whether a file belongs in the LFS store: by .gitattributes, by size, or because it is no text."""
+    """Whether a file belongs in the LFS store: by .gitattributes, by size, or because it is not text."""
     if size == 0:
         return False
     if size > GIT_MAX or attributes.match_path(path.encode()).get(b"filter") == b"lfs":
@@ -111,7 +111,7 @@ def _is_ignored(patterns: IgnoreFilter, path: str) -> bool:
 
 
 def commit(call: Call) -> dict[str, Any]:
-    """POST commit: one JSON line per operation, the header first; all of them become one commit or none does."""
+    """POST commit: one JSON line per operation, the header first. All of them become one commit, or nothing changes."""
     repo = call.repo()
     if call.flag("create_pr"):
         no_pull_requests(call)
@@ -126,7 +126,7 @@ def commit(call: Call) -> dict[str, Any]:
     )
     if not message:
         raise bad_request("commit: expected a non-empty 'summary' in the header")
-    # All content is on disk before we ask for the lock, so nobody waits for our upload.
+    # All content is on disk before we take the lock, so that others do not wait for this upload.
     edits = list(_store_content(call, git, lines))
     with repo.lock():
         ref, head = branch(git, call.params["rev"])
@@ -175,7 +175,7 @@ def _operations(pieces: Iterator[bytes]) -> Iterator[tuple[str, dict[str, Any]]]
 
 
 def _split_lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    held: list[bytes] = []  # the pieces of a line whose end has not come yet
+    held: list[bytes] = []  # the pieces of a line that is not complete yet
     for piece in pieces:
         first, *rest = piece.split(b"\n")
         held.append(first)

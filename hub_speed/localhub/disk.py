@@ -1,6 +1,6 @@
 """Writing to disk so that a killed process or a power cut leaves the old state or the new one, never half of one.
 
-Everything is first written under a name nobody looks at, flushed to the disk, and then renamed to its real name.
+Everything is first written under a temporary name, flushed to the disk, and then renamed to its real name.
 """
 
 import contextlib
@@ -46,9 +46,9 @@ def read_json(path: Path) -> Any:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path` alone, among all threads and all processes; waits for whoever has it.
+    """Hold the lock file `path`, exclusively among all threads and processes; waits until it is free.
 
-    The operating system lets go of the lock when a process dies, so a kill never leaves one behind.
+    The operating system releases the lock when a process dies, so a kill never leaves one behind.
 
     Raises:
         FileNotFoundError: The folder of the lock file is gone (its repo was deleted or moved meanwhile).
@@ -57,7 +57,7 @@ def locked(path: Path) -> Iterator[None]:
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
-            # While we waited, the repo may have been moved away: then we hold the lock of something else.
+            # While we waited, the repo may have been moved: then we hold the lock of another file.
             if os.path.samestat(os.fstat(fd), os.stat(path)):
                 break
         except BaseException:
@@ -95,7 +95,7 @@ class Scratch:
         os.close(self._alive)
 
     def new_path(self) -> Path:
-        """A path in the folder that nothing uses yet."""
+        """An unused path in the folder."""
         return self.path / uuid.uuid4().hex
 
     @contextlib.contextmanager
@@ -127,7 +127,7 @@ class Scratch:
             file.write(data)
 
     def discard(self, path: Path) -> None:
-        """Delete a folder of the store: it leaves in one step, its files are removed after that."""
+        """Delete a folder of the store: it disappears in one step, and its files are removed after that."""
         trash = self.new_path()
         path.rename(trash)
         fsync_dir(path.parent)

@@ -19,7 +19,7 @@ from hub_speed.localhub.web import Call, route, routes_of_repos
 
 RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
 PIECE = 1 << 20
-# Anything that a browser could run is shown as text; the sandbox below is the second lock on the same door.
+# Anything that a browser could run is shown as text; the sandbox below is a second safeguard.
 SHOWN_AS_IS = ("image/", "audio/", "video/", "application/pdf")
 SANDBOX = "default-src 'none'; img-src 'self'; media-src 'self'; sandbox"
 TEXT = ("text/", "application/json", "application/xml", "application/yaml", "application/javascript")
@@ -44,7 +44,7 @@ def _listed(repo: Repo, commit: str, entries: list[Entry], expand: bool) -> list
 
 
 def tree(call: Call) -> list[dict[str, Any]]:
-    """GET tree: the content of a folder, all in one answer."""
+    """GET tree: the content of a folder, in one answer."""
     repo = call.repo()
     commit = repo.git.resolve(call.params["rev"])
     path = call.params.get("path", "").strip("/")
@@ -113,10 +113,10 @@ def resolve(call: Call) -> Response:
 
 
 def _range(header: str | None, size: int) -> tuple[int, int, bool]:
-    """(first byte, end, whether it is part of the file). What is not one plain range means the whole file.
+    """(first byte, end, whether it is only a part of the file). Anything but one plain range means the whole file.
 
     Raises:
-        HttpRefusal: 416 when the range starts behind the end; clients stop reading there.
+        HttpRefusal: 416 when the range starts after the end; clients stop reading there.
     """
     match = RANGE.fullmatch(header.strip()) if header else None
     if not match or match.groups() == ("", ""):

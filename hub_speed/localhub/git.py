@@ -172,7 +172,7 @@ class GitRepo:
         """Make a branch or tag. The caller holds the lock of the repo.
 
         Raises:
-            HttpRefusal: 409 when the ref exists, 400 when its name is no ref name or clashes with another one.
+            HttpRefusal: 409 when the ref exists, 400 when its name is not valid or clashes with another one.
         """
         if not is_ref_name(ref):
             raise bad_request(f"Invalid reference name: {ref}")

@@ -1,4 +1,4 @@
-"""Cards as HTML: Markdown with tables, images of the repo, and of raw HTML only what cannot run or fetch anything."""
+"""Cards as HTML: Markdown with tables and images of the repo. Raw HTML that could run or fetch anything is dropped."""
 
 import posixpath
 import re
@@ -65,7 +65,7 @@ def render(text: str, base: str) -> str:
 
 
 def _split(url: str) -> SplitResult | None:
-    """The parts of a URL as browsers read it, with backslashes as slashes; None when nobody can read it."""
+    """The parts of a URL as browsers read it, with backslashes as slashes; None when they cannot be told apart."""
     try:
         return urlsplit(url.strip().replace("\\", "/"))
     except ValueError:
@@ -94,7 +94,7 @@ def _target(url: str, base: str) -> str | None:
 def _image(
     renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: MutableMapping[str, Any]
 ) -> str:
-    """An image of the repo as an image, another one as a link: opening a card must not tell anyone that you did."""
+    """An image of the repo as an image, any other as a link: opening a card must not tell another server about it."""
     url = str(tokens[index].attrGet("src") or "")
     alt = renderer.renderInlineAsText(tokens[index].children or [], options, env)
     if _on_this_hub(url):

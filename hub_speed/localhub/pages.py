@@ -1,4 +1,4 @@
-"""The web view: what is in this hub, for a person with a browser. Public repos only, read-only, no JavaScript."""
+"""The web view: what is in this hub, for people with a browser. Public repos only, read-only, no JavaScript."""
 
 import re
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from hub_speed.localhub.templates import STYLE, TEMPLATES
 from hub_speed.localhub.trees import Entry
 from hub_speed.localhub.web import Call, route, routes_of_repos
 
-# Control characters and what turns the writing direction round: text that looks like something else.
+# Control characters and those that reverse the writing direction: with them, text looks like something else.
 INVISIBLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202d\u202e\ud800-\udfff]")
 SHOWN_COMMITS, SHOWN_FILES, SHOWN_TAGS = 20, 40, 5
 CSP = "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"

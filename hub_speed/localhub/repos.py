@@ -1,4 +1,4 @@
-"""Repos as a whole: create, delete, move, settings, and what clients want to know about one or about all."""
+"""Repos as a whole: create, duplicate, delete, move, settings, and what clients ask about one or all of them."""
 
 import json
 from typing import Any
@@ -86,7 +86,7 @@ def move(call: Call) -> dict[str, Any]:
 
 
 def update_settings(call: Call) -> dict[str, Any]:
-    """PUT settings. `gated` is kept and shown, but nobody has to ask for access to their own machine."""
+    """PUT settings. `gated` is kept and shown, but never enforced: this is the machine of the user."""
     repo = call.repo()
     changes: dict[str, Any] = {}
     if "visibility" in call.json:
@@ -173,7 +173,7 @@ def list_repos(call: Call) -> list[dict[str, Any]]:
 
 
 def missing(call: Call) -> None:
-    """Old-style ids without a namespace (`gpt2`) are never here.
+    """Ids without a namespace (`gpt2`), which are never here.
 
     Raises:
         HttpRefusal: 404 RepoNotFound, which libraries that probe for such repos understand.

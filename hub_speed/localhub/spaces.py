@@ -1,6 +1,6 @@
-"""Spaces are kept here, not run: files, secrets, variables and hardware wishes are stored as on the Hub.
+"""Spaces are kept here, not run: files, secrets, variables and the requested hardware are stored as on the Hub.
 
-Secrets are write-only. They lie in the settings file of the Space, which only the owner of the store can read.
+Secrets are write-only. They are in the settings file of the Space, which only the owner of the store can read.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""The store: which repos there are, their settings, and the objects they share.
+"""The store: the repos, their settings, and the large files they share.
 
 hub/version              layout of the store
 hub/token                the token, owner-only
@@ -75,7 +75,7 @@ class Repo:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """What is known about the repo beside git, as of now (a `Repo` lives as long as one request)."""
+        """The settings of the repo, read once (a `Repo` lives as long as one request)."""
         return self._read_settings()
 
     @property
@@ -154,7 +154,7 @@ class Store:
         """
         for path in sorted((self.root / "repos" / kind).glob("*/*/hub.json")):
             repo = self._repo(kind, f"{path.parent.parent.name}/{path.parent.name}")
-            with contextlib.suppress(HttpRefusal):  # deleted while we were looking
+            with contextlib.suppress(HttpRefusal):  # deleted meanwhile
                 head = repo.git.ref(MAIN)
                 if head is not None and (private or not repo.private):
                     yield repo, head
@@ -219,7 +219,7 @@ class Store:
         self._place(draft, target)
 
     def _place(self, source: Path, target: Path) -> None:
-        """Rename a repo folder to its place; renaming onto an existing repo fails, so nobody can overwrite one."""
+        """Rename a repo folder to its place; renaming onto an existing repo fails, so none is ever overwritten."""
         make_dirs(target.parent)
         try:
             source.rename(target)

@@ -123,7 +123,7 @@ def check_path(path: object) -> str:
     """`path` if it can name a file in a repo.
 
     Raises:
-        HttpRefusal: 400; nothing that a client could use to reach outside of the repo gets through.
+        HttpRefusal: 400; the path leads out of the repo, or git would not check it out.
     """
     if not isinstance(path, str) or not path:
         raise bad_request("Invalid path in repo: expected a non-empty string")

@@ -3,9 +3,9 @@
 A handler is a plain function `(call) -> answer` that runs in a worker thread, so it may block on the disk. It returns a
 dict or list (sent as JSON) or a response, and raises `HttpRefusal` to refuse.
 
-Whatever changes something needs the token, and the token is looked at before the body. The body is read before the
-handler gets a thread, so an unfinished one blocks nobody. Only long uploads are read by their handlers, piece by piece,
-in threads of their own.
+Every change needs the token, and the token is checked before the body is read. The body is read before the handler gets
+a thread, so an unfinished one does not block other requests. Only long uploads are read by their handlers, piece by
+piece, in separate threads.
 """
 
 import contextlib
@@ -184,8 +184,10 @@ class Call:
         return repo
 
     async def drain(self) -> None:
-        """Read on and throw away: a client that is still sending does not look at the answer."""
-        with contextlib.suppress(ClientDisconnect, HttpRefusal, RuntimeError):  # gone, silent, or read to the end
+        """Read the rest and drop it: a client that is still sending does not read the answer."""
+        with contextlib.suppress(
+            ClientDisconnect, HttpRefusal, RuntimeError
+        ):  # the client is gone or silent, or all is read
             async for _ in _pieces(self.request):
                 pass
 
@@ -262,7 +264,7 @@ def route(
                 await call.read_body()
             result = await to_thread.run_sync(handler, call, limiter=_uploads() if streams else None)
         except ClientDisconnect:
-            return Response(status_code=400)  # nobody is listening
+            return Response(status_code=400)  # the client is gone
         except Exception as error:
             refusal = _refusal(error, request)
             if refusal.status != 408:
@@ -285,7 +287,7 @@ UPLOADS = anyio.lowlevel.RunVar[anyio.CapacityLimiter]("uploads")
 
 
 def _uploads() -> anyio.CapacityLimiter:
-    """The threads for uploads, apart from the 40 for all else."""
+    """The threads for uploads; all other requests share anyio's 40."""
     try:
         return UPLOADS.get()
     except LookupError:
@@ -299,7 +301,7 @@ def _refusal(error: Exception, request: Request) -> HttpRefusal:
     if isinstance(error, OSError) and (full := disk_full(error)):
         return full
     if isinstance(error, FileNotFoundError) and "name" in request.path_params:
-        # The repo was deleted or moved while we were at work in it.
+        # The repo was deleted or moved meanwhile.
         return repo_not_found(unquote(request.path_params["name"]))
     # Only method and path: headers hold the token, query strings hold signatures.
     log.error("%s %s failed", request.method, request.scope["path"], exc_info=error)

@@ -251,7 +251,7 @@ def test_a_raw_generator_is_not_talked_with(server: FakeOpenAI, tmp_path: Path) 
 def test_where_asking_again_fails_the_first_answer_stands(server: FakeOpenAI, tmp_path: Path, status: int) -> None:
     def answer(asked: Asked) -> Reply | str:
         if asked.objection:
-            return error(status, "roles must alternate")
+            return error(status, "the conversation is too long")
         return "no" if int(asked.prompt.split()[1]) % 9 == 3 else good(asked)
 
     server.answer = answer

@@ -8,7 +8,7 @@ from hub_speed.localhub import cards
 
 BOMBS = {
     "deep": "[" * 40_000,
-    "aliases": "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nd: [*c, *c]",
+    "aliases": "a0: &a0 x\n" + "\n".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 40)),
     "sexagesimal": "a: 1" + ":1" * 300_000,
     "long": "a: " + "x " * 600_000,
     "tuple keys": "? [a, b]\n: c",
