@@ -329,8 +329,10 @@ def app(engine: Engine, name: str) -> web.Application:
 
 def load(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A model in eval mode and its tokenizer; safetensors only, no code from the repository."""
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
-    return model.train(False), AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+    )
+    return model.train(False), AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
 async def serve(engine: Engine, name: str, port: int) -> None:

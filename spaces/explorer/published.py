@@ -304,9 +304,9 @@ class Published:
         from transformers import AutoConfig, AutoModel
 
         ref = self.ref(name)
-        config = AutoConfig.from_pretrained(self.hub.fetch(ref, "*.json"))
+        config = AutoConfig.from_pretrained(self.hub.fetch(ref, "*.json"), trust_remote_code=False)
         with torch.device("meta"):
-            count = sum(p.numel() for p in AutoModel.from_config(config).parameters())
+            count = sum(p.numel() for p in AutoModel.from_config(config, trust_remote_code=False).parameters())
         if count > MAX_PARAMETERS:
             raise HubError(
                 f"{ref} is too large to be run here",
