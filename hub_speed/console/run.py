@@ -53,6 +53,8 @@ def print_run(org: str, results: list[Result], *, local: bool, lineage: bool = F
     for name in ("evaluate", "scaling"):
         for row in measures.get(name, {}).get("failed", ()):
             console.print(f"[red]not scored[/red] {row['benchmark']} ({row['subject']}): {escape(row['reason'])}")
+    for note in measures.get("evaluate", {}).get("notes", ()):
+        console.print(f"[yellow]note[/yellow]       {escape(note)}")
     for measure, fit in measures.get("scaling", {}).get("fits", {}).items():
         interval = "" if fit["low"] is None else f" (95%: {fit['low']:+.3f} to {fit['high']:+.3f})"
         console.print(f"scaling    {measure} {fit['slope']:+.3f} per tenfold data{interval}, {fit['n']} runs")
