@@ -52,6 +52,8 @@ def print_run(org: str, results: list[Result], *, local: bool, lineage: bool = F
     _print_scores([score for one in found for score in one.scores], [share for one in found for share in one.shares])
     for row in (row for one in found for row in one.failed):
         console.print(f"[red]not scored[/red] {row['benchmark']} ({row['subject']}): {escape(row['reason'])}")
+    for note in (note for record in by_name.values() for note in record.notes):
+        console.print(f"[yellow]note[/yellow]       {escape(note)}")
     for measure, fit in (pair for one in found for pair in one.fits.items()):
         interval = "" if fit["low"] is None else f" (95%: {fit['low']:+.3f} to {fit['high']:+.3f})"
         console.print(f"scaling    {measure} {fit['slope']:+.3f} per tenfold data{interval}, {fit['n']} runs")

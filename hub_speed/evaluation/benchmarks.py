@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import mteb
+import pyarrow as pa
+import pyarrow.compute as pc
 from datasets import get_dataset_config_names, load_dataset
 from datasets.exceptions import DatasetGenerationError
 from mteb.abstasks import (
@@ -61,6 +63,67 @@ RETRIEVAL_INSTRUCTION = "Given a question, retrieve passages that answer it"
 STS_INSTRUCTION = "Retrieve semantically similar text"  # the instruction both papers train with (E5 Table 14)
 
 
+class Search(AbsTaskRetrieval):
+    """Retrieval over a Hub dataset: judgements below 0 count as 0, so that the score is the mean of its queries."""
+
+    def load_data(self, *args: Any, **kwargs: Any) -> None:
+        """Load corpus, queries and judgements; a title that is null is an empty one."""
+        super().load_data(*args, **kwargs)
+        for data in self.dataset["default"].values():
+            data["relevant_docs"] = {
+                query: {document: max(0, gain) for document, gain in gains.items()}
+                for query, gains in data["relevant_docs"].items()
+            }
+            if "title" in data["corpus"].column_names and None in data["corpus"].unique("title"):
+                data["corpus"] = data["corpus"].map(lambda title: {"title": title or ""}, input_columns="title")
+
+    def notes(self) -> list[str]:
+        """What a reader of the score should know about the judgements."""
+        self.load_data()
+        data, raw = self.dataset["default"]["test"], _judgements(self.metadata.dataset["path"])
+        documents, queries = set(data["corpus"]["id"]), set(data["queries"]["id"])
+        counts = {
+            "name documents that the corpus does not have: they count as not found": sum(
+                document not in documents and gain > 0 for _, document, gain in raw
+            ),
+            "name queries that are not there: they are left out": sum(query not in queries for query, _, _ in raw),
+            "are below 0: they count as 0": sum(gain < 0 for _, _, gain in raw),
+        }
+        return [f"{count:,} of {len(raw):,} judgements {what}" for what, count in counts.items() if count]
+
+
+def _judgements(folder: str) -> list[tuple[str, str, int]]:
+    """Query, document and gain of each judgement, as they stand in the dataset."""
+    splits = load_dataset(folder, "qrels")
+    rows = splits["test"] if "test" in splits else next(iter(splits.values()))
+    columns = (rows["query-id"], rows["corpus-id"], rows["score"])
+    return [(str(query), str(document), gain) for query, document, gain in zip(*columns, strict=True)]
+
+
+class _TwoClasses(mteb.AbsTask):
+    """Two classes of any name are 0 and 1, in their order: for two classes, mteb also computes what needs numbers."""
+
+    label_column_name = "label"
+
+    def load_data(self, *args: Any, **kwargs: Any) -> None:
+        """Load the splits."""
+        super().load_data(*args, **kwargs)
+        found = sorted({label for split in self.dataset.values() for label in split.unique("label")})
+        if len(found) == 2 and found != [0, 1]:
+            numbers = {label: i for i, label in enumerate(found)}
+            for name, split in self.dataset.items():
+                labels = [numbers[label] for label in split["label"]]
+                self.dataset[name] = split.remove_columns("label").add_column("label", labels)
+
+
+class Classes(_TwoClasses, AbsTaskClassification):
+    """Classification of the texts of a Hub dataset."""
+
+
+class Matches(_TwoClasses, AbsTaskPairClassification):
+    """Pairs of a Hub dataset that match or do not; of two numbers the larger one says that they do."""
+
+
 @dataclass(frozen=True)
 class Kind:
     """One kind of task a Hub dataset can hold, recognised by its configs; the split `test` is scored.
@@ -86,11 +149,11 @@ class Kind:
 
 SEARCH = {"corpus": ("_id", "text"), "queries": ("_id", "text"), "qrels": ("query-id", "corpus-id", "score")}
 KINDS = (
-    Kind("Retrieval", SEARCH, AbsTaskRetrieval, "ndcg_at_10", RETRIEVAL_INSTRUCTION),
+    Kind("Retrieval", SEARCH, Search, "ndcg_at_10", RETRIEVAL_INSTRUCTION),
     Kind(
         "Reranking",
         SEARCH | {"top_ranked": ("query-id", "corpus-ids")},
-        AbsTaskRetrieval,
+        Search,
         "map_at_1000",
         RETRIEVAL_INSTRUCTION,
     ),
@@ -105,7 +168,7 @@ KINDS = (
     Kind(
         "Classification",
         {"classification": ("text", "label")},
-        AbsTaskClassification,
+        Classes,
         "accuracy",
         AbsTaskClassification.abstask_prompt,
         splits=("train", "test"),
@@ -125,7 +188,7 @@ KINDS = (
     Kind(
         "PairClassification",
         {"pair_classification": ("sentence1", "sentence2", "label")},
-        AbsTaskPairClassification,
+        Matches,
         "max_ap",
         STS_INSTRUCTION,
         (("label_column_name", "label"),),
@@ -183,7 +246,7 @@ def _check(where: str, folder: str, config: str, columns: tuple[str, ...], kind:
         raise _unfit(
             f"{where}: it cannot be loaded", "files with at least one row each, all with the same columns", reason
         ) from error
-    wanted = tuple(found) if kind.base is AbsTaskRetrieval and len(found) == 1 else kind.splits
+    wanted = tuple(found) if kind.base is Search and len(found) == 1 else kind.splits
     if missing := [split for split in wanted if split not in found]:
         raise _unfit(f"{where}: no split {' and no split '.join(missing)}", " and ".join(wanted), ", ".join(found))
     for split in wanted:
@@ -191,6 +254,28 @@ def _check(where: str, folder: str, config: str, columns: tuple[str, ...], kind:
         if lacking := [column for column in columns if column not in there]:
             what = f"{where}, split {split}: no column {' and no column '.join(lacking)}"
             raise _unfit(what, ", ".join(columns), ", ".join(there))
+        for column in columns:
+            _check_cells(f"{where}, split {split}, column {column}", found[split].data.column(column), column, kind)
+
+
+def _check_cells(where: str, cells: pa.ChunkedArray, column: str, kind: Kind) -> None:
+    """Check that the cells of a column are what the kind of task compares or counts."""
+    if cells.null_count and len(cells):
+        row = pc.index(cells.is_null(), value=True).as_py()
+        raise _unfit(f"{where}: {cells.null_count:,} of {len(cells):,} are null", "a value in every row", f"row {row}")
+    texts = column in ("text", "sentence1", "sentence2")
+    if texts and not (pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type)):
+        raise _unfit(f"{where}: these are no texts", "texts", str(cells.type))
+    if column == "score" and not (pa.types.is_integer(cells.type) or pa.types.is_floating(cells.type)):
+        raise _unfit(f"{where}: these are no numbers", "numbers", str(cells.type))
+    if column == "score" and kind.base is Search and (broken := [gain for gain in cells.to_pylist() if gain % 1]):
+        expected = "whole numbers, since nDCG counts them as gains: 0, 1, 2, …"
+        raise _unfit(f"{where}: {len(broken):,} of {len(cells):,} are fractions", expected, str(broken[0]))
+    if kind.base is Matches and column == "label":
+        labels = sorted(cells.unique().to_pylist(), key=str)
+        if len(labels) != 2 or any(isinstance(label, str) and not label.isdigit() for label in labels):
+            expected = "two numbers, of which the larger one (1) says that the two texts match"
+            raise _unfit(f"{where}: it is not clear which pairs match", expected, ", ".join(map(str, labels[:5])))
 
 
 def _unfit(where: str, expected: str, got: str) -> StageError:
@@ -199,7 +284,7 @@ def _unfit(where: str, expected: str, got: str) -> StageError:
 
 
 def _task(benchmark: Benchmark, kind: Kind) -> mteb.AbsTask:
-    config = {} if kind.base is AbsTaskRetrieval else {"name": next(iter(kind.columns))}
+    config = {} if kind.base is Search else {"name": next(iter(kind.columns))}
     metadata = TaskMetadata(
         name=f"{benchmark.name.replace('/', '--')}-{kind.name}",
         description=f"{kind.name} part of {benchmark.name}",

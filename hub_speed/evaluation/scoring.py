@@ -15,6 +15,7 @@ import mteb
 import numpy as np
 from mteb.models import ModelMeta
 from mteb.models.instruct_wrapper import InstructSentenceTransformerModel
+from mteb.models.sentence_transformer_wrapper import SentenceTransformerEncoderWrapper
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize
 
@@ -25,7 +26,7 @@ from hub_speed.parquet import write_parquet
 from hub_speed.record import Json
 from hub_speed.rows import ItemScoreRow
 from hub_speed.text import with_instruction
-from hub_speed.training.embedder.backbone import embedder
+from hub_speed.training.embedder.backbone import embedder, saved
 from hub_speed.training.process import child
 
 MEASURES = {
@@ -60,7 +61,11 @@ class Instructed(InstructSentenceTransformerModel):
         )
         self.mteb_model_meta = ModelMeta.create_empty({"name": "local/embedder", "revision": "none"})
         self.unit = self.model
-        self.raw = SentenceTransformer(modules=[m for m in self.unit if not isinstance(m, Normalize)], device=device)
+        self.raw = SentenceTransformer(
+            modules=[m for m in self.unit if not isinstance(m, Normalize)],
+            device=device,
+            truncate_dim=self.unit.truncate_dim,
+        )
 
     def get_instruction(self, task_metadata: Any, prompt_type: Any) -> str:
         """The task's instruction."""
@@ -71,6 +76,18 @@ class Instructed(InstructSentenceTransformerModel):
         self.apply_instruction_to_passages = not task_metadata.type.endswith("Retrieval")
         self.model = self.raw if task_metadata.type == "Classification" else self.unit
         return super().encode(inputs, task_metadata=task_metadata, **kwargs)
+
+
+class AsPublished(SentenceTransformerEncoderWrapper):
+    """An embedder as its authors use it: with the prompts that are saved with it, or none, by mteb's own rules.
+
+    Prompts for queries and documents go before those of retrieval; other tasks get a prompt that is named after them or
+    their type, where there is one. Vectors are as they come.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(saved(folder, "cuda" if child.use_gpu() else "cpu"))
+        self.mteb_model_meta = ModelMeta.create_empty({"name": "local/published", "revision": "none"})
 
 
 def score(
@@ -209,7 +226,7 @@ def _is_scored(subject: Subject, benchmark: Benchmark, task: mteb.AbsTask) -> bo
     """
     if subject.kind == "embedder":
         return True
-    return benchmark.folder is not None and (subject.kind == "base" or task.metadata.type == "Retrieval")
+    return benchmark.folder is not None and (subject.kind != "bm25" or task.metadata.type == "Retrieval")
 
 
 def _load(subject: Subject, settings: ScoringSettings) -> Any:
@@ -217,6 +234,8 @@ def _load(subject: Subject, settings: ScoringSettings) -> Any:
     if subject.kind == "bm25":
         return mteb.get_model("mteb/baseline-bm25s")
     assert subject.folder is not None
+    if subject.kind == "published":
+        return AsPublished(subject.folder)
     if subject.kind == "base":
         folder = settings.work / "untrained"
         embedder(subject.folder, settings.max_length, settings.pooling).save_pretrained(str(folder))
@@ -228,7 +247,8 @@ def run(settings: ScoringSettings) -> Json:
     """Score every subject; finished tasks are kept in `work` and not scored again.
 
     Returns:
-        scores: `rows.ScoreRow`s; failed: subject, measure, benchmark and reason of every task that failed.
+        scores: `rows.ScoreRow`s; failed: subject, measure, benchmark and reason of every task that failed; notes: what
+        is odd about a benchmark's data, in sentences.
     """
     quiet()
     work = settings.work
@@ -250,7 +270,13 @@ def run(settings: ScoringSettings) -> Json:
         done += paths
         failed += reasons
     write_parquet(_items(done), ItemScoreRow, settings.items)
-    return {"scores": rows(done), "failed": failed}
+    return {"scores": rows(done), "failed": failed, "notes": _notes(tasks)}
+
+
+def _notes(tasks: list[tuple[Benchmark, mteb.AbsTask]]) -> list[str]:
+    return [
+        f"{each.name}: {note}" for each, task in tasks if isinstance(task, benchmarks.Search) for note in task.notes()
+    ]
 
 
 def rows(paths: list[Path]) -> list[Json]:

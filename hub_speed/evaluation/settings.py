@@ -21,12 +21,18 @@ class Benchmark(BaseModel):
 
 
 class Subject(BaseModel):
-    """What is scored: an embedder or its untrained base, each in a folder, or BM25."""
+    """What is scored: an embedder or its base, each in a folder, or BM25.
+
+    Attributes:
+        name: in tables.
+        kind: an embedder and a base are given the task's instruction; "published" is an embedder with its own prompts.
+        folder: of the model.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    kind: Literal["embedder", "base", "bm25"]
+    kind: Literal["embedder", "base", "published", "bm25"]
     folder: Path | None = None
 
 

@@ -68,7 +68,7 @@ def _estimate(recipe: Recipe, topics: int) -> Estimate:
 
 STAGE = Stage(
     name="embedder",
-    version=2,
+    version=3,
     kind="model",
     noun="embedder",
     purpose="An embedder is trained on the rows.",

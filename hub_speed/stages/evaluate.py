@@ -3,7 +3,8 @@
 In: speed-embedder, its base model, benchmarks. Out: speed-results; its config `items` has one row per query, pair or
 text of a benchmark that is a Hub dataset.
 Source: mteb for the scores; E5 Table 15 and its evaluation code for what is asked (`evaluation/scoring.py`).
-Differs: baselines are scored on Hub datasets only. A task that fails is reported; the stage fails when all do.
+Differs: baselines are scored on Hub datasets only; a base that is an embedder with its own prompts, or none, as well.
+A task that fails is reported; the stage fails when all do.
 """
 
 from pathlib import Path
@@ -24,7 +25,7 @@ def build(ctx: Context) -> None:
         work=ctx.work / "trainer",
         subjects=(
             Subject(name="embedder", kind="embedder", folder=ctx.inputs["embedder"]),
-            Subject(name="untrained base", kind="base", folder=ctx.inputs["base"]),
+            *_bases(ctx.inputs["base"]),
             Subject(name="BM25", kind="bm25"),
         ),
         benchmarks=tuple(Benchmark.model_validate(one) for one in ctx.benchmarks()),
@@ -42,6 +43,17 @@ def build(ctx: Context) -> None:
         )
     ctx.record.rows_in = ctx.record.accepted = write_parquet(scores, ScoreRow, ctx.out / "data")
     ctx.record.measures.scores, ctx.record.measures.failed = scores, failed
+    ctx.record.notes += scored["notes"]
+
+
+def _bases(folder: Path) -> tuple[Subject, ...]:
+    """The base: an embedder is scored as it was published, and with the instructions that it may never have seen."""
+    if not (folder / "modules.json").is_file():
+        return (Subject(name="untrained base", kind="base", folder=folder),)
+    return (
+        Subject(name="base with its own prompts", kind="published", folder=folder),
+        Subject(name="base with our instructions", kind="base", folder=folder),
+    )
 
 
 def _facts(ctx: Context) -> Json:
@@ -56,7 +68,7 @@ def _figures(ctx: Context, folder: Path) -> dict[str, Path]:
 
 STAGE = Stage(
     name="evaluate",
-    version=5,
+    version=6,
     kind="dataset",
     noun="results",
     purpose="The embedder is scored beside its baselines.",

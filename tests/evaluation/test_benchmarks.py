@@ -115,6 +115,36 @@ SEARCH = {"corpus": {"test": CORPUS}, "queries": {"test": QUERIES}, "qrels": {"t
         ),
         (SEARCH | {"qrels": {"train": QRELS, "dev": QRELS}}, ", config qrels: no split test", "test", "train, dev"),
         (
+            {"sts": {"test": [*STS, STS[0] | {"sentence2": None}]}},
+            ", config sts, split test, column sentence2: 1 of 61 are null",
+            "a value in every row",
+            "row 60",
+        ),
+        (
+            {"sts": {"test": [row | {"score": str(row["score"])} for row in STS]}},
+            ", config sts, split test, column score: these are no numbers",
+            "numbers",
+            "string",
+        ),
+        (
+            {"clustering": {"test": [{"text": i, "label": "a"} for i in range(9)]}},
+            ", config clustering, split test, column text: these are no texts",
+            "texts",
+            "int64",
+        ),
+        (
+            SEARCH | {"qrels": {"test": [row | {"score": 0.5} for row in QRELS]}},
+            ", config qrels, split test, column score: 24 of 24 are fractions",
+            "whole numbers",
+            "0.5",
+        ),
+        (
+            {"pair_classification": {"test": [row | {"label": "yes"} for row in STS]}},
+            ", config pair_classification, split test, column label: it is not clear which pairs match",
+            "two numbers",
+            "yes",
+        ),
+        (
             SEARCH | {"corpus": {"one": [{"id": "d0", "text": "a"}]}},
             ", config corpus, split one: no column _id",
             "_id",

@@ -25,7 +25,7 @@ from hub_speed.evaluation.settings import Benchmark, ScoringSettings, Subject  #
 from hub_speed.parquet import read_parquet  # noqa: E402
 from hub_speed.quickstart import benchmark  # noqa: E402
 from hub_speed.rows import ItemScoreRow, ScoreRow  # noqa: E402
-from hub_speed.training.embedder.backbone import embedder  # noqa: E402
+from hub_speed.training.embedder.backbone import embedder, saved  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -229,6 +229,81 @@ def test_a_model_can_be_scored_on_the_benchmark_of_the_quickstart(
     (found,) = scoring.run(given)["scores"]  # BM25 only ranks documents
     assert found["low"] <= found["value"] <= found["high"]
     assert 0.3 < found["value"] < 0.9  # it finds the thing, not which of its facts
+
+
+@pytest.fixture
+def in_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of its own for a scoring in this process."""
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(logging.root.manager, "disable", logging.NOTSET)  # `scoring.quiet` sets it
+    return tmp_path
+
+
+def run(folder: Path, benchmark: Path, *subjects: Subject) -> dict[str, Any]:
+    given = ScoringSettings(
+        work=folder / "work",
+        subjects=subjects,
+        benchmarks=(Benchmark(name=f"me/{benchmark.name}", folder=benchmark, commit="c"),),
+        items=folder / "items",
+        max_length=128,
+    )
+    return scoring.run(given)
+
+
+def test_odd_judgements_are_clipped_and_counted_and_the_score_is_the_mean_of_its_queries(
+    made: dict[str, Path], in_process: Path
+) -> None:
+    qrels = [row | {"score": (-1, 0, 1, 2)[i % 4]} for i, row in enumerate(QRELS)]
+    qrels += [{"query-id": "q0", "corpus-id": "gone", "score": 1}, {"query-id": "none", "corpus-id": "d1", "score": 1}]
+    corpus = [row | {"title": None if i % 2 else "fox"} for i, row in enumerate(CORPUS)]
+    parts = {"corpus": {"test": corpus}, "queries": {"test": QUERIES}, "qrels": {"test": qrels}}
+    found = run(
+        in_process,
+        dataset(in_process / "odd", **parts),
+        Subject(name="embedder", kind="embedder", folder=made["model"]),
+    )
+    assert not found["failed"]
+    (row,) = found["scores"]
+    items = [item["value"] for item in read_parquet(in_process / "items")]
+    assert np.mean(items) == pytest.approx(row["value"], abs=1e-5) and row["low"] <= row["value"] <= row["high"]
+    assert found["notes"] == [
+        "me/odd: 1 of 26 judgements name documents that the corpus does not have: they count as not found",
+        "me/odd: 1 of 26 judgements name queries that are not there: they are left out",
+        "me/odd: 6 of 26 judgements are below 0: they count as 0",
+    ]
+
+
+def test_two_classes_may_have_any_names(made: dict[str, Path], in_process: Path) -> None:
+    values = []
+    for i, names in enumerate(((0, 1), (2, 3), ("no", "yes"))):
+        rows = [{"text": row["text"], "label": names[k % 2]} for k, row in enumerate(LABELLED)]
+        matches = [row | {"label": names[row["label"]]} for row in DUPLICATES] if i < 2 else []
+        pairs = {"pair_classification": {"test": matches}} if matches else {}
+        folder = dataset(in_process / f"set{i}", classification={"train": rows[:60], "test": rows[60:]}, **pairs)
+        found = run(in_process / str(i), folder, Subject(name="embedder", kind="embedder", folder=made["model"]))
+        assert not found["failed"]
+        values.append({row["task_type"]: row["value"] for row in found["scores"]})
+        assert 0 < np.mean([item["value"] for item in read_parquet(in_process / str(i) / "items")]) < 1
+    assert values[0] == values[1] and values[0]["Classification"] == values[2]["Classification"]
+
+
+def test_an_embedder_as_it_was_published_gets_its_own_prompts_or_none(made: dict[str, Path], in_process: Path) -> None:
+    model = saved(made["model"], "cpu")
+    model.prompts = {"query": "fox ", "document": "dog "}
+    model.save_pretrained(str(in_process / "prompted"))
+    found = run(in_process, made["search"], Subject(name="base", kind="published", folder=in_process / "prompted"))
+    assert not found["failed"]
+    one, two = (model.encode(texts(STS, f"sentence{k}")) for k in (1, 2))
+    pairs = [item for item in read_parquet(in_process / "items") if item["measure"] == "Spearman"]
+    assert np.allclose([item["value"] for item in pairs], (one * two).sum(1), atol=1e-5)  # no prompt for a pair
+    queries, documents = model.encode_query(texts(QUERIES)), model.encode_document(texts(CORPUS))
+    ranked = {
+        query["_id"]: dict(zip(texts(CORPUS, "_id"), map(float, scores), strict=True))
+        for query, scores in zip(QUERIES, queries @ documents.T, strict=True)
+    }
+    relevant = {q["_id"]: {r["corpus-id"]: 1 for r in QRELS if r["query-id"] == q["_id"]} for q in QUERIES}
+    direct = np.mean(list(ndcg_at_10(ranked, relevant).values()))
+    assert value(found, "Retrieval", "base") == pytest.approx(direct, abs=1e-4)
 
 
 def test_kill_9_loses_no_finished_task_and_scores_none_twice(made: dict[str, Path], tmp_path: Path) -> None:

@@ -15,7 +15,16 @@ from hub_speed.errors import StageError
 from hub_speed.evaluation.scoring import _load
 from hub_speed.evaluation.settings import ScoringSettings
 from hub_speed.hub import Ref
+from hub_speed.stages.evaluate import _bases
 from hub_speed.training.embedder.backbone import embedder, pooling_of
+
+
+def test_a_base_that_is_an_embedder_is_scored_with_its_own_prompts_as_well(tmp_path: Path) -> None:
+    base = make_model(tmp_path / "base")
+    assert [(s.name, s.kind) for s in _bases(base)] == [("untrained base", "base")]
+    embedder(base, 128).save_pretrained(str(tmp_path / "model"))
+    kinds = {s.kind: s.folder for s in _bases(tmp_path / "model")}
+    assert kinds == {"published": tmp_path / "model", "base": tmp_path / "model"}
 
 
 def test_the_stage_fails_when_nothing_could_be_scored(
