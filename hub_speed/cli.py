@@ -4,6 +4,8 @@ Heavy packages are imported inside the commands, so that `hub-speed --help` answ
 """
 
 import errno
+import io
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +14,7 @@ import typer
 
 from hub_speed import __version__, api
 from hub_speed.api import DEFAULT_ORG
+from hub_speed.api.sessions import check_org
 from hub_speed.console import options
 from hub_speed.errors import HubSpeedError, RecipeError
 
@@ -226,7 +229,7 @@ def hub_serve(port: options.Port = None) -> None:
 
 
 @hub_app.command("env")
-def hub_env(port: Annotated[int | None, typer.Option(help="port of `hub serve`")] = None) -> None:
+def hub_env(port: Annotated[int | None, typer.Option(help="port of `hub serve`", min=1, max=65535)] = None) -> None:
     """Print the lines that point any Hub client at the embedded Hub: eval "$(hub-speed hub env)"."""
     import shlex
 
@@ -238,12 +241,15 @@ def hub_env(port: Annotated[int | None, typer.Option(help="port of `hub serve`")
 def space_run(
     org: options.Org = DEFAULT_ORG,
     hub: options.Hub = "local",
-    port: Annotated[int | None, typer.Option(help="port on 127.0.0.1; the first free one from 7860")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="port on 127.0.0.1; the first free one from 7860", min=1, max=65535)
+    ] = None,
 ) -> None:
     """Open the explorer on what was published, until Ctrl-C."""
     with api.open_hub(hub) as opened:
         from hub_speed import space
 
+        check_org(org)
         space.run(opened.hub, org, port)
 
 
@@ -253,6 +259,7 @@ def space_push(org: options.Org = DEFAULT_ORG, hub: options.Hub = "local", priva
     with api.open_hub(hub, private=private) as opened:
         from hub_speed import space
 
+        check_org(org)
         typer.echo(f"published {space.push(opened.hub, org)}")
 
 
@@ -269,8 +276,14 @@ def _is_json(log_format: str) -> bool:
 
 def main() -> None:
     """Entry point: errors a user can act on are printed without a traceback, each with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # not every terminal has every character
     try:
         app()
+    except BrokenPipeError:  # whoever read the output has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still in the buffer
+        sys.exit(1)
     except HubSpeedError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_code)

@@ -1,6 +1,8 @@
 """The command line's own part: flags and help. What the commands do is tested where it is done."""
 
 import shlex
+import subprocess
+import sys
 
 import pytest
 from running import Cli, tiny
@@ -56,3 +58,52 @@ def test_the_command_that_a_plan_ends_with_works(cli: Cli) -> None:
 def test_what_has_to_be_run_first_is_named_as_it_was_given(cli: Cli) -> None:
     (cli.cwd / "mine.yaml").write_text("offline: true\n")
     assert "hub-speed run mine.yaml --org speed-demo" in cli("show", "mine.yaml", code=2)
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["plan", "quickstart", "--org", "a b"], "--org 'a b'"),
+        (["plan", "quickstart", "--org", ""], "--org ''"),
+        (["space", "push", "--org", "a/b"], "--org 'a/b'"),
+        (["plan", "quickstart", "--hub", "huggingface.co"], "--hub huggingface.co"),
+        (["hub", "env", "--port", "0"], "--port"),
+        (["hub", "serve", "--port", "65536"], "--port"),
+        (["space", "run", "--port", "-1"], "--port"),
+    ],
+)
+def test_a_value_that_cannot_be_is_named(cli: Cli, command: list[str], words: str) -> None:
+    shown = cli(*command, code=2)
+    assert words in shown and "Traceback" not in shown
+
+
+def test_a_home_that_is_no_folder_is_named(cli: Cli) -> None:
+    cli.home.write_text("a file")
+    for command in (["plan", "quickstart"], ["hub", "serve"]):
+        assert "HUB_SPEED_HOME" in cli(*command, code=7)
+
+
+def test_an_empty_home_is_the_default_one(cli: Cli) -> None:
+    assert "HF_HOME=/somewhere/else/.hub_speed/" in cli("hub", "env", HUB_SPEED_HOME="", HOME="/somewhere/else")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_without_our_characters_gets_others(cli: Cli, encoding: str) -> None:
+    shown = cli("plan", "quickstart", "--only", "seed", PYTHONIOENCODING=encoding)
+    assert "quickstart \\u2192 speed-demo" in shown and "run it" in shown
+
+
+def test_a_reader_that_has_read_enough_sees_no_traceback(cli: Cli) -> None:
+    cli("run", "quickstart", "--only", "seed", *tiny())
+    for flags in ([], ["--json"]):
+        rows = f"{sys.executable} -m hub_speed.cli rows speed-demo/speed-seed -n 1000 {' '.join(flags)}"
+        done = subprocess.run(
+            ["sh", "-c", f"{rows} | head -c 10"], cwd=cli.cwd, env=cli.env, capture_output=True, text=True
+        )
+        assert (len(done.stdout), done.stderr) == (10, "")
+
+
+@pytest.mark.parametrize("margin", ["nan", "-0.1", "inf"])
+def test_a_margin_is_a_number_from_0(cli: Cli, margin: str) -> None:
+    vary = ["--vary", "embedder.loss_temperature=0.1", f"--margin={margin}"]
+    assert f"study: margin {margin}" in cli("study", "quickstart", *vary, code=2)

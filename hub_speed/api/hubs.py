@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from hub_speed.errors import HubError
+from hub_speed.errors import HubError, NoSpace, RecipeError
 
 if TYPE_CHECKING:
     from hub_speed.hub import Hub
@@ -17,7 +17,22 @@ if TYPE_CHECKING:
 
 def default_home() -> Path:
     """The folder of everything this program keeps on this machine: $HUB_SPEED_HOME, or ~/.hub_speed."""
-    return Path(os.environ.get("HUB_SPEED_HOME", "~/.hub_speed")).expanduser()
+    return Path(os.environ.get("HUB_SPEED_HOME") or "~/.hub_speed").expanduser()
+
+
+def _made_home(home: Path | str | None) -> Path:
+    """The folder of this program, created where it is not there yet.
+
+    Raises:
+        NoSpace: it cannot be created.
+    """
+    folder = default_home() if home is None else Path(home).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fix = "name a folder that you may write: HUB_SPEED_HOME"
+        raise NoSpace(f"home {folder}: not a folder that can be used", got=str(error), fix=fix) from error
+    return folder
 
 
 @dataclass
@@ -65,6 +80,8 @@ def open_hub(where: str = "local", *, home: Path | str | None = None, private: b
         private: whether new repositories are private.
 
     Raises:
+        RecipeError: `where` is neither "local" nor an address.
+        NoSpace: the folder of this program cannot be created.
         HubError: the embedded Hub cannot start, or a Hugging Face library was imported before with other settings.
 
     Example:
@@ -73,7 +90,9 @@ def open_hub(where: str = "local", *, home: Path | str | None = None, private: b
         'http://127.0.0.1:41235'
         >>> hub.close()
     """
-    folder = default_home() if home is None else Path(home).expanduser()
+    if where != "local" and not where.startswith(("http://", "https://")):
+        raise RecipeError(f"--hub {where}", expected="local, or an address such as https://huggingface.co")
+    folder = _made_home(home)
     with ExitStack() as stack:
         if where == "local":
             from hub_speed.localhub import LocalHub
@@ -81,9 +100,8 @@ def open_hub(where: str = "local", *, home: Path | str | None = None, private: b
             _check_clients()
             local = stack.enter_context(LocalHub(folder))
             endpoint = str(local.endpoint)
-            token = (local.hf_home / "token").read_text(
-                "utf-8"
-            )  # read at each request, also by a client imported before
+            # Clients read the token at each request, also one that was imported before.
+            token = (local.hf_home / "token").read_text("utf-8")
             variables = local.env() | {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_TOKEN": token}
         else:
             endpoint = where.rstrip("/")
@@ -134,7 +152,7 @@ def serve_hub(port: int | None = None, home: Path | None = None) -> None:
     """Serve the embedded Hub on 127.0.0.1 until SIGINT or SIGTERM."""
     from hub_speed.localhub import DEFAULT_PORT, LocalHub
 
-    LocalHub(home or default_home()).serve_forever(port or DEFAULT_PORT)
+    LocalHub(_made_home(home)).serve_forever(port or DEFAULT_PORT)
 
 
 def hub_environment(port: int | None = None, home: Path | None = None) -> dict[str, str]:

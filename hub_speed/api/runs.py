@@ -1,6 +1,7 @@
 """Plan and run recipes and studies, read what is finished, release it."""
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,9 +194,15 @@ def run_study(
 
     Returns:
         The facts of the report, and its version on the Hub.
+
+    Raises:
+        RecipeError: `margin` is below 0 or not a number.
+        HubSpeedError: the first stage that failed; finished ones are published.
     """
     from hub_speed.study import report, runs
 
+    if not 0 <= margin < math.inf:
+        raise RecipeError(f"study: margin {margin}", expected="0 or more")
     recipe = study.recipe
     with open_session(recipe, hub, org=org, endpoints=endpoints, progress=progress, publish=True) as (session, _):
         outcomes = runs.execute(study, session, on_run, on_result)

@@ -1,5 +1,6 @@
 """What the functions that work on a recipe share: a session, and an event that Ctrl-C sets."""
 
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -7,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from hub_speed.api.hubs import OpenHub
+from hub_speed.errors import RecipeError
 
 if TYPE_CHECKING:
     from hub_speed.pipeline.session import Session
@@ -39,6 +41,9 @@ def open_session(
         endpoints: where models are.
         progress: stage name → where the stage reports its progress.
         publish: whether the recipe's topic file, and what the quickstart brings along, may be published.
+
+    Raises:
+        RecipeError: `org` is not a name of the Hub.
     """
     from hub_speed.llm.addresses import Addresses
     from hub_speed.llm.budget import BudgetMeter
@@ -46,6 +51,7 @@ def open_session(
     from hub_speed.pipeline.topic_file import with_topics
     from hub_speed.quickstart import assets
 
+    check_org(org)
     with stopping() as stop:
         given = [f"{name}={url}" for name, url in endpoints.items()] if isinstance(endpoints, Mapping) else endpoints
         address = Addresses(list(given), stop.is_set).open
@@ -55,6 +61,12 @@ def open_session(
         if publish and recipe.offline:
             assets.publish(hub.hub, org)
         yield session, with_topics(recipe, session, publish=publish)
+
+
+def check_org(org: str) -> None:
+    """Raises a RecipeError where no organisation or user of a Hub can have this name."""
+    if not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?", org):
+        raise RecipeError(f"--org {org!r}", expected="the name of an organisation or user: letters, digits and -")
 
 
 def topics_of(recipe: "Recipe", session: "Session") -> int:

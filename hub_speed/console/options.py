@@ -24,7 +24,7 @@ Mode = Annotated[
 Only = Annotated[str | None, typer.Option("--only", help="only this stage and what it needs")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
 Revision = Annotated[str, typer.Option("--revision", help="tag, branch or commit of a repository named without one")]
-Port = Annotated[int | None, typer.Option("--port", help="port on 127.0.0.1")]
+Port = Annotated[int | None, typer.Option("--port", help="port on 127.0.0.1", min=1, max=65535)]
 AgainFrom = Annotated[str | None, typer.Option("--from", help="run this stage and all after it again")]
 LogFormat = Annotated[str, typer.Option(help="text, or json: one line of JSON per stage and every ten seconds")]
 Vary = Annotated[

@@ -1,7 +1,5 @@
 """How a run says how far it is: live bars in a terminal, lines every ten seconds elsewhere, as words or as JSON."""
 
-import json
-import sys
 import threading
 import time
 from types import TracebackType
@@ -17,6 +15,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from hub_speed.console.terminal import print_json
 
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_TO_FIRST_LINE = 1.0
@@ -110,8 +110,7 @@ class Bar:
         if self._as_json:
             line = {"time": round(time.time(), 1), "stage": self._name, "done": self._done, "total": self._total}
             words = {} if self._numbers or not self._note else {"note": self._note}
-            sys.stdout.write(json.dumps(line | {"unit": self._unit} | self._numbers | words) + "\n")
-            sys.stdout.flush()
+            print_json(line | {"unit": self._unit} | self._numbers | words)
             return
         self._console.print(f"  {self._name}: {self._done:,}/{self._total:,} {self._unit} {self._note}".rstrip())
 

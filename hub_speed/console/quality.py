@@ -1,12 +1,10 @@
 """Prints the measures of sets of rows."""
 
-import json
-import sys
 from collections.abc import Sequence
 
 from rich.markup import escape
 
-from hub_speed.console.terminal import console, table
+from hub_speed.console.terminal import console, print_json, table
 from hub_speed.data_quality.measures import MEASURES, OF_NEGATIVES, overall, shown
 from hub_speed.data_quality.report import Report
 
@@ -20,7 +18,7 @@ def print_quality(names: Sequence[str], reports: list[Report], *, as_json: bool)
             {"set": name} | mine | {"overall": mean, "coverage": report.coverage, "examples": report.examples}
             for name, mine, mean, report in zip(names, numbers, means, reports, strict=True)
         ]
-        sys.stdout.write(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+        print_json(found, indent=1)
         return
     short = [name.rstrip("/").rpartition("/")[2] for name in names]
     for name, report in zip(short, reports, strict=True):
@@ -36,8 +34,8 @@ def print_quality(names: Sequence[str], reports: list[Report], *, as_json: bool)
         columns = [*numbers[0]["by_task_type"].values(), means[0]]
         heads = [*numbers[0]["by_task_type"], "mean"]
     lines = table("measure", *heads, right=tuple(heads))
-    left_out = () if any(report.negatives for report in reports) else OF_NEGATIVES
-    kept = {name: measure for name, measure in MEASURES.items() if name not in left_out}
+    unsaid = () if any(report.negatives for report in reports) else OF_NEGATIVES
+    kept = {name: measure for name, measure in MEASURES.items() if name not in unsaid}
     for name, measure in kept.items():
         lines.add_row(measure.label, *(shown(name, column[name]) for column in columns))
     console.print(lines)

@@ -1,20 +1,18 @@
 """Prints rows, or lines of a ledger."""
 
-import json
-import sys
 from collections.abc import Iterable
 from typing import Any
 
 from rich.markup import escape
 
-from hub_speed.console.terminal import console, table
+from hub_speed.console.terminal import console, print_json, table
 
 
 def print_rows(rows: Iterable[dict[str, Any]], *, as_json: bool) -> None:
     """Rows one below the other, without their empty columns; or each as a line of JSON."""
     if as_json:
         for row in rows:  # printed as they are read: there may be millions
-            sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
+            print_json(row)
         return
     shown = 0
     for row in rows:
@@ -28,4 +26,4 @@ def print_rows(rows: Iterable[dict[str, Any]], *, as_json: bool) -> None:
                 lines.add_row(f"[bold]{name}[/bold]", escape(text))
         console.print(lines)
         console.print()
-    console.print(f"{shown} rows shown" if shown else "no such rows")
+    console.print(f"{shown} {'row' if shown == 1 else 'rows'} shown" if shown else "no such rows")

@@ -1,11 +1,10 @@
 """Prints a finished stage, and a finished run."""
 
-import json
-import sys
 from typing import Any
 
 from rich.markup import escape
 
+from hub_speed.console import terminal
 from hub_speed.console.progress import Bars
 from hub_speed.console.terminal import console, table
 from hub_speed.evaluation import published_scores
@@ -24,8 +23,7 @@ def print_result(result: Result, bars: Bars, *, cached: bool = True, as_json: bo
         names = ("accepted", "rejected", "calls", "prompt_tokens", "completion_tokens", "seconds")
         done = {"stage": result.stage.name, "repo": result.ref.repo, "commit": result.ref.commit}
         line = done | {"cached": result.cached} | record.model_dump(include=set(names))
-        sys.stdout.write(json.dumps(line) + "\n")
-        sys.stdout.flush()
+        terminal.print_json(line)
         return
     what = "cached" if result.cached else f"{record.seconds:.0f} s"
     rejected = sum(record.rejected.values())
@@ -66,7 +64,7 @@ def print_json(results: list[Result]) -> None:
         {"stage": r.stage.name, "repo": r.ref.repo, "commit": r.ref.commit, "record": r.record.model_dump(mode="json")}
         for r in results
     ]
-    sys.stdout.write(json.dumps(found, indent=1) + "\n")
+    terminal.print_json(found, indent=1)
 
 
 def _print_lineage(results: list[Result]) -> None:
