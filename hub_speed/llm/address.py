@@ -134,7 +134,7 @@ def shown(url: str) -> str:
 
 def _shown_part(part: str) -> str:
     """One part of a query: its name, where it has a value."""
-    name, equals, value = part.partition("=")
+    name, equals, _ = part.partition("=")
     if _is_plain(name) or not part:
         return part
     return f"{name}=…" if equals else "…"
