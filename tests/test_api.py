@@ -255,7 +255,7 @@ def test_wrong_arguments_are_named_before_anything_is_asked(
 
 def test_a_key_goes_to_the_server_and_nowhere_else(server: FakeOpenAI, tmp_path: Path) -> None:
     made = hub_speed.generate(
-        tasks=TASKS, rows=4, endpoint=server.url, model="m", key="sk-secret", folder=tmp_path / "work"
+        tasks=TASKS, rows=4, endpoint=server.url, model="m", key="sk-secret\n", folder=tmp_path / "work"
     )
     assert {asked.headers["authorization"] for asked in server.asked} == {"Bearer sk-secret"}
     assert "sk-secret" not in repr(made) + (tmp_path / "work" / "ledger.sqlite").read_bytes().decode("latin-1")

@@ -76,6 +76,7 @@ def generate(
     """
     from hub_speed.generation.ledger import Ledger
     from hub_speed.generation.writing import Writing
+    from hub_speed.llm.address import sendable_key
     from hub_speed.llm.addresses import Addresses
     from hub_speed.pipeline.lock import locked
 
@@ -90,7 +91,7 @@ def generate(
         stopping() as stop,
         Addresses([f"teacher={endpoint}"], stop.is_set).open(recipe, "teacher", None, 1, Path(work) / "log") as address,
     ):
-        address = replace(address, key=key) if key else address
+        address = replace(address, key=sendable_key(key, "`key`")) if key else address
         with ThreadPoolExecutor(1) as pool:  # a notebook's own event loop runs in this thread
             pool.submit(writing.ask, ledger, address, stop).result()
         return Generated(list(writing.rows(ledger)), list(writing.rejected(ledger)))

@@ -3,8 +3,9 @@
 import re
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
+from hub_speed.errors import RecipeError
 from hub_speed.llm.dialects import DECLINED, PATHS, Completion, Dialect
 
 SHORTEST_SECRET = 12
@@ -66,6 +67,26 @@ class Limits:
     reask: bool = True
 
 
+def sendable_key(key: str, where: str) -> str:
+    """A key without the white space around it, such as the line break of the file that it was read from.
+
+    Args:
+        key: as it was given.
+        where: the variable or argument that holds it.
+
+    Raises:
+        RecipeError: it holds a character that cannot be sent.
+    """
+    key = key.strip()
+    if not (key.isascii() and key.isprintable()):
+        raise RecipeError(
+            f"the key in {where} holds a character that no key has",
+            expected="letters, digits and signs on one line",
+            fix="copy the key again",
+        )
+    return key
+
+
 _VERSION = re.compile(r"v\d+((alpha|beta)\d*)?")
 _WHOLE = ("/chat/completions", "/completions", "/generate")
 _URL = re.compile(r"https?://[^\s'\"<>]+")
@@ -108,11 +129,15 @@ def _hidden(text: str, secrets: tuple[str, ...]) -> str:
 def shown(url: str) -> str:
     """A URL for a message: without a user's name and password, and without the values of its query."""
     start, mark, query = re.sub(r"//.*@", "//…@", url).partition("?")
-    values = (
-        part if _is_plain(unquote(part.partition("=")[0])) else f"{part.partition('=')[0]}=…"
-        for part in query.split("&")
-    )
-    return f"{start}{mark}{'&'.join(values)}" if mark else start
+    return start + mark + "&".join(map(_shown_part, query.split("&")))
+
+
+def _shown_part(part: str) -> str:
+    """One part of a query: its name, where it has a value."""
+    name, equals, _ = part.partition("=")
+    if _is_plain(name) or not part:
+        return part
+    return f"{name}=…" if equals else "…"
 
 
 def _is_plain(name: str) -> bool:

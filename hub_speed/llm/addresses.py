@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from hub_speed.errors import RecipeError, did_you_mean
 from hub_speed.llm import servers
-from hub_speed.llm.address import Address, shown
+from hub_speed.llm.address import Address, sendable_key, shown
 from hub_speed.llm.dialects import Dialect
 from hub_speed.recipe import CHAT, Recipe
 
@@ -148,11 +148,4 @@ def _key(name: str, urls: str) -> str | None:
     key = os.environ.get(variable)
     if key is None and all(urlsplit(url).hostname == "api.openai.com" for url in urls.split(",")):
         variable, key = "OPENAI_API_KEY", os.environ.get("OPENAI_API_KEY")
-    key = key and key.strip()  # a file that was read into the variable ends in a line break
-    if key and not (key.isascii() and key.isprintable()):
-        raise RecipeError(
-            f"endpoint {name}: the key in {variable} holds a character that no key has",
-            expected="letters, digits and signs on one line",
-            fix="copy the key again",
-        )
-    return key
+    return key and sendable_key(key, variable)

@@ -1,4 +1,4 @@
-"""The way to a server, through proxies and with long headers, and what is read out of its headers and bodies."""
+"""What is read out of a server's headers and bodies; more requests over a real socket are in test_endpoint."""
 
 import asyncio
 import email.utils
@@ -18,10 +18,7 @@ from hub_speed.llm.endpoint import Endpoint
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeOpenAI]:
-    for name in ("http", "https", "all", "no"):
-        monkeypatch.delenv(f"{name}_proxy", raising=False)
-        monkeypatch.delenv(f"{name.upper()}_PROXY", raising=False)
+def server() -> Iterator[FakeOpenAI]:
     with FakeOpenAI(lambda asked: "fine") as running:
         yield running
 
@@ -35,60 +32,6 @@ def ask(url: str, key: str | None = None) -> Completion:
             return await opened.complete(Request("p", Sampling(1.0, 0.9, 10)))
 
     return asyncio.run(run())
-
-
-# --- proxies ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
-def test_a_request_goes_through_the_proxy_of_the_environment(
-    server: FakeOpenAI, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    monkeypatch.setenv(name, server.url.replace("http://", "http://user:p%40ss@"))
-    assert ask("http://model.example", "sk-0123456789abcdef").texts == ("fine",)
-    paths = [asked.path for asked in server.probes + server.asked]
-    assert paths == [f"http://model.example/v1/{rest}" for rest in ("models", "chat/completions")]
-    assert server.asked[0].headers["proxy-authorization"] == "Basic dXNlcjpwQHNz"
-    assert server.asked[0].headers["authorization"] == "Bearer sk-0123456789abcdef"
-
-
-def test_https_goes_through_a_tunnel_and_what_a_proxy_says_is_told(
-    server: FakeOpenAI, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", server.url.replace("http://", "http://user:s3cret@"))
-    server.answer = lambda asked: Reply(status=407)
-    with pytest.raises(EndpointDown, match=r"the proxy for https://model.example/v1 does not let us through") as caught:
-        ask("https://model.example", "sk-0123456789abcdef")
-    assert "NO_PROXY" in caught.value.fix and "s3cret" not in str(caught.value)
-    assert (server.asked[0].method, server.asked[0].path) == ("CONNECT", "model.example:443")
-    assert server.asked[0].headers["proxy-authorization"] == "Basic dXNlcjpzM2NyZXQ="
-    assert "sk-0123456789abcdef" not in str(server.asked[0].headers)  # what goes to the proxy is not encrypted
-
-
-@pytest.mark.parametrize("no_proxy", [None, "127.0.0.1"])
-def test_no_proxy_is_asked_for_this_machine(
-    server: FakeOpenAI, monkeypatch: pytest.MonkeyPatch, no_proxy: str | None
-) -> None:
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    if no_proxy:
-        monkeypatch.setenv("NO_PROXY", no_proxy)
-    assert ask(server.url).texts == ("fine",)
-    assert ask(server.url.replace("127.0.0.1", "localhost")).texts == ("fine",)
-
-
-def test_a_host_of_no_proxy_is_asked_directly(server: FakeOpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTP_PROXY", server.url)
-    monkeypatch.setenv("NO_PROXY", "other.invalid,.model.invalid")
-    with pytest.raises(EndpointDown, match=r"nobody answers at http://a.model.invalid/v1"):
-        ask("http://a.model.invalid")
-    assert server.probes == []
-
-
-def test_a_proxy_of_another_kind_is_told(server: FakeOpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ALL_PROXY", "socks5://user:s3cret@127.0.0.1:9")
-    with pytest.raises(EndpointDown, match=r"the proxy for model.example does not speak HTTP") as caught:
-        ask("http://model.example")
-    assert "s3cret" not in str(caught.value)
 
 
 # --- headers ----------------------------------------------------------------------------------------------------------
