@@ -108,6 +108,7 @@ class _TwoClasses(mteb.AbsTask):
     def load_data(self, *args: Any, **kwargs: Any) -> None:
         """Load the splits."""
         super().load_data(*args, **kwargs)
+        assert self.dataset
         found = sorted({label for split in self.dataset.values() for label in split.unique("label")})
         if len(found) == 2 and found != [0, 1]:
             numbers = {label: i for i, label in enumerate(found)}

@@ -33,11 +33,11 @@ import orjson
 from hub_speed.errors import EndpointDown, EndpointRefused
 from hub_speed.llm import dialects
 from hub_speed.llm.address import Address, base_url, request_url, shown
-from hub_speed.llm.budget import BudgetMeter, Spent
+from hub_speed.llm.budget import BudgetMeter
 from hub_speed.llm.dialects import Completion, Request
-from hub_speed.llm.faults import Faults
+from hub_speed.llm.faults import Faults, Reasking
 from hub_speed.llm.pacing import Pace, Replica, Replicas, wait_s
-from hub_speed.llm.schema_forms import OF_THE_SCHEMA, SEVERAL, Contrary, SchemaForms
+from hub_speed.llm.schema_forms import Contrary, SchemaForms
 from hub_speed.llm.transport import REFUSED_STATUS, Transport, Trouble
 from hub_speed.llm.wording import Parameters, Wording
 
@@ -111,10 +111,10 @@ class Endpoint:
         self._transport = Transport(address, timeout_s)
         self._forms: dict[str, SchemaForms] = {}  # of each schema: a server may take one and refuse another
         self._faults = Faults(answered_before, in_flight)
-        self._retries, self._budget = retries, budget
-        self._parameters = Parameters(self.notes)
+        self._retries, self._budget = retries, budget or BudgetMeter()
+        self._parameters = Parameters(address.dialect, self.notes)
         self._one_at_a_time, self._gives_all, self._fewer = address.dialect == "tgi", False, Contrary()
-        self._objections_refused = 0  # in a row, before any was answered; -1: one was
+        self._reasking = Reasking()
 
     @property
     def model(self) -> str:
@@ -144,13 +144,13 @@ class Endpoint:
             EndpointDown: nobody answers at any URL.
         """
         missing: list[EndpointDown] = []
-        for i, replica in enumerate(self.replicas.all, 1):
+        for replica in self.replicas.all:
             try:
                 await self._transport.probe(replica.root, max_tokens)
             except EndpointDown as error:
                 missing.append(error)
                 self.replicas.miss(replica)
-                self.notes.append(f"nobody answers at replica {i} of {len(self.replicas.all)}: set aside, tried again")
+                self.notes.append(f"nobody answers at {self.replicas.name(replica)}: set aside, tried again")
         if len(missing) == len(self.replicas.all):
             raise missing[0]
 
@@ -210,18 +210,16 @@ class Endpoint:
         Raises:
             EndpointDown, EndpointRefused, BudgetSpent: as `complete`.
         """
-        if self.address.dialect != "chat" or self._objections_refused >= SEVERAL:
+        if self.address.dialect != "chat" or self._reasking.off:
             return None
         try:
             found = await self._complete(replace(request, earlier=(answer, problem)), _Row())
-            self._objections_refused = -1
+            self._reasking.answer()
             return found
         except (EndpointRefused, RowFailed) as error:
             if isinstance(error, EndpointRefused) and error.status not in REFUSED_STATUS:
                 raise
-            if self._objections_refused >= 0:
-                self._objections_refused += 1
-            if self._objections_refused == SEVERAL:
+            if self._reasking.refuse():
                 words = error.got if isinstance(error, EndpointRefused) else str(error)
                 self.notes.append(f"refuses to be asked again about an answer. It says: {words}")
             return None
@@ -237,7 +235,10 @@ class Endpoint:
             if isinstance(found, Completion):
                 wording.works(request, found)
                 self._faults.answer()
-                self._blame(refusing)
+                for other in refusing:
+                    if self.replicas.fail(other):
+                        name = self.replicas.name(other)
+                        self.notes.append(f"{name} refuses what another answers: set aside, tried again")
                 return replace(found, model=found.model or self.model, latency_s=round(took_s, 4))
             if isinstance(found, EndpointRefused):
                 refused.append(found)
@@ -245,9 +246,7 @@ class Endpoint:
                 if not self._ask_otherwise(found, wording, replica, refusing):
                     raise refused[0]
                 continue
-            if found.status == 500 and wording.leave_out(found.problem, "system"):
-                continue
-            if found.status in OF_THE_SCHEMA and wording.change_form(found.problem):
+            if wording.leave_out(found.status, found.problem) or wording.change_form(found.status, found.problem):
                 continue
             failures, failing = failures + 1, [replica]
             if failures > self._retries:
@@ -267,21 +266,14 @@ class Endpoint:
         """Whether a refused request may be answered in other words, or by another replica."""
         if refused.status not in REFUSED_STATUS:
             return False
-        if refused.status in (400, 422) and self.address.dialect != "tgi" and wording.leave_out(refused.got):
+        if wording.leave_out(refused.status, refused.got):
             return True
         asked_twice = replica in refusing
         refusing.append(replica)
         if len(refusing) < len(self.replicas.all) and not asked_twice:
             return True
         refusing.clear()
-        return refused.status in OF_THE_SCHEMA and wording.change_form(refused.got)
-
-    def _blame(self, refusing: list[Replica]) -> None:
-        """Counts the failures of replicas that refused what another one answers."""
-        for replica in refusing:
-            if self.replicas.fail(replica):
-                i, n = self.replicas.all.index(replica) + 1, len(self.replicas.all)
-                self.notes.append(f"replica {i} of {n} refuses what another answers: set aside, tried again")
+        return wording.change_form(refused.status, refused.got)
 
     async def _silent(self) -> bool:
         """Whether none of the requests now in flight gets an answer; waits for them, since failures can be quick."""
@@ -295,11 +287,12 @@ class Endpoint:
         self, request: Request, wording: Wording, but: list[Replica]
     ) -> tuple[Replica, Completion | Trouble | EndpointRefused, float]:
         """The replica, result and seconds of one attempt, sent once the budget has room for it."""
-        aside = await self._set_aside(request)
+        while (aside := self._budget.set_aside(request)) is None:
+            await asyncio.sleep(LOOK_AGAIN_S)
         try:
             entered = await self.pace.enter()
         except BaseException:
-            self._settle(aside, None)
+            self._budget.settle(aside, None)
             raise
         wording.look()
         address, form, without = self.address, wording.form, wording.without
@@ -317,25 +310,13 @@ class Endpoint:
             trouble = found if isinstance(found, Trouble) else None
             failed = None if isinstance(found, EndpointRefused) else trouble is not None and trouble.broken
             self.replicas.leave(replica, failed=failed)
-            self._settle(aside, UNREAD if trouble and trouble.charged else found)
+            unread = UNREAD if trouble and trouble.charged else None
+            self._budget.settle(aside, found if isinstance(found, Completion) else unread)
             refused = trouble is not None and trouble.too_much
             # One turn of the loop later: the answer is then in the ledger before the next request goes out, and a kill
             # costs no more requests than there are places, where a row takes one.
             asyncio.get_running_loop().call_soon(lambda: self.pace.leave(entered, refused=refused))
         return replica, found, time.monotonic() - started
-
-    async def _set_aside(self, request: Request) -> Spent | None:
-        """What the budget sets aside for a request, once there is room."""
-        if self._budget is None:
-            return None
-        while (aside := self._budget.set_aside(request)) is None:
-            await asyncio.sleep(LOOK_AGAIN_S)
-        return aside
-
-    def _settle(self, aside: Spent | None, found: Completion | Trouble | EndpointRefused | None) -> None:
-        """Charges the budget for an answer; for anything else it gets back what was set aside."""
-        if self._budget and aside:
-            self._budget.settle(aside, found if isinstance(found, Completion) else None)
 
 
 def _one_of(request: Request, i: int) -> Request:

@@ -1,5 +1,7 @@
 """Whether the server or a single row is at fault when requests fail or are refused: counts only, no waiting."""
 
+from hub_speed.llm.schema_forms import SEVERAL
+
 REFUSED_IN_A_ROW = 20  # Assumption: so many, and no answer to any that came after them, and it is not the rows
 FAILED_IN_A_ROW = 20  # Assumption: so many, and no answer between them, and it is the server
 FAILED_AT_FIRST = 4  # Assumption: the same before the first answer
@@ -83,3 +85,25 @@ class Faults:
     def has_open(self, last: int) -> bool:
         """Whether a request up to this number has not come back."""
         return next(iter(self._open), last + 1) <= last
+
+
+class Reasking:
+    """Whether a server answers when a model is told what was wrong with its answer.
+
+    Attributes:
+        off: whether it was asked for in vain by several rows, and never answered.
+    """
+
+    def __init__(self) -> None:
+        self.off = self._works = False
+        self._refused = 0
+
+    def answer(self) -> None:
+        """A second answer came."""
+        self._works, self.off = True, False
+
+    def refuse(self) -> bool:
+        """None came; returns whether no more is asked for from now on."""
+        self._refused += 1
+        before, self.off = self.off, not self._works and self._refused >= SEVERAL
+        return self.off and not before

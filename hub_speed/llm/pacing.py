@@ -151,6 +151,10 @@ class Replicas:
             self._set_aside(replica, time.monotonic())
         return replica.failures == FAILURES_TO_SET_ASIDE
 
+    def name(self, replica: Replica) -> str:
+        """Which replica it is, without its address, which is not published."""
+        return f"replica {self.all.index(replica) + 1} of {len(self.all)}"
+
     def miss(self, replica: Replica) -> None:
         """Sets aside a replica that does not answer, like one that keeps failing."""
         _log.warning("replica %s does not answer: set aside, tried again later", replica.root)

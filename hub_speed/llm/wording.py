@@ -8,18 +8,22 @@ under way look again before each attempt.
 from collections.abc import Mapping
 
 from hub_speed.llm import dialects
-from hub_speed.llm.dialects import Completion, Request, SchemaForm
-from hub_speed.llm.schema_forms import Contrary, SchemaForms
+from hub_speed.llm.dialects import Completion, Dialect, Request, SchemaForm
+from hub_speed.llm.schema_forms import OF_THE_SCHEMA, Contrary, SchemaForms
+
+OF_A_PARAMETER = {400, 422, 500}  # how servers answer a parameter that they do not know
 
 
 class Parameters:
     """The parameters of a chat that a server does not take.
 
     Attributes:
+        dialect: how the server is asked.
         left_out: what is left out of every request.
     """
 
-    def __init__(self, notes: list[str]) -> None:
+    def __init__(self, dialect: Dialect, notes: list[str]) -> None:
+        self.dialect = dialect
         self.left_out: frozenset[str] = frozenset()
         self._notes, self._contrary = notes, Contrary()
         self._worked: set[frozenset[str]] = set()  # what was left out of requests that were answered
@@ -70,17 +74,19 @@ class Wording:
         self.form = self._forms.next(self._refused_forms) or self._forms.left[0]
         self.without = self._parameters.left_out.union(self._refused_names)
 
-    def leave_out(self, words: str, only: str = "") -> bool:
-        """Whether a refusal names a parameter (or the one in `only`) that can be left out; it is, from now on."""
+    def leave_out(self, status: int, words: str) -> bool:
+        """Whether a refusal names a parameter that can be left out; it is, from now on."""
+        if self._parameters.dialect == "tgi" or status not in OF_A_PARAMETER:
+            return False
         name = dialects.unsupported(words, self.without)
-        if not name or only not in ("", name):
+        if not name or (status == 500 and name != "system"):  # only of a chat template is a 500 no passing fault
             return False
         self._refused_names[name] = words
         return True
 
-    def change_form(self, words: str) -> bool:
+    def change_form(self, status: int, words: str) -> bool:
         """Whether the schema can be sent otherwise after a refusal; it is, from now on."""
-        if not self._has_schema:
+        if not self._has_schema or status not in OF_THE_SCHEMA:
             return False
         self._refused_forms[self.form] = words
         if self._forms.next(self._refused_forms):

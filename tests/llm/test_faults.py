@@ -1,7 +1,7 @@
 """Whether the server or a single row is at fault: the counts alone."""
 
 from hub_speed.llm import faults
-from hub_speed.llm.faults import Faults
+from hub_speed.llm.faults import Faults, Reasking
 
 
 def test_a_refused_row_is_at_fault_once_a_later_row_is_answered() -> None:
@@ -34,3 +34,11 @@ def test_requests_that_have_not_come_back_are_known_by_number() -> None:
     first, second = found.send(), found.send()
     found.come_back(first)
     assert (found.has_open(first), found.has_open(second)) == (False, True)
+
+
+def test_second_askings_end_after_several_in_vain_and_never_after_one_that_worked() -> None:
+    never, once = Reasking(), Reasking()
+    assert [never.refuse() for _ in range(5)] == [False, False, True, False, False] and never.off
+    once.refuse()
+    once.answer()
+    assert not any(once.refuse() for _ in range(9)) and not once.off
