@@ -185,7 +185,7 @@ WRITES = [
 @pytest.mark.parametrize(("method", "path", "body"), WRITES)
 def test_anonymous_cannot_write(web, method, path, body):
     was = head(web)
-    anonymous = web(method, path, body, anonymous=True)
+    anonymous = web(method, path, body, headers={"Content-Type": "application/json"}, anonymous=True)
     assert anonymous.status == 401 and "token" in anonymous.json["error"]
     wrong = web(method, path, body, headers={"Authorization": "Bearer " + web.token[:-1]})
     assert wrong.status == 401 and wrong.headers["x-error-message"] == "Invalid credentials in Authorization header"
