@@ -13,13 +13,14 @@ What is retried and what is not:
     redirect                       stop: the key is not carried to another address
     4xx at one of many replicas    ask the others; a replica that refuses what another answers is set aside
     4xx 500 501 on a JSON schema   send it in another form, at last without: see `wording`
-    400 422 on a parameter         send another in its place, or none: see `wording`
+    400 422 500 on a parameter     send another in its place, or none: see `wording`
     fewer texts than `n`           ask for the missing ones alone; for one at a time, after several rows
 
 A row that failed in an earlier run, while others were answered, says nothing about the server: it fails alone.
 
 A request that waits holds no place among those in flight. How many are in flight, and at which replica, is decided in
-`pacing`; whether the server or a row is at fault, in `faults`; how a request is sent, in `transport`.
+`pacing`; whether the server or a row is at fault, in `faults`; how a request is worded, in `wording`; and how it is
+sent, in `transport`.
 """
 
 import asyncio
