@@ -13,13 +13,14 @@ What is retried and what is not:
     redirect                       stop: the key is not carried to another address
     4xx at one of many replicas    ask the others; a replica that refuses what another answers is set aside
     4xx 500 501 on a JSON schema   send it in another form, at last without: see `wording`
-    400 422 on a parameter         send another in its place, or none: see `wording`
+    400 422 500 on a parameter     send another in its place, or none: see `wording`
     fewer texts than `n`           ask for the missing ones alone; for one at a time, after several rows
 
 A row that failed in an earlier run, while others were answered, says nothing about the server: it fails alone.
 
 A request that waits holds no place among those in flight. How many are in flight, and at which replica, is decided in
-`pacing`; whether the server or a row is at fault, in `faults`; how a request is sent, in `transport`.
+`pacing`; whether the server or a row is at fault, in `faults`; how a request is worded, in `wording`; and how it is
+sent, in `transport`.
 """
 
 import asyncio
@@ -67,12 +68,12 @@ class _Row:
     Attributes:
         failed_before: whether an earlier run failed on it, while others were answered.
         attempts: how many requests were sent for it.
-        refused: how many of them the server refused, so that the row was asked for in another form.
+        reworded: how many of them were refused and sent in other words.
     """
 
     failed_before: bool = False
     attempts: int = 0
-    refused: int = 0
+    reworded: int = 0
 
 
 UNREAD = Completion((), (), "", 0, 0)
@@ -184,7 +185,7 @@ class Endpoint:
             await asyncio.sleep(LOOK_AGAIN_S)
         if not failed_before and self._faults.refuse_row(number):
             raise refused
-        raise RowRefused(f"{refused.status} {refused.got}", row.attempts - row.refused + 1)
+        raise RowRefused(f"{refused.status} {refused.got}", row.attempts - row.reworded)
 
     async def _complete(self, request: Request, row: _Row) -> Completion:
         """An answer with all the texts the request asks for."""
@@ -200,7 +201,7 @@ class Endpoint:
             self.notes.append(f"asked for {n} answers at once, it gives {len(found.texts)}: asked for one at a time")
         while len(found.texts) < n:
             found = found.joined(await self._answered(_one_of(request, len(found.texts)), row, wording))
-        return replace(found, attempts=row.attempts - row.refused)
+        return replace(found, attempts=row.attempts - row.reworded)
 
     async def complete_again(self, request: Request, answer: str, problem: str) -> Completion | None:
         """A second answer, after telling the model what was wrong with the first.
@@ -230,7 +231,7 @@ class Endpoint:
         refusing: list[Replica] = []  # those that refuse the request in its present words
         failing: list[Replica] = []  # the one that failed at last
         while True:
-            row.attempts += 1
+            row.attempts, row.reworded = row.attempts + 1, wording.changes
             replica, found, took_s = await self._attempt(request, wording, refusing + failing)
             if isinstance(found, Completion):
                 wording.works(request, found)
@@ -242,7 +243,6 @@ class Endpoint:
                 return replace(found, model=found.model or self.model, latency_s=round(took_s, 4))
             if isinstance(found, EndpointRefused):
                 refused.append(found)
-                row.refused += 1
                 if not self._ask_otherwise(found, wording, replica, refusing):
                     raise refused[0]
                 continue

@@ -55,10 +55,12 @@ class Wording:
     Attributes:
         form: how the schema is sent, once `look` was called.
         without: the parameters that are left out.
+        changes: how often a refusal has changed the words.
     """
 
     form: SchemaForm = "none"
     without: frozenset[str] = frozenset()
+    changes = 0
 
     def __init__(self, request: Request, forms: SchemaForms, parameters: Parameters) -> None:
         self._forms, self._parameters = forms, parameters
@@ -82,6 +84,7 @@ class Wording:
         if not name or (status == 500 and name != "system"):  # only of a chat template is a 500 no passing fault
             return False
         self._refused_names[name] = words
+        self.changes += 1
         return True
 
     def change_form(self, status: int, words: str) -> bool:
@@ -90,6 +93,7 @@ class Wording:
             return False
         self._refused_forms[self.form] = words
         if self._forms.next(self._refused_forms):
+            self.changes += 1
             return True
         self._refused_forms.clear()
         found_since, self._known = self._forms.known and not self._known, True

@@ -469,7 +469,8 @@ def test_a_final_no_stops_the_run_and_finished_rows_stay(server: FakeOpenAI, tmp
         run(server.url, tmp_path, jobs(500))
     states = [entry["state"] for entry in entries_in(tmp_path).values()]
     assert 6 <= states.count("accepted") <= 10  # what was in flight is dropped
-    assert states.count("failed") <= (0 if status == 302 else faults.REFUSED_IN_A_ROW)
+    # Rows that began before the last answer are refused for themselves: at most two for each place in flight.
+    assert states.count("failed") <= (0 if status == 302 else faults.REFUSED_IN_A_ROW + 8)
     assert len(server.asked) < 50
     server.answer = good
     assert {entry["state"] for entry in run(server.url, tmp_path, jobs(40)).values()} == {"accepted"}
