@@ -29,7 +29,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 _SECRETS = [
     (re.compile(r"(?<=://)[^/\s?#]*@"), "…@"),  # https://user:password@host
     (re.compile(r"([?&;][\w.-]*(?:key|token|secret|passw|sig|auth|cred)[\w.-]*=)[^&;\s#'\"]+", re.IGNORECASE), r"\1…"),
-    (re.compile(r"\b(sk-|hf_|gsk_|xai-|ghp_|AIza|Bearer )[\w.-]{8,}"), r"\1…"),
+    (re.compile(r"\b((?:sk|xai)-|AIza|Bearer )[\w.-]{12,}"), r"\1…"),
+    (re.compile(r"\b((?:hf|gsk|ghp)_)[A-Za-z0-9]{16,}"), r"\1…"),
 ]
 
 

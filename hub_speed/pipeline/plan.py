@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from hub_speed.errors import HubError, NotFound
-from hub_speed.hub import Ref
 from hub_speed.pipeline.session import Session
 from hub_speed.pipeline.table import wanted
 from hub_speed.recipe import Recipe
-from hub_speed.record import fingerprint_of, tag_of
+from hub_speed.record import Ref, fingerprint_of, tag_of
 from hub_speed.stage import FromHub, FromStage, Stage
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hub_speed.hub import Hub, Ref
+from hub_speed.hub import Hub
 from hub_speed.llm.address import Address
 from hub_speed.llm.budget import BudgetMeter
 from hub_speed.recipe import Recipe
+from hub_speed.record import Ref
 from hub_speed.stage import FromHub, Progress
 
 

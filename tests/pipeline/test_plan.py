@@ -10,12 +10,14 @@ from huggingface_hub import HfApi
 from hub_speed.errors import HubError, NotFound
 from hub_speed.hub import RECORD, Hub, Ref
 from hub_speed.localhub import LocalHub
+from hub_speed.parquet import write_parquet
 from hub_speed.pipeline import run as pipeline
 from hub_speed.pipeline.plan import pin, pin_repo, plan
 from hub_speed.pipeline.session import Session
 from hub_speed.pipeline.table import wanted
 from hub_speed.recipe import Recipe
 from hub_speed.record import RunRecord, fingerprint_of, tag_of
+from hub_speed.rows import TopicRow
 from hub_speed.stage import FromHub
 
 PAIRS = {"repo": "org/pairs", "instruction": "find", "license": "mit"}
@@ -56,6 +58,7 @@ def publish(
 def session(local: LocalHub, tmp_path: Path) -> Session:
     """A session in which nobody may be asked, with all inputs on the Hub."""
     hub = Hub(str(local.endpoint))
+    write_parquet([{"topic": "Arts"}], TopicRow, tmp_path / "org/topics")
     for repo, kind in INPUTS.items():
         publish(hub, tmp_path / repo, kind, repo)
     return Session(hub, "org", tmp_path / "home", nobody)
