@@ -64,7 +64,7 @@ class Training(BaseModel):
         loss_curve: (step, loss), in order.
         rows_dropped_too_long, rows_cut_off, tokens, trained, trained_weights, devices, device_seconds: of a generator.
         rewards: DPO's, at the end of training, by name.
-        dimension, pooling, truncated_share: of an embedder.
+        dimension, pooling, modules, max_length, truncated_share: of an embedder; `max_length` in tokens.
         mix: rows by task type or labelled set.
         mined_negatives: rows whose hard negative was mined.
     """
@@ -83,6 +83,8 @@ class Training(BaseModel):
     rewards: dict[str, float] = {}
     dimension: int | None = None
     pooling: str | None = None
+    modules: str | None = None
+    max_length: int | None = None
     truncated_share: float | None = None
     mix: dict[str, int] = {}
     mined_negatives: int | None = None

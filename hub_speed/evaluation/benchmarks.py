@@ -69,6 +69,7 @@ class Search(AbsTaskRetrieval):
     def load_data(self, *args: Any, **kwargs: Any) -> None:
         """Load corpus, queries and judgements; a title that is null is an empty one."""
         super().load_data(*args, **kwargs)
+        assert self.dataset is not None
         for data in self.dataset["default"].values():
             data["relevant_docs"] = {
                 query: {document: max(0, gain) for document, gain in gains.items()}
@@ -80,6 +81,7 @@ class Search(AbsTaskRetrieval):
     def notes(self) -> list[str]:
         """What a reader of the score should know about the judgements."""
         self.load_data()
+        assert self.dataset is not None
         data, raw = self.dataset["default"]["test"], _judgements(self.metadata.dataset["path"])
         documents, queries = set(data["corpus"]["id"]), set(data["queries"]["id"])
         counts = {
@@ -108,7 +110,7 @@ class _TwoClasses(mteb.AbsTask):
     def load_data(self, *args: Any, **kwargs: Any) -> None:
         """Load the splits."""
         super().load_data(*args, **kwargs)
-        assert self.dataset
+        assert self.dataset is not None
         found = sorted({label for split in self.dataset.values() for label in split.unique("label")})
         if len(found) == 2 and found != [0, 1]:
             numbers = {label: i for i, label in enumerate(found)}

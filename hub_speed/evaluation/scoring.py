@@ -57,10 +57,10 @@ class Instructed(InstructSentenceTransformerModel):
             trust_remote_code=False,
             model_kwargs={"use_safetensors": True},
             instruction_template=lambda instruction, _: with_instruction(instruction, ""),
-            max_seq_length=max_length,
         )
         self.mteb_model_meta = ModelMeta.create_empty({"name": "local/embedder", "revision": "none"})
         self.unit = self.model
+        self.unit.max_seq_length = min(max_length, self.unit.max_seq_length or max_length)
         self.raw = SentenceTransformer(
             modules=[m for m in self.unit if not isinstance(m, Normalize)],
             device=device,

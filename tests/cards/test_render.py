@@ -50,6 +50,8 @@ TRAININGS: dict[str, dict[str, Any]] = {
         "loss_curve": [[1, 3.0], [2, 2.5]],
         "dimension": 96,
         "pooling": "last",
+        "modules": "Transformer, Pooling, Normalize",
+        "max_length": 512,
         "truncated_share": 0.0123,
         "mix": {"retrieval": 50000},
         "mined_negatives": 0,

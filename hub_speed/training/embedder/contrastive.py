@@ -101,6 +101,7 @@ def fit(
         "truncated_share": truncated,
         "dimension": dimensions[-1],
         "pooling": pooling_of(model),
+        "max_length": model.max_seq_length,
         "modules": ", ".join(type(module).__name__ for module in model),
     }
 
