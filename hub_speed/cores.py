@@ -3,7 +3,8 @@
 import os
 
 SPIN = "1000"
-"""Rounds an OpenMP thread spins before it sleeps."""
+"""Rounds an OpenMP thread spins before it sleeps. libgomp's default takes the cores from other processes; passive waiting
+and these few rounds are alike beside other work (`scripts/bench_threads.py`, docs/measured.md)."""
 
 
 def cores() -> int:
