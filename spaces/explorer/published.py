@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hub_speed import stage
+from hub_speed.cores import cores
 from hub_speed.errors import EndpointDown, HubError, HubSpeedError
 from hub_speed.generation import examples, prompts
 from hub_speed.generation.examples import Revised
@@ -202,7 +202,7 @@ class Published:
         """The address of a model: HUB_SPEED_<NAME>_URL, or that of a server started here, which then stays."""
         weights = None if os.environ.get(f"HUB_SPEED_{name.upper()}_URL") else self._weights(name)
         log = Path(tempfile.mkdtemp()) / f"{name}.log"
-        return self._servers.enter_context(Addresses([]).open(self.recipe(), name, weights, stage.cores(), log))
+        return self._servers.enter_context(Addresses([]).open(self.recipe(), name, weights, cores(), log))
 
     # --- search ---------------------------------------------------------------------------------------------------
 
