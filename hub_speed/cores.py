@@ -3,7 +3,9 @@
 import os
 
 SPIN = "1000"
-"""Rounds an OpenMP thread spins before it sleeps."""
+"""Rounds an OpenMP thread spins before it sleeps: libgomp's default takes the cores from other processes.
+
+Measured by `scripts/bench_threads.py`; the numbers are in docs/measured.md."""
 
 
 def cores() -> int:

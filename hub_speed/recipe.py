@@ -67,6 +67,8 @@ class Brainstorm(Section):
 
     topics: str = "topics.txt"  # a Hub dataset with a column `topic`, or a text file beside the recipe, one path a
     # line; the default is the package's own
+    tasks: str | None = None  # a Hub dataset with columns `task_type` and `task` (and `topic`): your own pool, without
+    # a call; then no other field of this section counts
     max_depth: int = Field(4, ge=1)  # SPEED §4.3.2
     tasks_per_prompt: int = Field(5, ge=1)  # SPEED's released prompts (E5: 20)
     tasks_per_topic: int = Field(1, ge=1)  # SPEED Table 3: 1 is better than 3 or 5

@@ -87,9 +87,8 @@ def test_an_empty_home_is_the_default_one(cli: Cli) -> None:
     assert "HF_HOME=/somewhere/else/.hub_speed/" in cli("hub", "env", HUB_SPEED_HOME="", HOME="/somewhere/else")
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_a_terminal_without_our_characters_gets_others(cli: Cli, encoding: str) -> None:
-    shown = cli("plan", "quickstart", "--only", "seed", PYTHONIOENCODING=encoding)
+def test_a_terminal_without_our_characters_gets_others(cli: Cli) -> None:
+    shown = cli("plan", "quickstart", "--only", "seed", PYTHONIOENCODING="ascii")
     assert "quickstart \\u2192 speed-demo" in shown and "run it" in shown
 
 

@@ -23,7 +23,7 @@ def with_topics(recipe: Recipe, session: Session, *, publish: bool) -> Recipe:
         RecipeError: the file cannot be read or is empty.
     """
     name = recipe.brainstorm.topics
-    if not name.endswith(".txt"):
+    if recipe.brainstorm.tasks or not name.endswith(".txt"):
         return recipe
     paths = topics.read_file(Path(name))
 

@@ -1,6 +1,6 @@
 """Topics → a pool of tasks, one sentence each.
 
-In: topics (a dataset with a column `topic`). Out: speed-tasks.
+In: topics (a dataset with a column `topic`), or your own tasks (`brainstorm.tasks`). Out: speed-tasks.
 Source: SPEED §3.2.1 and App. C.1: one prompt per topic and task type, about five tasks asked for, one kept (Table 3).
 Differs: which of the five is kept is not stated; here the row's own generator draws their order, and the first that
 no earlier topic has taken is kept. Types with a fixed task (STS, bitext) get one row per topic without a call.
@@ -10,6 +10,7 @@ import random
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from hub_speed.errors import RecipeError
 from hub_speed.generation import dataset, estimate, prompts
 from hub_speed.generation.dedup import Duplicate
 from hub_speed.generation.echo import echo, plain
@@ -19,10 +20,11 @@ from hub_speed.generation.parsing import Rejected, parse
 from hub_speed.generation.planning import row_rng
 from hub_speed.generation.topics import read_set, spoken, truncate
 from hub_speed.llm.dialects import Completion, Request, Sampling
+from hub_speed.parquet import read_parquet, write_parquet
 from hub_speed.recipe import Recipe
 from hub_speed.record import Json
 from hub_speed.rows import TaskRow
-from hub_speed.stage import Context, Estimate, FromHub, Stage, pick
+from hub_speed.stage import Context, Estimate, FromHub, Source, Stage, pick
 from hub_speed.task_types import TASK_TYPES
 from hub_speed.task_types.base import Flaw
 from hub_speed.text import in_script_of, words
@@ -73,6 +75,42 @@ def pick_tasks(rows: Iterable[Json], count: int) -> Iterator[tuple[Json, list[st
 
 def build(ctx: Context) -> None:
     """Fill `ctx.out` with the task pool."""
+    (_copy if ctx.recipe.brainstorm.tasks else _ask)(ctx)
+
+
+def _copy(ctx: Context) -> None:
+    """The user's own tasks, of the task types in the mixture.
+
+    Raises:
+        RecipeError: a column is missing, or a task type has no task.
+    """
+    given: dict[str, list[tuple[str, str]]] = {name: [] for name in ctx.recipe.mixture}
+    for row in read_parquet(ctx.inputs["tasks"]):
+        if not {"task_type", "task"} <= row.keys():
+            raise RecipeError(
+                f"brainstorm.tasks {ctx.recipe.brainstorm.tasks}: columns are missing",
+                expected="task_type and task, and perhaps topic",
+                got=", ".join(row),
+            )
+        if row["task_type"] in given and row["task"]:
+            given[row["task_type"]].append((row["task"], row.get("topic") or ""))
+    for name, found in given.items():
+        if not found:
+            raise RecipeError(
+                f"brainstorm.tasks {ctx.recipe.brainstorm.tasks}: no task of the type {name}",
+                expected=f"at least one for each of {', '.join(given)}",
+                fix="add one, or leave the type out of the mixture: --set 'mixture={retrieval: 1}'",
+            )
+        rows = (
+            {"id": f"task-{name}-{i:07d}", "task_type": name, "task": task, "topic": topic}
+            for i, (task, topic) in enumerate(dict.fromkeys(found))
+        )
+        ctx.record.by_task_type[name] = write_parquet(rows, TaskRow, ctx.out / "data" / name)
+    ctx.record.rows_in = ctx.record.accepted = sum(ctx.record.by_task_type.values())
+
+
+def _ask(ctx: Context) -> None:
+    """What the teacher finds for the topics."""
     recipe, teacher, settings = ctx.recipe, ctx.recipe.teacher, ctx.recipe.brainstorm
     names = read_set(ctx.inputs["topics"], settings.topics)
     topics = list(dict.fromkeys(truncate(name, settings.max_depth) for name in names))
@@ -110,13 +148,30 @@ def build(ctx: Context) -> None:
     dataset.make(ctx, jobs, read, total=total, model="teacher", row=TaskRow, sift=sift, publish=publish)
 
 
+def _inputs(recipe: Recipe) -> dict[str, Source]:
+    settings = recipe.brainstorm
+    if settings.tasks:
+        return {"tasks": FromHub("dataset", settings.tasks)}
+    return {"topics": FromHub("dataset", settings.topics)}
+
+
 def _fields(recipe: Recipe) -> Json:
+    if recipe.brainstorm.tasks:
+        return {"mixture": sorted(recipe.mixture)}
     settings = ("brainstorm.max_depth", "brainstorm.tasks_per_prompt", "brainstorm.tasks_per_topic")
     asked = ("teacher.model", "teacher.sampling_temperature", "teacher.top_p", "teacher.max_tokens")
     return pick(recipe, "rng_seed", *settings, *asked) | {"mixture": sorted(recipe.mixture)}
 
 
+def _prompts(recipe: Recipe) -> dict[str, Any]:
+    if recipe.brainstorm.tasks:
+        return {}
+    return prompts.system_text(recipe, teacher=True) | prompts.brainstorm_texts(recipe)
+
+
 def _estimate(recipe: Recipe, topics: int) -> Estimate:
+    if recipe.brainstorm.tasks:
+        return Estimate(None, 0, 0, 0, 0)
     kinds = sum(TASK_TYPES[name].brainstorm is not None for name in recipe.mixture)
     written = estimate.TASK_WORDS * recipe.brainstorm.tasks_per_prompt
     return estimate.asks(recipe, "teacher", topics * kinds, estimate.brainstorm_words(recipe), written)
@@ -129,9 +184,9 @@ STAGE = Stage(
     noun="tasks",
     purpose="Topics become a pool of tasks, one sentence each.",
     build=build,
-    inputs=lambda recipe: {"topics": FromHub("dataset", recipe.brainstorm.topics)},
+    inputs=_inputs,
     fields=_fields,
-    prompts=lambda recipe: prompts.system_text(recipe, teacher=True) | prompts.brainstorm_texts(recipe),
+    prompts=_prompts,
     estimate=_estimate,
     row=TaskRow,
 )

@@ -432,7 +432,7 @@ def test_generated_text_is_inert_in_a_card(tmp_path: Path, name: str, text: str)
     if name == "embedder":
         ctx.record.measures |= {"mix": {"retrieval": 4, "them/set": 1}}
     elif name == "evaluate":
-        ctx.record.measures["failed"] = [FAILED[0] | {"reason": text}]
+        ctx.record.measures.failed = [FAILED[0] | {"reason": text}]
     else:
         for folder in (ctx.out / "data").iterdir():
             odd = {"query": text, "positive": text, "negative": text, "instruction": text, "topic": text, "task": text}

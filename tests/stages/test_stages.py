@@ -6,12 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from fake_openai import Asked, FakeOpenAI, Reply, as_json, choices, error
 from stage_run import Run
 
 from hub_speed import rows
-from hub_speed.errors import StageError
+from hub_speed.errors import RecipeError, StageError
+from hub_speed.parquet import read_parquet
 from hub_speed.pipeline.table import STAGES
 from hub_speed.record import tag_of
 
@@ -110,6 +113,27 @@ def test_the_list_of_tasks_ends(server: FakeOpenAI, tmp_path: Path) -> None:
     brainstorm(tmp_path, server, "Arts", brainstorm={"tasks_per_prompt": 7}).build()
     schema = server.asked[0].body["response_format"]["json_schema"]["schema"]["properties"]["tasks"]
     assert (schema["minItems"], schema["maxItems"]) == (1, 7)
+
+
+def own_tasks(folder: Path, server: FakeOpenAI, rows: list[dict[str, str]]) -> Run:
+    run = Run("brainstorm", folder, server, mixture={"retrieval": 1}, brainstorm={"tasks": "me/tasks"})
+    run.inputs["tasks"] = folder / "in"
+    (folder / "in").mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(rows), folder / "in" / "train.parquet")
+    return run
+
+
+def test_your_own_tasks_need_no_teacher(server: FakeOpenAI, tmp_path: Path) -> None:
+    tasks = [{"task_type": "retrieval", "task": f"Find passage {i}."} for i in (1, 2, 1)]
+    run = own_tasks(tmp_path / "a", server, [*tasks, {"task_type": "sts", "task": "Compare."}])
+    STAGES["brainstorm"].build(run.ctx)
+    found = list(read_parquet(run.ctx.out / "data"))
+    assert [(row["task"], row["topic"]) for row in found] == [("Find passage 1.", ""), ("Find passage 2.", "")]
+    assert (server.asked, run.record.accepted, STAGES["brainstorm"].estimate(run.recipe, 50).calls) == ([], 2, 0)
+    with pytest.raises(RecipeError, match="no task of the type retrieval"):
+        STAGES["brainstorm"].build(own_tasks(tmp_path / "b", server, [{"task_type": "sts", "task": "x"}]).ctx)
+    with pytest.raises(RecipeError, match="columns are missing"):
+        STAGES["brainstorm"].build(own_tasks(tmp_path / "c", server, [{"text": "x"}]).ctx)
 
 
 def test_brainstorm_goes_on_where_one_answer_is_bad(server: FakeOpenAI, tmp_path: Path) -> None:
