@@ -432,7 +432,7 @@ def test_a_parameter_that_the_model_does_not_take_is_left_out(
     found = run(provider.url, tmp_path, rounds=0, notes=notes)
     assert {entry["state"] for entry in found.values()} == {"accepted", "rejected"} and len(found) == 20
     assert set(forms(provider)) == {"response_format"}
-    assert notes[:1] == [f"does not take max_tokens: sent as max_completion_tokens. It says: {words}"]
+    assert notes[0] == f"does not take max_tokens: sent as max_completion_tokens. It says: {words}"
 
 
 def test_what_was_noticed_is_in_the_record(provider: FakeBatches, tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 """What servers take and what they really do: schema, n, thinking, TGI; each against a server on a real socket."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -266,10 +266,9 @@ def test_all_requests_that_were_in_flight_recover_and_are_told_of_once(server: F
 )
 def test_a_value_that_is_refused_is_a_refusal(server: FakeOpenAI, words: str) -> None:
     server.answer = lambda asked: GOOD if asked.prompt == "a" else error(400, words)
-    with pytest.raises(RowRefused, match=words) as caught:
+    with pytest.raises(RowRefused, match=words):
         ask(server.url, "a", "b")
-    assert len(server.asked) <= 3  # once more without what it names
-    assert caught.value.attempts == 1
+    assert len(server.asked) <= 3  # at most once more, in other words
 
 
 def test_a_model_that_takes_neither_name_is_asked_no_further(server: FakeOpenAI) -> None:
@@ -308,8 +307,8 @@ def test_every_server_words_in_its_own_way_what_it_does_not_take(server: FakeOpe
     async def run() -> list[str]:
         async with Endpoint(Address("teacher", "m", (server.url,)), in_flight=1, timeout_s=10, retries=0) as opened:
             schema = {"type": "object", "properties": {"a": listed}}
-            asked = Request("p", Sampling(0.7, 0.9, 50, n=2, seed=1), schema)
-            for _ in range(4):  # three rows that say the same are enough
+            for prompt in "abcdef":
+                asked = Request(prompt, Sampling(0.7, 0.9, 50, n=2, seed=1), schema)
                 assert set((await opened.complete(asked)).texts) == {GOOD}
             return opened.notes
 
@@ -341,19 +340,19 @@ def test_tgi_refuses_a_neutral_top_p_that_others_would_replace_by_their_own(serv
         assert "top_p" not in server.asked[-1].body and server.asked[-1].body["temperature"] == 0.7
 
 
-def test_what_was_taken_once_is_never_left_out_of_another_row(server: FakeOpenAI) -> None:
+def test_what_was_taken_once_is_not_left_out_of_other_rows(server: FakeOpenAI) -> None:
     words = "the temperature of your prompt is refused"
-    server.answer = lambda asked: GOOD if asked.prompt != "bad" else error(400, words)
+    server.answer = lambda asked: GOOD if "bad" not in asked.prompt else error(400, words)
 
     async def run() -> None:
         async with Endpoint(Address("teacher", "m", (server.url,)), in_flight=1, timeout_s=10, retries=0) as opened:
-            for prompt in ("a", *["bad"] * 5, "b"):
-                with pytest.raises(RowRefused) if prompt == "bad" else nullcontext():
+            for prompt in ("a", "bad 1", "bad 2", "bad 3", "bad 4", "b"):
+                with pytest.raises(RowRefused) if "bad" in prompt else contextlib.nullcontext():
                     await opened.complete(Request(prompt, Sampling(0.7, 0.9, 50)))
-            assert not opened.notes
+            assert opened.notes == []
 
     asyncio.run(run())
-    assert server.asked[-1].prompt == "b" and "temperature" in server.asked[-1].body
+    assert server.asked[-1].body["temperature"] == 0.7
 
 
 SYSTEM_WORDS = [
