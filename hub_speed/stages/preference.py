@@ -43,13 +43,13 @@ def build(ctx: Context) -> None:
     """Fill `ctx.out` with preference pairs."""
     teacher = ctx.recipe.teacher
     sampling = Sampling(teacher.judge_temperature, 1.0, teacher.max_tokens)
-    schema = prompts.Verdict.model_json_schema()
     rows = examples.root_rows(ctx.inputs["root"], ctx.recipe.preference.rows)
 
     def jobs(todo: Todo) -> Iterator[Job]:
         for row in rows:
             if todo(row["id"]) and not all(row["reasons"]):
                 prompt = prompts.judge(row["prompt"], row["candidates"])
+                schema = prompts.verdict_schema(len(row["candidates"]))
                 yield Job(row["id"], row["task_type"], Request(prompt, sampling, schema, "verdict"), source=row)
 
     def read(job: Job, completion: Completion) -> Outcome:

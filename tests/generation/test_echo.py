@@ -88,6 +88,11 @@ def test_a_plain_reason_is_no_echo(reason: str) -> None:
         assert echo({"reason": reason}, f"{template}\n{shown('sts')}") is None
 
 
+@pytest.mark.parametrize("reason", ["why, in a few words", "Why in a few words.", "what is wrong", "reason", "data"])
+def test_a_copied_reason_is_an_echo(reason: str) -> None:
+    assert any(echo({"reason": reason}, template) for template in (prompts.JUDGE, prompts.REVISION))
+
+
 @every
 def test_no_prompt_shows_a_value_that_could_be_copied(kind: TaskType) -> None:
     values = [{"tasks": f"{word} task"} for word in ("first", "second")]

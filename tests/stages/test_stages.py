@@ -292,7 +292,7 @@ def test_preference_takes_the_candidates_the_teacher_names(server: FakeOpenAI, t
         4: "the first",
         5: '{"reason": "", "best": 1, "worst": 0}',
         6: '{"reason": "0", "best": 1, "worst": 0}',
-        7: '{"reason": "says why in a few words", "best": 1, "worst": 0}',
+        7: '{"reason": "why, in a few words", "best": 1, "worst": 0}',
         8: '{"reason": "Prompt 8.", "best": 1, "worst": 0}',
     }
     server.answer = lambda asked: verdicts[int(asked.prompt.split("prompt ")[1][0])]
@@ -326,6 +326,8 @@ def test_the_chosen_answer_always_passes_the_check(server: FakeOpenAI, tmp_path:
     assert (one["reason"], one["detail"]) == ("unfit_best", "candidate 0: truncated")
     assert (two["reason"], two["detail"], two["calls"]) == ("unfit_candidates", "truncated, bad_json", 0)
     assert two["prompt"] == "prompt 2"
+    schema = server.asked[0].body["response_format"]["json_schema"]["schema"]
+    assert (schema["properties"]["best"]["minimum"], schema["properties"]["best"]["maximum"]) == (0, 1)
 
 
 def test_a_pair_is_published_once(server: FakeOpenAI, tmp_path: Path) -> None:
@@ -354,17 +356,17 @@ def test_revision_asks_for_one_candidate_and_notes_what_changed(server: FakeOpen
         4: {"reason": "it is odd", "revision": {"S1": "a"}},
         5: {"reason": "it is odd"},
         6: {"reason": "what is wrong", "revision": other},
-        7: {"reason": "Say in a few words what is wrong", "revision": other},
+        7: {"reason": "In a few words: what is wrong?", "revision": other},
         8: {"reason": "this is a", "revision": other},
         9: {"reason": "revision", "revision": {"S1": "S1", "S2": "S2", "S3": "S3"}},
     }
     server.answer = lambda asked: json.dumps(answers[int(asked.prompt.split("prompt ")[1][0])])
     run = Run("revision", tmp_path, server)
     found = run.give("root", rows.RootRow, *(root_row(i, same, same) for i in range(10))).build()
-    assert [row["changed"] for row in found] == [False, True, True, True]
+    assert [row["changed"] for row in found] == [False, True, True]
     assert json.loads(found[2]["completion"]) == {"reason": "as a string", "revision": other}
     assert all(row["prompt"] in server.prompts() and f"<<<\n{same}\n>>>" in row["prompt"] for row in found)
-    assert run.record.rejected == {"wrong_keys": 2, "positive_equals_query": 1, "echo": 3}
+    assert run.record.rejected == {"wrong_keys": 2, "positive_equals_query": 1, "echo": 4}
 
 
 def test_the_revision_has_the_form_of_its_task_type(server: FakeOpenAI, tmp_path: Path) -> None:
