@@ -12,10 +12,10 @@ from hub_speed.api.sessions import DEFAULT_ORG, Pairs, open_session, topics_of
 from hub_speed.errors import RecipeError
 
 if TYPE_CHECKING:
-    from hub_speed.hub import Ref
     from hub_speed.pipeline.plan import Step
     from hub_speed.pipeline.run import Result
     from hub_speed.recipe import Recipe
+    from hub_speed.record import Ref
     from hub_speed.release import Released
     from hub_speed.stage import Estimate, Progress
     from hub_speed.study.runs import Load, Run, Study

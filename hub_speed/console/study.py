@@ -6,7 +6,7 @@ from rich.markup import escape
 
 from hub_speed.console.plan import tokens
 from hub_speed.console.terminal import console, table
-from hub_speed.hub import Ref
+from hub_speed.record import Ref
 from hub_speed.study.runs import Load, Run, Study
 
 
