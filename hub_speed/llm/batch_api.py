@@ -151,6 +151,8 @@ class Batches:
             del request.headers[name]
         if self.address.key:
             request.headers["Authorization"] = f"Bearer {self.address.key}"
+        if self.address.key and "api-version=" in self._query:
+            request.headers["api-key"] = self.address.key  # as Azure wants it
 
     async def submit(self, lines: Iterable[bytes], note: Callable[[str, str], None]) -> Batch:
         """Upload requests and start a batch of them.
