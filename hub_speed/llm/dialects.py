@@ -23,7 +23,7 @@ from typing import Any, Literal
 import orjson
 
 from hub_speed.llm import thoughts
-from hub_speed.llm.wire_schema import wire_schema
+from hub_speed.llm.wire_schema import LIMITS, wire_schema
 
 Dialect = Literal["chat", "completion", "tgi"]
 
@@ -171,7 +171,7 @@ def body(
         out["max_completion_tokens"] = out.pop("max_tokens")
     out["messages"] = _messages(request, fold_system="system" in without)
     if request.schema is not None and form != "none":
-        schema, strict = wire_schema(request.schema, [name for name in without if name in ("minItems", "maxItems")])
+        schema, strict = wire_schema(request.schema, [name for name in without if name in LIMITS])
         if form == "structured_outputs":
             out["structured_outputs"] = {"json": schema}
         else:
@@ -202,6 +202,8 @@ _NAMED = {
     "seed": r"\bseed\b",
     "top_p": r"\btop_?p\b",
     "temperature": r"\btemperature\b",
+    "minimum": r"[`'\"]minimum[`'\"]",
+    "maximum": r"[`'\"]maximum[`'\"]",
 }
 """What may be left out of a request → how a refusal names it. Where only one of `top_p` and `temperature` is taken,
 the temperature stays."""

@@ -2,8 +2,8 @@
 
 Source: OpenAI's guide "Structured model outputs" and Azure OpenAI's, "Supported schemas": every object is closed, all
 of its properties are required, and most limits on values are unknown. One such word, and the whole request is refused.
-Nothing is lost: pydantic checks the whole of every answer. `minItems` and `maxItems` stay, since they keep lists from
-running on to the token limit; a server that refuses them by name is asked without (see `parameters`).
+Nothing is lost: pydantic checks the whole of every answer. LIMITS stay, since they keep lists and numbers from running
+on to the token limit; a server that refuses one by name is asked without (see `wording`).
 """
 
 from collections.abc import Collection
@@ -12,9 +12,11 @@ from typing import Any
 
 import orjson
 
+LIMITS = ("minItems", "maxItems", "minimum", "maximum")
+"""OpenAI's strict mode takes them, Azure's does not."""
 NOT_SENT = {
     *("default", "format", "pattern", "minLength", "maxLength"),
-    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+    *("exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
     *("patternProperties", "propertyNames", "unevaluatedProperties", "minProperties", "maxProperties"),
     *("uniqueItems", "contains", "minContains", "maxContains", "unevaluatedItems", "examples"),
 }

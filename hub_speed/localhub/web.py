@@ -20,6 +20,7 @@ from urllib.parse import parse_qs, unquote
 import anyio
 import anyio.lowlevel
 from anyio import from_thread, to_thread
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -275,11 +276,24 @@ def route(
     return Route(path, endpoint, methods=[method])
 
 
+class _Owner(StringConvertor):
+    """Who owns a model: not the first part of an address of another kind."""
+
+    regex = "(?!(?:datasets|spaces)/)[^/]+"
+
+
+register_url_convertor("owner", _Owner())
+
+
 def routes_of_repos(method: str, path: str, handler: Handler, *, anonymous: bool = False) -> list[Route]:
-    """The same route for the three kinds outside of /api; `path` starts with the name of the repo. Models come last."""
+    """The same route for the three kinds outside of /api; `path` starts with the name of the repo."""
     return [
-        route(method, f"{prefix}/{{namespace}}/{path}", handler, anonymous=anonymous, kind=kind)
-        for prefix, kind in (("/datasets", "datasets"), ("/spaces", "spaces"), ("", "models"))
+        route(method, f"{prefix}/{{namespace:{convertor}}}/{path}", handler, anonymous=anonymous, kind=kind)
+        for prefix, kind, convertor in (
+            ("/datasets", "datasets", "str"),
+            ("/spaces", "spaces", "str"),
+            ("", "models", "owner"),
+        )
     ]
 
 

@@ -292,6 +292,7 @@ WORDINGS = {
     "[{'type': 'extra_forbidden', 'loc': ['body', 'seed'], 'msg': 'Extra inputs are not permitted'}]": "seed",
     "'n' : number must be at most 1": "n",
     "Invalid schema for response_format 'answer': 'maxItems' is not permitted.": "maxItems",
+    "Invalid schema for response_format 'answer': ('b'): 'minimum' is not permitted.": "minimum",
 }
 
 
@@ -306,7 +307,7 @@ def test_every_server_words_in_its_own_way_what_it_does_not_take(server: FakeOpe
 
     async def run() -> list[str]:
         async with Endpoint(Address("teacher", "m", (server.url,)), in_flight=1, timeout_s=10, retries=0) as opened:
-            schema = {"type": "object", "properties": {"a": listed}}
+            schema = {"type": "object", "properties": {"a": listed, "b": {"type": "integer", "minimum": 0}}}
             for prompt in "abcdef":
                 asked = Request(prompt, Sampling(0.7, 0.9, 50, n=2, seed=1), schema)
                 assert set((await opened.complete(asked)).texts) == {GOOD}

@@ -34,7 +34,7 @@ FIELDS = {
     """,
     "brainstorm": """
         brainstorm.topics=org/topics  brainstorm.max_depth=3  brainstorm.tasks_per_prompt=20
-        brainstorm.tasks_per_topic=3
+        brainstorm.tasks_per_topic=3  brainstorm.tasks=org/tasks
     """,
     "brainstorm seed revision": "teacher.sampling_temperature=0.5  teacher.top_p=0.9",
     "brainstorm seed preference revision audit": "teacher.model=other  teacher.max_tokens=99",
