@@ -194,13 +194,13 @@ def _messages(request: Request, *, fold_system: bool) -> list[dict[str, str]]:
 
 _NAMED = {
     "system": r"\bsystem\W+(role|message|prompt|instruction)|\brole\b.{0,80}\bsystem\b|roles must alternate"
-    r"|developer instruction",
+    r"|\bonly user\b.{0,60}\broles?\b|\brole\b.{0,80}\buser\b|unexpected (message )?role|developer instruction",
     "minItems": r"\bminItems\b",
     "maxItems": r"\bmaxItems\b",
-    "max_tokens": r"\bmax_?tokens\b",
+    "max_tokens": r"\bmax[_ -]?tokens\b",
     "n": r"[`'\"\[]n[`'\"\]]|\bn (must|is|should|>)|\bn ?=",
     "seed": r"\bseed\b",
-    "top_p": r"\btop_?p\b",
+    "top_p": r"\btop[_ -]?p\b",
     "temperature": r"\btemperature\b",
     "minimum": r"[`'\"]minimum[`'\"]",
     "maximum": r"[`'\"]maximum[`'\"]",

@@ -7,6 +7,7 @@ no earlier topic has taken is kept. Types with a fixed task (STS, bitext) get on
 """
 
 import random
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -27,10 +28,13 @@ from hub_speed.rows import TaskRow
 from hub_speed.stage import Context, Estimate, FromHub, Source, Stage, pick
 from hub_speed.task_types import TASK_TYPES
 from hub_speed.task_types.base import Flaw
-from hub_speed.text import in_script_of, words
+from hub_speed.text import words
 
 MOST_TASKS = 1_000  # of one answer that are looked at: some models list the same until they are stopped
-FEWEST_WORDS, MOST_WORDS = 4, 60  # of a task in Latin script. Assumption: our examples have 8 to 17
+FEWEST_WORDS, MOST_WORDS = 4, 60  # of a task. Assumption: our examples have 8 to 17
+FEWEST_DIFFERENT = 3  # of its words. Assumption
+SIGNS = 2  # where words are counted by signs: for each word of the limits above. Assumption
+_NUMBER = re.compile(r"\s*([-*•]|\(?(task\s*)?\d+\s*[.):])\s*", re.IGNORECASE)  # what stands before an item of a list
 
 
 def read_tasks(job: Job, completion: Completion, rng: random.Random) -> Outcome:
@@ -38,7 +42,8 @@ def read_tasks(job: Job, completion: Completion, rng: random.Random) -> Outcome:
     parsed = parse(completion.texts[0], prompts.Tasks, completion.finish_reasons[0])
     if isinstance(parsed, Rejected):
         return parsed
-    tasks = list({plain(task): task for task in reversed(parsed.answer.tasks[:MOST_TASKS])}.values())[::-1]
+    given = [_without_number(task) for task in parsed.answer.tasks[:MOST_TASKS]]
+    tasks = list({plain(task): task for task in reversed(given)}.values())[::-1]
     flaws = {task: flaw for task in tasks if (flaw := find_flaw(task, job.request.prompt))}
     fit = [task for task in tasks if task not in flaws]
     if not fit:
@@ -50,12 +55,18 @@ def read_tasks(job: Job, completion: Completion, rng: random.Random) -> Outcome:
     )
 
 
+def _without_number(task: str) -> str:
+    found = _NUMBER.match(task)
+    return task[found.end() :] if found else task
+
+
 def find_flaw(task: str, prompt: str) -> Flaw | None:
     """Why a task cannot be used: it is copied from the prompt, or is not a sentence."""
-    count = len(words(task))
-    if in_script_of(task, "English") and not FEWEST_WORDS <= count <= MOST_WORDS:
-        asked = f"asked for a sentence ({FEWEST_WORDS} to {MOST_WORDS} words)"
-        return Flaw("not_a_task", f"{task!r:.100}: {count} words, {asked}")
+    found, signs = words(task), 1 if " " in task.strip() else SIGNS
+    fewest, most = FEWEST_WORDS * signs, MOST_WORDS * signs
+    if not fewest <= len(found) <= most or len(set(found)) < FEWEST_DIFFERENT:
+        asked = f"asked for a sentence ({fewest} to {most} words)"
+        return Flaw("not_a_task", f"{task!r:.100}: {len(found)} words, {asked}")
     return echo({"tasks": task}, prompt)
 
 

@@ -280,6 +280,8 @@ def test_a_model_that_takes_neither_name_is_asked_no_further(server: FakeOpenAI)
 
 WORDINGS = {
     "`temperature` is deprecated for this model.": "temperature",
+    "top-p is not supported": "top_p",
+    "This model has no max tokens": "max_tokens",
     "invalid temperature: only 1 is allowed for this model": "temperature",
     "litellm.UnsupportedParamsError: such models don't support temperature=0.7": "temperature",
     "Malformed input request: extraneous key [temperature] is not permitted": "temperature",
@@ -359,6 +361,10 @@ def test_what_was_taken_once_is_not_left_out_of_other_rows(server: FakeOpenAI) -
 SYSTEM_WORDS = [
     (400, "System role not supported"),
     (500, "Jinja Exception: System role not supported"),
+    (400, "Only user and assistant roles are supported!"),
+    (500, "Only user, assistant and tool roles are supported, got system."),
+    (422, "messages.0.role: Input should be 'user' or 'assistant'"),
+    (400, "Unexpected message role."),
     (400, "Conversation roles must alternate user/assistant/user/assistant/..."),
     (400, "Unsupported value: 'messages[0].role' does not support 'system' with this model."),
     (400, "Developer instruction is not enabled for models/gemma-3-27b-it"),

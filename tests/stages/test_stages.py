@@ -90,6 +90,9 @@ def test_a_task_that_an_earlier_topic_has_gives_way_to_the_next(server: FakeOpen
     [
         ("first task", "not_a_task"),
         ("tasks", "not_a_task"),
+        ("tasks tasks tasks tasks tasks", "not_a_task"),
+        ("第一个任务", "not_a_task"),
+        ("1. Given a claim about the weather, find reports that support or contradict it", "echo"),
         (" ".join(["word"] * 61), "not_a_task"),
         ("Given a claim about the weather, find reports that support or contradict it", "echo"),
         ("one sentence a task", "echo"),
