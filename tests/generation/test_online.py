@@ -34,9 +34,9 @@ def good(asked: Asked) -> str:
 
 
 @pytest.fixture
-def server() -> Iterator[FakeOpenAI]:
-    with FakeOpenAI(good) as running:
-        yield running
+def server(server: FakeOpenAI) -> FakeOpenAI:
+    server.answer = good
+    return server
 
 
 def jobs(count: int, start: int = 0) -> Iterator[Job]:

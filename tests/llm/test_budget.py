@@ -103,9 +103,9 @@ def test_a_cap_in_dollars_needs_prices() -> None:
 
 
 @pytest.fixture
-def server() -> Iterator[FakeOpenAI]:
-    with FakeOpenAI(lambda asked: Reply(as_json(choices(asked, ["x"])).body, wait_s=0.005)) as running:
-        yield running
+def server(server: FakeOpenAI) -> FakeOpenAI:
+    server.answer = lambda asked: Reply(as_json(choices(asked, ["x"])).body, wait_s=0.005)
+    return server
 
 
 def run(

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +28,9 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def server() -> Iterator[FakeOpenAI]:
-    with FakeOpenAI(lambda asked: GOOD) as running:
-        yield running
+def server(server: FakeOpenAI) -> FakeOpenAI:
+    server.answer = lambda asked: GOOD
+    return server
 
 
 def ask(

@@ -3,7 +3,6 @@
 import asyncio
 import types
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 from fake_openai import DROP, Asked, FakeOpenAI, Reply, error, text
@@ -148,9 +147,9 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def server() -> Iterator[FakeOpenAI]:
-    with FakeOpenAI(lambda asked: "fine") as running:
-        yield running
+def server(server: FakeOpenAI) -> FakeOpenAI:
+    server.answer = lambda asked: "fine"
+    return server
 
 
 def ask(*urls: str, count: int, in_flight: int, retries: int = 12) -> tuple[list[Completion], Endpoint]:
