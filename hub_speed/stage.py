@@ -18,11 +18,11 @@ from typing import Any, Protocol
 from pydantic import BaseModel
 
 from hub_speed.errors import StageError
-from hub_speed.hub import RECORD, Hub, Kind, Ref
+from hub_speed.hub import RECORD, Hub
 from hub_speed.llm.address import Address, Limits
 from hub_speed.llm.budget import BudgetMeter
 from hub_speed.recipe import Recipe
-from hub_speed.record import Json, RunRecord, digest_of, packages, tag_of
+from hub_speed.record import Json, Kind, Ref, RunRecord, digest_of, packages, tag_of
 
 AGAIN = "again"
 """The file in a work folder that says: the stage was finished before, and was asked for again (`--from`)."""
