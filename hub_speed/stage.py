@@ -234,7 +234,7 @@ def build(stage: Stage, ctx: Context, render_card: Callable[[Stage, Context], No
     ctx.record.seconds = round(time.monotonic() - started, 1)
     _check_rejects(stage, ctx)
     ctx.record.packages = packages()
-    render_card(stage, ctx)  # measures the rows it shows, too
+    render_card(stage, ctx)  # measures the rows it shows as well
     (ctx.out / RECORD).write_text(ctx.record.model_dump_json(indent=1) + "\n", "utf-8")
     _flush(*ctx.out.rglob("*"), ctx.out)  # after a power cut, the mark must not stand beside half of the files
     done.touch()
