@@ -13,6 +13,8 @@ from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.llm.endpoint import Endpoint
 from hub_speed.llm.pacing import Pace, Replicas
 
+pytestmark = pytest.mark.usefixtures("short_waits")
+
 # --- places -----------------------------------------------------------------------------------------------------------
 
 
@@ -138,12 +140,6 @@ def test_when_all_are_set_aside_they_are_asked_all_the_same() -> None:
 
 
 # --- over sockets -----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pacing, "FIRST_WAIT_S", 0.002)
-    monkeypatch.setattr(pacing, "LONGEST_WAIT_S", 0.02)
 
 
 @pytest.fixture
