@@ -156,11 +156,11 @@ def show(
     """Show a finished run as a table, with its scores and its lineage."""
     loaded = api.load_recipe(recipe, set=set_)
     with api.open_hub(hub) as opened:
-        from hub_speed.console.run import print_json, print_run
+        from hub_speed.console.run import print_records, print_run
 
         results = api.finished(loaded, opened, org=org)
         if json:
-            print_json(results)
+            print_records(results)
         else:
             print_run(org, results, local=opened.local, lineage=True)
 

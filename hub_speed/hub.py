@@ -45,12 +45,12 @@ RECORD = "speed_run.json"
 class Hub:
     """A Hugging Face Hub: huggingface.co, or an embedded one.
 
-    Attributes:
-        shown: the address for messages, without a password.
-
     Args:
         endpoint: its address.
         private: whether repositories and collections are created as private ones; those that exist stay as they are.
+
+    Attributes:
+        shown: the address for messages, without a password.
     """
 
     def __init__(self, endpoint: str, *, private: bool = False) -> None:

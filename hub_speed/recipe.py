@@ -185,7 +185,7 @@ class Labelled(Section):
     query: str = "query"  # the name of the column; a column of lists counts by its first text
     positive: str = "positive"  # as above
     negative: str | None = None  # as above; None: mined
-    label: str | None = None  # rows of the same label are no negatives of each other
+    label: str | None = None  # rows of the same label are not negatives of each other
     instruction: str  # goes before the query (E5 Table 14 lists the papers')
     weight: float = Field(1.0, gt=0)  # how often a row is seen: E5 App. A takes 0.1 of ELI5 and Quora, 0.5 of MS MARCO
     max_rows: int | None = Field(None, ge=1)  # at most this many of them

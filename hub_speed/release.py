@@ -45,7 +45,7 @@ def release(recipe: Recipe, session: Session, tag: str, *, allow_conflict: bool 
     """Publish a finished run's embedder with its scores, under a tag.
 
     Raises:
-        RecipeError: the run is not finished, the tag is no tag or is another version's, or the recipe's licence is
+        RecipeError: the run is not finished, the tag is not valid or is another version's, or the recipe's licence is
             more permissive than that of an input; nothing was written.
         HubError: the Hub does not answer or refuses.
     """

@@ -14,6 +14,7 @@ MAX_CHARS = 1 << 20  # Assumption: the longest front matter in use, with a thous
 MAX_VALUES = 100_000  # Assumption: the same card has about 30,000 keys and values
 MAX_DEPTH = 50  # Assumption: cards nest about six deep (the results of a model index)
 # A longer number takes quadratic time to read (in base 60: `1:1:1…`), or collides with others as a key of a mapping.
+# Assumption: nobody needs more digits; a 64-bit number has 19 or 20.
 MAX_DIGITS = 20
 _NUMBER = re.compile(r"[-+]?(0[bx][0-9a-fA-F_]+|[0-9][0-9_:]*)")
 _FRONT_MATTER = re.compile(r"\ufeff?---[ \t]*\r?\n(.*?)^---[ \t]*\r?(?:\n|\Z)", re.DOTALL | re.MULTILINE)

@@ -17,8 +17,9 @@ from pathlib import Path
 import yaml
 
 from hub_speed.errors import HubError, HubSpeedError
-from hub_speed.hub import Hub, Ref
+from hub_speed.hub import Hub
 from hub_speed.pipeline.table import STAGES
+from hub_speed.record import Ref
 
 NEEDED = ("gradio", "torch", "sentence_transformers")
 SHOWN = ("brainstorm", "senior", "synthesize", "revisor", "revise", "embedder")

@@ -18,11 +18,11 @@ from typing import Any, Protocol
 from pydantic import BaseModel
 
 from hub_speed.errors import StageError
-from hub_speed.hub import RECORD, Hub, Kind, Ref
+from hub_speed.hub import RECORD, Hub
 from hub_speed.llm.address import Address, Limits
 from hub_speed.llm.budget import BudgetMeter
 from hub_speed.recipe import Recipe
-from hub_speed.record import Json, RunRecord, digest_of, packages, tag_of
+from hub_speed.record import Json, Kind, Ref, RunRecord, digest_of, packages, tag_of
 
 AGAIN = "again"
 """The file in a work folder that says: the stage was finished before, and was asked for again (`--from`)."""
@@ -234,7 +234,7 @@ def build(stage: Stage, ctx: Context, render_card: Callable[[Stage, Context], No
     ctx.record.seconds = round(time.monotonic() - started, 1)
     _check_rejects(stage, ctx)
     ctx.record.packages = packages()
-    render_card(stage, ctx)  # measures the rows it shows, too
+    render_card(stage, ctx)  # measures the rows it shows as well
     (ctx.out / RECORD).write_text(ctx.record.model_dump_json(indent=1) + "\n", "utf-8")
     _flush(*ctx.out.rglob("*"), ctx.out)  # after a power cut, the mark must not stand beside half of the files
     done.touch()

@@ -20,8 +20,9 @@ from sentence_transformers import SentenceTransformer
 
 from hub_speed.errors import HubSpeedError, StageError
 from hub_speed.evaluation.intervals import bootstrap_mean, ndcg_at_10
-from hub_speed.hub import Hub, Ref
+from hub_speed.hub import Hub
 from hub_speed.recipe import Embedder
+from hub_speed.record import Ref
 from hub_speed.text import with_instruction
 from hub_speed.training.embedder import backbone, contrastive, pairs
 from hub_speed.training.embedder.settings import FitSettings

@@ -6,12 +6,11 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fake_openai import Asked, FakeOpenAI
-from running import Cli, tiny
+from running import HANG_S, Cli, tiny
 
 import hub_speed
 from hub_speed import api
@@ -29,7 +28,7 @@ def notebook(cli: Cli, code: str) -> str:
         env=cli.env,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=HANG_S,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
@@ -170,9 +169,9 @@ def answer(asked: Asked) -> str:
 
 
 @pytest.fixture
-def server() -> Iterator[FakeOpenAI]:
-    with FakeOpenAI(answer) as running:
-        yield running
+def server(server: FakeOpenAI) -> FakeOpenAI:
+    server.answer = answer
+    return server
 
 
 def test_rows_from_tasks(server: FakeOpenAI) -> None:

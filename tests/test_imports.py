@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from running import HANG_S
 
 import hub_speed
 
@@ -186,7 +187,7 @@ def test_nothing_is_evaluated_and_nothing_unsafe_is_loaded() -> None:
 def loaded(code: str) -> set[str]:
     """The top-level packages a fresh interpreter has after running some code."""
     code += "\nimport sys\nprint('\\nLOADED', *{name.split('.')[0] for name in sys.modules})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode == 0, done.stderr
     return set(done.stdout.rpartition("LOADED")[2].split())
 

@@ -10,13 +10,13 @@ from huggingface_hub import HfApi, ModelCard, parse_eval_result_entries
 
 from hub_speed.errors import HubError, RecipeError
 from hub_speed.evaluation.published_scores import TASKS
-from hub_speed.hub import RECORD, Hub, Ref
+from hub_speed.hub import RECORD, Hub
 from hub_speed.localhub import LocalHub
 from hub_speed.pipeline import run
 from hub_speed.pipeline.plan import pin, plan
 from hub_speed.pipeline.table import wanted
 from hub_speed.recipe import Recipe
-from hub_speed.record import Measures, RunRecord, fingerprint_of, tag_of
+from hub_speed.record import Measures, Ref, RunRecord, fingerprint_of, tag_of
 from hub_speed.release import release
 
 

@@ -54,7 +54,7 @@ class Source:
 
 
 def conflicts(own: str, sources: list[Source]) -> list[str]:
-    """Why `own` is more permissive than a source, one sentence each. Unknown terms are no conflict: see `notes`."""
+    """Why `own` is more permissive than a source, one sentence each. Unknown terms are not a conflict: see `notes`."""
     if own not in DUTIES:
         return []
     return [

@@ -19,7 +19,7 @@ from rich.progress import (
 from hub_speed.console.terminal import print_json
 
 SECONDS_BETWEEN_LINES = 10.0
-SECONDS_TO_FIRST_LINE = 1.0
+SECONDS_TO_FIRST_LINE = 1.0  # Assumption: soon enough to see that the run has begun
 
 
 class Bars:

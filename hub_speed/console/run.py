@@ -4,9 +4,8 @@ from typing import Any
 
 from rich.markup import escape
 
-from hub_speed.console import terminal
 from hub_speed.console.progress import Bars
-from hub_speed.console.terminal import console, table
+from hub_speed.console.terminal import console, print_json, table
 from hub_speed.evaluation import published_scores
 from hub_speed.pipeline.run import Result
 from hub_speed.pipeline.table import STAGES
@@ -23,7 +22,7 @@ def print_result(result: Result, bars: Bars, *, cached: bool = True, as_json: bo
         names = ("accepted", "rejected", "calls", "prompt_tokens", "completion_tokens", "seconds")
         done = {"stage": result.stage.name, "repo": result.ref.repo, "commit": result.ref.commit}
         line = done | {"cached": result.cached} | record.model_dump(include=set(names))
-        terminal.print_json(line)
+        print_json(line)
         return
     what = "cached" if result.cached else f"{record.seconds:.0f} s"
     rejected = sum(record.rejected.values())
@@ -58,13 +57,13 @@ def print_run(org: str, results: list[Result], *, local: bool, lineage: bool = F
     _print_next(org, by_name, local=local)
 
 
-def print_json(results: list[Result]) -> None:
+def print_records(results: list[Result]) -> None:
     """A finished run as JSON."""
     found = [
         {"stage": r.stage.name, "repo": r.ref.repo, "commit": r.ref.commit, "record": r.record.model_dump(mode="json")}
         for r in results
     ]
-    terminal.print_json(found, indent=1)
+    print_json(found, indent=1)
 
 
 def _print_lineage(results: list[Result]) -> None:

@@ -268,9 +268,9 @@ def _check_cells(where: str, cells: pa.ChunkedArray, column: str, kind: Kind) ->
         raise _unfit(f"{where}: {cells.null_count:,} of {len(cells):,} are null", "a value in every row", f"row {row}")
     texts = column in ("text", "sentence1", "sentence2")
     if texts and not (pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type)):
-        raise _unfit(f"{where}: these are no texts", "texts", str(cells.type))
+        raise _unfit(f"{where}: the cells are not texts", "texts", str(cells.type))
     if column == "score" and not (pa.types.is_integer(cells.type) or pa.types.is_floating(cells.type)):
-        raise _unfit(f"{where}: these are no numbers", "numbers", str(cells.type))
+        raise _unfit(f"{where}: the cells are not numbers", "numbers", str(cells.type))
     if column == "score" and kind.base is Search and (broken := [gain for gain in cells.to_pylist() if gain % 1]):
         expected = "whole numbers, since nDCG counts them as gains: 0, 1, 2, …"
         raise _unfit(f"{where}: {len(broken):,} of {len(cells):,} are fractions", expected, str(broken[0]))

@@ -35,7 +35,7 @@ from hub_speed.llm.vllm_run_batch import RunBatch
 _log = logging.getLogger("hub_speed")
 T = TypeVar("T")
 
-FEW = 0.1  # of the rows that have been answered. Assumption
+FEW_LEFT = 0.1  # of the rows that have been answered. Assumption
 REQUESTS_PER_BATCH = 10_000  # Assumption: of the 50,000 that are allowed, some 30 MB; smaller ones come back sooner
 
 
@@ -158,7 +158,7 @@ class _Rounds:
                 for line in lines:
                     request = orjson.loads(line)
                     rows.add(_row_of(request["custom_id"]))
-                    most += _most(request["body"], len(line))
+                    most += _most_spent(request["body"], len(line))
             self._rows[batch.id] = rows
             if self._budget:
                 self._budget.count_earlier(batch.id, most)
@@ -248,7 +248,7 @@ class _Rounds:
                 raise self._refused(batch, answer)
             return "refused"
         # A batch without one answer is the provider's failure, but for a few requests that are left over.
-        if answered or len(self._rows[batch.id]) <= FEW * finished:
+        if answered or len(self._rows[batch.id]) <= FEW_LEFT * finished:
             self._failures[job.id] += 1
         return "endpoint_error" if self._failures[job.id] > self._most else ""
 
@@ -327,7 +327,7 @@ def _custom_id(job: Job, address: Address) -> str:
     return f"{job.id}.{job.request.digest(address.model)[:16]}"
 
 
-def _most(body: dict[str, Any], length: int) -> Spent:
+def _most_spent(body: dict[str, Any], length: int) -> Spent:
     """The most that a request of an earlier run can use: a token for every byte of its line, and all it may write."""
     written = body.get("max_tokens") or body.get("max_completion_tokens") or 0
     return Spent(1, length, written * body.get("n", 1))

@@ -89,8 +89,8 @@ def ask(
     if ctx.recipe.runtime.reread:
         read_again(jobs, read, ledger)
     ctx.progress.start(total, "rows", done=ledger.count_finished())
-    meter = Meter(ctx.progress, ctx.budget if model == "teacher" else None)
     budget = ctx.budget if model == "teacher" else None
+    meter = Meter(ctx.progress, budget)
     if budget:
         budget.count_earlier(f"{ctx.record.stage}-{ctx.record.fingerprint}", Spent(*ledger.usage()))
     with ctx.address(model, weights) as address:

@@ -26,7 +26,8 @@ _ESCAPE = re.compile(
 )
 """An escape, or all those of a Windows path behind its drive."""
 _NO_LINE = re.compile(r"(?:^|\\)(?:[^nt]|(?:temp|tmp|tests?|tools|templates|texts?|thesis|training)(?:\\|$))")
-"""What a path has and lines or columns behind "A:" have not: a folder whose letter is no break, or a usual name."""
+"""What only a path has, and not lines or columns after "A:": a folder whose first letter is not n or t, or a
+usual name."""
 
 
 def restored(text: str) -> str:

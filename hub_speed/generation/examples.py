@@ -78,7 +78,7 @@ def find_flaw(answer: Answer, columns: Json) -> Flaw | None:
 
 
 def reason_flaw(reason: str, template: str, prompt: str) -> Flaw | None:
-    """Why what a judge or reviser says on an answer to `prompt` is no reason of its own."""
+    """Why the reason that a judge or reviser gives cannot be used: it says nothing, or repeats the prompt."""
     if not any(char.isalpha() for char in reason):
         return Flaw("echo", f"reason: {reason!r:.100} has no letters")
     return echo({"reason": reason}, f"{template}\n{prompt}")

@@ -226,10 +226,6 @@ class Ledger:
         calls, read, written = next(self._read(query))
         return calls or 0, read or 0, written or 0
 
-    def task_types(self) -> list[str]:
-        """The task types that have an accepted row."""
-        return [t for (t,) in self._read("SELECT DISTINCT task_type FROM ledger WHERE row IS NOT NULL ORDER BY 1")]
-
     def rows(self, task_type: str | None = None) -> Iterator[dict[str, Any]]:
         """The accepted rows, by id; of one task type, or all."""
         query = "SELECT row FROM ledger WHERE row IS NOT NULL AND (?1 IS NULL OR task_type = ?1) ORDER BY id"
@@ -271,7 +267,7 @@ class Ledger:
 
     def batches(self) -> dict[str, str]:
         """The batches that were noted: the file of the requests → the name, empty where there is none yet."""
-        return dict(self._db.execute("SELECT file, name FROM batches").fetchall())
+        return dict(self._read("SELECT file, name FROM batches"))
 
     def entry(self, row_id: str) -> dict[str, Any]:
         """One line of the ledger, as `rows.LedgerRow` columns."""

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from hub_speed.generation.escapes import restored
 from hub_speed.llm.dialects import BROKEN_OFF, CUT_OFF, DECLINED
-from hub_speed.llm.thoughts import MARK, MOST_BROKEN
+from hub_speed.llm.thoughts import DECODER, MARK, MOST_BROKEN
 from hub_speed.task_types import Answer
 
 A = TypeVar("A", bound=Answer)
@@ -78,8 +78,6 @@ def parse(text: str, model: type[A], finish_reason: str = "stop") -> "Parsed[A] 
 Span = tuple[int, int, dict[str, Any]]
 """Start and end of an object in a text, and its value."""
 
-_DECODER = json.JSONDecoder(strict=False)  # models write raw line breaks inside strings
-
 
 def load_object(text: str, keys: Collection[str]) -> tuple[dict[str, Any] | None, bool]:
     """The answer among the JSON objects of `text`, and whether it had to be repaired.
@@ -118,7 +116,7 @@ def _objects(text: str, keys: tuple[str, ...]) -> tuple[list[Span], list[int]] |
     while match := opening.search(text, place):
         start = match.start()
         try:
-            value, place = _DECODER.raw_decode(text, start)
+            value, place = DECODER.raw_decode(text, start)
             whole.append((start, place, value))
         except (ValueError, RecursionError):  # also numbers of thousands of digits, and braces in braces in braces
             place, failed = start + 1, failed + 1
@@ -148,7 +146,7 @@ def _repaired(text: str, start: int) -> tuple[dict[str, Any] | None, bool]:
     """The object that begins at `start`, repaired; None when it is cut off, or when its texts would change."""
     text = text[start:]
     try:
-        _DECODER.decode(text)
+        DECODER.decode(text)
     except json.JSONDecodeError as error:
         # The decoder has read to the end and wants more: cut off, whatever the server said about why it stopped.
         if error.msg.startswith("Unterminated string") or error.pos >= len(text.rstrip()) or "}" not in text:

@@ -34,7 +34,7 @@ class Address:
         return _URL.sub(lambda found: shown(found[0]), _hidden(text, self.secrets))[:300]
 
     def without_secrets(self, completion: Completion) -> Completion:
-        """A completion with <key> in the place of a key that the server repeats; a text that held it is no answer."""
+        """A completion with <key> in place of a key that the server repeats; a text that held it is not an answer."""
         secrets = self._real_secrets
         whole = "\n".join((*completion.texts, *completion.thoughts, *completion.finish_reasons, completion.model))
         if not any(secret in whole for secret in secrets):

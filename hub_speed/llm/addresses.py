@@ -130,7 +130,7 @@ class Addresses:
 def _is_address(url: str) -> bool:
     try:
         return urlsplit(url).scheme in ("http", "https") and bool(urlsplit(url).hostname)
-    except ValueError:  # brackets that are no IPv6 address
+    except ValueError:  # brackets around what is not an IPv6 address
         return False
 
 

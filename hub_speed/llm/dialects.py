@@ -246,7 +246,6 @@ def _tgi_parameters(request: Request, form: SchemaForm) -> dict[str, Any]:
     return parameters
 
 
-_DECODER = json.JSONDecoder(strict=False)  # servers pass on the raw line breaks of models
 _LONE_HALF = re.compile(r"\\(?:ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|(ud[89a-f][0-9a-f]{2})|.)", re.IGNORECASE)
 """One escape of a JSON text; its group is half a character without the other half."""
 
@@ -273,7 +272,7 @@ def load(body: bytes, charset: str | None = None) -> Any:
         text = body.decode("utf-8", "replace")
     text = text.removeprefix("\ufeff").strip()
     try:
-        return _DECODER.decode(_LONE_HALF.sub(lambda found: r"\ufffd" if found[1] else found[0], text))
+        return thoughts.DECODER.decode(_LONE_HALF.sub(lambda found: r"\ufffd" if found[1] else found[0], text))
     except (ValueError, RecursionError) as error:
         what = "an event stream, which was not asked for" if text.startswith(("data:", "event:")) else "not JSON"
         quote = " ".join(text[:1000].split())[:200]

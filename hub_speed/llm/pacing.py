@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 TOLERATED = 0.05
-"""Share of a round's requests that may be refused without slowing down. Assumption: a stray 429 is no overload."""
+"""Share of a round's requests that may be refused without slowing down. Assumption: a stray 429 is not an overload."""
 STEPS = 20
 """Rounds without trouble from one request in flight to all of them. Assumption."""
 FAILURES_TO_SET_ASIDE = 3

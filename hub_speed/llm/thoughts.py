@@ -31,7 +31,7 @@ _WORDS = ("think", "thought", "reason", "reflect", "analysis", "scratchpad", "ch
 
 MOST_BROKEN = 32
 """Objects that cannot be read before a text is given up: each may cost a reading of the whole text. Assumption."""
-_DECODER = json.JSONDecoder(strict=False)  # models write raw line breaks inside strings
+DECODER = json.JSONDecoder(strict=False)  # models write raw line breaks inside strings, and servers pass them on
 _OBJECT = re.compile(r'\{\s*["}]')
 
 
@@ -96,7 +96,7 @@ def _objects(text: str) -> Iterator[tuple[int, int]]:
     place, broken = 0, 0
     while broken < MOST_BROKEN and (opening := _OBJECT.search(text, place)):
         try:
-            place = _DECODER.raw_decode(text, opening.start())[1]
+            place = DECODER.raw_decode(text, opening.start())[1]
             yield opening.start(), place
         except (ValueError, RecursionError):
             place, broken = opening.start() + 1, broken + 1

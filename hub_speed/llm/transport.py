@@ -115,7 +115,7 @@ class Transport:
         except TooLong:
             return  # no list of models, but somebody is there
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise self._silent(root, error) from error
+            raise self._unreachable(root, error) from error
         if response.status in (401, 403) and not self.model:
             raise self._refused(response.status, url, body)
         self._listed = {name: takes for name, takes in models(body).items() if name == self._address.words(name)}
@@ -155,9 +155,9 @@ class Transport:
             return self._address.without_secrets(completion)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             words = self._address.words(str(error) if isinstance(error, ValueError) else _named(error))
-            silent, unreadable = isinstance(error, TimeoutError), isinstance(error, ValueError)
+            late, unreadable = isinstance(error, TimeoutError), isinstance(error, ValueError)
             sent = not (status or unreadable or isinstance(error, UNSENT))
-            return Trouble(words, too_much=silent, broken=not unreadable, charged=sent or status == 200)
+            return Trouble(words, too_much=late, broken=not unreadable, charged=sent or status == 200)
 
     def _unanswered(self, status: int, url: str, body: bytes, headers: Mapping[str, str]) -> Trouble:
         """What a status other than 200 means, where it may be asked again.
@@ -175,7 +175,7 @@ class Transport:
             status=status,
         )
 
-    def _silent(self, root: str, error: Exception) -> EndpointDown:
+    def _unreachable(self, root: str, error: Exception) -> EndpointDown:
         """What it means that nobody answers, in words that name the fix."""
         at = shown(root)
         where, fix = f"nobody answers at {at}", f"start the server, or pass --endpoint {self._address.name}=URL"

@@ -53,7 +53,7 @@ class RunBatch:
         """Have requests answered; returns once they are. Nothing has to be noted: the folder holds all batches.
 
         Raises:
-            EndpointDown, Stopped: see `serve.run_batch`.
+            EndpointDown, Stopped: see `servers.run_batch`.
         """
         number = len(list(self._folder.glob("*.requests.jsonl")))
         requests = self._folder / f"{number:05d}.requests.jsonl"

@@ -42,7 +42,7 @@ def _rewritten(schema: bytes, without: frozenset[str]) -> tuple[dict[str, Any], 
 
 
 def _node(schema: Any, not_sent: Collection[str]) -> Any:
-    """One schema inside another; the names of properties are no keywords."""
+    """One schema inside another; the names of properties are not keywords."""
     if not isinstance(schema, dict):
         return schema
     if "$ref" in schema:

@@ -28,7 +28,7 @@ def parse(text: str) -> tuple[dict[str, Any], str]:
         data, body = safe_yaml.front_matter(text)
     except yaml.YAMLError as error:
         raise CardError(f"Invalid YAML in the metadata of README.md: {error}") from error
-    return {str(key): _as_json(value) for key, value in data.items()}, body
+    return _as_json(data), body
 
 
 def _as_json(value: Any) -> Any:

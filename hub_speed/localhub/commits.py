@@ -20,7 +20,7 @@ from hub_speed.localhub.web import Call, parse_json, route
 
 PREUPLOAD_FILES = 256
 GIT_MAX = 10 << 20  # bytes; larger files go to the LFS store, as on the Hub
-STARS_MAX = 4  # of a pattern in .gitignore or .gitattributes; those with more match nothing
+STARS_MAX = 4  # of a pattern in .gitignore or .gitattributes; those with more match nothing. Assumption
 BODY_LIMIT = 4 << 30  # bytes of one commit request; large files are not in it
 LINE_LIMIT = 64 << 20  # bytes of one operation: a small file in base64
 BATCH = 16 << 20  # bytes of small files held in memory before they are written together

@@ -15,10 +15,9 @@ from hub_speed.localhub.errors import HttpRefusal, entry_not_found
 from hub_speed.localhub.git import CommitInfo
 from hub_speed.localhub.store import Repo, iso
 from hub_speed.localhub.trees import Entry
-from hub_speed.localhub.web import Call, route, routes_of_repos
+from hub_speed.localhub.web import PIECE, Call, route, routes_of_repos
 
 RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
-PIECE = 1 << 20
 # Anything that a browser could run is shown as text; the sandbox below is a second safeguard.
 SHOWN_AS_IS = ("image/", "audio/", "video/", "application/pdf")
 SANDBOX = "default-src 'none'; img-src 'self'; media-src 'self'; sandbox"

@@ -29,9 +29,9 @@ from hub_speed.localhub import auth
 from hub_speed.localhub.errors import HttpRefusal, bad_request, disk_full, repo_not_found
 from hub_speed.localhub.store import Repo, Store
 
-BODY_LIMIT = 32 << 20  # bytes; a preupload of 256 files takes 0.2 MB
-ANONYMOUS_LIMIT = 2 << 20  # bytes without a token; a card takes a few kB
-UPLOAD_THREADS = 250  # they mostly wait for the network
+BODY_LIMIT = 32 << 20  # bytes. Assumption: a preupload of 256 files takes 0.2 MB
+ANONYMOUS_LIMIT = 2 << 20  # bytes without a token. Assumption: a card takes a few kB
+UPLOAD_THREADS = 250  # Assumption: they mostly wait for the network
 IDLE_S = 60.0  # Assumption: a client that sends nothing for a minute is gone
 PIECE = 1 << 20
 LIMIT = re.compile(r"[0-9]{1,9}", re.ASCII)
@@ -186,9 +186,8 @@ class Call:
 
     async def drain(self) -> None:
         """Read the rest and drop it: a client that is still sending does not read the answer."""
-        with contextlib.suppress(
-            ClientDisconnect, HttpRefusal, RuntimeError
-        ):  # the client is gone or silent, or all is read
+        # The client is gone or silent, or everything is read.
+        with contextlib.suppress(ClientDisconnect, HttpRefusal, RuntimeError):
             async for _ in _pieces(self.request):
                 pass
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import yaml
 
-from hub_speed.hub import Hub, Ref
+from hub_speed.hub import Hub
 from hub_speed.parquet import write_parquet
 from hub_speed.quickstart import benchmark, tasks
+from hub_speed.record import Ref
 from hub_speed.rows import TopicRow
 
 BASE = Path(__file__).parent / "tiny_base"

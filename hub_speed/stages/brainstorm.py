@@ -30,7 +30,7 @@ from hub_speed.task_types import TASK_TYPES
 from hub_speed.task_types.base import Flaw
 from hub_speed.text import words
 
-MOST_TASKS = 1_000  # of one answer that are looked at: some models list the same until they are stopped
+MOST_TASKS = 1_000  # of one answer that are looked at. Assumption: some models list the same until they stop
 FEWEST_WORDS, MOST_WORDS = 4, 60  # of a task. Assumption: our examples have 8 to 17
 FEWEST_DIFFERENT = 3  # of its words. Assumption
 SIGNS = 2  # where words are counted by signs: for each word of the limits above. Assumption

@@ -17,12 +17,12 @@ import yaml
 from hub_speed.cards import render
 from hub_speed.evaluation.scaling_law import LEAST_GAIN, by_measure, shared
 from hub_speed.evaluation.scaling_sentences import describe
-from hub_speed.hub import RECORD, Ref
+from hub_speed.hub import RECORD
 from hub_speed.parquet import write_parquet
 from hub_speed.pipeline.run import Result
 from hub_speed.pipeline.session import Session
 from hub_speed.pipeline.table import STAGES
-from hub_speed.record import fingerprint_of, tag_of
+from hub_speed.record import Ref, fingerprint_of, tag_of
 from hub_speed.rows import EffectRow, StudyRow, columns
 from hub_speed.study.effects import Effect, effect, mean_interval, sentence, summary
 from hub_speed.study.runs import Outcome, Study

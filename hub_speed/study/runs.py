@@ -18,7 +18,6 @@ import yaml
 
 from hub_speed import safe_yaml, stage
 from hub_speed.errors import RecipeError
-from hub_speed.hub import Ref
 from hub_speed.parquet import read_parquet
 from hub_speed.pipeline import run as pipeline
 from hub_speed.pipeline.plan import plan as plan_run
@@ -27,7 +26,7 @@ from hub_speed.pipeline.table import STAGES, wanted
 from hub_speed.pipeline.topic_file import with_topics
 from hub_speed.recipe import Recipe, Scaling
 from hub_speed.recipes import loader
-from hub_speed.record import fingerprint_of
+from hub_speed.record import Ref, fingerprint_of
 from hub_speed.stage import FromStage
 from hub_speed.study.effects import Scored
 

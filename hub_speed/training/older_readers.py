@@ -5,9 +5,10 @@ transformers 4.57 and sentence-transformers 5.1; text-embeddings-inference 1.9 r
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+
+from hub_speed.record import Json
 
 POOLINGS = {
     "cls": "cls_token",
@@ -20,8 +21,6 @@ POOLINGS = {
 """Poolings → their flags in older files (`pooling_mode_…`)."""
 OUTPUT = "sentence_embedding"
 """What a module reads and writes unless its file says otherwise; older versions have no field for it."""
-
-Json = dict[str, Any]
 
 
 def rename(folder: Path, input_names: Sequence[str], max_length: int | None = None) -> None:
@@ -50,7 +49,7 @@ def rename(folder: Path, input_names: Sequence[str], max_length: int | None = No
     (folder / "modules.json").write_text(json.dumps(modules, indent=2) + "\n", "utf-8")
 
 
-def _change(path: Path, change: Any) -> None:
+def _change(path: Path, change: Callable[[Json], Json]) -> None:
     if path.is_file():
         path.write_text(json.dumps(change(json.loads(path.read_text("utf-8"))), indent=2) + "\n", "utf-8")
 

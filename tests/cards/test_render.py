@@ -21,12 +21,11 @@ from hub_speed import parquet, rows
 from hub_speed.cards import render
 from hub_speed.evaluation.scaling_law import compare
 from hub_speed.evaluation.scaling_sentences import describe
-from hub_speed.hub import Ref
 from hub_speed.llm import dialects
 from hub_speed.pipeline.table import STAGES
 from hub_speed.recipe import Recipe
 from hub_speed.recipes.loader import load
-from hub_speed.record import Ancestor, Measures, RunRecord, Training, fingerprint_of, tag_of
+from hub_speed.record import Ancestor, Measures, Ref, RunRecord, Training, fingerprint_of, tag_of
 from hub_speed.stage import Context, FromStage
 
 # --- cards ----------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from running import Cli, tiny
+from running import HANG_S, Cli, tiny
 
 from hub_speed.console import progress
 from hub_speed.console.progress import Bars, in_words
@@ -163,7 +163,7 @@ def test_the_panel_in_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_command_line_speaks_json(cli: Cli) -> None:
     process = cli.start("run", "quickstart", "--only", "brainstorm", *tiny(), "--log-format", "json")
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=HANG_S)
     assert process.returncode == 0, err
     lines = [json.loads(line) for line in out.splitlines()]
     assert lines[-1]["stage"] == "brainstorm"

@@ -122,13 +122,13 @@ SEARCH = {"corpus": {"test": CORPUS}, "queries": {"test": QUERIES}, "qrels": {"t
         ),
         (
             {"sts": {"test": [row | {"score": str(row["score"])} for row in STS]}},
-            ", config sts, split test, column score: these are no numbers",
+            ", config sts, split test, column score: the cells are not numbers",
             "numbers",
             "string",
         ),
         (
             {"clustering": {"test": [{"text": i, "label": "a"} for i in range(9)]}},
-            ", config clustering, split test, column text: these are no texts",
+            ", config clustering, split test, column text: the cells are not texts",
             "texts",
             "int64",
         ),

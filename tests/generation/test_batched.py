@@ -23,7 +23,7 @@ from hub_speed.generation.batched import generate_in_batches
 from hub_speed.generation.jobs import Accepted, Job, Jobs, Outcome
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Rejected
-from hub_speed.llm import batch_api, dialects, pacing
+from hub_speed.llm import batch_api, dialects
 from hub_speed.llm.address import Address
 from hub_speed.llm.budget import BudgetMeter, Spent
 from hub_speed.llm.dialects import Completion, Request, Sampling
@@ -36,9 +36,8 @@ Lines = list[dict[str, Any]]
 
 
 @pytest.fixture(autouse=True)
-def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_waits(monkeypatch: pytest.MonkeyPatch, short_waits: None) -> None:
     monkeypatch.setattr(batch_api.Batches, "look_every_s", 0.005)
-    monkeypatch.setattr(pacing, "FIRST_WAIT_S", 0.002)
 
 
 def all_good(_: int, requests: Lines) -> Lines:

@@ -99,7 +99,7 @@ def test_any_entries_come_back(tmp_path: Path, values: list[tuple[str, str, str]
         ]
 
 
-def test_counts_reasons_usage_and_task_types(tmp_path: Path) -> None:
+def test_counts_reasons_usage_and_rows_of_a_task_type(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         assert (ledger.count_finished(), ledger.counts(), ledger.reasons(), ledger.usage()) == (
             0,
@@ -107,7 +107,6 @@ def test_counts_reasons_usage_and_task_types(tmp_path: Path) -> None:
             {},
             (0, 0, 0),
         )
-        assert ledger.task_types() == []
         ledger.add(
             [
                 (entry("a"), {"id": "a"}),
@@ -120,7 +119,6 @@ def test_counts_reasons_usage_and_task_types(tmp_path: Path) -> None:
         assert ledger.counts() == {"accepted": 1, "repaired": 1, "rejected": 2, "failed": 1}
         assert ledger.reasons() == {"bad_json": 1, "too_short": 1, "endpoint_error": 1}
         assert ledger.usage() == (4, 3 + 10 + 3 + 3, 5 + 5 + 7 + 5)
-        assert ledger.task_types() == ["retrieval", "sts"]
         assert [row["id"] for row in ledger.rows("retrieval")] == ["b"]
         assert [row["id"] for row in ledger.rows("bitext")] == []
 

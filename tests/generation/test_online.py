@@ -14,7 +14,7 @@ from hub_speed.generation.jobs import Accepted, Job, Jobs, Outcome, read_again
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.online import generate
 from hub_speed.generation.parsing import Rejected, parse
-from hub_speed.llm import faults, pacing
+from hub_speed.llm import faults
 from hub_speed.llm.address import Address, Limits
 from hub_speed.llm.dialects import Completion, Dialect, Request, Sampling
 from hub_speed.task_types import TASK_TYPES
@@ -23,10 +23,7 @@ KEY = "sk-0123456789abcdef"
 PAIR = TASK_TYPES["short_matching"].answer
 
 
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pacing, "FIRST_WAIT_S", 0.002)
-    monkeypatch.setattr(pacing, "LONGEST_WAIT_S", 0.02)
+pytestmark = pytest.mark.usefixtures("short_waits")
 
 
 def good(asked: Asked) -> str:
@@ -34,9 +31,9 @@ def good(asked: Asked) -> str:
 
 
 @pytest.fixture
-def server() -> Iterator[FakeOpenAI]:
-    with FakeOpenAI(good) as running:
-        yield running
+def server(server: FakeOpenAI) -> FakeOpenAI:
+    server.answer = good
+    return server
 
 
 def jobs(count: int, start: int = 0) -> Iterator[Job]:

@@ -10,7 +10,7 @@ from aiohttp import web
 from fake_batches import FakeBatches
 
 from hub_speed.errors import EndpointDown, EndpointRefused
-from hub_speed.llm import batch_api, pacing
+from hub_speed.llm import batch_api
 from hub_speed.llm.address import Address
 from hub_speed.llm.batch_api import Batches
 
@@ -18,9 +18,7 @@ KEY = "sk-0123456789abcdef"
 T = TypeVar("T")
 
 
-@pytest.fixture(autouse=True)
-def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pacing, "FIRST_WAIT_S", 0.002)
+pytestmark = pytest.mark.usefixtures("short_waits")
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from hub_speed.errors import BudgetSpent, RecipeError
 from hub_speed.generation.jobs import Accepted, Job
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.online import generate
-from hub_speed.llm import pacing
 from hub_speed.llm.address import Address, Limits
 from hub_speed.llm.budget import BudgetMeter, Spent
 from hub_speed.llm.dialects import Completion, Dialect, Request, Sampling
@@ -103,9 +102,9 @@ def test_a_cap_in_dollars_needs_prices() -> None:
 
 
 @pytest.fixture
-def server() -> Iterator[FakeOpenAI]:
-    with FakeOpenAI(lambda asked: Reply(as_json(choices(asked, ["x"])).body, wait_s=0.005)) as running:
-        yield running
+def server(server: FakeOpenAI) -> FakeOpenAI:
+    server.answer = lambda asked: Reply(as_json(choices(asked, ["x"])).body, wait_s=0.005)
+    return server
 
 
 def run(
@@ -152,11 +151,8 @@ def test_a_cap_on_tokens_is_come_near_and_not_passed(server: FakeOpenAI, tmp_pat
     assert len(entries_in(tmp_path)) == budget.spent.calls == len(server.asked)
 
 
-def test_a_request_that_is_not_answered_is_free(
-    server: FakeOpenAI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pacing, "FIRST_WAIT_S", 0.002)
-
+@pytest.mark.usefixtures("short_waits")
+def test_a_request_that_is_not_answered_is_free(server: FakeOpenAI, tmp_path: Path) -> None:
     def answer(asked: Asked) -> Reply:
         return error(429) if asked.nth == 1 else as_json(choices(asked, ["x"]))
 
@@ -199,10 +195,10 @@ def test_tgi_counts_what_it_writes_and_the_prompt_is_as_long_as_was_set_aside(
     ],
     ids=["two answers", "broken JSON", "broken off"],
 )
+@pytest.mark.usefixtures("short_waits")
 def test_an_answer_that_cannot_be_used_is_paid_for(
-    server: FakeOpenAI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unusable: Callable[[Asked], Reply]
+    server: FakeOpenAI, tmp_path: Path, unusable: Callable[[Asked], Reply]
 ) -> None:
-    monkeypatch.setattr(pacing, "FIRST_WAIT_S", 0.002)
     server.answer = lambda asked: unusable(asked) if asked.nth == 1 else text(asked, "x")
     budget = BudgetMeter(BudgetCaps(max_calls=20))
     with pytest.raises(BudgetSpent, match="max_calls = 20"):
@@ -221,11 +217,9 @@ def test_who_waits_to_be_asked_again_holds_nothing(server: FakeOpenAI, tmp_path:
 
 
 @pytest.mark.parametrize("fault", [DROP, Reply(b"{}", wait_s=5)], ids=["dropped", "too slow"])
-def test_a_request_that_was_sent_and_not_answered_is_paid_for(
-    server: FakeOpenAI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Reply
-) -> None:
+@pytest.mark.usefixtures("short_waits")
+def test_a_request_that_was_sent_and_not_answered_is_paid_for(server: FakeOpenAI, tmp_path: Path, fault: Reply) -> None:
     """The server may have answered, and what it then bills must not pass the cap."""
-    monkeypatch.setattr(pacing, "FIRST_WAIT_S", 0.002)
     server.answer = lambda asked: fault if asked.nth == 1 and asked.prompt[-1] == "3" else text(asked, "x")
     budget = BudgetMeter(BudgetCaps(max_calls=50))
     with pytest.raises(BudgetSpent):
@@ -234,8 +228,8 @@ def test_a_request_that_was_sent_and_not_answered_is_paid_for(
     assert len(entries_in(tmp_path)) < 50
 
 
-def test_a_server_that_is_not_there_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pacing, "FIRST_WAIT_S", 0.002)
+@pytest.mark.usefixtures("short_waits")
+def test_a_server_that_is_not_there_costs_nothing(tmp_path: Path) -> None:
     budget = BudgetMeter(BudgetCaps(max_calls=3))
 
     async def ask() -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from fake_openai import Asked, FakeOpenAI, Reply, as_json, choices, error, text,
 from huggingface_hub import AsyncInferenceClient
 
 from hub_speed.errors import EndpointRefused, RecipeError
-from hub_speed.llm import dialects, pacing
+from hub_speed.llm import dialects
 from hub_speed.llm.address import Address
 from hub_speed.llm.addresses import Addresses
 from hub_speed.llm.dialects import Completion, Dialect, Request, Sampling
@@ -23,15 +22,13 @@ SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required":
 GOOD = '{"a": "b"}'
 
 
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pacing, "FIRST_WAIT_S", 0.002)
+pytestmark = pytest.mark.usefixtures("short_waits")
 
 
 @pytest.fixture
-def server() -> Iterator[FakeOpenAI]:
-    with FakeOpenAI(lambda asked: GOOD) as running:
-        yield running
+def server(server: FakeOpenAI) -> FakeOpenAI:
+    server.answer = lambda asked: GOOD
+    return server
 
 
 def ask(

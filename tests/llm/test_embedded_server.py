@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from running import HANG_S
 
 torch = pytest.importorskip("torch")
 
@@ -32,7 +33,7 @@ def engine(folder: Path) -> Engine:
 
 def ask(engine: Engine, prompt: str, **body: object) -> "list[embedded_server.RunningAnswer]":
     request = read_request({"prompt": prompt, "max_tokens": 12} | body, engine.tokenizer, engine.context, False)
-    return engine.submit(request).result(timeout=60)
+    return engine.submit(request).result(timeout=HANG_S)
 
 
 PROMPTS = ["the quick", "a", "lazy dog over the fox and over again", "jumps", "brown brown brown"]
@@ -53,7 +54,7 @@ def test_a_seed_gives_the_same_answer_alone_and_in_a_crowd(engine: Engine) -> No
         read_request({"prompt": p, "max_tokens": 12, "seed": i}, engine.tokenizer, engine.context, False)
         for i, p in enumerate(PROMPTS * 8)
     ]
-    crowd = [future.result(timeout=60)[0].tokens for future in [engine.submit(r) for r in requests]]
+    crowd = [future.result(timeout=HANG_S)[0].tokens for future in [engine.submit(r) for r in requests]]
     assert crowd[: len(PROMPTS)] == alone
     assert len({tuple(tokens) for tokens in crowd}) > len(PROMPTS)  # other seeds, other answers
 
@@ -68,7 +69,7 @@ def test_samples_follow_the_model(engine: Engine) -> None:
     n, counts = 3000, {}
     answers = [ask_async(engine, "the quick", seed=i, n=30) for i in range(n // 30)]
     for future in answers:
-        for answer in future.result(timeout=60):
+        for answer in future.result(timeout=HANG_S):
             token = answer.tokens[0] if answer.tokens else 2
             counts[token] = counts.get(token, 0) + 1
     likely = [i for i, p in enumerate(probs) if p * n >= 8]
@@ -89,7 +90,7 @@ def test_top_p_keeps_to_the_likeliest_tokens(engine: Engine) -> None:
     ordered = probs.sort(descending=True)
     allowed = set(ordered.indices[: int((ordered.values.cumsum(0) < 0.5).sum()) + 1].tolist())
     answers = [ask_async(engine, "lazy", seed=i, n=20, top_p=0.5) for i in range(10)]
-    drawn = {a.tokens[0] if a.tokens else 2 for future in answers for a in future.result(timeout=60)}
+    drawn = {a.tokens[0] if a.tokens else 2 for future in answers for a in future.result(timeout=HANG_S)}
     assert drawn <= allowed and (len(drawn) > 1 or len(allowed) == 1)
 
 
@@ -140,7 +141,7 @@ def server(folder: Path) -> Iterator[tuple[str, subprocess.Popen]]:
 def post(url: str, body: dict) -> tuple[int, dict]:
     request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
     try:
-        with urllib.request.urlopen(request, timeout=60) as response:
+        with urllib.request.urlopen(request, timeout=HANG_S) as response:
             return response.status, json.load(response)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
@@ -167,4 +168,4 @@ def test_over_http_and_it_ends_with_its_parent(folder: Path) -> None:
         assert post(f"{url}/v1/completions", {"model": "other", "prompt": "the"})[0] == 404
         assert post(f"{url}/v1/chat/completions", {"model": "tiny", "messages": []})[0] == 400
         process.stdin.close()  # what happens when the parent ends, however it ends
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=HANG_S) == 0

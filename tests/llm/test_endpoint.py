@@ -10,7 +10,6 @@ import socket
 import ssl
 import time
 import types
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,9 +32,9 @@ SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required":
 
 
 @pytest.fixture
-def server() -> Iterator[FakeOpenAI]:
-    with FakeOpenAI(lambda asked: f"answer to {asked.prompt}") as running:
-        yield running
+def server(server: FakeOpenAI) -> FakeOpenAI:
+    server.answer = lambda asked: f"answer to {asked.prompt}"
+    return server
 
 
 @pytest.fixture(autouse=True)

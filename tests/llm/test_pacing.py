@@ -3,7 +3,6 @@
 import asyncio
 import types
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 from fake_openai import DROP, Asked, FakeOpenAI, Reply, error, text
@@ -13,6 +12,8 @@ from hub_speed.llm.address import Address
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.llm.endpoint import Endpoint
 from hub_speed.llm.pacing import Pace, Replicas
+
+pytestmark = pytest.mark.usefixtures("short_waits")
 
 # --- places -----------------------------------------------------------------------------------------------------------
 
@@ -141,16 +142,10 @@ def test_when_all_are_set_aside_they_are_asked_all_the_same() -> None:
 # --- over sockets -----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pacing, "FIRST_WAIT_S", 0.002)
-    monkeypatch.setattr(pacing, "LONGEST_WAIT_S", 0.02)
-
-
 @pytest.fixture
-def server() -> Iterator[FakeOpenAI]:
-    with FakeOpenAI(lambda asked: "fine") as running:
-        yield running
+def server(server: FakeOpenAI) -> FakeOpenAI:
+    server.answer = lambda asked: "fine"
+    return server
 
 
 def ask(*urls: str, count: int, in_flight: int, retries: int = 12) -> tuple[list[Completion], Endpoint]:

@@ -1,7 +1,6 @@
 """Which proxy a request goes through, and what a proxy is told."""
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 from fake_openai import FakeOpenAI, Reply
@@ -13,12 +12,12 @@ from hub_speed.llm.endpoint import Endpoint
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeOpenAI]:
+def server(server: FakeOpenAI, monkeypatch: pytest.MonkeyPatch) -> FakeOpenAI:
     for name in ("http", "https", "all", "no"):
         monkeypatch.delenv(f"{name}_proxy", raising=False)
         monkeypatch.delenv(f"{name.upper()}_PROXY", raising=False)
-    with FakeOpenAI(lambda asked: "fine") as running:
-        yield running
+    server.answer = lambda asked: "fine"
+    return server
 
 
 def ask(url: str, key: str | None = None) -> Completion:

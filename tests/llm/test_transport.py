@@ -3,7 +3,6 @@
 import asyncio
 import email.utils
 import math
-from collections.abc import Iterator
 
 import pytest
 from fake_openai import FakeOpenAI, Reply, text
@@ -18,9 +17,9 @@ from hub_speed.llm.endpoint import Endpoint
 
 
 @pytest.fixture
-def server() -> Iterator[FakeOpenAI]:
-    with FakeOpenAI(lambda asked: "fine") as running:
-        yield running
+def server(server: FakeOpenAI) -> FakeOpenAI:
+    server.answer = lambda asked: "fine"
+    return server
 
 
 def ask(url: str, key: str | None = None) -> Completion:

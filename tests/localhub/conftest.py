@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
-from running import call, set_env
+from running import HANG_S, call, set_env
 
 from hub_speed.localhub import LocalHub
 
@@ -46,7 +46,7 @@ class Http:
         anonymous: bool = False,
     ) -> Answer:
         sent = {} if anonymous else {"Authorization": f"Bearer {self.token}"}
-        connection = http.client.HTTPConnection(self.address.hostname, self.address.port, timeout=60)
+        connection = http.client.HTTPConnection(self.address.hostname, self.address.port, timeout=HANG_S)
         try:
             data = json.dumps(body).encode() if isinstance(body, dict | list) else body
             connection.request(method, path, data, {**sent, **(headers or {})})
@@ -96,7 +96,7 @@ def client(hub: LocalHub) -> Iterator[Callable[..., Any]]:
     pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=set_env, initargs=(env,))
 
     def run(function: Callable[..., Any], *args: Any) -> Any:
-        worked, result = pool.submit(call, function, args).result(timeout=200)
+        worked, result = pool.submit(call, function, args).result(timeout=HANG_S)
         if not worked:
             pytest.fail(result, pytrace=False)
         return result
@@ -123,7 +123,7 @@ class Server:
                 assert self.process.poll() is None, self.process.stderr.read().decode() if self.process.stderr else ""
                 time.sleep(0.01)
         # Listening comes before the token file; the first answer comes after it.
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=HANG_S)
         connection.request("GET", "/")
         connection.getresponse().read()
         connection.close()

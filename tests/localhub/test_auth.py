@@ -4,6 +4,7 @@ import json
 import socket
 
 import pytest
+from running import HANG_S
 
 CREATE = {"name": "foreign", "organization": "org", "type": "dataset"}
 
@@ -50,6 +51,6 @@ def test_without_the_token_only_json_is_read(web, kind):
 
 
 def test_two_hosts_in_one_request_are_refused(web):
-    with socket.create_connection((web.address.hostname, web.address.port), timeout=60) as connection:
+    with socket.create_connection((web.address.hostname, web.address.port), timeout=HANG_S) as connection:
         connection.sendall(b"GET /api/datasets HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n")
         assert connection.recv(20).startswith(b"HTTP/1.1 400")

@@ -8,6 +8,7 @@ import subprocess
 from urllib.parse import urlsplit
 
 import pytest
+from running import HANG_S
 
 LARGE = os.urandom(100_000)
 SHA256 = hashlib.sha256(LARGE).hexdigest()
@@ -37,7 +38,7 @@ def git(folder, *arguments, protocol="2"):
     clean = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     env = {"PATH": os.environ["PATH"], "NO_PROXY": "*", **clean}
     command = ["git", "-c", f"protocol.version={protocol}", *arguments]
-    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=HANG_S)
 
 
 def pointer(content):

@@ -6,6 +6,7 @@ import sys
 import threading
 
 import pytest
+from running import HANG_S
 
 from hub_speed.localhub.disk import Scratch, locked
 
@@ -29,7 +30,7 @@ def test_a_lock_makes_other_threads_wait(tmp_path):
         thread.start()
         thread.join(0.05)
         order.append("first")
-    thread.join(10)
+    thread.join(HANG_S)
     assert order == ["first", "second"]
 
 
@@ -54,7 +55,7 @@ sys.stdin.read()
         answer = []
         reader = threading.Thread(target=lambda: answer.append(parent.stdout.readline()))
         reader.start()
-        reader.join(20)
+        reader.join(HANG_S)
         in_time = list(answer)
         parent.stdin.close()
     assert in_time == ["free\n"]
@@ -68,7 +69,7 @@ def test_a_lock_notices_that_its_folder_moved(tmp_path):
         thread.start()
         thread.join(0.05)
         folder.rename(tmp_path / "moved")
-    thread.join(10)
+    thread.join(HANG_S)
     assert done == ["gone"]
 
 

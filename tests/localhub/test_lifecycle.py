@@ -8,6 +8,7 @@ import sys
 import threading
 
 import pytest
+from running import HANG_S
 
 from hub_speed.localhub import DEFAULT_PORT, LocalHub, LocalHubError
 
@@ -116,7 +117,7 @@ def test_serve_forever_ends_cleanly(tmp_path, serve, number):
     server = serve(tmp_path)
     assert server.web("GET", "/api/whoami-v2").status == 200
     server.process.send_signal(number)
-    _, errors = server.process.communicate(timeout=30)
+    _, errors = server.process.communicate(timeout=HANG_S)
     assert (server.process.returncode, errors) == (0, b"")
     assert [path.name for path in (tmp_path / "hub" / "tmp").iterdir()] == ["lock"]
 

@@ -6,6 +6,7 @@ import socket
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from running import HANG_S
 
 MORE_THAN_ALL_THREADS = 60
 JSON = {"Content-Type": "application/json"}
@@ -21,7 +22,7 @@ def half_sent(web, path, *, token, method="POST"):
     """A connection on which the head of a request and the first byte of its body were sent."""
     lines = [f"{method} {path} HTTP/1.1", "Host: localhost", "Content-Type: application/json", "Content-Length: 1000"]
     lines += [f"Authorization: Bearer {web.token}"] if token else []
-    connection = socket.create_connection((web.address.hostname, web.address.port), timeout=60)
+    connection = socket.create_connection((web.address.hostname, web.address.port), timeout=HANG_S)
     connection.sendall("\r\n".join([*lines, "", "{"]).encode())
     return connection
 

@@ -8,7 +8,7 @@ from hub_proxy import Proxy, proxied
 from huggingface_hub import HfApi
 
 from hub_speed.errors import HubError, NotFound
-from hub_speed.hub import RECORD, Hub, Ref
+from hub_speed.hub import RECORD, Hub
 from hub_speed.localhub import LocalHub
 from hub_speed.parquet import write_parquet
 from hub_speed.pipeline import run as pipeline
@@ -16,7 +16,7 @@ from hub_speed.pipeline.plan import pin, pin_repo, plan
 from hub_speed.pipeline.session import Session
 from hub_speed.pipeline.table import wanted
 from hub_speed.recipe import Recipe
-from hub_speed.record import RunRecord, fingerprint_of, tag_of
+from hub_speed.record import Ref, RunRecord, fingerprint_of, tag_of
 from hub_speed.rows import TopicRow
 from hub_speed.stage import FromHub
 

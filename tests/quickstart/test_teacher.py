@@ -16,6 +16,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from running import HANG_S
 
 from hub_speed.generation import examples, prompts
 from hub_speed.generation.parsing import Parsed, Rejected, parse
@@ -477,7 +478,7 @@ def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
 def post(url: str, body: Any) -> tuple[int, Any]:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     try:
-        with urllib.request.urlopen(f"{url}/v1/chat/completions", data, timeout=20) as response:
+        with urllib.request.urlopen(f"{url}/v1/chat/completions", data, timeout=HANG_S) as response:
             return response.status, json.load(response)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
@@ -510,7 +511,7 @@ def test_it_answers_all_four_requests_over_http(urls: tuple[str, str]) -> None:
     assert len(json.loads(chat(urls[0], brainstorm)[0])["tasks"]) == 5
     assert json.loads(chat(urls[0], prompts.judge(m.row.prompt, [m.answer, "x"]))[0])["best"] == 0
     assert json.loads(chat(urls[0], prompts.revision(m.row.prompt, "x"))[0])["reason"] == rubric.UNREADABLE
-    with urllib.request.urlopen(f"{urls[0]}/v1/models", timeout=20) as response:
+    with urllib.request.urlopen(f"{urls[0]}/v1/models", timeout=HANG_S) as response:
         assert [model["id"] for model in json.load(response)["data"]] == [teacher.NAME]
 
 

@@ -14,7 +14,7 @@ from tiny_models import make_model
 from hub_speed.errors import StageError
 from hub_speed.evaluation.scoring import _load
 from hub_speed.evaluation.settings import ScoringSettings
-from hub_speed.hub import Ref
+from hub_speed.record import Ref
 from hub_speed.stages.evaluate import _bases
 from hub_speed.training.embedder.backbone import embedder, pooling_of
 

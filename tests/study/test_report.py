@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 
 from hub_speed.console.study import print_study
-from hub_speed.hub import Ref
 from hub_speed.parquet import write_parquet
 from hub_speed.pipeline.run import Result
 from hub_speed.pipeline.table import STAGES
-from hub_speed.record import Measures, RunRecord
+from hub_speed.record import Measures, Ref, RunRecord
 from hub_speed.rows import EffectRow, StudyRow
 from hub_speed.study import runs
 from hub_speed.study.effects import Scored
