@@ -9,7 +9,7 @@ What is retried and what is not:
     5xx                            the same
     no money (429 or other)        stop at once
     an error inside a 200          as its own status
-    dropped, timed out, not JSON   back off, ask again; the row fails at last, or stop if no other is answered
+    dropped, timed out, not JSON   back off, ask again; the row fails at last, or stop if no later one is answered
     redirect                       stop: the key is not carried to another address
     4xx at one of many replicas    ask the others; a replica that refuses what another answers is set aside
     4xx 500 501 on a JSON schema   send it in another form, at last without: see `wording`
@@ -66,11 +66,13 @@ class _Row:
     """A row that is asked for.
 
     Attributes:
+        number: how many rows had begun with it.
         failed_before: whether an earlier run failed on it, while others were answered.
         attempts: how many requests were sent for it.
         reworded: how many of them were refused and sent in other words.
     """
 
+    number: int
     failed_before: bool = False
     attempts: int = 0
     reworded: int = 0
@@ -169,7 +171,8 @@ class Endpoint:
             RowRefused: this request was refused, while others were answered.
             BudgetSpent: the budget does not allow it.
         """
-        row, number = _Row(failed_before), self._faults.begin_row()
+        number = self._faults.begin_row()
+        row = _Row(number, failed_before)
         try:
             found = await self._complete(request, row)
             self._faults.answer_row(number)
@@ -214,7 +217,7 @@ class Endpoint:
         if self.address.dialect != "chat" or self._reasking.off:
             return None
         try:
-            found = await self._complete(replace(request, earlier=(answer, problem)), _Row())
+            found = await self._complete(replace(request, earlier=(answer, problem)), _Row(self._faults.rows))
             self._reasking.answer()
             return found
         except (EndpointRefused, RowFailed) as error:
@@ -252,7 +255,7 @@ class Endpoint:
             if failures > self._retries:
                 break
             await asyncio.sleep(wait_s(failures, found.wait_s))
-        if not row.failed_before and await self._silent() and self._faults.fail_row():
+        if not row.failed_before and await self._silent() and self._faults.fail_row(row.number):
             raise EndpointDown(
                 f"endpoint {self.address.name}: {shown(request_url(replica.root, self.address.dialect))} keeps failing",
                 got=found.problem,

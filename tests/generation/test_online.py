@@ -323,6 +323,33 @@ def test_many_poisoned_rows_among_good_ones_are_no_dead_server(server: FakeOpenA
     assert (states.count("failed"), states.count("accepted")) == (10, 390)
 
 
+@pytest.mark.parametrize(
+    ("bad", "odd", "count", "in_flight"),
+    [
+        (error(424), {10, 20}, 60, 1),
+        (error(424), {10, 20}, 60, 2),
+        (DROP, {0, 1, 2, 3}, 40, 4),
+        (error(500), set(range(0, 400, 16)), 400, 64),
+    ],
+)
+def test_rows_that_fail_after_all_others_were_answered_fail_alone(
+    server: FakeOpenAI,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    bad: Reply,
+    odd: set[int],
+    count: int,
+    in_flight: int,
+) -> None:
+    """Their retries wait, and so outlast the rows that began later."""
+    monkeypatch.setattr(pacing, "FIRST_WAIT_S", 0.3)
+    monkeypatch.setattr(pacing, "LONGEST_WAIT_S", 0.3)
+    server.answer = lambda asked: bad if int(asked.prompt.split()[1]) in odd else good(asked)
+    found = run(server.url, tmp_path, jobs(count), in_flight=in_flight, retries=3)
+    states = [entry["state"] for entry in found.values()]
+    assert states == ["failed" if i in odd else "accepted" for i in range(count)]
+
+
 @pytest.mark.parametrize("fault", ["dropped", "refused", "empty choices"])
 def test_a_server_that_dies_stops_the_run_and_the_next_one_goes_on(
     server: FakeOpenAI, tmp_path: Path, fault: str
