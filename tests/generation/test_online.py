@@ -497,10 +497,35 @@ def test_a_final_no_stops_the_run_and_finished_rows_stay(server: FakeOpenAI, tmp
     states = [entry["state"] for entry in entries_in(tmp_path).values()]
     assert 6 <= states.count("accepted") <= 10  # what was in flight is dropped
     # Rows that began before the last answer are refused for themselves: at most two for each place in flight.
-    assert states.count("failed") <= (0 if status == 302 else faults.REFUSED_IN_A_ROW + 8)
+    assert states.count("failed") <= faults.REFUSED_IN_A_ROW + 8
     assert len(server.asked) < 50
     server.answer = good
     assert {entry["state"] for entry in run(server.url, tmp_path, jobs(40)).values()} == {"accepted"}
+
+
+def test_a_redirect_from_the_start_stops_the_run(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.answer = lambda asked: Reply(status=302)
+    with pytest.raises(EndpointRefused, match="a key is not carried elsewhere"):
+        run(server.url, tmp_path, jobs(500))
+    assert entries_in(tmp_path) == {}
+    assert len(server.asked) < 50
+
+
+@pytest.mark.parametrize("status", [201, 204, 206, 301, 302, 304, 307, 600, 999])
+def test_a_row_with_an_odd_status_fails_alone_and_many_in_a_row_stop_the_run(
+    server: FakeOpenAI, tmp_path: Path, status: int
+) -> None:
+    odd = {f"prompt {i}" for i in (0, 1, 17, 39)}  # the first, the last
+    server.answer = lambda asked: Reply(status=status) if asked.prompt in odd else good(asked)
+    found = run(server.url, tmp_path, jobs(40))
+    failed = {entry["id"]: entry["detail"] for entry in found.values() if entry["state"] == "failed"}
+    assert (len(found), sorted(failed)) == (40, ["row-0000", "row-0001", "row-0017", "row-0039"])
+    assert {entry["reason"] for entry in found.values()} == {"", "refused"}
+    assert all(detail.startswith(str(status)) for detail in failed.values())
+    server.answer = lambda asked: Reply(status=status)
+    with pytest.raises(EndpointRefused, match=f"answers {status}"):
+        run(server.url, tmp_path, jobs(500))
+    assert len(entries_in(tmp_path)) <= 40 + faults.REFUSED_IN_A_ROW + 8
 
 
 def test_a_key_that_is_not_taken_any_more_stops_the_next_run_at_once(server: FakeOpenAI, tmp_path: Path) -> None:
