@@ -79,7 +79,7 @@ class EndpointRefused(EndpointError):
     """The endpoint answered that it will not serve this request; asking again would not help.
 
     Attributes:
-        status: its HTTP status.
+        status: its HTTP status; 0 where it will not serve any request.
     """
 
     status = 0

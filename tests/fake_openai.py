@@ -40,6 +40,9 @@ class Asked:
         return self.body.get("n", 1)
 
 
+PHRASES = {status.value: status.phrase for status in HTTPStatus}
+
+
 @dataclass(frozen=True)
 class Reply:
     """An answer as bytes. `cut`: only so many of its bytes are sent, then the connection is dropped."""
@@ -51,7 +54,7 @@ class Reply:
     wait_s: float = 0.0
 
     def raw(self) -> bytes:
-        lines = [f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase if self.status != 529 else 'Overloaded'}"]
+        lines = [f"HTTP/1.1 {self.status} {PHRASES.get(self.status, 'Odd')}"]
         lines += [f"{name}: {value}" for name, value in (*self.headers, ("Content-Length", str(len(self.body))))]
         return "\r\n".join([*lines, "", ""]).encode() + self.body
 

@@ -3,15 +3,16 @@
 What is retried and what is not:
 
     answer                         what happens
-    4xx but those below            the row fails if others are answered; stop if none is, or none any more
+    2xx with a whole answer        it is taken
+    any status but those below     the row fails if others are answered; stop if none is, or none any more
+    redirect                       the same; the key is not carried to another address
     401 before any answer          stop at once with the server's message: asking again would not help
     408 409 424 425 429 498 499    wait, ask again: as long as Retry-After says, and no less than the back-off
     5xx                            the same
     no money (429 or other)        stop at once
     an error inside a 200          as its own status
-    dropped, timed out, not JSON   back off, ask again; the row fails at last, or stop if no other is answered
-    redirect                       stop: the key is not carried to another address
-    4xx at one of many replicas    ask the others; a replica that refuses what another answers is set aside
+    dropped, timed out, not JSON   back off, ask again; the row fails at last, or stop if no later one is answered
+    refused by one of many         ask the other replicas; a replica that refuses what another answers is set aside
     4xx 500 501 on a JSON schema   send it in another form, at last without: see `wording`
     400 422 500 on a parameter     send another in its place, or none: see `wording`
     fewer texts than `n`           ask for the missing ones alone; for one at a time, after several rows
@@ -39,7 +40,7 @@ from hub_speed.llm.dialects import Completion, Request
 from hub_speed.llm.faults import Faults, Reasking
 from hub_speed.llm.pacing import Pace, Replica, Replicas, wait_s
 from hub_speed.llm.schema_forms import Contrary, SchemaForms
-from hub_speed.llm.transport import REFUSED_STATUS, Transport, Trouble
+from hub_speed.llm.transport import Transport, Trouble
 from hub_speed.llm.wording import Parameters, Wording
 
 LOOK_AGAIN_S = 0.05  # Assumption: between two looks whether the budget has room, or another request was answered
@@ -66,11 +67,13 @@ class _Row:
     """A row that is asked for.
 
     Attributes:
+        number: how many rows had begun with it.
         failed_before: whether an earlier run failed on it, while others were answered.
         attempts: how many requests were sent for it.
         reworded: how many of them were refused and sent in other words.
     """
 
+    number: int
     failed_before: bool = False
     attempts: int = 0
     reworded: int = 0
@@ -169,13 +172,14 @@ class Endpoint:
             RowRefused: this request was refused, while others were answered.
             BudgetSpent: the budget does not allow it.
         """
-        row, number = _Row(failed_before), self._faults.begin_row()
+        number = self._faults.begin_row()
+        row = _Row(number, failed_before)
         try:
             found = await self._complete(request, row)
             self._faults.answer_row(number)
             return found
         except EndpointRefused as error:
-            if error.status not in REFUSED_STATUS or (error.status == 401 and not self._faults.answered_now):
+            if not error.status or (error.status == 401 and not self._faults.answered_now):
                 raise
             refused = error
         finally:
@@ -185,7 +189,7 @@ class Endpoint:
             await asyncio.sleep(LOOK_AGAIN_S)
         if not failed_before and self._faults.refuse_row(number):
             raise refused
-        raise RowRefused(f"{refused.status} {refused.got}", row.attempts - row.reworded)
+        raise RowRefused(f"{refused.status} {refused.got}".strip(), row.attempts - row.reworded)
 
     async def _complete(self, request: Request, row: _Row) -> Completion:
         """An answer with all the texts the request asks for."""
@@ -214,11 +218,11 @@ class Endpoint:
         if self.address.dialect != "chat" or self._reasking.off:
             return None
         try:
-            found = await self._complete(replace(request, earlier=(answer, problem)), _Row())
+            found = await self._complete(replace(request, earlier=(answer, problem)), _Row(self._faults.rows))
             self._reasking.answer()
             return found
         except (EndpointRefused, RowFailed) as error:
-            if isinstance(error, EndpointRefused) and error.status not in REFUSED_STATUS:
+            if isinstance(error, EndpointRefused) and not error.status:
                 raise
             if self._reasking.refuse():
                 words = error.got if isinstance(error, EndpointRefused) else str(error)
@@ -252,7 +256,7 @@ class Endpoint:
             if failures > self._retries:
                 break
             await asyncio.sleep(wait_s(failures, found.wait_s))
-        if not row.failed_before and await self._silent() and self._faults.fail_row():
+        if not row.failed_before and await self._silent() and self._faults.fail_row(row.number):
             raise EndpointDown(
                 f"endpoint {self.address.name}: {shown(request_url(replica.root, self.address.dialect))} keeps failing",
                 got=found.problem,
@@ -264,7 +268,7 @@ class Endpoint:
         self, refused: EndpointRefused, wording: Wording, replica: Replica, refusing: list[Replica]
     ) -> bool:
         """Whether a refused request may be answered in other words, or by another replica."""
-        if refused.status not in REFUSED_STATUS:
+        if not refused.status:
             return False
         if wording.leave_out(refused.status, refused.got):
             return True
@@ -310,7 +314,8 @@ class Endpoint:
             trouble = found if isinstance(found, Trouble) else None
             failed = None if isinstance(found, EndpointRefused) else trouble is not None and trouble.broken
             self.replicas.leave(replica, failed=failed)
-            unread = UNREAD if trouble and trouble.charged else None
+            unusable = isinstance(found, EndpointRefused) and 200 <= found.status < 300
+            unread = UNREAD if unusable or (trouble and trouble.charged) else None
             self._budget.settle(aside, found if isinstance(found, Completion) else unread)
             refused = trouble is not None and trouble.too_much
             # One turn of the loop later: the answer is then in the ledger before the next request goes out, and a kill

@@ -16,16 +16,16 @@ class Faults:
 
     Attributes:
         answers: how many requests were answered, with those rows.
+        rows: how many rows have begun; each has its count as its number.
         sent: how many requests were sent; each has its count as its number.
     """
 
     def __init__(self, answers: int, in_flight: int) -> None:
         self.answers = answers
-        self.sent = 0
+        self.rows = self.sent = 0
         self._in_flight = in_flight
         self._open: dict[int, None] = {}  # requests that have not come back, in order
         self._failed_in_a_row = 0
-        self._rows = 0  # rows so far; each has its count as its number
         self._undecided = 0  # rows that may yet be answered
         self._answered_row = 0  # the last row that was answered
         self._refused_in_a_row = 0
@@ -37,9 +37,9 @@ class Faults:
 
     def begin_row(self) -> int:
         """The number of a row that is asked for now."""
-        self._rows += 1
+        self.rows += 1
         self._undecided += 1
-        return self._rows
+        return self.rows
 
     def answer_row(self, number: int) -> None:
         """A row was answered."""
@@ -60,8 +60,13 @@ class Faults:
         self._refused_in_a_row += 1
         return not self.answers or self._refused_in_a_row > REFUSED_IN_A_ROW
 
-    def fail_row(self) -> bool:
-        """A row failed while nothing was answered; returns whether the server is down."""
+    def fail_row(self, number: int) -> bool:
+        """A row failed while nothing was answered; returns whether the server is down.
+
+        A row whose retries outlasted a later row that was answered says nothing about the server.
+        """
+        if self._answered_row > number:
+            return False
         self._failed_in_a_row += 1
         # No more than are in flight, which takes long enough; at least two, so that every run ends a row.
         most = min(FAILED_IN_A_ROW if self.answers else FAILED_AT_FIRST, max(2, self._in_flight))

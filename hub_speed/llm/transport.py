@@ -137,14 +137,15 @@ class Transport:
             n: the most texts the answer may have.
 
         Raises:
-            EndpointRefused: the server's status says that asking again would not help.
+            EndpointRefused: the server's status says that asking again would not help, or it is 2xx, but not 200,
+                and there is no answer with it.
         """
-        status = 0
+        status, body = 0, b""
         try:
             async with self._session.post(url, data=data, allow_redirects=False, **self._to(url)) as response:
                 status = response.status
                 body = await _read(response)
-                if status != 200:
+                if not 200 <= status < 300:
                     return self._unanswered(status, url, body, response.headers)
                 answer = dialects.load(body, response.charset)
             if (inner := inner_status(answer)) != 200:
@@ -154,13 +155,15 @@ class Transport:
                 return Trouble(f"asked for {n} answers, got {len(completion.texts)}", charged=True)
             return self._address.without_secrets(completion)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            if isinstance(error, ValueError) and 200 < status < 300:
+                raise self._refused(status, url, body or str(error).encode()) from error
             words = self._address.words(str(error) if isinstance(error, ValueError) else _named(error))
             late, unreadable = isinstance(error, TimeoutError), isinstance(error, ValueError)
             sent = not (status or unreadable or isinstance(error, UNSENT))
             return Trouble(words, too_much=late, broken=not unreadable, charged=sent or status == 200)
 
     def _unanswered(self, status: int, url: str, body: bytes, headers: Mapping[str, str]) -> Trouble:
-        """What a status other than 200 means, where it may be asked again.
+        """What the status of an error means, where it may be asked again.
 
         Raises:
             EndpointRefused: asking again would not help.
@@ -197,20 +200,21 @@ class Transport:
 
     def _refused(self, status: int, url: str, body: bytes) -> EndpointRefused:
         """What a final status means, in words that name the fix."""
-        name, model = self._address.name, self._address.model
+        name, model, no_money = self._address.name, self._address.model, _codes(body) & NO_MONEY
         variable = f"HUB_SPEED_{name.upper()}_KEY"
         fix = {
             401: f"set {variable} to a valid key",
             403: f"the key in {variable} may not use {model}",
             404: f"check the URL and the model's name: {model}" + self._other_models(),
             407: "put the proxy's user and password into HTTPS_PROXY or HTTP_PROXY",
-            429: "top up the account, or raise its limit; the same command then goes on where it stopped",
         }.get(status, "")
         if 300 <= status < 400:
             fix = "pass the address it redirects to: a key is not carried elsewhere"
+        if no_money:
+            fix = "top up the account, or raise its limit; the same command then goes on where it stopped"
         got = self._address.words(message(body))
         refused = EndpointRefused(f"endpoint {name}: {shown(url)} answers {status}", got=got, fix=fix)
-        refused.status = status
+        refused.status = 0 if no_money else status
         return refused
 
     def _other_models(self) -> str:
@@ -242,23 +246,42 @@ def _named(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
+def _error(answer: Any) -> Any:
+    """The error in an answer, which may stand in a list; the answer itself where none is named."""
+    answer = _first(answer)
+    error = answer.get("error") if isinstance(answer, dict) else None
+    return _first(error) if error else answer
+
+
+def _first(value: Any) -> Any:
+    """The first value of a list, or of lists in lists; any other value as it is."""
+    while isinstance(value, list) and value:
+        value = value[0]
+    return value
+
+
+def _plain(value: Any) -> str:
+    """A text or a number as text; empty for any other value."""
+    return str(value) if isinstance(value, str | int) else ""
+
+
 def message(body: bytes) -> str:
     """The server's own words about an error, as one line."""
     try:
-        error = orjson.loads(body)
-        error = error.get("error", error) if isinstance(error, dict) else error
-        text = error.get("message", error) if isinstance(error, dict) else error
-    except (ValueError, AttributeError):
+        error = _error(orjson.loads(body))
+        text = str(error.get("message", error) if isinstance(error, dict) else error)
+    except (ValueError, RecursionError):
         text = body.decode("utf-8", "replace")
-    return " ".join(str(text).split())
+    return " ".join(text.split())
 
 
 def inner_status(answer: Any) -> int:
     """The status of an error that a gateway sends with status 200; 200 where the answer is none."""
-    error = answer.get("error") if isinstance(answer, dict) and not answer.get("choices") else None
-    if not error:
+    answer = _first(answer)
+    if not isinstance(answer, dict) or answer.get("choices") or not answer.get("error"):
         return 200
-    code, kind = (str(error.get("code")), error.get("type")) if isinstance(error, dict) else ("", error)
+    error = _error(answer)
+    code, kind = map(_plain, (error.get("code"), error.get("type")) if isinstance(error, dict) else ("", error))
     status = int(code) if code.isdecimal() and len(code) == 3 else 0
     if 400 <= status < 600:
         return status
@@ -266,12 +289,14 @@ def inner_status(answer: Any) -> int:
 
 
 def _codes(body: bytes) -> set[str]:
-    """What an error calls itself: its code and its type."""
+    """What an error calls itself: its code and its type, or the first word where it is a plain text."""
     try:
-        error = orjson.loads(body)["error"]
-        return {str(error.get("code")), str(error.get("type"))}
-    except (ValueError, LookupError, TypeError, AttributeError):
+        error = _error(orjson.loads(body))
+    except ValueError:
         return set()
+    if isinstance(error, dict):
+        return {_plain(error.get("code")), _plain(error.get("type"))}
+    return set(re.findall(r"\A\W*(\w+)", _plain(error)))
 
 
 def models(listing: bytes) -> dict[str, int | None]:

@@ -320,6 +320,33 @@ def test_many_poisoned_rows_among_good_ones_are_no_dead_server(server: FakeOpenA
     assert (states.count("failed"), states.count("accepted")) == (10, 390)
 
 
+@pytest.mark.parametrize(
+    ("bad", "odd", "count", "in_flight"),
+    [
+        (error(424), {10, 20}, 60, 1),
+        (error(424), {10, 20}, 60, 2),
+        (DROP, {0, 1, 2, 3}, 40, 4),
+        (error(500), set(range(0, 400, 16)), 400, 64),
+    ],
+)
+def test_rows_that_fail_after_all_others_were_answered_fail_alone(
+    server: FakeOpenAI,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    bad: Reply,
+    odd: set[int],
+    count: int,
+    in_flight: int,
+) -> None:
+    """Their retries wait, and so outlast the rows that began later."""
+    monkeypatch.setattr(pacing, "FIRST_WAIT_S", 0.3)
+    monkeypatch.setattr(pacing, "LONGEST_WAIT_S", 0.3)
+    server.answer = lambda asked: bad if int(asked.prompt.split()[1]) in odd else good(asked)
+    found = run(server.url, tmp_path, jobs(count), in_flight=in_flight, retries=3)
+    states = [entry["state"] for entry in found.values()]
+    assert states == ["failed" if i in odd else "accepted" for i in range(count)]
+
+
 @pytest.mark.parametrize("fault", ["dropped", "refused", "empty choices"])
 def test_a_server_that_dies_stops_the_run_and_the_next_one_goes_on(
     server: FakeOpenAI, tmp_path: Path, fault: str
@@ -467,10 +494,35 @@ def test_a_final_no_stops_the_run_and_finished_rows_stay(server: FakeOpenAI, tmp
     states = [entry["state"] for entry in entries_in(tmp_path).values()]
     assert 6 <= states.count("accepted") <= 10  # what was in flight is dropped
     # Rows that began before the last answer are refused for themselves: at most two for each place in flight.
-    assert states.count("failed") <= (0 if status == 302 else faults.REFUSED_IN_A_ROW + 8)
+    assert states.count("failed") <= faults.REFUSED_IN_A_ROW + 8
     assert len(server.asked) < 50
     server.answer = good
     assert {entry["state"] for entry in run(server.url, tmp_path, jobs(40)).values()} == {"accepted"}
+
+
+def test_a_redirect_from_the_start_stops_the_run(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.answer = lambda asked: Reply(status=302)
+    with pytest.raises(EndpointRefused, match="a key is not carried elsewhere"):
+        run(server.url, tmp_path, jobs(500))
+    assert entries_in(tmp_path) == {}
+    assert len(server.asked) < 50
+
+
+@pytest.mark.parametrize("status", [201, 204, 206, 301, 302, 304, 307, 600, 999])
+def test_a_row_with_an_odd_status_fails_alone_and_many_in_a_row_stop_the_run(
+    server: FakeOpenAI, tmp_path: Path, status: int
+) -> None:
+    odd = {f"prompt {i}" for i in (0, 1, 17, 39)}  # the first, the last
+    server.answer = lambda asked: Reply(status=status) if asked.prompt in odd else good(asked)
+    found = run(server.url, tmp_path, jobs(40))
+    failed = {entry["id"]: entry["detail"] for entry in found.values() if entry["state"] == "failed"}
+    assert (len(found), sorted(failed)) == (40, ["row-0000", "row-0001", "row-0017", "row-0039"])
+    assert {entry["reason"] for entry in found.values()} == {"", "refused"}
+    assert all(detail.startswith(str(status)) for detail in failed.values())
+    server.answer = lambda asked: Reply(status=status)
+    with pytest.raises(EndpointRefused, match=f"answers {status}"):
+        run(server.url, tmp_path, jobs(500))
+    assert len(entries_in(tmp_path)) <= 40 + faults.REFUSED_IN_A_ROW + 8
 
 
 def test_a_key_that_is_not_taken_any_more_stops_the_next_run_at_once(server: FakeOpenAI, tmp_path: Path) -> None:

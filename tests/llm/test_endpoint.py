@@ -168,9 +168,10 @@ def test_replicas_are_asked_in_turn_and_stand_in_for_each_other() -> None:
         assert [f.texts[0] for f in ask(one.url, two.url, prompts=tuple("abcdef"), in_flight=1)] == ["two"] * 6
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404])
+@pytest.mark.parametrize("status", [204, 302, 400, 401, 403, 404, 600])
 def test_a_replica_that_refuses_what_another_answers_is_set_aside(status: int) -> None:
-    with FakeOpenAI(lambda asked: error(status, "no such model")) as wrong, FakeOpenAI(lambda asked: "fine") as right:
+    refusal = error(status, "no such model") if status >= 400 else Reply(status=status)
+    with FakeOpenAI(lambda asked: refusal) as wrong, FakeOpenAI(lambda asked: "fine") as right:
         found, notes = probed(wrong.url, right.url, prompts=40)
         assert [completion.texts for completion in found] == [("fine",)] * 40
         assert len(wrong.asked) == pacing.FAILURES_TO_SET_ASIDE
@@ -186,6 +187,31 @@ def test_a_row_that_all_replicas_refuse_sets_none_aside() -> None:
         assert [type(each) for each in found] == [Completion, *[RowRefused] * 5, *[Completion] * 4]
         assert {found[1].attempts} == {2}  # type: ignore[union-attr]
         assert abs(len(one.asked) - len(two.asked)) <= 1
+
+
+@pytest.mark.parametrize("status", [201, 202, 203, 206])
+def test_a_whole_answer_is_taken_with_any_status_of_success(server: FakeOpenAI, status: int) -> None:
+    server.answer = lambda asked: as_json(choices(asked, ["fine"]), status)
+    assert ask_one(server.url).texts == ("fine",)
+    server.answer = lambda asked: as_json({"id": "accepted"}, status)
+    with pytest.raises(EndpointRefused, match=f"answers {status}"):
+        ask_one(server.url)
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize(("status", "calls"), [(206, 1), (302, 0), (400, 0)])
+def test_a_success_without_an_answer_may_have_to_be_paid_for(server: FakeOpenAI, status: int, calls: int) -> None:
+    server.answer = lambda asked: Reply(b"{", status)
+    budget = BudgetMeter()
+
+    async def run() -> None:
+        at = Address("teacher", "big-model", (server.url,))
+        async with Endpoint(at, in_flight=4, timeout_s=10, retries=2, budget=budget) as opened:
+            await opened.complete(request())
+
+    with pytest.raises(EndpointRefused):
+        asyncio.run(run())
+    assert budget.spent.calls == calls
 
 
 # --- asked again ----------------------------------------------------------------------------------------------------
@@ -275,6 +301,35 @@ def test_an_empty_account_stops_at_once(server: FakeOpenAI, waits: list[float], 
     assert {type(each) for each in found} == {EndpointRefused}
     assert all("top up the account" in each.fix for each in found)  # type: ignore[union-attr]
     assert (len(server.asked), waits) == (20, [])
+
+
+EMPTY = [
+    {"error": "insufficient_quota: top up"},
+    {"error": ["insufficient_quota"]},
+    {"error": [{"message": "x", "code": "insufficient_quota"}]},
+    [{"error": {"message": "x", "type": "insufficient_quota"}}],
+    {"error": {"message": "x", "code": "insufficient_quota"}},
+]
+
+
+@pytest.mark.parametrize("status", [200, 201, 403, 429, 500])
+@pytest.mark.parametrize("said", EMPTY)
+def test_an_empty_account_is_known_wherever_it_stands(
+    server: FakeOpenAI, waits: list[float], said: object, status: int
+) -> None:
+    """And it stops the run though others were answered."""
+    server.answer = lambda asked: as_json(said, status) if asked.prompt == "b" else "fine"
+    first, second = ask(server.url, prompts=("a", "b"), in_flight=1)
+    assert isinstance(first, Completion)
+    assert isinstance(second, EndpointRefused)
+    assert "top up the account" in second.fix
+    assert (len(server.asked), waits) == (2, [])
+
+
+def test_a_text_that_only_speaks_of_an_empty_account_is_none(server: FakeOpenAI) -> None:
+    said = "cannot answer: what does insufficient_quota mean?"
+    server.answer = lambda asked: as_json({"error": said}, 400) if asked.prompt == "b" else "fine"
+    assert [type(each) for each in ask(server.url, prompts=("a", "b", "c"))] == [Completion, RowRefused, Completion]
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,18 @@ def test_the_server_is_at_fault_when_it_refuses_the_first_row_or_many_in_a_row()
 def test_a_server_is_down_after_a_few_failures_at_first_and_more_later() -> None:
     for answers, most in ((0, faults.FAILED_AT_FIRST), (1, faults.FAILED_IN_A_ROW)):
         found = Faults(answers, in_flight=64)
-        assert [found.fail_row() for _ in range(most)] == [False] * (most - 1) + [True]
-    assert [Faults(1, in_flight=1).fail_row(), Faults(1, in_flight=2).fail_row()] == [False, False]
+        assert [found.fail_row(i + 1) for i in range(most)] == [False] * (most - 1) + [True]
+    assert [Faults(1, in_flight=1).fail_row(1), Faults(1, in_flight=2).fail_row(1)] == [False, False]
+
+
+def test_a_row_that_fails_after_a_later_row_was_answered_says_nothing_about_the_server() -> None:
+    found = Faults(answers=0, in_flight=2)
+    first, second, later = found.begin_row(), found.begin_row(), found.begin_row()
+    found.answer()
+    found.answer_row(later)
+    assert not any(found.fail_row(row) for row in (first, second) * 20)
+    after = [found.begin_row() for _ in range(2)]
+    assert [found.fail_row(row) for row in after] == [False, True]
 
 
 def test_requests_that_have_not_come_back_are_known_by_number() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import email.utils
 import math
 
+import orjson
 import pytest
 from fake_openai import FakeOpenAI, Reply, text
 from hypothesis import given
@@ -66,6 +67,9 @@ def test_any_retry_after_gives_a_wait_or_none(value: str) -> None:
         (b'{"error": {"message": "no such model", "code": 404}}', "no such model"),
         (b'{"error": "model is loading"}', "model is loading"),
         (b'{"message": "no"}', "no"),
+        (b'[{"error": {"message": "no"}}]', "no"),
+        (b'{"error": [{"message": "no"}]}', "no"),
+        (b'{"error": ' * 1000 + b"0" + b"}" * 1000, '{"error": {"error": '),  # too deep for Python
         (b'{"detail": [{"loc": ["body"], "msg": "field required"}]}', "field required"),
         (b"<html>\n<h1>Forbidden</h1>\n</html>", "<html> <h1>Forbidden</h1> </html>"),
         (b"\xff\xfe", "\ufffd\ufffd"),
@@ -100,6 +104,10 @@ def test_any_error_body_gives_one_line(body: bytes) -> None:
         ({"error": {"code": True}}, 500),
         ({"error": "Too many requests"}, 429),
         ({"error": ["x"]}, 500),
+        ({"error": [{"code": 429}]}, 429),
+        ([{"error": {"code": 429}}], 429),
+        ([[{"choices": [1]}]], 200),
+        (orjson.loads(b'{"error":' + b'{"code":' * 1000 + b"1" + b"}" * 1001), 500),
     ],
 )
 def test_an_error_inside_a_200_has_a_status_of_its_own(answer: object, status: int) -> None:
