@@ -124,6 +124,11 @@ def test_composed_and_decomposed_texts_have_the_same_words(text: str) -> None:
         ("שלום", "שלום!", True),
         ("มา", "มี", False),
         ("管道", "管 道。", True),
+        ("كِتَاب", "كتاب", True),
+        ("كتـــاب", "كتاب", True),
+        ("كتاب", "كاتب", False),
+        ("أكل", "اكل", False),  # hamza is a part of the letter
+        ("שָׁלוֹם", "שלום", True),
     ],
 )
 def test_the_same_words_in_other_scripts(a: str, b: str, alike: bool) -> None:
@@ -158,6 +163,12 @@ def test_holds_finds_exactly_the_runs_of_words(parts: list[str], data: st.DataOb
         ("ท่อน้ำรั่วทั้งคืน", "ประปา", False),
         ("배관이 막혀서 물이 샙니다.", "배관", True),  # with a particle
         ("급수배관이 막혔다.", "배관", False),
+        ("Python으로 작성", "Python", True),
+        ("USB-C를 꽂는다.", "usb-c", True),
+        ("iPython으로 작성", "Python", False),
+        ("Pythonic하다", "Python", False),
+        ("الدرس رِيَاضَةٍ اليوم", "رياضة", True),
+        ("הַסֵּפֶר כָּאן", "הספר", True),
         ("यह नल का काम है।", "नल", True),
         ("यह नली है।", "नल", False),
         ("The taps drip.", "tap", False),
@@ -270,13 +281,41 @@ def test_a_sentence_is_in_its_script_and_in_no_other(language: str) -> None:
             assert not in_script_of(text, other), other
 
 
-def test_half_of_the_letters_are_enough_and_other_signs_do_not_count() -> None:
-    assert in_script_of("ab вг 12345 !?", "English")
-    assert in_script_of("ab вг", "Russian")
-    assert not in_script_of("a вг", "English")
+def test_half_of_the_words_are_enough_and_other_signs_do_not_count() -> None:
+    assert in_script_of("a вг 12345 !?", "English")
+    assert in_script_of("abcdef вг", "Russian")
+    assert not in_script_of("a вг дж", "English")
+    assert not in_script_of("Hello 这座桥关闭", "English")
     assert in_script_of("12:30 – 3.5 %", "Thai")
     assert in_script_of("", "Thai")
     assert in_script_of("Beograd", "Serbian")  # written in two scripts
+
+
+NAMED = [
+    ("Chinese", "如何用Python和TensorFlow训练模型"),
+    ("Japanese", "AWS LambdaでPythonを動かす"),
+    ("Japanese", "ﾊﾞｯｸｱｯﾌﾟ"),
+    ("Japanese", "人々"),
+    ("Korean", "iPhone 배터리 교체"),
+    ("Korean", "Python으로"),
+    ("Thai", "วิธีใช้ Photoshop"),
+    ("Hindi", "Python में machine learning"),
+    ("Arabic", "برنامج Microsoft Excel"),
+    ("Russian", "USB-кабель"),
+    ("English", "Ｐｙｔｈｏｎ"),
+]
+
+
+@pytest.mark.parametrize(("language", "text"), NAMED)
+def test_names_keep_their_script(language: str, text: str) -> None:
+    assert in_script_of(text, language)
+
+
+@pytest.mark.parametrize("language", ["Chinese", "Japanese", "Korean", "Thai", "Hindi", "Arabic", "Russian"])
+@pytest.mark.parametrize("text", ["Python", "machine learning", "café", "How do I write a loop in Python?"])
+def test_a_text_of_names_alone_is_in_no_other_language(language: str, text: str) -> None:
+    assert not in_script_of(text, language)
+    assert not in_script_of(f"{text} and how do I read it later {SENTENCES[language][:1]}", language)
 
 
 @given(st.text(), st.sampled_from(sorted(SCRIPTS)))

@@ -140,6 +140,11 @@ def _patterns(keys: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str]]:
 MOST_REPAIR_WORK = 2_000_000
 """Characters times quotes of a text that may be repaired: 0.1 s of work, since json-repair looks ahead at every quote.
 Assumption: documents of 10,000 characters with 200 quotes are the longest worth it."""
+MOST_REPAIR_CHARS = 30_000
+"""Longer texts are not repaired. Assumption: two documents of 500 words are about 7,000 characters."""
+MOST_REPAIR_BRACKETS = 1000
+"""Opening brackets of a text that may be repaired: 0.1 s of work, since json-repair may begin a value at each.
+Assumption: 1,000 are enough for documents full of formulas."""
 
 
 def _repaired(text: str, start: int) -> tuple[dict[str, Any] | None, bool]:
@@ -153,7 +158,7 @@ def _repaired(text: str, start: int) -> tuple[dict[str, Any] | None, bool]:
             return None, False
     except (ValueError, RecursionError):
         return None, False
-    if len(text) * len(re.findall(_QUOTE, text)) > MOST_REPAIR_WORK:
+    if _is_too_much_work(text):
         return None, False
     try:
         value = repair_json(text, return_objects=True)
@@ -162,6 +167,15 @@ def _repaired(text: str, start: int) -> tuple[dict[str, Any] | None, bool]:
     if not isinstance(value, dict) or not value or not all(_stands_in(text, leaf) for leaf in _texts(value)):
         return None, False
     return value, True
+
+
+def _is_too_much_work(text: str) -> bool:
+    """Whether a text is too long for a repair, or has too many quotes or brackets."""
+    return (
+        len(text) > MOST_REPAIR_CHARS
+        or len(text) * len(re.findall(_QUOTE, text)) > MOST_REPAIR_WORK
+        or sum(map(text.count, "([{")) > MOST_REPAIR_BRACKETS
+    )
 
 
 def _stands_in(text: str, leaf: str) -> bool:
@@ -186,11 +200,14 @@ def _texts(value: Any) -> Iterator[str]:
 
 # Control characters, halves of characters, and U+FFFD, which stands for bytes that were none.
 _NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffd-\uffff]")
-# What chat templates and tokenizers put between texts: ChatML, Llama, Mistral, Gemma, DeepSeek, T5 and older ones.
+# What chat templates and tokenizers put between texts: ChatML, Llama, Mistral, Gemma, DeepSeek, T5, GLM and older
+# ones. Texts on models name some of BERT's, and formulas look like others, so these count only at the end of a text.
 _TOKEN = re.compile(
     r"<\|[\w .:-]{1,40}\|>|<｜[^<>]{1,40}｜>|</?s>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>"
-    r"|<(?:bos|eos|pad|unk|eod|eom|mask)>|<(?:unused|extra_id_)\d+>|<0x[0-9A-F]{2}>"
+    r"|<(?:bos|eos|pad|unk|eod|eom|mask|sop|eop)>|\[[gs]MASK\]|<(?:unused|extra_id_)\d+>|<0x[0-9A-F]{2}>"
+    r"|(?:\[(?:PAD|SEP|CLS|UNK|BOS|EOS)\]|< ?\|[\w .:-]{1,40}\| ?>|<\|[a-z_]{3,40}\|?)(?=\s*+\Z)"
 )
+_STRUCK = re.compile(r"<s>(?:[^<]|<(?!/?s>))*+</s>")  # HTML
 
 
 def _stray(text: str) -> str:
@@ -203,7 +220,7 @@ def _stray(text: str) -> str:
     if not ("<" in text or "[" in text or "◁" in text):
         return ""
     begun = MARK.match(text.lstrip())
-    found = begun if begun and begun["open"] else _TOKEN.search(text)
+    found = begun if begun and begun["open"] else _TOKEN.search(_STRUCK.sub("", text))
     return found[0] if found else ""
 
 

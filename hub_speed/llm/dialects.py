@@ -108,13 +108,20 @@ UNFINISHED = (CUT_OFF, DECLINED, BROKEN_OFF)
 """Finish reasons of texts that say nothing about how a whole answer would look."""
 
 _FINISH_REASONS = {
-    CUT_OFF: "length max_tokens max_output_tokens model_length model_context_window_exceeded error_limit",
+    CUT_OFF: "length max_length max_tokens max_new_tokens max_output_tokens model_length model_context_window_exceeded"
+    " error_limit",
     DECLINED: "content_filter refusal safety recitation blocklist prohibited_content spii sensitive error_toxic",
     BROKEN_OFF: "error abort aborted cancelled timeout network_error insufficient_system_resource",
 }
 """Ours → theirs, in any case. Sources: the API references of OpenAI, Anthropic, Gemini, Mistral, Cohere, DeepSeek and
 Z.ai; vLLM and SGLang (abort), OpenRouter (error)."""
 _OURS = {theirs: ours for ours, words in _FINISH_REASONS.items() for theirs in words.split()}
+
+
+def _ended(reason: str) -> str:
+    """A server's finish reason in our words; Python proxies write the name of Gemini's enum before it."""
+    return _OURS.get(reason.lower().removeprefix("finishreason."), reason)
+
 
 SchemaForm = Literal["response_format", "structured_outputs", "grammar", "none"]
 """The field of a request that carries the JSON schema: OpenAI's, vLLM's own, TGI's, or no such field."""
@@ -324,7 +331,7 @@ def _choice(dialect: Dialect, choice: Any) -> tuple[str, str, str]:
     try:
         message = (choice.get("message") or {}) if dialect == "chat" else {"content": choice["text"]}
         text, thought = _content(message.get("content"))
-        refusal = message.get("refusal")
+        refusal = message.get("refusal") or _refusal(message.get("content"))
         reason = str(choice.get("finish_reason") or "stop")
     except (KeyError, TypeError, AttributeError):
         return "", "", BROKEN_OFF
@@ -332,7 +339,7 @@ def _choice(dialect: Dialect, choice: Any) -> tuple[str, str, str]:
         return refusal, "", DECLINED
     found, text = thoughts.apart(text)
     thought = str(message.get("reasoning_content") or message.get("reasoning") or "") or thought or found
-    return text, thought, _OURS.get(reason.lower(), reason)
+    return text, thought, _ended(reason)
 
 
 def _content(content: Any) -> tuple[str, str]:
@@ -353,6 +360,12 @@ def _content(content: Any) -> tuple[str, str]:
     return "".join(texts), "".join(thinking)
 
 
+def _refusal(content: Any) -> str:
+    """What the parts of a message's content say instead of an answer."""
+    parts = content if isinstance(content, list) else []
+    return "".join(part.get("refusal") or "" for part in parts if isinstance(part, dict))
+
+
 def _read_tgi(answer: Any) -> Completion:
     """One text; TGI counts the tokens that it writes, not those that it reads."""
     details = answer.get("details") or {}
@@ -360,8 +373,7 @@ def _read_tgi(answer: Any) -> Completion:
     if not isinstance(text, str):
         raise ValueError("the generated text is not a string")
     thought, text = thoughts.apart(text)
-    reason = _OURS.get(reason, reason)
-    return Completion((text,), (reason,), "", 0, _count(details.get("generated_tokens")), thoughts=(thought,))
+    return Completion((text,), (_ended(reason),), "", 0, _count(details.get("generated_tokens")), thoughts=(thought,))
 
 
 SYSTEM = "You are a helpful assistant."

@@ -7,12 +7,26 @@ that prompt; some are included only in a share of the rows, and where the papers
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from string import Formatter
+from string import Formatter, ascii_letters
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+import regex
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic_core import PydanticKnownError
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+# Unicode's letters, numbers and symbols, without those that are invisible.
+_SAYS = regex.compile(r"[[\p{L}\p{N}\p{S}]--[\p{Default_Ignorable_Code_Point}\u2800\ufffc]]", regex.V1)
+
+
+def _says_something(text: str) -> str:
+    """`text`; an empty one is an error, as is one of punctuation, marks and invisible characters alone."""
+    if text[0] not in ascii_letters and not _SAYS.search(text):  # the letter: by far the most frequent case
+        raise PydanticKnownError("string_too_short", {"min_length": 1})
+    return text
+
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_says_something)]
+"""A value with a letter, a digit or a symbol: "A", "7", "😀" and "+" may be labels, "?" and "..." say nothing."""
 
 TASKS_AS_JSON = 'Answer with one JSON object. Its only key is "tasks": a list of {count} strings, one for each task.'
 """The last line of every brainstorm prompt. It shows no value, because small models copy what is shown."""

@@ -87,6 +87,28 @@ def test_small_slips_are_repaired_and_noted(text: str, found: str) -> None:
     assert accepted(text) == ({"input": found, "positive_document": "d"}, True)
 
 
+SAYS_NOTHING = [
+    "\u200b",
+    "\u2060",
+    "\xad",
+    "\u3164",
+    "\u2800",
+    "\ufe0f",
+    "\u0301",
+    "!!!",
+    "?",
+    "...",
+    "- —",
+    "。",
+    "«»",
+]
+
+
+@pytest.mark.parametrize("value", ["a", "7", "好", "é", "ก็", "①", "😀", "❤️", "+", "€", "½", "C#", "a\u200b", "?!x"])
+def test_a_letter_a_digit_or_a_symbol_is_enough(value: str) -> None:
+    assert accepted(json.dumps(GOOD | {"input": value})) == (GOOD | {"input": value}, False)
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -117,6 +139,7 @@ def test_small_slips_are_repaired_and_noted(text: str, found: str) -> None:
         ('{"input": 5, "note": "x"}', "wrong_keys"),  # keys are looked at before values
         ('{"input": "", "positive_document": "d"}', "empty_field"),
         ('{"input": " \\n ", "positive_document": "d"}', "empty_field"),
+        *((f'{{"input": "{value}", "positive_document": "d"}}', "empty_field") for value in SAYS_NOTHING),
         ('{"input": 5, "positive_document": "d"}', "wrong_type"),
         ('{"input": null, "positive_document": "d"}', "wrong_type"),
         ('{"input": ["a"], "positive_document": "d"}', "wrong_type"),
@@ -215,12 +238,40 @@ def test_what_belongs_in_no_text_has_a_reason_of_its_own(stray: str, escaped: bo
         assert accepted(f"{stray} {GOOD_TEXT}{stray}") == (GOOD, False)
 
 
+@pytest.mark.parametrize(
+    "stray",
+    ["[PAD]", "[SEP]", "[CLS]", "[UNK]", "[BOS]", "[EOS]", "[gMASK]", "<sop>", "< |im_end| >", "<|im_end", "<|im_end|"],
+)
+def test_what_a_tokenizer_leaves_at_the_end(stray: str) -> None:
+    for value in (f"a{stray}", f"a {stray}\n", f"a. {stray} {stray}"):
+        assert rejected(json.dumps(GOOD | {"input": value})) == ("broken_text", ascii(stray))
+
+
+@pytest.mark.parametrize("value", ["<s>strike</s>", "now <s>20 <b>€</b></s> 15 €, <s>9</s> 8"])
+def test_struck_text_is_html(value: str) -> None:
+    assert accepted(json.dumps(GOOD | {"input": value}))[0]["input"] == value
+    for stray in ("<s>", "</s>"):
+        assert rejected(json.dumps(GOOD | {"input": value + stray})) == ("broken_text", ascii(stray))
+
+
 def test_thinking_inside_a_value() -> None:
     assert rejected(json.dumps(GOOD | {"input": "\n<think>Well, the user wants"}))[0] == "broken_text"
     assert accepted(json.dumps(GOOD | {"input": "What does </think> mean?"}))[0]["input"] == "What does </think> mean?"
 
 
-@pytest.mark.parametrize("value", ["a < b |> c", "<b>bold</b>", "[1] and [a]", "x <| y", "é\n\t😀 \u200d", "<span>"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "a < b |> c",
+        "<b>bold</b>",
+        "[1] and [a]",
+        "x <| y",
+        "BERT's [CLS] goes first",
+        "é\n\t😀 \u200d",
+        "<span>",
+        "0 < |x| > 1",
+    ],
+)
 def test_ordinary_texts_with_such_signs_are_accepted(value: str) -> None:
     assert accepted(json.dumps(GOOD | {"input": value})) == (GOOD | {"input": value}, False)
 
@@ -319,7 +370,8 @@ def _fits(model: Any, value: Any) -> bool:
 
 
 # Quotes in the values are escaped as JSON wants it; a model that does not is the case of a repair, see above.
-WORDY = st.text(alphabet=st.sampled_from(list("ab é{}[],:'\"\\\n.1")), min_size=1, max_size=30).filter(str.strip)
+WORDY = st.text(alphabet=st.sampled_from(list("ab é{}[],:'\"\\\n.1")), min_size=1, max_size=30)
+WORDY = WORDY.filter(lambda text: any(map(str.isalnum, text)))
 
 
 @given(st.fixed_dictionaries({"input": WORDY, "positive_document": WORDY}), st.data())
@@ -357,6 +409,10 @@ LISTS = {
     "empty objects": lambda n: "{}" * n,
     "backslashes": lambda n: '{"tasks": "' + r"\alpha\beta\n" * n + '"}',
     "white space": lambda n: '{"tasks": ["a"' + " " * n + 'b"]}',
+    **{
+        f"many of {piece!r}": lambda n, piece=piece: '{"tasks": ["a"b" ' + piece * n + "]}"
+        for piece in ("(", "#\n", "word ", ".", "-", "[{", "[", "{", "//", "/*", "1", ",", ":", "\\")
+    },
 }
 
 
@@ -379,7 +435,13 @@ def steps(text: str) -> int:
 
 @pytest.mark.parametrize("name", LISTS)
 def test_reading_a_damaged_list_takes_bounded_work(name: str) -> None:
-    for n in (2**k for k in range(6, 15)):
+    for n in (2**k for k in range(6, 18)):
         text = LISTS[name](n)
         if len(text) <= MAX_ANSWER_CHARS:
             assert steps(text) < 1_000_000, n
+
+
+def test_long_answers_are_repaired() -> None:
+    text = "The tap drips all night. " * 390
+    found = accepted(f'{{"input": "{text}a", "positive_document": "{text}b",}}')
+    assert found == ({"input": text + "a", "positive_document": text + "b"}, True)

@@ -480,6 +480,7 @@ def test_content_may_be_a_list_of_parts(server: FakeOpenAI, content: list[Any], 
     ("theirs", "ours"),
     [
         *((reason, "length") for reason in ("length", "max_tokens", "MAX_TOKENS", "model_length")),
+        *((reason, "length") for reason in ("FinishReason.MAX_TOKENS", "max_length", "max_new_tokens")),
         *((reason, "refused") for reason in ("content_filter", "SAFETY", "refusal", "sensitive")),
         *((reason, reason) for reason in ("stop", "STOP", "eos_token", "end_turn")),
         (None, "stop"),
@@ -498,8 +499,19 @@ def test_a_choice_without_content_was_cut_off_while_the_model_thought(server: Fa
     assert (found[0].texts, found[0].finish_reasons, notes) == (("",), ("length",), [])
 
 
-def test_what_a_model_says_instead_of_an_answer_is_kept(server: FakeOpenAI) -> None:
-    server.answer = lambda asked: reply(message={"content": None, "refusal": "I'm sorry."}, finish_reason="stop")
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": None, "refusal": "I'm sorry."},
+        {"content": [{"type": "refusal", "refusal": "I'm sorry."}]},
+        {
+            "content": [{"type": "refusal", "refusal": "I'm "}, {"type": "refusal", "refusal": "sorry."}],
+            "refusal": None,
+        },
+    ],
+)
+def test_what_a_model_says_instead_of_an_answer_is_kept(server: FakeOpenAI, message: Any) -> None:
+    server.answer = lambda asked: reply(message=message, finish_reason="stop")
     found, notes = ask(server.url, "a")
     assert (found[0].texts, found[0].finish_reasons, notes) == (("I'm sorry.",), ("refused",), [])
 

@@ -209,7 +209,6 @@ ECHOES = [
     {"S1": "this is one", "S2": "this is two", "S3": "All three share some words"},
     {"S1": "Retrieve semantically similar text", "S2": "They are the strings", "S3": "this is three"},
     {"S1": "Arts > Topic 7", "S2": "this is two", "S3": "this is three"},
-    {"S1": "this is one", "S2": "…", "S3": "this is three"},
 ]
 
 
