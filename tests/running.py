@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -31,6 +32,13 @@ TINY = {
     "scaling.sizes": "[6, 12]",
     "runtime.max_reject_rate": 1.0,
 }
+
+
+def ended(out: str, stage: str) -> int:
+    """The rows of a finished stage, as a run prints them: those that are published and those that were rejected."""
+    found = re.search(rf"✓ {stage} +([\d,]+) rows(?:, ([\d,]+) rejected)?", out)
+    assert found, out
+    return sum(int(count.replace(",", "")) for count in found.groups() if count)
 
 
 class Cli:

@@ -14,7 +14,7 @@ from hub_speed.generation.jobs import Accepted, Job, Jobs, Outcome, read_again
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.online import generate
 from hub_speed.generation.parsing import Rejected, parse
-from hub_speed.llm import faults
+from hub_speed.llm import faults, pacing
 from hub_speed.llm.address import Address, Limits
 from hub_speed.llm.dialects import Completion, Dialect, Request, Sampling
 from hub_speed.task_types import TASK_TYPES
