@@ -3,6 +3,7 @@
 A topic file holds one path a line, parts separated by "/": `Science/Chemistry/Elements/Iron`.
 """
 
+import re
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -47,7 +48,7 @@ def read_file(path: Path) -> list[str]:
         ) from error
     except OSError as error:
         raise RecipeError(f"brainstorm.topics: {path} cannot be read", got=str(error)) from error
-    lines = (line.strip() for line in text.split("\n"))
+    lines = (line.strip() for line in re.split(r"[\r\n]", text))
     topics = [line for line in lines if line and not line.startswith("#")]
     if not topics:
         raise RecipeError(f"brainstorm.topics: {path} is empty", expected="one topic path a line")

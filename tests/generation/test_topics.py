@@ -61,12 +61,13 @@ def test_a_topic_file_has_one_path_a_line(tmp_path: Path) -> None:
         ("\ufeffArts\r\nScience\r\n", ["Arts", "Science"]),  # as Windows saves it
         ("\ufeff# a comment\nArts", ["Arts"]),
         ("  # indented\n\t#\nC#\n # \n", ["C#"]),
+        ("Arts\rScience\r", ["Arts", "Science"]),
         ("a\u2028b\nc\u2029d\ne\x85f\ng\x0bh\x0ci\x1cj\n", ["a\u2028b", "c\u2029d", "e\x85f", "g\x0bh\x0ci\x1cj"]),
         ("\n \n\t\r\n\u3000\nख़बर/राजनीति\n", ["ख़बर/राजनीति"]),
     ],
 )
 def test_a_topic_file_as_people_have_them(tmp_path: Path, content: str, topics: list[str]) -> None:
-    """A byte order mark is no part of a topic, and only a line feed ends one."""
+    """A byte order mark is no part of a topic, and only a line feed or a carriage return ends one."""
     path = tmp_path / "topics.txt"
     path.write_bytes(content.encode())
     assert read_file(path) == topics
