@@ -127,7 +127,6 @@ def test_kill_9_while_asking_loses_and_doubles_nothing(cli: Cli) -> None:
     rows = read(cli, "seed", seed__rows=total)
     lines = cli("rows", "speed-demo/speed-seed", "--state", "rejected", "--json", "-n", str(total)).splitlines()
     rejected = [json.loads(line) for line in lines]
-    assert {entry["reason"] for entry in rejected} == {"duplicate"}
     assert sorted([*rows, *(entry["id"] for entry in rejected)]) == [f"seed-{i:07d}" for i in range(total)]
     # A fresh home gives the same rows: the kills left no trace.
     fresh = Cli(cli.cwd.parent / "fresh")
