@@ -2,7 +2,7 @@
 
 import os
 
-SPIN = "1000"
+SPIN = "10000"
 """Rounds an OpenMP thread spins before it sleeps: libgomp's default takes the cores from other processes.
 
 Measured by `scripts/bench_threads.py`; the numbers are in docs/measured.md."""
