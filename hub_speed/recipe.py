@@ -25,8 +25,46 @@ from hub_speed.text import SCRIPTS
 CHAT = "chat"
 """The prompt format that is the tokenizer's own chat template."""
 
+GENERATORS = ("senior", "junior", "base")
+"""The models that can write drafts."""
+
 BATCH_PRICE = 0.5
 """Of a provider's list price, in batches: "50% off", says OpenAI's page on its Batch API."""
+
+
+Mix = dict[str, float]
+"""Several models that share a work: name → weight."""
+
+
+def shares(models: str | Mix) -> Mix:
+    """Name → weight, also of a single model."""
+    return {models: 1.0} if isinstance(models, str) else models
+
+
+def heaviest(models: str | Mix) -> str:
+    """The model with the largest weight; of several, the first."""
+    mix = shares(models)
+    return max(mix, key=mix.__getitem__)
+
+
+def joined(models: str | Mix) -> str:
+    """The models' names as one text."""
+    return " + ".join(shares(models))
+
+
+def _models(value: Any) -> str | Mix:
+    """A name, or a mapping name → weight; a mapping of one name is that name.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if isinstance(value, str):
+        return value
+    mix = value if isinstance(value, dict) else {}
+    fit = (isinstance(w, int | float) and 0 < w < math.inf and isinstance(name, str) for name, w in mix.items())
+    if not mix or not all(fit):
+        raise ValueError("must be a name, or a mapping name → weight with every weight above 0")
+    return next(iter(mix)) if len(mix) == 1 else {name: float(weight) for name, weight in mix.items()}
 
 
 class Section(BaseModel):
@@ -38,11 +76,22 @@ class Section(BaseModel):
 class Teacher(Section):
     """The strong model that brainstorms, writes the seed, judges and revises."""
 
-    model: str = "gpt-4o-2024-05-13"  # SPEED §4.1
+    model: str | Mix = "gpt-4o-2024-05-13"  # SPEED §4.1; or several, {name: weight}: llama-embed-nemotron (arXiv
+    # 2511.07025) reports 62.64 with the rows of the best single model, 62.89 with those of six
     sampling_temperature: float = Field(1.0, ge=0)  # SPEED App. B
     top_p: float = Field(1.0, gt=0, le=1)  # SPEED App. B
     judge_temperature: float = Field(0.0, ge=0)  # SPEED App. B
     max_tokens: int = Field(4096, gt=0)  # Assumption: two documents of 500 words and their JSON
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _mix(cls, value: Any) -> str | Mix:
+        return _models(value)
+
+    @property
+    def judge(self) -> str:
+        """The model that judges: of several, the heaviest alone, so that all verdicts are on one scale. Assumption."""
+        return heaviest(self.model)
 
 
 class Generator(Section):
@@ -162,8 +211,17 @@ class Synthesize(Section):
     """Drafts at scale."""
 
     rows: int = Field(1_150_000, ge=1)  # SPEED App. A: raw set, before MinHash
-    generator: Literal["senior", "junior", "base"] = "senior"  # SPEED; Table 2: "junior" is that without DPO, "base"
-    # the one without alignment: generator.base_model as it is
+    generator: str | Mix = "senior"  # SPEED; Table 2: "junior" is that without DPO, "base" the one without alignment:
+    # generator.base_model as it is; or several, {senior: 3, junior: 1}
+
+    @field_validator("generator", mode="before")
+    @classmethod
+    def _mix(cls, value: Any) -> str | Mix:
+        models = _models(value)
+        for name in shares(models):
+            if name not in GENERATORS:
+                raise ValueError(_unknown("generator", name, list(GENERATORS)))
+        return models
 
 
 class Revise(Section):
@@ -269,7 +327,7 @@ class BudgetCaps(Section):
     """What the teacher costs, and the most that one `hub-speed run` may spend on it. Never part of an identity."""
 
     usd_per_million_read: float | None = Field(None, ge=0)  # the provider's list price, which `runtime.mode: batch`
-    # halves; None: costs are not shown
+    # halves; of several teachers, the highest; None: costs are not shown
     usd_per_million_written: float | None = Field(None, ge=0)  # as above
     max_calls: int | None = Field(None, ge=1)  # None: no cap
     max_tokens: int | None = Field(None, ge=1)  # read and written together

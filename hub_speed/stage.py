@@ -56,6 +56,7 @@ class Estimate:
         read, written: tokens.
         cost_usd: what the teacher's provider will charge; None where the recipe has no prices, or nobody charges.
         seconds: until all is answered, if the server keeps up with `runtime.in_flight` requests at once.
+        by_model: the calls of each model, where several share them: expected ones, as rows are dealt by chance.
     """
 
     model: str | None
@@ -65,6 +66,7 @@ class Estimate:
     written: int
     cost_usd: float | None = None
     seconds: float = 0.0
+    by_model: Json = field(default_factory=dict)
 
     @property
     def tokens(self) -> int:

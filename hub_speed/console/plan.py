@@ -9,7 +9,7 @@ from rich.markup import escape
 from hub_speed.api import Plan
 from hub_speed.cards.render import PAPER
 from hub_speed.console.terminal import console, table
-from hub_speed.recipe import BATCH_PRICE
+from hub_speed.recipe import BATCH_PRICE, joined, shares
 
 
 def print_plan(plan: Plan, flags: Sequence[str] = ()) -> None:
@@ -22,7 +22,7 @@ def print_plan(plan: Plan, flags: Sequence[str] = ()) -> None:
     recipe, steps, estimates = plan.recipe, plan.steps, plan.estimates
     console.print(
         f"{recipe.name} → {plan.org} on {plan.endpoint}"
-        f"    teacher {recipe.teacher.model} · generator {recipe.generator.base_model}"
+        f"    teacher {joined(recipe.teacher.model)} · generator {recipe.generator.base_model}"
         f" · embedder {recipe.embedder.base_model}\n"
     )
     right = ("calls", "tokens", "cost", "time")
@@ -38,6 +38,8 @@ def print_plan(plan: Plan, flags: Sequence[str] = ()) -> None:
         time = _time(estimate.seconds) if estimate.seconds else ""
         state = "cannot run" if step.problem else "will run  "
         lines.add_row(name, model, calls, count, cost, time, f"{state}  {escape(step.why)}")
+        for part, share in estimate.by_model.items() if len(estimate.by_model) > 1 else ():
+            lines.add_row("", f"· {escape(part)}", f"{share:,}")
     console.print(lines)
     ahead = {step.stage.name: estimate for step, estimate in zip(steps, estimates, strict=True) if not step.ref}
     costs = [estimate.cost_usd for estimate in ahead.values() if estimate.cost_usd is not None]
@@ -56,6 +58,12 @@ def print_plan(plan: Plan, flags: Sequence[str] = ()) -> None:
         f"\n               + {teacher['brainstorm']:,} to brainstorm, which the paper does not count"
         f", + {teacher['audit']:,} to audit rows"
     )
+    if len(shares(recipe.teacher.model)) > 1:
+        of_each: Counter[str] = Counter()
+        for estimate in ahead.values():
+            of_each.update(estimate.by_model if estimate.model == "teacher" else {})
+        each = ", ".join(f"{name} {calls:,}" for name, calls in of_each.items())
+        console.print(f"               all together, of each model about: {escape(each)}")
     command = shlex.join(["hub-speed", "run", recipe.given, "--org", plan.org, *flags])
     console.print(f"run it         {escape(command)}", soft_wrap=True)
 

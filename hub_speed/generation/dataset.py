@@ -17,6 +17,7 @@ from hub_speed.generation.batched import generate_in_batches
 from hub_speed.generation.jobs import Job, Jobs, Outcome, read_again
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.online import generate
+from hub_speed.generation.writers import Writer, Writers
 from hub_speed.llm.address import Address
 from hub_speed.llm.batch_api import Batches
 from hub_speed.llm.budget import BudgetMeter, Spent
@@ -39,8 +40,7 @@ def make(
     read: Read,
     *,
     total: int,
-    model: str,
-    weights: Path | None = None,
+    writers: Writers,
     row: type[BaseModel],
     sift: Callable[[Ledger], None] | None = None,
     publish: Callable[[Ledger, str], Iterable[dict[str, Any]]] | None = None,
@@ -53,8 +53,7 @@ def make(
         jobs: what to ask for, given a function that tells which rows are still to be asked for.
         read: turns an answer into an accepted row or the reason why not.
         total: how many jobs there are.
-        model: the name of the model that is asked ("teacher", "junior", ...).
-        weights: its files, when it is not the teacher.
+        writers: the model that is asked, or the several that share the rows.
         row: the kind of row that is published.
         sift: looks at all accepted rows together once they are there, and rejects some (duplicates).
         publish: (ledger, task type) → the rows to publish, where they are not simply the accepted ones.
@@ -65,42 +64,69 @@ def make(
     """
     with Ledger(ctx.work, ctx.record.identity) as ledger:
         ledger.add((entry, None) for entry in skipped)
-        ask(ctx, ledger, jobs, read, total=total, model=model, weights=weights)
+        ask(ctx, ledger, jobs, read, total=total, writers=writers)
         if sift:
             sift(ledger)
         _check_distinct(ctx, ledger)
         for task_type in ctx.recipe.mixture:
             rows = publish(ledger, task_type) if publish else ledger.rows(task_type)
             ctx.record.by_task_type[task_type] = write_parquet(rows, row, ctx.out / "data" / task_type)
-        tally(ctx, ledger, model)
+        tally(ctx, ledger, writers)
 
 
-def ask(
+def ask(ctx: Context, ledger: Ledger, jobs: Jobs, read: Read, *, total: int, writers: Writers) -> None:
+    """Ask for every job the ledger does not hold yet, one writer after the other."""
+    if ctx.recipe.runtime.reread:
+        read_again(jobs, read, ledger)
+    ctx.progress.start(total, "rows", done=ledger.count_finished())
+    budget = ctx.budget if writers.everyone[0].teaches else None
+    meter = Meter(ctx.progress, budget)
+    if budget:
+        budget.count_earlier(f"{ctx.record.stage}-{ctx.record.fingerprint}", Spent(*ledger.usage()))
+    if len(writers.everyone) == 1:
+        notes = _ask_one(ctx, ledger, jobs, read, writers.everyone[0], meter, budget)
+    else:
+        notes = []
+        for writer in writers.everyone:
+            mine = writers.part(writer, jobs)
+            if any(True for _ in mine(ledger.todo())):  # no server is started for nothing
+                found = _ask_one(ctx, ledger, mine, read, writer, meter, budget, f"-{writer.name}")
+                notes += [f"{writer.name}: {note}" for note in found]
+                _check_answered(ctx, ledger, writers, writer)
+    if notes:
+        ctx.record.measures.server = notes
+
+
+def _ask_one(
     ctx: Context,
     ledger: Ledger,
     jobs: Jobs,
     read: Read,
-    *,
-    total: int,
-    model: str,
-    weights: Path | None = None,
-) -> None:
-    """Ask for every job the ledger does not hold yet."""
-    if ctx.recipe.runtime.reread:
-        read_again(jobs, read, ledger)
-    ctx.progress.start(total, "rows", done=ledger.count_finished())
-    budget = ctx.budget if model == "teacher" else None
-    meter = Meter(ctx.progress, budget)
-    if budget:
-        budget.count_earlier(f"{ctx.record.stage}-{ctx.record.fingerprint}", Spent(*ledger.usage()))
-    with ctx.address(model, weights) as address:
-        if provider := _batches(ctx, address, model, weights):
+    writer: Writer,
+    meter: "Meter",
+    budget: BudgetMeter | None,
+    batches: str = "",
+) -> list[str]:
+    """Ask one writer; returns what its server does otherwise than it was asked.
+
+    `batches` tells its batches from those of other writers.
+    """
+    with ctx.address(writer.asked_as, writer.weights) as address:
+        if provider := _batches(ctx, address, writer.weights, batches):
             retries = ctx.limits.retries
-            notes = generate_in_batches(jobs, read, provider, ledger, retries, meter.rows, ctx.stop, budget)
-        else:
-            notes = generate(jobs, read, address, ledger, ctx.limits, meter.rows, ctx.stop, budget)
-    if notes:
-        ctx.record.measures.server = notes
+            return generate_in_batches(jobs, read, provider, ledger, retries, meter.rows, ctx.stop, budget)
+        return generate(jobs, read, address, ledger, ctx.limits, meter.rows, ctx.stop, budget)
+
+
+def _check_answered(ctx: Context, ledger: Ledger, writers: Writers, writer: Writer) -> None:
+    """Raise StageError where one of several writers answered nothing: its rows would be missing, and nobody told."""
+    failed = next((row_id for row_id in sorted(ledger.failed()) if writers.of(row_id) == writer), None)
+    if failed and not ledger.usage_by(lambda row_id: writers.of(row_id).name)[writer.name][0]:
+        raise StageError(
+            f"{ctx.record.stage}: {writer.name} answered no request",
+            got=ledger.entry(failed)["detail"],
+            fix="check its name and its address; the same command asks for its rows again, and keeps those of others",
+        )
 
 
 def _check_distinct(ctx: Context, ledger: Ledger) -> None:
@@ -117,14 +143,14 @@ def _check_distinct(ctx: Context, ledger: Ledger) -> None:
         )
 
 
-def _batches(ctx: Context, address: Address, model: str, weights: Path | None) -> Batches | RunBatch | None:
+def _batches(ctx: Context, address: Address, weights: Path | None, whose: str) -> Batches | RunBatch | None:
     """What answers the requests in batches; None where they are asked for one by one."""
     runtime = ctx.recipe.runtime
-    if model == "teacher" and runtime.mode == "batch":
-        return Batches(address, f"{ctx.record.stage}-{ctx.record.fingerprint}")
+    if weights is None and runtime.mode == "batch":
+        return Batches(address, f"{ctx.record.stage}-{ctx.record.fingerprint}{whose}")
     if weights is None or address.urls:
         return None
-    log, folder = ctx.work / "server.log", ctx.work / "batches"
+    log, folder = ctx.work / "server.log", ctx.work / f"batches{whose}"
     return RunBatch(address, weights, folder, runtime.server_flags, log, ctx.stop.is_set)
 
 
@@ -172,7 +198,7 @@ class Meter:
         return numbers if cost is None else numbers | {"cost_usd": round(cost, 2)}
 
 
-def tally(ctx: Context, ledger: Ledger, model: str) -> None:
+def tally(ctx: Context, ledger: Ledger, writers: Writers) -> None:
     """Write the ledger into `ctx.out` and its counts into `ctx.record`."""
     record, states = ctx.record, ledger.counts()
     write_parquet(ledger.entries(), LedgerRow, ctx.out / "ledger")
@@ -180,4 +206,5 @@ def tally(ctx: Context, ledger: Ledger, model: str) -> None:
     record.accepted = sum(states[state] for state in ACCEPTED)
     record.rejected = dict(ledger.reasons().most_common())
     record.measures.repaired, record.measures.reasked = states["repaired"], states["reasked"]
-    record.calls[model], record.prompt_tokens[model], record.completion_tokens[model] = ledger.usage()
+    for model, used in ledger.usage_by(lambda row_id: writers.of(row_id).asked_as).items():
+        record.calls[model], record.prompt_tokens[model], record.completion_tokens[model] = used

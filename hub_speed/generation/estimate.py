@@ -8,7 +8,7 @@ from statistics import mean
 
 from hub_speed.generation import prompts
 from hub_speed.generation.planning import plan_rows
-from hub_speed.recipe import Recipe
+from hub_speed.recipe import Mix, Recipe, shares
 from hub_speed.stage import Estimate
 from hub_speed.task_types import TASK_TYPES
 
@@ -20,11 +20,15 @@ REASON_WORDS = 40  # Assumption: an explanation in a sentence or three
 TASK_WORDS = 15  # Assumption: a task is one sentence
 
 
-def asks(recipe: Recipe, model: str, calls: int, words_read: float, words_written: float) -> Estimate:
-    """`calls` requests of so many words each."""
+def asks(
+    recipe: Recipe, model: str, calls: int, words_read: float, words_written: float, mix: str | Mix | None = None
+) -> Estimate:
+    """`calls` requests of so many words each; `mix` names the models behind `model`, where these are others."""
     read, written = (round(calls * words * TOKENS_PER_WORD) for words in (words_read, words_written))
     cost = recipe.effective_budget.cost_usd(read, written) if model == "teacher" else None
-    return Estimate(model, calls, calls, read, written, cost, written / TOKENS_PER_S / recipe.runtime.in_flight)
+    weights = shares(mix or model)
+    parts = {name: round(calls * weight / sum(weights.values())) for name, weight in weights.items()}
+    return Estimate(model, calls, calls, read, written, cost, written / TOKENS_PER_S / recipe.runtime.in_flight, parts)
 
 
 def trains(rows: int, words: float, epochs: float) -> Estimate:

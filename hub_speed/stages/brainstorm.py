@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from hub_speed.errors import RecipeError
-from hub_speed.generation import dataset, estimate, prompts
+from hub_speed.generation import dataset, estimate, prompts, writers
 from hub_speed.generation.dedup import Duplicate
 from hub_speed.generation.echo import echo, plain
 from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
@@ -155,8 +155,8 @@ def _ask(ctx: Context) -> None:
         for i, (task, topic) in enumerate(pairs):
             yield {"id": f"task-{task_type}-{i:07d}", "task_type": task_type, "task": task, "topic": topic}
 
-    total = len(topics) * len(to_ask)
-    dataset.make(ctx, jobs, read, total=total, model="teacher", row=TaskRow, sift=sift, publish=publish)
+    total, who = len(topics) * len(to_ask), writers.teachers(recipe, "brainstorm")
+    dataset.make(ctx, jobs, read, total=total, writers=who, row=TaskRow, sift=sift, publish=publish)
 
 
 def _inputs(recipe: Recipe) -> dict[str, Source]:
@@ -185,7 +185,8 @@ def _estimate(recipe: Recipe, topics: int) -> Estimate:
         return Estimate(None, 0, 0, 0, 0)
     kinds = sum(TASK_TYPES[name].brainstorm is not None for name in recipe.mixture)
     written = estimate.TASK_WORDS * recipe.brainstorm.tasks_per_prompt
-    return estimate.asks(recipe, "teacher", topics * kinds, estimate.brainstorm_words(recipe), written)
+    read = estimate.brainstorm_words(recipe)
+    return estimate.asks(recipe, "teacher", topics * kinds, read, written, recipe.teacher.model)
 
 
 STAGE = Stage(

@@ -8,7 +8,7 @@ judge is not asked where no candidate is, and a verdict for another one is dropp
 
 from collections.abc import Iterator
 
-from hub_speed.generation import dataset, estimate, examples, prompts
+from hub_speed.generation import dataset, estimate, examples, prompts, writers
 from hub_speed.generation.dedup import exact_duplicates
 from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo, not_asked
 from hub_speed.generation.ledger import Ledger
@@ -63,13 +63,22 @@ def build(ctx: Context) -> None:
         for row in rows
         if all(row["reasons"])
     )
-    dataset.make(ctx, jobs, read, total=len(rows), model="teacher", row=PreferenceRow, sift=sift, skipped=skipped)
+    dataset.make(
+        ctx,
+        jobs,
+        read,
+        total=len(rows),
+        writers=writers.judge(ctx.recipe),
+        row=PreferenceRow,
+        sift=sift,
+        skipped=skipped,
+    )
 
 
 def _estimate(recipe: Recipe, topics: int) -> Estimate:
     words, calls = estimate.words(recipe), estimate.signals(recipe, recipe.preference.rows)
     read = words.prompt + words.judge + recipe.root.candidates * words.answer
-    return estimate.asks(recipe, "teacher", calls, read, estimate.REASON_WORDS)
+    return estimate.asks(recipe, "teacher", calls, read, estimate.REASON_WORDS, recipe.teacher.judge)
 
 
 STAGE = Stage(
@@ -80,9 +89,7 @@ STAGE = Stage(
     purpose="The teacher names the best and the worst answer.",
     build=build,
     inputs=from_stages("root"),
-    fields=lambda recipe: pick(
-        recipe, "teacher.model", "teacher.judge_temperature", "teacher.max_tokens", "preference"
-    ),
+    fields=lambda recipe: writers.judge_fields(recipe) | pick(recipe, "preference"),
     prompts=lambda recipe: prompts.system_text(recipe, teacher=True) | prompts.judge_texts(),
     estimate=_estimate,
     row=PreferenceRow,

@@ -9,7 +9,7 @@ Differs: which candidate is revised is not stated; here the row's own generator 
 
 from collections.abc import Iterator
 
-from hub_speed.generation import dataset, estimate, examples, prompts
+from hub_speed.generation import dataset, estimate, examples, prompts, writers
 from hub_speed.generation.dedup import exact_duplicates
 from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
 from hub_speed.generation.ledger import Ledger
@@ -38,6 +38,7 @@ def build(ctx: Context) -> None:
     recipe, teacher = ctx.recipe, ctx.recipe.teacher
     sampling = Sampling(teacher.sampling_temperature, teacher.top_p, teacher.max_tokens)
     rows = examples.root_rows(ctx.inputs["root"], recipe.revision.rows)
+    who = writers.teachers(recipe, "revision")
     best: dict[str, str] = {}
     if recipe.revision.candidate == "best":
         judged = read_parquet(ctx.inputs["preference"] / "data", ["id", "chosen"])
@@ -60,7 +61,7 @@ def build(ctx: Context) -> None:
     def sift(ledger: Ledger) -> None:
         ledger.reject(exact_duplicates(ledger.rows(), "prompt", "completion"), "duplicate")
 
-    dataset.make(ctx, jobs, read, total=len(rows), model="teacher", row=RevisionRow, sift=sift)
+    dataset.make(ctx, jobs, read, total=len(rows), writers=who, row=RevisionRow, sift=sift)
 
 
 def _inputs(recipe: Recipe) -> dict[str, Source]:
@@ -75,7 +76,8 @@ def _fields(recipe: Recipe) -> Json:
 
 def _estimate(recipe: Recipe, topics: int) -> Estimate:
     words, calls = estimate.words(recipe), estimate.signals(recipe, recipe.revision.rows)
-    return estimate.asks(recipe, "teacher", calls, words.revise, words.answer + estimate.REASON_WORDS)
+    written = words.answer + estimate.REASON_WORDS
+    return estimate.asks(recipe, "teacher", calls, words.revise, written, recipe.teacher.model)
 
 
 STAGE = Stage(

@@ -7,7 +7,7 @@ Differs: exact duplicates are always dropped (SPEED does not say).
 
 from collections.abc import Iterator
 
-from hub_speed.generation import dataset, estimate, examples, planning, prompts
+from hub_speed.generation import dataset, estimate, examples, planning, prompts, writers
 from hub_speed.generation.dedup import exact_duplicates
 from hub_speed.generation.jobs import Job, Outcome, Todo
 from hub_speed.generation.ledger import Ledger
@@ -21,19 +21,19 @@ def build(ctx: Context) -> None:
     """Fill `ctx.out` with seed rows."""
     recipe, teacher, count = ctx.recipe, ctx.recipe.teacher, ctx.recipe.seed.rows
     sampling = Sampling(teacher.sampling_temperature, teacher.top_p, teacher.max_tokens)
-    pool = examples.task_pool(ctx.inputs["brainstorm"])
+    pool, who = examples.task_pool(ctx.inputs["brainstorm"]), writers.teachers(recipe, "seed")
 
     def jobs(todo: Todo) -> Iterator[Job]:
         for row in plan_rows(recipe, "seed", count, pool, todo):
             yield Job(row.id, row.task_type, examples.request(row, sampling), source=row)
 
     def read(job: Job, completion: Completion) -> Outcome:
-        return examples.read_example(job.source, completion, teacher.model)
+        return examples.read_example(job.source, completion, who.of(job.id).name)
 
     def sift(ledger: Ledger) -> None:
         ledger.reject(exact_duplicates(ledger.rows(), *examples.TEXTS), "duplicate")
 
-    dataset.make(ctx, jobs, read, total=count, model="teacher", row=SeedRow, sift=sift)
+    dataset.make(ctx, jobs, read, total=count, writers=who, row=SeedRow, sift=sift)
 
 
 STAGE = Stage(
@@ -51,7 +51,12 @@ STAGE = Stage(
     ),
     prompts=lambda recipe: prompts.system_text(recipe, teacher=True) | prompts.synthesis_texts(recipe),
     estimate=lambda recipe, topics: estimate.asks(
-        recipe, "teacher", recipe.seed.rows, (words := estimate.words(recipe)).prompt, words.answer
+        recipe,
+        "teacher",
+        recipe.seed.rows,
+        (words := estimate.words(recipe)).prompt,
+        words.answer,
+        recipe.teacher.model,
     ),
     row=SeedRow,
 )

@@ -48,4 +48,4 @@ def test_what_no_name_says_is_a_note() -> None:
     ],
 )
 def test_whose_terms_bind_a_teachers_answers(teacher: str, bound: bool) -> None:
-    assert ["OpenAI's terms" in note for note in licences.notes([], teacher)] == [True] * bound
+    assert ["OpenAI's terms" in note for note in licences.notes([], [teacher])] == [True] * bound

@@ -18,7 +18,7 @@ from running import kill
 
 from hub_speed.console.progress import Bars
 from hub_speed.errors import BudgetSpent, EndpointDown, EndpointRefused, Stopped
-from hub_speed.generation import batched, dataset
+from hub_speed.generation import batched, dataset, writers
 from hub_speed.generation.batched import generate_in_batches
 from hub_speed.generation.jobs import Accepted, Job, Jobs, Outcome
 from hub_speed.generation.ledger import Ledger
@@ -450,7 +450,7 @@ def test_what_was_noticed_is_in_the_record(provider: FakeBatches, tmp_path: Path
         address=lambda name, weights: nullcontext(Address(name, "m", (provider.url,))),
     )
     with Ledger(tmp_path) as ledger:
-        dataset.ask(ctx, ledger, jobs(4), read, total=4, model="teacher")
+        dataset.ask(ctx, ledger, jobs(4), read, total=4, writers=writers.judge(ctx.recipe))
     assert "sent as none" in ctx.record.measures.server[0]
 
 
