@@ -229,9 +229,12 @@ class Revise(Section):
 
     sampling_temperature: float = Field(1.0, ge=0)  # the released scripts, for generator and revisor alike
     top_p: float = Field(1.0, gt=0, le=1)  # the same
-    dedup_threshold: float = Field(0.9, gt=0, le=1)  # Assumption: SPEED says MinHash, not which threshold
-    dedup_words: int = Field(3, ge=1)  # of the n-grams that are compared. Assumption: not stated
-    dedup_permutations: int = Field(128, ge=16, multiple_of=4)  # Assumption: not stated; four to a band
+    dedup_threshold: float = Field(0.75, gt=0, le=1)  # Assumption: SPEED says MinHash, not how (docs/quality.md):
+    # of STS-B's pairs with the same meaning it finds 25%, of those with another one 0.2%
+    dedup_words: int = Field(1, ge=1)  # of the n-grams that are compared. Assumption: single words, as CodeParrot has
+    # them; rows are short, and one changed word changes three 3-grams
+    dedup_permutations: int = Field(120, ge=12, multiple_of=12)  # Assumption: not stated; 128 is usual, 120 has more
+    # divisors, and so more ways to cut it into bands
 
 
 class Labelled(Section):
@@ -261,7 +264,8 @@ class Embedder(Lora):
 
     base_model: str = "mistralai/Mistral-7B-v0.1"  # SPEED §4.1, E5 §4.2
     pooling: Literal["last", "mean"] | None = None  # None: a decoder's last token (SPEED §3.3), an encoder's mean
-    data: Literal["revise", "synthesize", "seed"] = "revise"  # the others are studies of SPEED Tables 1 and 2
+    data: Literal["revise", "synthesize", "seed"] = "revise"  # the others are studies of SPEED Tables 1 and 2; drafts
+    # are used without near-duplicates, the teacher's rows without exact ones. Assumption: not stated
     rows: int | None = Field(None, ge=1)  # at most this many rows; None: all
     loss_temperature: float = Field(0.02, gt=0)  # E5 §4.2; SPEED does not state one
     learning_rate: float = Field(1e-4, gt=0)  # E5 §4.2

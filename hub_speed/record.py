@@ -106,6 +106,7 @@ class Measures(BaseModel):
         repaired, reasked: answers that were accepted after a repair, or after the model was asked again.
         server: what the model's server does otherwise than it was asked.
         quality: the measures of the rows (`data_quality.report`).
+        near_duplicates: drafts that were left out of a training.
         training: of a stage that trains a model.
         scores: `rows.ScoreRow`s.
         runs: `rows.ScalingRow`s.
@@ -122,6 +123,7 @@ class Measures(BaseModel):
     reasked: int = 0
     server: list[str] = []
     quality: Json | None = None
+    near_duplicates: int | None = None
     training: Training | None = None
     scores: list[Json] = []
     runs: list[Json] = []

@@ -260,7 +260,7 @@ REFUSED = [
     ("generator: {prompt_format: '{prompt}{prompt}'}", [], ["must hold {prompt} exactly once"]),
     ("junior: {load_in_4bit: true, lora_r: 0}", [], ["junior", "load_in_4bit needs an adapter", "(line 1)"]),
     ("senior: {batching: packed}", [], ["senior.batching", "'by_length' or 'shuffled'", "'packed'"]),
-    ("revise: {dedup_permutations: 130}", [], ["revise.dedup_permutations", "multiple of 4"]),
+    ("revise: {dedup_permutations: 130}", [], ["revise.dedup_permutations", "multiple of 12"]),
     ("scaling: {sizes: [1, x]}", [], ["scaling.sizes.1", "valid integer"]),
     ("1: 2", [], ["recipe my.yaml: 1", "strings"]),
     ("'[key]': 2", [], ["recipe my.yaml: [key] is not a field of a recipe"]),
