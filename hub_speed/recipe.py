@@ -63,7 +63,7 @@ def _models(value: Any) -> str | Mix:
     mix = value if isinstance(value, dict) else {}
     fit = (isinstance(w, int | float) and 0 < w < math.inf and isinstance(name, str) for name, w in mix.items())
     if not mix or not all(fit):
-        raise ValueError("must be a name, or a mapping name → weight with every weight above 0")
+        raise ValueError("a name, or a mapping name → weight with every weight above 0")
     return next(iter(mix)) if len(mix) == 1 else {name: float(weight) for name, weight in mix.items()}
 
 
