@@ -23,6 +23,7 @@ TINY = {
     "seed.rows": 64,
     "junior.epochs": 2,
     "root.rows": 24,
+    "preference.rows": 16,
     "root.candidates": 4,
     "senior.epochs": 1,
     "revisor.epochs": 1,
