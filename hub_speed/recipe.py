@@ -36,20 +36,20 @@ Mix = dict[str, float]
 """Several models that share a work: name → weight."""
 
 
-def shares(models: str | Mix) -> Mix:
+def as_mix(models: str | Mix) -> Mix:
     """Name → weight, also of a single model."""
     return {models: 1.0} if isinstance(models, str) else models
 
 
 def heaviest(models: str | Mix) -> str:
     """The model with the largest weight; of several, the first."""
-    mix = shares(models)
+    mix = as_mix(models)
     return max(mix, key=mix.__getitem__)
 
 
 def joined(models: str | Mix) -> str:
     """The models' names as one text."""
-    return " + ".join(shares(models))
+    return " + ".join(as_mix(models))
 
 
 def _models(value: Any) -> str | Mix:
@@ -65,6 +65,10 @@ def _models(value: Any) -> str | Mix:
     if not mix or not all(fit):
         raise ValueError("a name, or a mapping name → weight with every weight above 0")
     return next(iter(mix)) if len(mix) == 1 else {name: float(weight) for name, weight in mix.items()}
+
+
+Checks = Literal["form", "all"]
+"""What an answer is rejected for: its form alone, or its content as well."""
 
 
 class Section(BaseModel):
@@ -126,7 +130,7 @@ class Brainstorm(Section):
 class Seed(Section):
     """The teacher's own examples."""
 
-    rows: int = Field(25_000, ge=1)  # SPEED §4.5
+    rows: int = Field(25_000, ge=1)  # accepted ones, as everywhere; SPEED §4.5
 
 
 class Lora(Section):
@@ -181,7 +185,7 @@ class Root(Section):
 class Preference(Section):
     """Best and worst candidate by the teacher."""
 
-    rows: int | None = Field(None, ge=1)  # at most this many prompts; None: all of root
+    rows: int | None = Field(None, ge=1)  # accepted pairs; None: what all of root gives
 
 
 class Senior(Tuning):
@@ -195,7 +199,7 @@ class Senior(Tuning):
 class RevisionSignals(Section):
     """The teacher's revisions of root data."""
 
-    rows: int | None = Field(None, ge=1)  # at most this many prompts; None: all of root
+    rows: int | None = Field(None, ge=1)  # accepted revisions; None: what all of root gives
     candidate: Literal["drawn", "best"] = "drawn"  # which of a prompt's. Assumption: not stated; SPEED Fig. 6 revises
     # the one that is judged best in Fig. 5
 
@@ -218,7 +222,7 @@ class Synthesize(Section):
     @classmethod
     def _mix(cls, value: Any) -> str | Mix:
         models = _models(value)
-        for name in shares(models):
+        for name in as_mix(models):
             if name not in GENERATORS:
                 raise ValueError(_unknown("generator", name, list(GENERATORS)))
         return models
@@ -403,6 +407,8 @@ class Recipe(Section):
         "short_matching": 1,
         "long_matching": 1,
     }
+    checks: Checks = "all"  # form: an answer that can be read, with every field, and that repeats neither the prompt
+    # nor another row, is used, as in SPEED and E5; what the other checks say stands in the column `flaw`
     teacher: Teacher = Teacher()
     generator: Generator = Generator()
     brainstorm: Brainstorm = Brainstorm()
@@ -495,6 +501,12 @@ class Recipe(Section):
                 _try_values(task_type, knob, list(values))
         if "bitext" in self.mixture and len(self.languages) < 2:
             raise ValueError("mixture: bitext needs at least two languages")
+        for field, rows in {"preference": self.preference.rows, "revision": self.revision.rows}.items():
+            if rows and rows > self.root.rows:
+                raise ValueError(
+                    f"{field}.rows: {rows:,} is more than root.rows, which is {self.root.rows:,}: every signal comes"
+                    " from a root row of its own"
+                )
         if self.runtime.server == "vllm run-batch" and self.generator.prompt_format != CHAT:
             raise ValueError("runtime.server: vllm run-batch answers chats alone: set generator.prompt_format to chat")
         return self

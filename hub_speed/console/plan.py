@@ -9,7 +9,7 @@ from rich.markup import escape
 from hub_speed.api import Plan
 from hub_speed.cards.render import PAPER
 from hub_speed.console.terminal import console, table
-from hub_speed.recipe import BATCH_PRICE, joined, shares
+from hub_speed.recipe import BATCH_PRICE, as_mix, joined
 
 
 def print_plan(plan: Plan, flags: Sequence[str] = ()) -> None:
@@ -25,21 +25,22 @@ def print_plan(plan: Plan, flags: Sequence[str] = ()) -> None:
         f"    teacher {joined(recipe.teacher.model)} · generator {recipe.generator.base_model}"
         f" · embedder {recipe.embedder.base_model}\n"
     )
-    right = ("calls", "tokens", "cost", "time")
+    right = ("yield", "calls", "tokens", "cost", "time")
     lines = table("stage", "asks", *right, "state", right=right)
     for step, estimate in zip(steps, estimates, strict=True):
         name, model = step.stage.name, estimate.model or "–"
         if step.ref:
-            lines.add_row(name, model, "", "", "", "", f"cached      {step.ref}")
+            lines.add_row(name, model, *[""] * len(right), f"cached      {step.ref}")
             continue
+        expected = "" if estimate.expected is None else f"{estimate.expected:.0%}"
         calls = f"{estimate.calls:,}" if estimate.calls else ""
         count = tokens(estimate.tokens) if estimate.tokens else ""
         cost = "" if estimate.cost_usd is None else f"${estimate.cost_usd:,.2f}"
         time = _time(estimate.seconds) if estimate.seconds else ""
         state = "cannot run" if step.problem else "will run  "
-        lines.add_row(name, model, calls, count, cost, time, f"{state}  {escape(step.why)}")
+        lines.add_row(name, model, expected, calls, count, cost, time, f"{state}  {escape(step.why)}")
         for part, share in estimate.by_model.items() if len(estimate.by_model) > 1 else ():
-            lines.add_row("", f"· {escape(part)}", f"{share:,}")
+            lines.add_row("", f"· {escape(part)}", "", f"{share:,}")
     console.print(lines)
     ahead = {step.stage.name: estimate for step, estimate in zip(steps, estimates, strict=True) if not step.ref}
     costs = [estimate.cost_usd for estimate in ahead.values() if estimate.cost_usd is not None]
@@ -58,7 +59,7 @@ def print_plan(plan: Plan, flags: Sequence[str] = ()) -> None:
         f"\n               + {teacher['brainstorm']:,} to brainstorm, which the paper does not count"
         f", + {teacher['audit']:,} to audit rows"
     )
-    if len(shares(recipe.teacher.model)) > 1:
+    if len(as_mix(recipe.teacher.model)) > 1:
         of_each: Counter[str] = Counter()
         for estimate in ahead.values():
             of_each.update(estimate.by_model if estimate.model == "teacher" else {})

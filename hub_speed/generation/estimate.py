@@ -8,7 +8,7 @@ from statistics import mean
 
 from hub_speed.generation import prompts
 from hub_speed.generation.planning import plan_rows
-from hub_speed.recipe import Mix, Recipe, shares
+from hub_speed.recipe import Mix, Recipe, as_mix
 from hub_speed.stage import Estimate
 from hub_speed.task_types import TASK_TYPES
 
@@ -20,15 +20,32 @@ REASON_WORDS = 40  # Assumption: an explanation in a sentence or three
 TASK_WORDS = 15  # Assumption: a task is one sentence
 
 
+# Accepted rows for each request, until a run has shown them.
+TEACHER_YIELD = 1.0  # SPEED Table 5 counts one call for each of its rows and signals
+ROOT_YIELD = 1.0  # Assumption: at temperature 1, two of several answers always differ
+DRAFT_YIELD = 0.9  # Assumption: SPEED does not say how many answers of its generator cannot be read
+
+
 def asks(
-    recipe: Recipe, model: str, calls: int, words_read: float, words_written: float, mix: str | Mix | None = None
+    recipe: Recipe,
+    model: str,
+    rows: int,
+    words_read: float,
+    words_written: float,
+    expected: float | None = None,
+    mix: str | Mix | None = None,
 ) -> Estimate:
-    """`calls` requests of so many words each; `mix` names the models behind `model`, where these are others."""
+    """Requests of so many words each: as many as there are rows, or as these take at the expected yield.
+
+    `mix` names the models behind `model`, where these are others.
+    """
+    calls = round(rows / (expected or 1))
     read, written = (round(calls * words * TOKENS_PER_WORD) for words in (words_read, words_written))
     cost = recipe.effective_budget.cost_usd(read, written) if model == "teacher" else None
-    weights = shares(mix or model)
-    parts = {name: round(calls * weight / sum(weights.values())) for name, weight in weights.items()}
-    return Estimate(model, calls, calls, read, written, cost, written / TOKENS_PER_S / recipe.runtime.in_flight, parts)
+    seconds = written / TOKENS_PER_S / recipe.runtime.in_flight
+    weights = as_mix(mix or model)
+    parts = {name: weight / sum(weights.values()) for name, weight in weights.items()}
+    return Estimate(model, rows, calls, read, written, cost, seconds, expected, parts)
 
 
 def trains(rows: int, words: float, epochs: float) -> Estimate:

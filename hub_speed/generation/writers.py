@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hub_speed.generation.jobs import Jobs
 from hub_speed.generation.planning import row_rng
-from hub_speed.recipe import Recipe, shares
+from hub_speed.recipe import Recipe, as_mix
 from hub_speed.record import TEACHER, Json
 from hub_speed.stage import pick
 
@@ -72,7 +72,7 @@ def one(name: str, weights: Path | None) -> Writers:
 
 def teachers(recipe: Recipe, stage: str) -> Writers:
     """The teacher's models, for what they write: tasks, examples, revisions."""
-    mix = shares(recipe.teacher.model)
+    mix = as_mix(recipe.teacher.model)
     everyone = (Writer(name, asked_as(recipe, name), weight=weight) for name, weight in mix.items())
     return Writers(tuple(everyone), recipe.rng_seed, stage)
 

@@ -21,7 +21,7 @@ from hub_speed.errors import RecipeError, did_you_mean
 from hub_speed.llm import servers
 from hub_speed.llm.address import Address, sendable_key, shown
 from hub_speed.llm.dialects import Dialect
-from hub_speed.recipe import CHAT, Recipe, heaviest, shares
+from hub_speed.recipe import CHAT, Recipe, as_mix, heaviest
 from hub_speed.record import TEACHER
 
 MODELS = (TEACHER, "base", "junior", "senior", "revisor")
@@ -136,7 +136,7 @@ class Addresses:
 
     def _check_teachers(self, recipe: Recipe, place: str) -> None:
         """Raise RecipeError where an address is that of no teacher, or names one model for several teachers."""
-        names = shares(recipe.teacher.model)
+        names = as_mix(recipe.teacher.model)
         for name in (given.removeprefix(ONE_OF_SEVERAL) for given in self._given if given.startswith(ONE_OF_SEVERAL)):
             if name not in names or len(names) == 1:
                 raise RecipeError(

@@ -156,7 +156,7 @@ def _ask(ctx: Context) -> None:
             yield {"id": f"task-{task_type}-{i:07d}", "task_type": task_type, "task": task, "topic": topic}
 
     total, who = len(topics) * len(to_ask), writers.teachers(recipe, "brainstorm")
-    dataset.make(ctx, jobs, read, total=total, writers=who, row=TaskRow, sift=sift, publish=publish)
+    dataset.make(ctx, jobs, read, rows=total, writers=who, row=TaskRow, sift=sift, publish=publish)
 
 
 def _inputs(recipe: Recipe) -> dict[str, Source]:
@@ -186,7 +186,7 @@ def _estimate(recipe: Recipe, topics: int) -> Estimate:
     kinds = sum(TASK_TYPES[name].brainstorm is not None for name in recipe.mixture)
     written = estimate.TASK_WORDS * recipe.brainstorm.tasks_per_prompt
     read = estimate.brainstorm_words(recipe)
-    return estimate.asks(recipe, "teacher", topics * kinds, read, written, recipe.teacher.model)
+    return estimate.asks(recipe, "teacher", topics * kinds, read, written, mix=recipe.teacher.model)
 
 
 STAGE = Stage(

@@ -80,7 +80,7 @@ def _estimate(recipe: Recipe, topics: int) -> Estimate:
 
 STAGE = Stage(
     name="scaling",
-    version=4,
+    version=5,
     kind="dataset",
     noun="scaling",
     purpose="Embedders on nested subsets show what more rows would buy.",

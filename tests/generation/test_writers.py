@@ -134,6 +134,17 @@ def test_a_mix_goes_on_after_it_was_stopped(tmp_path: Path) -> None:
         assert {each.body["model"] for each in server.asked} == {"org/open"}
 
 
+def test_a_mix_is_asked_for_more_until_there_are_enough_rows(tmp_path: Path) -> None:
+    """What one writer writes cannot be read: all writers are asked for further rows, wave after wave."""
+    with FakeOpenAI(lambda asked: "no" if asked.body["model"] == "org/open" else answer(asked)) as server:
+        run = seed_run(tmp_path, server, MIXED, runtime={"in_flight": 4, "reask": False})
+        through_addresses(run, f"teacher={server.url}")
+        rows = run.build()
+    assert len(rows) == 24 and {row["generator"] for row in rows} == {"gpt-4o"}
+    assert max(row["id"] for row in rows) > "seed-0000023"
+    assert run.record.rejected["bad_json"] == run.record.calls["teacher/org/open"] > 0
+
+
 def test_several_generators_write_the_drafts_in_turn(tmp_path: Path) -> None:
     mix = {"senior": 3, "junior": 1}
     with FakeOpenAI(lambda asked: answer(asked)) as server:
@@ -184,5 +195,5 @@ def test_a_plan_counts_the_calls_of_each_model() -> None:
     mix = recipe(teacher={"model": MIXED}, synthesize={"generator": {"senior": 3, "junior": 1}, "rows": 100})
     assert STAGES["seed"].estimate(mix, 10).by_model == {"gpt-4o": 16_667, "org/open": 8_333}
     assert STAGES["preference"].estimate(mix, 10).by_model == {"gpt-4o": 10_000}
-    assert STAGES["synthesize"].estimate(mix, 10).by_model == {"senior": 75, "junior": 25}
+    assert STAGES["synthesize"].estimate(mix, 10).by_model == {"senior": 83, "junior": 28}  # for 100 rows
     assert STAGES["synthesize"].estimate(mix, 10).model == "senior + junior"
