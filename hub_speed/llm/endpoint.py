@@ -13,7 +13,8 @@ What is retried and what is not:
     an error inside a 200          as its own status
     dropped, timed out, not JSON   back off, ask again; the row fails at last, or stop if no later one is answered
     refused by one of many         ask the other replicas; a replica that refuses what another answers is set aside
-    4xx 500 501 on a JSON schema   send it in another form, at last without: see `wording`
+    4xx 500 501 on a JSON schema   send it in another form, at last without: see `wording`. Where a form works for
+                                   others, the row is asked once more without its schema
     400 422 500 on a parameter     send another in its place, or none: see `wording`
     fewer texts than `n`           ask for the missing ones alone; for one at a time, after several rows
 
@@ -250,7 +251,8 @@ class Endpoint:
                 if not self._ask_otherwise(found, wording, replica, refusing):
                     raise refused[0]
                 continue
-            if wording.leave_out(found.status, found.problem) or wording.change_form(found.status, found.problem):
+            status, words = found.status, found.problem
+            if wording.leave_out(status, words) or wording.change_form(status, words, failures):
                 continue
             failures, failing = failures + 1, [replica]
             if failures > self._retries:

@@ -87,17 +87,29 @@ class Wording:
         self.changes += 1
         return True
 
-    def change_form(self, status: int, words: str) -> bool:
-        """Whether the schema can be sent otherwise after a refusal; it is, from now on."""
+    def change_form(self, status: int, words: str, failures: int = 0) -> bool:
+        """Whether the schema can be sent otherwise, or left out, after a refusal; it is, from now on.
+
+        Args:
+            status: of the refusal.
+            words: the server's.
+            failures: how often the request has failed. Where a form works for others, a first failure may just pass.
+        """
         if not self._has_schema or status not in OF_THE_SCHEMA:
+            return False
+        known_before, self._known = self._known, self._forms.known
+        if self._known and not known_before:  # what was refused while nothing was known says little
+            self._refused_forms.clear()
+            return True
+        if self._known and status >= 500 and not failures:
             return False
         self._refused_forms[self.form] = words
         if self._forms.next(self._refused_forms):
             self.changes += 1
             return True
-        self._refused_forms.clear()
-        found_since, self._known = self._forms.known and not self._known, True
-        return found_since
+        if not self._known:
+            self._refused_forms.clear()
+        return False
 
     def works(self, request: Request, found: Completion) -> None:
         """A request was answered in these words; what the row was refused before counts once."""

@@ -39,7 +39,24 @@ def test_a_form_that_was_refused_and_works_for_others_meanwhile_is_tried_once_mo
     assert row.change_form(400, "no such field")
     row.look()
     assert row.form == "response_format"
-    assert not row.change_form(400, "too long")
+
+
+def test_a_row_that_a_proven_form_refuses_is_asked_once_without_its_schema() -> None:
+    forms, parameters = SchemaForms("chat", []), Parameters("chat", [])
+    forms.works("response_format")
+    for status, failures in ((400, 0), (500, 1)):
+        row = Wording(REQUEST, forms, parameters)
+        row.look()
+        assert not row.change_form(500, "may pass", 0)
+        assert row.change_form(status, "too deep", failures)
+        row.look()
+        assert row.form == "none"
+        assert not row.change_form(status, "too deep", failures)
+        row.look()
+        assert row.form == "response_format" and not row.change_form(status, "too deep", failures)
+    other = Wording(REQUEST, forms, parameters)
+    other.look()
+    assert other.form == "response_format" and forms.left == ("response_format",)
 
 
 def test_a_status_that_has_nothing_to_do_with_the_words_changes_none() -> None:
