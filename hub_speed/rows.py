@@ -12,7 +12,7 @@ REASONS = {
     "bad_json": "no JSON object could be read from the answer",
     "wrong_keys": "a key is missing, or one too many is there",
     "wrong_type": "a value is not of the type asked for",
-    "empty_field": "a value is empty",
+    "empty_field": "a value is empty or says nothing",
     "echo": "a value only repeats a key, the task, the topic or a phrase of the prompt",
     "not_a_task": "a task is not a sentence",
     "broken_text": "a value holds a special token of a model, or a character that stands for damage",

@@ -71,7 +71,7 @@ def build(ctx: Context) -> None:
 
 def read_opinion(row: Json, completion: Completion) -> Outcome:
     """Whether the teacher leaves a row unchanged."""
-    revised = examples.read_revision(completion.texts[0], completion.finish_reasons[0], row)
+    revised = examples.read_revision(completion.texts[0], completion.finish_reasons[0], row, row["completion"])
     if isinstance(revised, Rejected):
         return revised
     return Accepted({"unchanged": examples.compact(revised.answer) == row["completion"]}, note=revised.reason)

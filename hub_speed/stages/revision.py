@@ -25,7 +25,7 @@ from hub_speed.stage import Context, Estimate, Source, Stage, from_stages, pick
 
 def read_revised_candidate(row: Json, prompt: str, draft: str, completion: Completion) -> Outcome:
     """The teacher's revision of one candidate, as a row for the revisor; or why there is none."""
-    revised = examples.read_revision(completion.texts[0], completion.finish_reasons[0], row)
+    revised = examples.read_revision(completion.texts[0], completion.finish_reasons[0], row, draft)
     if isinstance(revised, Rejected):
         return revised
     answer = examples.compact({"reason": revised.reason, "revision": revised.answer.model_dump()})

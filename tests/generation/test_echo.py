@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from hub_speed.generation import prompts
+from hub_speed.generation import examples, prompts
 from hub_speed.generation.echo import echo, plain
 from hub_speed.task_types import TASK_TYPES, TaskType
 
@@ -91,6 +91,34 @@ def test_a_plain_reason_is_no_echo(reason: str) -> None:
 @pytest.mark.parametrize("reason", ["why, in a few words", "Why in a few words.", "what is wrong", "reason", "data"])
 def test_a_copied_reason_is_an_echo(reason: str) -> None:
     assert any(echo({"reason": reason}, template) for template in (prompts.JUDGE, prompts.REVISION))
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "none",
+        "None.",
+        "ok",
+        "OK!",
+        "n/a",
+        "N/A",
+        "-",
+        "not applicable",
+        "nothing is wrong",
+        "looks good",
+        "better",
+        "1",
+        "好",
+    ],
+)
+def test_a_reason_that_says_nothing_is_one_only_where_nothing_changed(reason: str) -> None:
+    for template in (prompts.JUDGE, prompts.REVISION):
+        flaw = examples.reason_flaw(reason, template, shown("sts"))
+        assert flaw is not None and flaw.reason == "empty_field"
+        for usable in ("S1 unclear", "wrong label", "the first is too short", "太短"):
+            assert examples.reason_flaw(usable, template, shown("sts")) is None
+    left_alone = examples.reason_flaw(reason, prompts.REVISION, shown("sts"), unchanged=True)
+    assert (left_alone is None) == any(map(str.isalpha, reason))
 
 
 @every

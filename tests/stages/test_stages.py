@@ -308,7 +308,7 @@ def test_preference_takes_the_candidates_the_teacher_names(server: FakeOpenAI, t
         "rejected": "x",
         "reason": "it is clearer",
     }
-    assert run.record.rejected == {"bad_index": 2, "tie": 1, "bad_json": 1, "empty_field": 1, "echo": 3}
+    assert run.record.rejected == {"bad_index": 2, "tie": 1, "bad_json": 1, "empty_field": 2, "echo": 2}
     assert run.ledger()["root-0000001"]["detail"].endswith("; then best=2, worst=0 of 2 candidates")
     assert {asked.body["temperature"] for asked in server.asked} == {0.0}
     assert all("[1] <<<\ny\n>>>" in prompt and "[2]" not in prompt for prompt in server.prompts())
