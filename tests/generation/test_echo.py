@@ -69,6 +69,35 @@ def test_words_of_the_prompt_in_a_text_of_its_own_are_no_echo(name: str, value: 
     assert echo({"first": "a text of its own", "second": value}, shown(name), _subject(name)) is None
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "copied"),
+    [
+        ("retrieval", "search query", True),
+        ("retrieval", "string", True),
+        ("retrieval", "Long-tail", True),
+        ("retrieval", "The query.", True),
+        ("retrieval", "a long-tail search query", True),
+        ("classification", "right label", True),
+        ("classification", "A text", True),
+        ("short_matching", "positive document", True),
+        ("classification", "string", False),
+        ("retrieval", "query planner", False),
+        ("retrieval", "string theory", False),
+        ("retrieval", "search for a document about rivers", False),
+        ("classification", "label maker", False),
+        ("classification", "clear", False),
+        ("classification", "right", False),
+        ("short_matching", "input", True),
+        ("short_matching", "string", False),
+    ],
+)
+def test_a_few_words_of_the_prompt_that_name_the_form_are_an_echo(name: str, value: str, copied: bool) -> None:
+    kind = TASK_TYPES[name]
+    field = kind.positive if name == "classification" else kind.query
+    found = echo(dict(kind.example) | {field: value}, shown(name), _subject(name))
+    assert (found is not None) == copied, found
+
+
 def _subject(name: str) -> str:
     return TASK if TASK_TYPES[name].brainstorm else "Arts > Movies"
 
