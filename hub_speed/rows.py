@@ -109,7 +109,8 @@ class PreferenceRow(Row):
     prompt: str = Field(description="the user message a model was given")
     chosen: str = Field(description="the candidate the teacher judged best")
     rejected: str = Field(description="the candidate the teacher judged worst")
-    reason: str = Field(description="why, in the teacher's words")
+    reason: str = Field(description="why, in the teacher's words; its numbers are places in `order`")
+    order: list[int] = Field(description="the candidates of the root row in the order the teacher saw them, by number")
 
 
 class RevisionRow(Row):
