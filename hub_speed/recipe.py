@@ -20,7 +20,7 @@ from pydantic import (
 
 from hub_speed.errors import did_you_mean
 from hub_speed.task_types import TASK_TYPES, TaskType
-from hub_speed.text import SCRIPTS
+from hub_speed.text import SCRIPTS, Instructions
 
 CHAT = "chat"
 """The prompt format that is the tokenizer's own chat template."""
@@ -198,11 +198,16 @@ class Labelled(Section):
         return name if self.config == "default" else f"{name} {self.config}"
 
 
+Pooling = Literal["last", "mean", "weighted_mean"]
+"""How the states of a text's tokens become one vector: weighted by their place, as in SGPT (E5 Table 5), the third."""
+
+
 class Embedder(Lora):
     """Rows → embedder, by InfoNCE."""
 
     base_model: str = "mistralai/Mistral-7B-v0.1"  # SPEED §4.1, E5 §4.2
-    pooling: Literal["last", "mean"] | None = None  # None: a decoder's last token (SPEED §3.3), an encoder's mean
+    pooling: Pooling | None = None  # None: a decoder's last token (SPEED §3.3), an encoder's mean
+    instructions: Instructions = "natural"  # before a query: E5 §3.2; the others are studies of E5 Table 5
     data: Literal["revise", "synthesize", "seed"] = "revise"  # the others are studies of SPEED Tables 1 and 2
     rows: int | None = Field(None, ge=1)  # at most this many rows; None: all
     loss_temperature: float = Field(0.02, gt=0)  # E5 §4.2; SPEED does not state one
@@ -232,6 +237,8 @@ class Embedder(Lora):
         """As above, without what is an input, or for the card alone; fields of mining only where something is mined."""
         found = super().deciding()
         idle = ["base_model", "data", "miner_model"] + ([] if self.mines else ["mine_from", "mine_to", "mine_margin"])
+        if self.instructions == "natural":
+            idle.append("instructions")
         found["labelled"] = [each.model_dump(mode="json", exclude={"license"}) for each in self.labelled]
         return {name: value for name, value in found.items() if name not in idle}
 
@@ -261,7 +268,8 @@ class Audit(Section):
 class Scaling(Section):
     """Embedders on nested subsets."""
 
-    sizes: tuple[int, ...] = (28_750, 57_500, 115_000, 230_000)  # Assumption: SPEED Fig. 4 cannot be read
+    sizes: tuple[int, ...] = (28_750, 57_500, 115_000, 230_000, 460_000, 920_000)  # SPEED Tables 1 and 2 have scores
+    # for 230K and 920K; the other sizes, each half of the next, are Assumptions: Fig. 4 cannot be read
     rng_seeds: tuple[int, ...] = (0, 1)  # Assumption: neither paper repeats a run
 
 

@@ -73,13 +73,14 @@ def _figures(ctx: Context, folder: Path) -> dict[str, Path]:
 
 
 def _estimate(recipe: Recipe, topics: int) -> Estimate:
-    rows = sum(recipe.scaling.sizes) * len(recipe.scaling.rng_seeds)
+    drawn = estimate.embedder_rows(recipe)
+    rows = sum(size for size in recipe.scaling.sizes if size <= drawn) * len(recipe.scaling.rng_seeds)
     return estimate.trains(rows, estimate.words(recipe).answer, recipe.embedder.epochs)
 
 
 STAGE = Stage(
     name="scaling",
-    version=4,
+    version=5,
     kind="dataset",
     noun="scaling",
     purpose="Embedders on nested subsets show what more rows would buy.",
