@@ -209,7 +209,7 @@ class Embedder(Lora):
     pooling: Pooling | None = None  # None: a decoder's last token (SPEED §3.3), an encoder's mean
     instructions: Instructions = "natural"  # before a query: E5 §3.2; the others are studies of E5 Table 5
     data: Literal["revise", "synthesize", "seed"] = "revise"  # the others are studies of SPEED Tables 1 and 2
-    rows: int | None = Field(None, ge=1)  # at most this many rows; None: all
+    rows: int | None = Field(None, ge=0)  # at most this many rows; None: all; 0: the labelled sets alone (E5 Table 5)
     loss_temperature: float = Field(0.02, gt=0)  # E5 §4.2; SPEED does not state one
     learning_rate: float = Field(1e-4, gt=0)  # E5 §4.2
     warmup_steps: int = Field(100, ge=0)  # E5 §4.2
@@ -227,6 +227,12 @@ class Embedder(Lora):
     mine_to: int = Field(100, ge=1)  # E5 App. A: of the first 100
     mine_margin: float = Field(0.05, ge=0, lt=1)  # below the positive, as a share: NV-Retriever (arXiv 2407.15831)
     rng_seed: int = 42  # Assumption: neither paper sets one
+
+    @model_validator(mode="after")
+    def _has_data(self) -> "Embedder":
+        if self.rows == 0 and not self.labelled:
+            raise ValueError("rows is 0 and there are no labelled sets: nothing to train on")
+        return self
 
     @property
     def mines(self) -> bool:

@@ -62,7 +62,7 @@ def _facts(ctx: Context) -> Json:
 
 def _estimate(recipe: Recipe, topics: int) -> Estimate:
     drawn = estimate.embedder_rows(recipe)
-    rows = min(recipe.embedder.rows or drawn, drawn)
+    rows = drawn if recipe.embedder.rows is None else min(recipe.embedder.rows, drawn)
     return estimate.trains(rows, estimate.words(recipe).answer, recipe.embedder.epochs)
 
 
