@@ -14,7 +14,7 @@ from hub_speed.errors import StageError
 from hub_speed.recipe import Lora
 from hub_speed.recipe import Pooling as Pool
 from hub_speed.training import older_readers
-from hub_speed.training.base_model import add_padding, close_with_eos, require_safetensors
+from hub_speed.training.base_model import add_padding, close_with_eos, lora_config, require_safetensors
 from hub_speed.training.process import child
 from hub_speed.training.process.settings import PinnedModel
 
@@ -128,16 +128,12 @@ def prompts_of(model: SentenceTransformer) -> tuple[str, str]:
 
 
 def add_adapter(model: SentenceTransformer, recipe: Lora) -> None:
-    """Add the low-rank adapter to train (E5 §4.2: on every linear layer), in 32 bits whatever the base model has."""
-    model.add_adapter(
-        LoraConfig(
-            task_type="FEATURE_EXTRACTION",
-            r=recipe.lora_r,
-            lora_alpha=recipe.lora_alpha,
-            lora_dropout=recipe.lora_dropout,
-            target_modules="all-linear",
-        )
-    )
+    """Add the low-rank adapter to train, in 32 bits whatever the base model has.
+
+    Raises:
+        StageError: see `lora_config`.
+    """
+    model.add_adapter(lora_config(recipe, transformer_of(model).auto_model, "embedder", "FEATURE_EXTRACTION"))
     for weights in model.parameters():
         if weights.requires_grad:  # they come in the base model's type, which rounds small steps away
             weights.data = weights.data.float()

@@ -187,11 +187,14 @@ def train(settings: EmbedderSettings) -> Json:
     return {"rows": len(rows), **measures, "mix": mix, "mined_negatives": mined}
 
 
-def _prompts(settings: EmbedderSettings) -> dict[str, str]:
+def _prompts(settings: EmbedderSettings) -> dict[str, str | None]:
     """What goes before a text, by the names of sentence-transformers."""
     form = settings.recipe.instructions
-    found = {"query": before_query(form, settings.default_instruction, "retrieval"), "document": ""}
-    return found | ({"classify": before_query(form, "", "classification")} if form == "task_type_prefix" else {})
+    found: dict[str, str | None] = {"document": ""}
+    found["query"] = before_query(form, settings.default_instruction, "retrieval")
+    if form == "task_type_prefix":
+        found["classify"] = before_query(form, "", "classification")
+    return found
 
 
 if __name__ == "__main__":
