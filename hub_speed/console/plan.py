@@ -56,6 +56,11 @@ def print_plan(plan: Plan, flags: Sequence[str] = ()) -> None:
         f"\n               + {teacher['brainstorm']:,} to brainstorm, which the paper does not count"
         f", + {teacher['audit']:,} to audit rows"
     )
+    if labelled := recipe.embedder.labelled:
+        console.print(
+            f"labelled rows  {recipe.embedder.labelled_rows:,} of {len(labelled)} sets, beside the synthetic ones"
+            " (as far as the recipe says how many rows a set has)"
+        )
     command = shlex.join(["hub-speed", "run", recipe.given, "--org", plan.org, *flags])
     console.print(f"run it         {escape(command)}", soft_wrap=True)
 
