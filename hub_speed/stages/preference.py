@@ -16,9 +16,10 @@ from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Rejected, parse
 from hub_speed.generation.planning import row_rng
 from hub_speed.llm.dialects import Completion, Request, Sampling
+from hub_speed.mix import firsts
 from hub_speed.recipe import Recipe
 from hub_speed.record import Json
-from hub_speed.rows import PreferenceRow
+from hub_speed.rows import LedgerRow, PreferenceRow
 from hub_speed.stage import Context, Estimate, Stage, from_stages, pick
 
 
@@ -52,10 +53,11 @@ def build(ctx: Context) -> None:
     """Fill `ctx.out` with preference pairs."""
     teacher = ctx.recipe.teacher
     sampling = Sampling(teacher.judge_temperature, 1.0, teacher.max_tokens)
-    rows = examples.root_rows(ctx.inputs["root"], ctx.recipe.preference.rows)
+    root = examples.root_rows(ctx.inputs["root"])
+    quota = examples.signals(ctx.recipe, root, ctx.recipe.preference.rows)
 
     def jobs(todo: Todo) -> Iterator[Job]:
-        for row in rows:
+        for row in firsts(root, quota.asked):
             if todo(row["id"]) and not all(row["reasons"]):
                 order = order_shown(ctx.recipe.rng_seed, row)
                 prompt = prompts.judge(row["prompt"], [row["candidates"][i] for i in order])
@@ -67,20 +69,26 @@ def build(ctx: Context) -> None:
         return read_verdict(row, order, completion)
 
     def sift(ledger: Ledger) -> None:
-        ledger.reject(exact_duplicates(ledger.rows(), "prompt", "chosen", "rejected"), "duplicate")
+        ledger.reject(exact_duplicates(ledger.rows(), "task_type", "prompt", "chosen", "rejected"), "duplicate")
 
-    skipped = (
-        not_asked(row["id"], row["task_type"], row["prompt"], Rejected("unfit_candidates", ", ".join(row["reasons"])))
-        for row in rows
-        if all(row["reasons"])
-    )
-    dataset.make(ctx, jobs, read, total=len(rows), model="teacher", row=PreferenceRow, sift=sift, skipped=skipped)
+    def skipped() -> Iterator[LedgerRow]:
+        for row in firsts(root, quota.asked):
+            if all(row["reasons"]):
+                why = Rejected("unfit_candidates", ", ".join(row["reasons"]))
+                yield not_asked(row["id"], row["task_type"], row["prompt"], why)
+
+    dataset.make(ctx, jobs, read, rows=quota, model="teacher", row=PreferenceRow, sift=sift, skipped=skipped)
+
+
+def _fields(recipe: Recipe) -> Json:
+    fields = pick(recipe, "rng_seed", "teacher.model", "teacher.judge_temperature", "teacher.max_tokens", "preference")
+    return fields | (pick(recipe, "mixture") if recipe.preference.rows else {})
 
 
 def _estimate(recipe: Recipe, topics: int) -> Estimate:
     words, calls = estimate.words(recipe), estimate.signals(recipe, recipe.preference.rows)
     read = words.prompt + words.judge + recipe.root.candidates * words.answer
-    return estimate.asks(recipe, "teacher", calls, read, estimate.REASON_WORDS)
+    return estimate.asks(recipe, "teacher", calls, read, estimate.REASON_WORDS, estimate.TEACHER_YIELD)
 
 
 STAGE = Stage(
@@ -91,9 +99,7 @@ STAGE = Stage(
     purpose="The teacher names the best and the worst answer.",
     build=build,
     inputs=from_stages("root"),
-    fields=lambda recipe: pick(
-        recipe, "rng_seed", "teacher.model", "teacher.judge_temperature", "teacher.max_tokens", "preference"
-    ),
+    fields=_fields,
     prompts=lambda recipe: prompts.system_text(recipe, teacher=True) | prompts.judge_texts(),
     estimate=_estimate,
     row=PreferenceRow,
