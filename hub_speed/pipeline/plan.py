@@ -84,7 +84,7 @@ def _pin_all(sources: list[FromHub], session: Session) -> None:
     if missing:
         first, *others = missing
         names = ", ".join(error.where.partition(":")[0] for error in others)
-        where = f"{first.where}; so are {names}" if others else first.where
+        where = f"{first.where}; missing as well: {names}" if others else first.where
         raise NotFound(where, expected=first.expected, got=first.got, fix=first.fix) from first
 
 

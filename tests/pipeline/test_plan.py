@@ -143,7 +143,7 @@ def test_a_plan_names_all_inputs_that_a_stage_lacks(session: Session) -> None:
     for repo in ("org/pairs", "org/miner"):
         HfApi(endpoint=session.hub.endpoint).delete_repo(repo, repo_type=INPUTS[repo])
     (why,) = [step.why for step in plan(recipe(), session) if step.problem]
-    assert why.startswith("dataset org/pairs: not found on") and why.endswith("; so are model org/miner")
+    assert why.startswith("dataset org/pairs: not found on") and why.endswith("; missing as well: model org/miner")
 
 
 def test_a_plan_ends_where_the_hub_ends(session: Session) -> None:
