@@ -167,10 +167,10 @@ class RunRecord(BaseModel):
     license: str = "other"
     packages: dict[str, str] = {}
 
-    def teacher(self, field: Literal["calls", "prompt_tokens", "completion_tokens"]) -> int:
-        """What this version and all its ancestors took of the teacher."""
+    def teacher(self, field: Literal["calls", "prompt_tokens", "completion_tokens"], stage: str = "") -> int:
+        """What this version and all its ancestors took of the teacher; with a stage, what this stage took."""
         nodes: list[RunRecord | Ancestor] = [self, *self.lineage.values()]
-        return sum(of_teacher(getattr(node, field)) for node in nodes)
+        return sum(of_teacher(getattr(node, field)) for node in nodes if stage in ("", node.stage))
 
     def as_ancestor(self) -> Ancestor:
         """What the records of later versions keep of this one."""

@@ -40,10 +40,15 @@ class FromStage:
 
 @dataclass(frozen=True)
 class FromHub:
-    """An input that is on the Hub already: `org/name`, `org/name@revision`, or `name` of the run's own organisation."""
+    """An input that is on the Hub already: `org/name`, `org/name@revision`, or `name` of the run's own organisation.
+
+    Attributes:
+        files: patterns of the files that are needed; (): all of them.
+    """
 
     kind: Kind
     name: str
+    files: tuple[str, ...] = ()
 
 
 Source = FromStage | FromHub

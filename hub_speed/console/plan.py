@@ -65,6 +65,11 @@ def print_plan(plan: Plan, flags: Sequence[str] = ()) -> None:
             of_each.update(estimate.by_model if estimate.model == "teacher" else {})
         each = ", ".join(f"{name} {calls:,}" for name, calls in of_each.items())
         console.print(f"               all together, of each model about: {escape(each)}")
+    if labelled := recipe.embedder.labelled:
+        console.print(
+            f"labelled rows  {recipe.embedder.labelled_rows:,} of {len(labelled)} sets, beside the synthetic ones"
+            " (as far as the recipe says how many rows a set has)"
+        )
     command = shlex.join(["hub-speed", "run", recipe.given, "--org", plan.org, *flags])
     console.print(f"run it         {escape(command)}", soft_wrap=True)
 

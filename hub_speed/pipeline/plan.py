@@ -56,8 +56,7 @@ def _step(s: Stage, recipe: Recipe, session: Session, done: dict[str, Ref], agai
     sources = [source for source in s.inputs(recipe).values() if isinstance(source, FromHub)]
     there = [source for source in sources if not _is_brought(source, recipe, session)]
     missing = [other for other in s.inputs(recipe).values() if isinstance(other, FromStage) and other.name not in done]
-    for source in there:
-        pin_repo(source, session)
+    _pin_all(there, session)
     why = f"{missing[0].name} runs first" if missing else "asked for again" if again else "new"
     if not missing and there == sources:
         identity = s.identity(recipe, pin(s, recipe, session, done))
@@ -68,6 +67,25 @@ def _step(s: Stage, recipe: Recipe, session: Session, done: dict[str, Ref], agai
     for source in there:
         session.hub.check_access(pin_repo(source, session))
     return Step(s, None, why)
+
+
+def _pin_all(sources: list[FromHub], session: Session) -> None:
+    """Pin inputs of the Hub.
+
+    Raises:
+        NotFound: some are missing; says which one and how many others, by name.
+    """
+    missing: list[NotFound] = []
+    for source in sources:
+        try:
+            pin_repo(source, session)
+        except NotFound as error:
+            missing.append(error)
+    if missing:
+        first, *others = missing
+        names = ", ".join(error.where.partition(":")[0] for error in others)
+        where = f"{first.where}; missing as well: {names}" if others else first.where
+        raise NotFound(where, expected=first.expected, got=first.got, fix=first.fix) from first
 
 
 def _is_brought(source: FromHub, recipe: Recipe, session: Session) -> bool:
@@ -97,9 +115,10 @@ def pin_repo(source: FromHub, session: Session) -> Ref:
     Raises:
         NotFound: it is missing, or the token may not see it.
     """
-    if source not in session.pins:
-        session.pins[source] = session.hub.pin(source.kind, session.full_name(source.name))
-    return session.pins[source]
+    whole = FromHub(source.kind, source.name)
+    if whole not in session.pins:
+        session.pins[whole] = session.hub.pin(source.kind, session.full_name(source.name))
+    return session.pins[whole]
 
 
 def at_last_yield(s: Stage, estimate: Estimate, session: Session) -> Estimate:

@@ -50,7 +50,7 @@ def build(ctx: Context) -> None:
             for row in audited.rows.values():
                 if not todo(f"{name}/{row['id']}"):
                     continue
-                prompt = prompts.revision(row["prompt"], row["completion"])
+                prompt = prompts.revision(row["prompt"], row["completion"], may_keep=True)
                 request = examples.revision_request(row["task_type"], prompt, sampling)
                 yield Job(f"{name}/{row['id']}", row["task_type"], request, source=row)
 
@@ -72,7 +72,8 @@ def build(ctx: Context) -> None:
 
 def read_opinion(row: Json, completion: Completion, checks: Checks) -> Outcome:
     """Whether the teacher leaves a row unchanged."""
-    revised = examples.read_revision(completion.texts[0], completion.finish_reasons[0], row, checks)
+    text, finish_reason = completion.texts[0], completion.finish_reasons[0]
+    revised = examples.read_revision(text, finish_reason, row, row["completion"], checks)
     if isinstance(revised, Rejected):
         return revised
     return Accepted({"unchanged": examples.compact(revised.answer) == row["completion"]}, note=revised.reason)
@@ -154,7 +155,7 @@ STAGE = Stage(
     build=build,
     inputs=_inputs,
     fields=_fields,
-    prompts=lambda recipe: prompts.system_text(recipe, teacher=True) | prompts.revision_texts(recipe),
+    prompts=lambda recipe: prompts.system_text(recipe, teacher=True) | prompts.revision_texts(recipe, may_keep=True),
     estimate=_estimate,
     row=AuditRow,
     figures=_figures,

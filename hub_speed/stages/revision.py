@@ -4,7 +4,8 @@ In: speed-root; speed-preference, where the candidates that were judged best are
 with `prompt`/`completion` for the revisor.
 Source: SPEED §3.2.4 and App. C.2 (10K). The completion holds reason and revision, as the released scripts parse both.
 Differs: which candidate is revised is not stated; here the row's own generator draws it, unless `revision.candidate` is
-"best" and the teacher named one. A revision that fails the check of its task type is not kept.
+"best" and the teacher named one. With `revision.may_keep` a draft without a flaw may be repeated. A revision that fails
+the check of its task type is not kept.
 """
 
 from collections.abc import Iterator
@@ -26,7 +27,8 @@ from hub_speed.stage import Context, Estimate, Source, Stage, from_stages, pick
 
 def read_revised_candidate(row: Json, prompt: str, draft: str, completion: Completion, checks: Checks) -> Outcome:
     """The teacher's revision of one candidate, as a row for the revisor; or why there is none."""
-    revised = examples.read_revision(completion.texts[0], completion.finish_reasons[0], row, checks)
+    text, finish_reason = completion.texts[0], completion.finish_reasons[0]
+    revised = examples.read_revision(text, finish_reason, row, draft, checks)
     if isinstance(revised, Rejected):
         return revised
     answer = examples.compact({"reason": revised.reason, "revision": revised.answer.model_dump()})
@@ -51,7 +53,7 @@ def build(ctx: Context) -> None:
                 continue
             drawn = row_rng(recipe.rng_seed, "revision", row["id"]).choice(row["candidates"])
             draft = best.get(row["id"], drawn)
-            prompt = prompts.revision(row["prompt"], draft)
+            prompt = prompts.revision(row["prompt"], draft, may_keep=recipe.revision.may_keep)
             request = examples.revision_request(row["task_type"], prompt, sampling)
             yield Job(row["id"], row["task_type"], request, (row, prompt, draft))
 
@@ -92,7 +94,9 @@ STAGE = Stage(
     build=build,
     inputs=_inputs,
     fields=_fields,
-    prompts=lambda recipe: prompts.system_text(recipe, teacher=True) | prompts.revision_texts(recipe),
+    prompts=lambda recipe: (
+        prompts.system_text(recipe, teacher=True) | prompts.revision_texts(recipe, may_keep=recipe.revision.may_keep)
+    ),
     estimate=_estimate,
     row=RevisionRow,
 )

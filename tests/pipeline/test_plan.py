@@ -139,6 +139,13 @@ def test_a_stage_that_is_finished_needs_no_access_any_more(session: Session, tmp
             plan(recipe(), session, again={"brainstorm"})
 
 
+def test_a_plan_names_all_inputs_that_a_stage_lacks(session: Session) -> None:
+    for repo in ("org/pairs", "org/miner"):
+        HfApi(endpoint=session.hub.endpoint).delete_repo(repo, repo_type=INPUTS[repo])
+    (why,) = [step.why for step in plan(recipe(), session) if step.problem]
+    assert why.startswith("dataset org/pairs: not found on") and why.endswith("; missing as well: model org/miner")
+
+
 def test_a_plan_ends_where_the_hub_ends(session: Session) -> None:
     """A Hub that does not answer is no reason to run a stage."""
     session.hub = Hub("http://127.0.0.1:9")
