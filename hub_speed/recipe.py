@@ -35,6 +35,10 @@ BATCH_PRICE = 0.5
 """Of a provider's list price, in batches: "50% off", says OpenAI's page on its Batch API."""
 
 
+Checks = Literal["form", "all"]
+"""What an answer is rejected for: its form alone, or its content as well."""
+
+
 class Section(BaseModel):
     """A group of recipe fields."""
 
@@ -83,7 +87,7 @@ class Brainstorm(Section):
 class Seed(Section):
     """The teacher's own examples."""
 
-    rows: int = Field(25_000, ge=1)  # SPEED §4.5
+    rows: int = Field(25_000, ge=1)  # accepted ones, as everywhere; SPEED §4.5
 
 
 class Lora(Section):
@@ -146,7 +150,7 @@ class Root(Section):
 class Preference(Section):
     """Best and worst candidate by the teacher."""
 
-    rows: int | None = Field(None, ge=1)  # at most this many prompts; None: all of root
+    rows: int | None = Field(None, ge=1)  # accepted pairs; None: what all of root gives
 
 
 class Senior(Tuning):
@@ -160,9 +164,11 @@ class Senior(Tuning):
 class RevisionSignals(Section):
     """The teacher's revisions of root data."""
 
-    rows: int | None = Field(None, ge=1)  # at most this many prompts; None: all of root
+    rows: int | None = Field(None, ge=1)  # accepted revisions; None: what all of root gives
     candidate: Literal["drawn", "best"] = "drawn"  # which of a prompt's. Assumption: not stated; SPEED Fig. 6 revises
     # the one that is judged best in Fig. 5
+    may_keep: bool = False  # whether teacher and revisor may repeat a draft without a flaw; SPEED's always improve
+    # (App. C.2). The audit always asks so, as it counts the rows that are left alone
 
 
 class Revisor(Sft):
@@ -433,6 +439,8 @@ class Recipe(Section):
         "short_matching": 1,
         "long_matching": 1,
     }
+    checks: Checks = "all"  # form: an answer that can be read, with every field, and that repeats neither the prompt
+    # nor another row, is used, as in SPEED and E5; what the other checks say stands in the column `flaw`
     teacher: Teacher = Teacher()
     generator: Generator = Generator()
     brainstorm: Brainstorm = Brainstorm()
@@ -525,6 +533,12 @@ class Recipe(Section):
                 _try_values(task_type, knob, list(values))
         if "bitext" in self.mixture and len(self.languages) < 2:
             raise ValueError("mixture: bitext needs at least two languages")
+        for field, rows in {"preference": self.preference.rows, "revision": self.revision.rows}.items():
+            if rows and rows > self.root.rows:
+                raise ValueError(
+                    f"{field}.rows: {rows:,} is more than root.rows, which is {self.root.rows:,}: every signal comes"
+                    " from a root row of its own"
+                )
         if self.runtime.server == "vllm run-batch" and self.generator.prompt_format != CHAT:
             raise ValueError("runtime.server: vllm run-batch answers chats alone: set generator.prompt_format to chat")
         return self

@@ -95,6 +95,7 @@ class Measures(BaseModel):
 
     Attributes:
         repaired, reasked: answers that were accepted after a repair, or after the model was asked again.
+        unchecked: answers that are used though a check of their content says something (`checks: form`), by reason.
         server: what the model's server does otherwise than it was asked.
         quality: the measures of the rows (`data_quality.report`).
         training: of a stage that trains a model.
@@ -111,6 +112,7 @@ class Measures(BaseModel):
 
     repaired: int = 0
     reasked: int = 0
+    unchecked: dict[str, int] = {}
     server: list[str] = []
     quality: Json | None = None
     training: Training | None = None

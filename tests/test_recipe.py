@@ -15,6 +15,7 @@ from running import Cli
 
 from hub_speed import recipe as recipes
 from hub_speed.errors import RecipeError
+from hub_speed.generation import estimate
 from hub_speed.pipeline.table import wanted
 from hub_speed.recipe import Recipe
 from hub_speed.recipes.loader import builtin, load
@@ -94,6 +95,13 @@ def test_defaults_are_the_papers() -> None:
     }
 
 
+@pytest.mark.parametrize("section", ["preference", "revision"])
+def test_signals_need_as_many_root_rows(section: str) -> None:
+    with pytest.raises(RecipeError, match=rf"{section}.rows: 15,000 is more than root.rows, which is 10,000"):
+        load("small", [f"{section}.rows=15000", "root.rows=10000"])
+    assert load("small", [f"{section}.rows=5000"])
+
+
 def test_every_default_says_where_it_comes_from() -> None:
     lines = inspect.getsource(recipes).splitlines()
     missing = [
@@ -112,6 +120,10 @@ def test_the_papers_recipe_spells_out_the_defaults() -> None:
     assert Path(speed["brainstorm"].pop("topics")).name == plain["brainstorm"].pop("topics")
     for section in ("budget", "runtime"):  # they change nothing of what is made
         del speed[section], plain[section]
+    assert (speed.pop("checks"), plain.pop("checks")) == ("form", "all")
+    for section, rows in {"root": 12_500, "preference": 10_000, "revision": 10_000}.items():
+        assert speed[section].pop("rows") == rows  # so that there are 10,000 signals of both in the end (§4.5)
+        del plain[section]["rows"]
     assert speed == plain
 
 
@@ -193,7 +205,7 @@ def test_a_recipe_can_be_planned_before_its_bases_are_on_the_hub(name: str, cli:
         missing = any(isinstance(source, FromHub) for source in s.inputs(r).values()) and s.name != "brainstorm"
         assert ("cannot run" if missing else "will run") in lines[s.name]
     assert f"{r.seed.rows:,}" in lines["seed"] and "$" in lines["seed"]
-    assert f"{r.synthesize.rows:,}" in lines["synthesize"]
+    assert f"{round(r.synthesize.rows / estimate.DRAFT_YIELD):,}" in lines["synthesize"]
     assert r.generator.base_model in out
 
 

@@ -8,8 +8,8 @@ from hub_speed.errors import HubError, NotFound
 from hub_speed.pipeline.session import Session
 from hub_speed.pipeline.table import wanted
 from hub_speed.recipe import Recipe
-from hub_speed.record import Ref, fingerprint_of, tag_of
-from hub_speed.stage import FromHub, FromStage, Stage
+from hub_speed.record import Ref, RunRecord, fingerprint_of, tag_of
+from hub_speed.stage import SURPLUS, Estimate, FromHub, FromStage, Stage
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def _pin_all(sources: list[FromHub], session: Session) -> None:
     if missing:
         first, *others = missing
         names = ", ".join(error.where.partition(":")[0] for error in others)
-        where = f"{first.where}; so are {names}" if others else first.where
+        where = f"{first.where}; missing as well: {names}" if others else first.where
         raise NotFound(where, expected=first.expected, got=first.got, fix=first.fix) from first
 
 
@@ -121,11 +121,32 @@ def pin_repo(source: FromHub, session: Session) -> Ref:
     return session.pins[whole]
 
 
+def at_last_yield(s: Stage, estimate: Estimate, session: Session) -> Estimate:
+    """The estimate of a stage, at the yield of its last run if there is one on the Hub."""
+    if estimate.expected is None:
+        return estimate
+    try:
+        record = _last_record(s, session)
+    except HubError:
+        return estimate
+    fit = record.accepted + record.rejected.get(SURPLUS, 0) if record else 0
+    return estimate.at_yield(fit / record.rows_in) if record and fit else estimate
+
+
+def _last_record(s: Stage, session: Session) -> RunRecord | None:
+    """How the last version of a stage was made.
+
+    Raises:
+        HubError: the record cannot be read.
+    """
+    head = session.hub.head(s.kind, s.repo(session.org))
+    return session.hub.record(head) if head else None
+
+
 def _why(s: Stage, identity: dict[str, Any], session: Session) -> str:
     """Which field or input differs from the last run of this stage."""
-    head = session.hub.head(s.kind, s.repo(session.org))
     try:
-        record = session.hub.record(head) if head else None
+        record = _last_record(s, session)
     except HubError:
         return "new: the record of the last version cannot be read"
     if not record:

@@ -79,7 +79,7 @@ def _estimate(recipe: Recipe, topics: int) -> Estimate:
 
 STAGE = Stage(
     name="embedder",
-    version=3,
+    version=4,
     kind="model",
     noun="embedder",
     purpose="An embedder is trained on the rows.",

@@ -39,14 +39,17 @@ FIELDS = {
     "brainstorm seed revision": "teacher.sampling_temperature=0.5  teacher.top_p=0.9",
     "brainstorm seed preference revision audit": "teacher.model=other  teacher.max_tokens=99",
     "preference audit": "teacher.judge_temperature=0.5",
-    "brainstorm seed junior root senior revision revisor synthesize": "rng_seed=7",
+    "brainstorm seed junior root preference senior revision revisor synthesize": "rng_seed=7",
     "seed": "seed.rows=7",
+    "seed root revision synthesize revise audit": "checks=all",
     "seed root synthesize": """
         languages={English: 1, German: 1}  retrieval={difficulty: [PhD]}  classification={difficulty: [PhD]}
         sts={low_score: [2]}  short_matching={text_length: [2 words]}  long_matching={min_words: [2]}
+    """,
+    "seed root preference revision synthesize": """
         mixture={retrieval: 9, classification: 7, sts: 7, short_matching: 1, long_matching: 1}
     """,
-    "brainstorm seed root revision synthesize revise audit": "mixture={retrieval: 7, sts: 7}",
+    "brainstorm seed root preference revision synthesize revise audit": "mixture={retrieval: 7, sts: 7}",
     "junior revisor": "generator.base_model=org/other",
     "junior root senior revisor synthesize revise": "generator.prompt_format=chat",
     "junior": """
@@ -57,7 +60,7 @@ FIELDS = {
     """,
     "root synthesize": "generator.sampling_temperature=0.5  generator.top_p=0.9",
     "root synthesize revise": "generator.max_tokens=99",
-    "root": "root.rows=7  root.candidates=7",
+    "root": "root.rows=70000  root.candidates=7",
     "preference": "preference.rows=7",
     "senior": """
         senior.target_modules=[q_proj]
@@ -66,6 +69,7 @@ FIELDS = {
         senior.load_in_4bit=true  senior.learning_rate=0.7  senior.batching=by_length  senior.dpo_beta=0.7
     """,
     "revision": "revision.rows=7  revision.candidate=best",
+    "revision revise": "revision.may_keep=true",
     "revisor": """
         revisor.target_modules=[q_proj]
         revisor.lora_r=8  revisor.lora_alpha=8  revisor.lora_dropout=0.2  revisor.batch_size=7  revisor.epochs=7
@@ -109,6 +113,8 @@ PROMPTS = {
     "JUDGE": "preference",
     "Verdict": "preference",
     "REVISION": "revision revise audit",
+    "IMPROVE": "revision revise",
+    "MAY_KEEP": "audit",
     "Revision": "revision revise audit",
     "bitext.opening": "",
 }

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, TrainerCallback, set_seed
 
 from hub_speed.errors import StageError
+from hub_speed.mix import subset
 from hub_speed.parquet import read_parquet
 from hub_speed.record import Json
 from hub_speed.text import before_query
@@ -176,7 +177,7 @@ def train(settings: EmbedderSettings) -> Json:
     Raises:
         StageError: see `fit` and `labelled.read`.
     """
-    synthetic = sorted(read_parquet(settings.data, COLUMNS), key=lambda row: row["id"])[: settings.recipe.rows]
+    synthetic = subset(sorted(read_parquet(settings.data, COLUMNS), key=lambda row: row["id"]), settings.recipe.rows)
     extra, mined = labelled.read(settings)
     rows = synthetic + extra
     model, measures = fit(settings, rows, child.Reporter())

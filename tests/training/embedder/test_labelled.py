@@ -1,19 +1,23 @@
 """Labelled sets beside the synthetic rows: weights, instructions, and how they train."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("torch")
 
-from labelled_sets import labelled_set, source
+from labelled_sets import labelled_set, like_e5s, source
 from tiny_training import embedder_settings as settings
 from tiny_training import some_rows, write
 
+from hub_speed.hub import Hub
+from hub_speed.localhub import LocalHub
 from hub_speed.pipeline.table import STAGES
 from hub_speed.recipes.loader import load
 from hub_speed.stage import FromHub
 from hub_speed.training.embedder import contrastive, labelled
+from hub_speed.training.embedder.settings import LabelledSet
 
 
 def test_labelled_rows_come_as_often_as_their_weight_says(tmp_path: Path) -> None:
@@ -94,3 +98,30 @@ def test_the_supervised_recipes_have_the_sets_of_e5(name: str) -> None:
     )
     others = {"name", "embedder", "scaling"}
     assert recipe.model_dump(exclude=others) == plain.model_dump(exclude=others)
+
+
+def test_the_supervised_recipe_reads_sets_of_these_shapes_from_the_hub(
+    local: LocalHub, decoder: Path, tmp_path: Path
+) -> None:
+    """Every set of `speed_full`, with the columns and files it names, as far as shapes are known: docs/finetune.md."""
+    hub, sets = Hub(str(local.endpoint)), []
+    for number, recipe in enumerate(load("speed_full").embedder.labelled):
+        name = recipe.repo.partition("@")[0]
+        folder = like_e5s(name, tmp_path / str(number))
+        ref = hub.publish("dataset", name, folder, message="x", tag="v1")
+        recipe = recipe.model_copy(update={"weight": 1.0})
+        sets.append(LabelledSet(recipe=recipe, folder=hub.fetch(ref, *recipe.files)))
+    assert not list(sets[3].folder.glob("*-all/*"))  # gigabytes that nobody reads
+    found, mined = labelled.read(
+        settings(decoder, tmp_path, miner=decoder, labelled=tuple(sets), mine_margin=0.0, max_length=64)
+    )
+    counts = Counter(row["task_type"].partition(" ")[0] for row in found)
+    assert counts.pop("sentence-transformers/miracl") == 12  # two languages
+    assert {counts.pop(f"mteb/{name}") for name in ("hotpotqa", "fever", "msmarco")} == {4}
+    assert len(counts) == 10 and set(counts.values()) == {6}
+    assert mined > 9 and {row["instruction"] for row in found if "quora" in row["id"]} <= set(
+        sets[10].recipe.instructions
+    )
+    assert {row["negative"] for row in found if "nli" in row["id"]} == {"the lazy dog alone"}
+    texts = {name: {row["positive"] for row in found if name in row["id"]} for name in ("tydi", "fever")}
+    assert "fox the fox jumps" in texts["tydi"] and {"fox the fox jumps", "the dog jumps"} <= texts["fever"]
