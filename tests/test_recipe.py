@@ -171,6 +171,7 @@ def test_one_gpu_is_enough_for_small_and_nothing_proprietary_is_in_open() -> Non
     assert {name: load(name).license for name in builtin()} == {
         "e5": "other",
         "e5_full": "other",
+        "e5_msmarco": "other",
         "open": "apache-2.0",
         "quickstart": "apache-2.0",
         "small": "other",

@@ -90,7 +90,7 @@ FIELDS = {
         embedder.epochs=7  embedder.batching=mixed  embedder.false_negative_margin=0.7  embedder.matryoshka=[7]
     """,
     "embedder evaluate scaling": """
-        embedder.base_model=org/other  embedder.pooling=mean  embedder.max_length=77
+        embedder.base_model=org/other  embedder.pooling=mean  embedder.max_length=77  embedder.instructions=none
     """,
     "embedder audit scaling": "embedder.data=synthesize",
     "evaluate scaling": "evaluate.benchmarks=[org/bench]  evaluate.instructions={}",
