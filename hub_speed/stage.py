@@ -55,7 +55,8 @@ class Estimate:
         rows: how many rows are asked for or trained on.
         read, written: tokens.
         cost_usd: what the teacher's provider will charge; None where the recipe has no prices, or nobody charges.
-        seconds: until all is answered, if the server keeps up with `runtime.in_flight` requests at once.
+        seconds: until all is answered, if the server keeps up with `runtime.in_flight` requests at once; of a training
+            or scoring, on one A100. 0 where nothing is known.
     """
 
     model: str | None

@@ -63,7 +63,7 @@ def _facts(ctx: Context) -> Json:
 def _estimate(recipe: Recipe, topics: int) -> Estimate:
     drawn = estimate.embedder_rows(recipe)
     rows = min(recipe.embedder.rows or drawn, drawn)
-    return estimate.trains(rows, estimate.words(recipe).answer, recipe.embedder.epochs)
+    return estimate.trains(recipe.embedder.base_model, rows, estimate.words(recipe).answer, recipe.embedder.epochs)
 
 
 STAGE = Stage(

@@ -6,6 +6,7 @@ Differs: several seeds per size; a saturating power law is fitted as well, and b
 largest size. A benchmark that fails is reported; a benchmark that some run lacks is in no fit.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from hub_speed.errors import StageError
@@ -74,7 +75,9 @@ def _figures(ctx: Context, folder: Path) -> dict[str, Path]:
 
 def _estimate(recipe: Recipe, topics: int) -> Estimate:
     rows = sum(recipe.scaling.sizes) * len(recipe.scaling.rng_seeds)
-    return estimate.trains(rows, estimate.words(recipe).answer, recipe.embedder.epochs)
+    takes = estimate.trains(recipe.embedder.base_model, rows, estimate.words(recipe).answer, recipe.embedder.epochs)
+    runs = len(recipe.scaling.sizes) * len(recipe.scaling.rng_seeds)
+    return replace(takes, seconds=takes.seconds + estimate.scores(recipe, runs))
 
 
 STAGE = Stage(
