@@ -52,7 +52,7 @@ class Plan:
     Attributes:
         recipe: with its topic file as a pinned version, where that is published already.
         steps: the stages, each finished or with the reason why it has to run.
-        estimates: what each stage takes when it runs.
+        estimates: what each stage takes when it runs, at the yield of its last run.
         topics: how many there are to brainstorm for.
         cut: how many paths were deeper than `brainstorm.max_depth`, and lost their middle.
         variety: how many rows will share a task, for each task type.
@@ -88,9 +88,10 @@ def plan(recipe: "Recipe", hub: OpenHub, *, org: str = DEFAULT_ORG, only: str | 
     with open_session(recipe, hub, org=org) as (session, pinned):
         steps, topics = plans.plan(pinned, session, only), topics_of(pinned, session)
         count = len(distinct(topics, pinned.brainstorm.max_depth))
-        estimates = [step.stage.estimate(pinned, count) for step in steps]
-        tasks = plans.tasks_found(steps, session)
         cut = sum(len(parts_of(path)) > pinned.brainstorm.max_depth for path in topics)
+        stages = [step.stage for step in steps]
+        estimates = [plans.at_last_yield(s, s.estimate(pinned, count), session) for s in stages]
+        tasks = plans.tasks_found(steps, session)
         return Plan(pinned, org, hub.hub.shown, steps, estimates, count, cut, variety(pinned, count, tasks))
 
 

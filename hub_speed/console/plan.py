@@ -44,18 +44,20 @@ def print_plan(plan: Plan, flags: Sequence[str] = ()) -> None:
 
 def _print_stages(plan: Plan) -> None:
     """One line a stage: finished, or what it will take and why it will run."""
-    right = ("calls", "tokens", "cost", "time")
+    right = ("yield", "calls", "tokens", "cost", "time")
     lines = table("stage", "asks", *right, "state", right=right)
     for step, estimate in zip(plan.steps, plan.estimates, strict=True):
         name, model = step.stage.name, estimate.model or "–"
         if step.ref:
-            lines.add_row(name, model, "", "", "", "", f"cached {step.ref}")
+            lines.add_row(name, model, *[""] * len(right), f"cached {step.ref}")
             continue
+        expected = "" if estimate.expected is None else f"{estimate.expected:.0%}"
         calls = f"{estimate.calls:,}" if estimate.calls else ""
         count = tokens(estimate.tokens) if estimate.tokens else ""
         cost = "" if estimate.cost_usd is None else f"${estimate.cost_usd:,.2f}"
         time = _time(estimate.seconds) if estimate.seconds else ""
-        lines.add_row(name, model, calls, count, cost, time, "cannot run" if step.problem else escape(step.why))
+        state = "cannot run" if step.problem else escape(step.why)
+        lines.add_row(name, model, expected, calls, count, cost, time, state)
     console.print(lines)
 
 
@@ -122,6 +124,9 @@ def _notes(plan: Plan) -> Facts:
         depth = f"deeper than brainstorm.max_depth ({plan.recipe.brainstorm.max_depth})"
         deep = f"{plan.cut:,} paths are {depth} and lose their middle" if plan.cut else f"no path is {depth}"
         yield "topics", f"{plan.topics:,}; {deep}"
+    if labelled := plan.recipe.embedder.labelled:
+        some = f"{plan.recipe.embedder.labelled_rows:,} of {len(labelled)} sets, beside the synthetic ones"
+        yield "labelled rows", f"{some} (as far as the recipe says how many rows a set has)"
     for line in sorted(plan.variety, key=lambda line: -line.rows_per_task)[:1]:
         if line.rows_per_task > ROWS_PER_TASK:
             yield (
@@ -143,9 +148,13 @@ def _more_tasks(plan: Plan, line: Variety) -> str:
 
 
 def _time(seconds: float) -> str:
+    if seconds >= 360_000:
+        return f"{seconds / 3600:,.0f} h"
     return f"{seconds / 3600:,.1f} h" if seconds >= 3600 else f"{seconds / 60:,.0f} min" if seconds >= 60 else "< 1 min"
 
 
 def tokens(count: int) -> str:
-    """A count of tokens in thousands or millions."""
+    """A count of tokens in thousands, millions or billions."""
+    if count >= 1e9:
+        return f"{count / 1e9:,.1f} G"
     return f"{count / 1e6:,.1f} M" if count >= 1e6 else f"{count / 1e3:,.0f} k"

@@ -13,7 +13,8 @@ from statistics import mean
 
 from hub_speed.generation import prompts
 from hub_speed.generation.planning import plan_rows
-from hub_speed.generation.topics import shares
+from hub_speed.generation.topics import per_type
+from hub_speed.mix import shares
 from hub_speed.recipe import Recipe
 from hub_speed.stage import Estimate
 from hub_speed.task_types import TASK_TYPES
@@ -22,7 +23,7 @@ TOKENS_PER_WORD = 4 / 3  # Assumption: the usual rule of thumb for English
 SAMPLE = 230  # rows that are rendered: ten rounds of the paper's mixture
 A_TASK = "Given a question about the topic at hand, find passages that answer it."  # a task of usual length
 TOKENS_PER_S = 50  # that a server writes for one request. Assumption: a model of some ten billion weights on one GPU
-REASON_WORDS = 40  # Assumption: an explanation in a sentence or three
+REASON_WORDS = 50  # Assumption: an explanation in two to four sentences
 TASK_WORDS = 15  # Assumption: a task is one sentence
 A100_FLOPS = 312e12  # a second, dense, in 16 bits: NVIDIA's data sheet
 V100_FLOPS = 125e12  # the same
@@ -35,11 +36,26 @@ ROWS_PER_TASK = 20  # above it, `plan` warns. Assumption; E5 has about two (500K
 PROMPTS_DRAWN = 1000  # of one task, to see how many are alike
 
 
-def asks(recipe: Recipe, model: str, calls: int, words_read: float, words_written: float) -> Estimate:
-    """`calls` requests of so many words each."""
+# Accepted rows for each request, until a run has shown them.
+TEACHER_YIELD = 1.0  # SPEED Table 5 counts one call for each of its rows and signals
+ROOT_YIELD = 1.0  # Assumption: at temperature 1, two of several answers always differ
+DRAFT_YIELD = 0.9  # Assumption: SPEED does not say how many answers of its generator cannot be read
+
+
+def asks(
+    recipe: Recipe,
+    model: str,
+    rows: int,
+    words_read: float,
+    words_written: float,
+    expected: float | None = None,
+) -> Estimate:
+    """Requests of so many words each: as many as there are rows, or as these take at the expected yield."""
+    calls = round(rows / (expected or 1))
     read, written = (round(calls * words * TOKENS_PER_WORD) for words in (words_read, words_written))
     cost = recipe.effective_budget.cost_usd(read, written) if model == "teacher" else None
-    return Estimate(model, calls, calls, read, written, cost, written / TOKENS_PER_S / recipe.runtime.in_flight)
+    seconds = written / TOKENS_PER_S / recipe.runtime.in_flight
+    return Estimate(model, rows, calls, read, written, cost, seconds, expected)
 
 
 def trains(model: str, rows: int, words: float, epochs: float, passes: int = SFT_PASSES) -> Estimate:
@@ -131,16 +147,12 @@ def variety(recipe: Recipe, topics: int, found: dict[str, int]) -> list[Variety]
         topics: how many there are.
         found: task type → how many tasks it has, once they are brainstormed.
     """
-    lines, total = [], sum(recipe.mixture.values())
-    for name, share in shares(recipe, topics).items():
-        rows = round(embedder_rows(recipe) * recipe.mixture[name] / total)
-        each = (
-            1
-            if TASK_TYPES[name].fixed_task
-            else min(recipe.brainstorm.tasks_per_topic, recipe.brainstorm.tasks_per_prompt)
-        )
+    lines, settings, rows = [], recipe.brainstorm, shares(recipe.mixture, embedder_rows(recipe))
+    for name, share in per_type(recipe, topics).items():
+        each = 1 if TASK_TYPES[name].fixed_task else min(settings.tasks_per_topic, settings.tasks_per_prompt)
         tasks = found.get(name) or share * each or None
-        lines.append(Variety(name, rows, share, tasks, _alike(recipe, name, rows / tasks) if tasks else 0.0))
+        alike = _alike(recipe, name, rows[name] / tasks) if tasks else 0.0
+        lines.append(Variety(name, rows[name], share, tasks, alike))
     return lines
 
 

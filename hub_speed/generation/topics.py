@@ -46,7 +46,7 @@ def distinct(paths: Iterable[str], max_depth: int) -> list[str]:
     return list(dict.fromkeys(truncate(path, max_depth) for path in paths))
 
 
-def shares(recipe: Recipe, topics: int) -> dict[str, int]:
+def per_type(recipe: Recipe, topics: int) -> dict[str, int]:
     """Task type → for how many of so many topics it gets tasks.
 
     Types with a fixed task get all, as they take no call. `brainstorm.max_topics` holds for the type with the most
@@ -63,7 +63,7 @@ def shares(recipe: Recipe, topics: int) -> dict[str, int]:
 def choose(recipe: Recipe, topics: list[str]) -> dict[str, set[int]]:
     """Task type → which of the topics it gets tasks for, by their numbers."""
     order = _spread(topics)
-    return {name: set(order[:count]) for name, count in shares(recipe, len(topics)).items()}
+    return {name: set(order[:count]) for name, count in per_type(recipe, len(topics)).items()}
 
 
 def _spread(topics: list[str]) -> list[int]:

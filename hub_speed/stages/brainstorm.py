@@ -21,7 +21,7 @@ from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Rejected, parse
 from hub_speed.generation.planning import row_rng
-from hub_speed.generation.topics import choose, distinct, read_set, shares, spoken
+from hub_speed.generation.topics import choose, distinct, per_type, read_set, spoken
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.parquet import read_parquet, write_parquet
 from hub_speed.recipe import Recipe
@@ -158,7 +158,7 @@ def _ask(ctx: Context) -> None:
             yield {"id": f"task-{task_type}-{i:07d}", "task_type": task_type, "task": task, "topic": topic}
 
     total = sum(len(chosen[name]) for name in to_ask)
-    dataset.make(ctx, jobs, read, total=total, model="teacher", row=TaskRow, sift=sift, publish=publish)
+    dataset.make(ctx, jobs, read, rows=total, model="teacher", row=TaskRow, sift=sift, publish=publish)
 
 
 def _inputs(recipe: Recipe) -> dict[str, Source]:
@@ -187,7 +187,7 @@ def _prompts(recipe: Recipe) -> dict[str, Any]:
 def _estimate(recipe: Recipe, topics: int) -> Estimate:
     if recipe.brainstorm.tasks:
         return Estimate(None, 0, 0, 0, 0)
-    calls = sum(n for name, n in shares(recipe, topics).items() if TASK_TYPES[name].brainstorm)
+    calls = sum(n for name, n in per_type(recipe, topics).items() if TASK_TYPES[name].brainstorm)
     written = estimate.TASK_WORDS * recipe.brainstorm.tasks_per_prompt
     return estimate.asks(recipe, "teacher", calls, estimate.brainstorm_words(recipe), written)
 

@@ -124,7 +124,7 @@ class Published:
 
         def read() -> Recipe:
             drafts, revised = (self._record(self.ref(name)).identity["recipe"] for name in ("synthesize", "revise"))
-            return Recipe.model_validate({"name": "explorer", "revise": revised["revise"]} | drafts)
+            return Recipe.model_validate({"name": "explorer"} | revised | drafts)
 
         return self._keep("recipe", read)
 
@@ -160,15 +160,15 @@ class Published:
         }
         yield flow
         completion = self._ask(generator, row.prompt, self.recipe().generator)
-        draft = examples.read_example(row, completion, generator)
+        draft = examples.read_example(row, completion, generator, self.recipe().checks)
         flow |= {"draft": _told(completion, draft), "doing": ""}
         if isinstance(draft, Rejected):
             yield flow
             return
         yield flow | {"doing": "The revisor goes over it …"}
-        prompt = prompts.revision(row.prompt, draft.row["completion"])
+        prompt = prompts.revision(row.prompt, draft.row["completion"], may_keep=self.recipe().revision.may_keep)
         completion = self._ask("revisor", prompt, self.recipe().revise)
-        kept, revised = examples.read_revised_draft(draft.row, completion)
+        kept, revised = examples.read_revised_draft(draft.row, completion, self.recipe().checks)
         flow["revised"] = _told(completion, revised)
         if isinstance(revised, Revised):
             flow["revised"] |= {"row": _parts(kept), "changed": kept["revised"]}
