@@ -18,7 +18,7 @@ from running import kill
 
 from hub_speed.console.progress import Bars
 from hub_speed.errors import BudgetSpent, EndpointDown, EndpointRefused, Stopped
-from hub_speed.generation import batched, dataset
+from hub_speed.generation import batched, dataset, writers
 from hub_speed.generation.batched import generate_in_batches
 from hub_speed.generation.jobs import Accepted, Job, Jobs, Outcome
 from hub_speed.generation.ledger import Ledger
@@ -436,24 +436,42 @@ def test_a_parameter_that_the_model_does_not_take_is_left_out(
     assert notes[0] == f"does not take max_tokens: sent as max_completion_tokens. It says: {words}"
 
 
-def test_what_was_noticed_is_in_the_record(provider: FakeBatches, tmp_path: Path) -> None:
-    provider.work = takes("none")
-    ctx = Context(
-        recipe=Recipe.model_validate({"name": "test", "runtime": {"mode": "batch"}}),
+def context(provider: FakeBatches, folder: Path, **values: Any) -> Context:
+    """A stage in batch mode; every model is at the provider."""
+    return Context(
+        recipe=Recipe.model_validate({"name": "test", "runtime": {"mode": "batch"}} | values),
         repo="org/x",
         inputs={},
         refs={},
-        out=tmp_path / "out",
-        work=tmp_path,
+        out=folder / "out",
+        work=folder,
         record=RunRecord(stage="seed", fingerprint="0" * 12, recipe="test", identity={}, inputs={}, lineage={}),
         progress=Bars(Console(quiet=True)).stage("seed"),
         stop=threading.Event(),
         threads=1,
-        address=lambda name, weights: nullcontext(Address(name, "m", (provider.url,))),
+        address=lambda name, weights: nullcontext(Address(name, name.rpartition("/")[2], (provider.url,))),
     )
+
+
+def test_what_was_noticed_is_in_the_record(provider: FakeBatches, tmp_path: Path) -> None:
+    provider.work = takes("none")
+    ctx = context(provider, tmp_path)
     with Ledger(tmp_path) as ledger:
-        dataset.ask(ctx, ledger, jobs(4), read, total=4, model="teacher")
+        dataset.ask(ctx, ledger, jobs(4), read, total=4, writers=writers.judge(ctx.recipe))
     assert "sent as none" in ctx.record.measures.server[0]
+
+
+def test_each_of_several_teachers_has_batches_of_its_own(provider: FakeBatches, tmp_path: Path) -> None:
+    ctx = context(provider, tmp_path, teacher={"model": {"m": 2, "n": 1}})
+    who = writers.teachers(ctx.recipe, "seed")
+    with Ledger(tmp_path) as ledger:
+        for _ in range(2):  # the second time, nothing is left to ask
+            dataset.ask(ctx, ledger, jobs(12), read, total=12, writers=who)
+        dataset.tally(ctx, ledger, who)
+    found = [({line["body"]["model"] for line in lines}, len(lines)) for lines in provider.submitted]
+    assert [models for models, _ in found] == [{"m"}, {"n"}]
+    assert [batch["metadata"]["hub_speed"] for batch in provider.batches] == [f"seed-{'0' * 12}-{n}" for n in "mn"]
+    assert ctx.record.calls == {f"teacher/{n}": count for n, (_, count) in zip("mn", found, strict=True)}
 
 
 def test_a_provider_that_refuses_every_form_is_told(provider: FakeBatches, tmp_path: Path) -> None:
