@@ -25,17 +25,21 @@ from hub_speed.text import SCRIPTS, Instructions
 CHAT = "chat"
 """The prompt format that is the tokenizer's own chat template."""
 
-GENERATORS = ("senior", "junior", "base")
-"""The models that can write drafts."""
 ALL_LINEAR: Literal["all-linear"] = "all-linear"
 """The layers of an adapter that is on every linear layer but the output's."""
 
 MINER = "intfloat/multilingual-e5-base"
 """What E5 mines hard negatives with (App. A)."""
 
+GENERATORS = ("senior", "junior", "base")
+"""The models that can write drafts."""
+
 BATCH_PRICE = 0.5
 """Of a provider's list price, in batches: "50% off", says OpenAI's page on its Batch API."""
 
+
+TOPIC_FILES = (".txt", ".txt.gz", ".parquet")
+"""How the name of a topic file ends; every other name is that of a dataset on the Hub."""
 
 Mix = dict[str, float]
 """Several models that share a work: name → weight."""
@@ -123,8 +127,10 @@ class Generator(Section):
 class Brainstorm(Section):
     """Topics → a pool of tasks."""
 
-    topics: str = "topics.txt"  # a Hub dataset with a column `topic`, or a text file beside the recipe, one path a
-    # line; the default is the package's own
+    topics: str = "topics.txt.gz"  # a Hub dataset with a column `topic`, or a file beside the recipe: text, one path a
+    # line, or parquet; the default is the package's own
+    max_topics: int | None = Field(17_500, ge=1)  # the most that the teacher is asked for, spread over all there are;
+    # a type with fewer rows: its share. None: all. Assumption: SPEED states none; 20 rows a task at its 1.15M drafts
     tasks: str | None = None  # a Hub dataset with columns `task_type` and `task` (and `topic`): your own pool, without
     # a call; then no other field of this section counts
     max_depth: int = Field(4, ge=1)  # SPEED §4.3.2

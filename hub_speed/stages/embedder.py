@@ -75,7 +75,7 @@ def _estimate(recipe: Recipe, topics: int) -> Estimate:
     drawn = estimate.embedder_rows(recipe)
     rows = drawn if recipe.embedder.rows is None else min(recipe.embedder.rows, drawn)
     rows += recipe.embedder.labelled_rows
-    return estimate.trains(rows, estimate.words(recipe).answer, recipe.embedder.epochs)
+    return estimate.trains(recipe.embedder.base_model, rows, estimate.words(recipe).answer, recipe.embedder.epochs)
 
 
 STAGE = Stage(

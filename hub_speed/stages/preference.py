@@ -82,7 +82,7 @@ def build(ctx: Context) -> None:
 
 
 def _fields(recipe: Recipe) -> Json:
-    fields = pick(recipe, "rng_seed") | writers.judge_fields(recipe) | pick(recipe, "preference")
+    fields = writers.judge_fields(recipe) | pick(recipe, "rng_seed", "preference")
     return fields | (pick(recipe, "mixture") if recipe.preference.rows else {})
 
 

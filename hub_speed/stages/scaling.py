@@ -6,6 +6,7 @@ Differs: several seeds per size; a saturating power law is fitted as well, and b
 largest size. A benchmark that fails is reported; a benchmark that some run lacks is in no fit.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from hub_speed.errors import StageError
@@ -74,9 +75,10 @@ def _figures(ctx: Context, folder: Path) -> dict[str, Path]:
 
 
 def _estimate(recipe: Recipe, topics: int) -> Estimate:
-    drawn = estimate.embedder_rows(recipe)
-    rows = sum(size for size in recipe.scaling.sizes if size <= drawn) * len(recipe.scaling.rng_seeds)
-    return estimate.trains(rows, estimate.words(recipe).answer, recipe.embedder.epochs)
+    sizes = [size for size in recipe.scaling.sizes if size <= estimate.embedder_rows(recipe)]
+    seeds, words = len(recipe.scaling.rng_seeds), estimate.words(recipe).answer
+    takes = estimate.trains(recipe.embedder.base_model, sum(sizes) * seeds, words, recipe.embedder.epochs)
+    return replace(takes, seconds=takes.seconds + estimate.scores(recipe, len(sizes) * seeds))
 
 
 STAGE = Stage(

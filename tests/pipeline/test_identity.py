@@ -34,7 +34,7 @@ FIELDS = {
     """,
     "brainstorm": """
         brainstorm.topics=org/topics  brainstorm.max_depth=3  brainstorm.tasks_per_prompt=20
-        brainstorm.tasks_per_topic=3  brainstorm.tasks=org/tasks
+        brainstorm.tasks_per_topic=3  brainstorm.max_topics=9  brainstorm.max_topics=null  brainstorm.tasks=org/tasks
     """,
     "brainstorm seed revision": "teacher.sampling_temperature=0.5  teacher.top_p=0.9",
     "brainstorm seed preference revision audit": "teacher.model=other  teacher.max_tokens=99",
@@ -46,7 +46,7 @@ FIELDS = {
         languages={English: 1, German: 1}  retrieval={difficulty: [PhD]}  classification={difficulty: [PhD]}
         sts={low_score: [2]}  short_matching={text_length: [2 words]}  long_matching={min_words: [2]}
     """,
-    "seed root preference revision synthesize": """
+    "brainstorm seed root preference revision synthesize": """
         mixture={retrieval: 9, classification: 7, sts: 7, short_matching: 1, long_matching: 1}
     """,
     "brainstorm seed root preference revision synthesize revise audit": "mixture={retrieval: 7, sts: 7}",
@@ -90,7 +90,7 @@ FIELDS = {
         embedder.epochs=7  embedder.batching=mixed  embedder.false_negative_margin=0.7  embedder.matryoshka=[7]
     """,
     "embedder evaluate scaling": """
-        embedder.base_model=org/other  embedder.pooling=mean  embedder.max_length=77
+        embedder.base_model=org/other  embedder.pooling=mean  embedder.max_length=77  embedder.instructions=none
     """,
     "embedder audit scaling": "embedder.data=synthesize",
     "evaluate scaling": "evaluate.benchmarks=[org/bench]  evaluate.instructions={}",
