@@ -2,6 +2,7 @@
 
 In: speed-root. Out: speed-preference, with `prompt`/`chosen`/`rejected` for DPO.
 Source: SPEED §3.2.4 and App. C.2 (10K, temperature 0).
+Root rows are judged by id until there are as many pairs of every task type as the recipe wants.
 Differs: an index that does not exist, or a tie, drops the row. `chosen` is always an answer that the check accepts: the
 judge is not asked where no candidate is, and a verdict for another one is dropped.
 """
