@@ -12,7 +12,7 @@ REASONS = {
     "bad_json": "no JSON object could be read from the answer",
     "wrong_keys": "a key is missing, or one too many is there",
     "wrong_type": "a value is not of the type asked for",
-    "empty_field": "a value is empty",
+    "empty_field": "a value is empty or says nothing",
     "echo": "a value only repeats a key, the task, the topic or a phrase of the prompt",
     "not_a_task": "a task is not a sentence",
     "broken_text": "a value holds a special token of a model, or a character that stands for damage",
@@ -115,7 +115,8 @@ class PreferenceRow(Row):
     prompt: str = Field(description="the user message a model was given")
     chosen: str = Field(description="the candidate the teacher judged best")
     rejected: str = Field(description="the candidate the teacher judged worst")
-    reason: str = Field(description="why, in the teacher's words")
+    reason: str = Field(description="why, in the teacher's words; its numbers are places in `order`")
+    order: list[int] = Field(description="the candidates of the root row in the order the teacher saw them, by number")
 
 
 class RevisionRow(Row):

@@ -43,7 +43,7 @@ def run(settings: ScalingSettings) -> Json:
         if not path.exists():
             if not model.exists():
                 _train(settings, rows, size, seed, model)
-            load = partial(scoring.Instructed, model, settings.recipe.max_length)
+            load = partial(scoring.Instructed, model, settings.recipe.max_length, settings.recipe.instructions)
             subject = f"{size:,} rows, seed {seed}"
             files, reasons = scoring.score(subject, load, tasks, work / "scores" / name, work / "predictions")
             mine = [

@@ -20,7 +20,7 @@ from hub_speed.recipe import Checks, Recipe
 from hub_speed.record import Json
 from hub_speed.task_types import TASK_TYPES, Answer
 from hub_speed.task_types.base import Flaw
-from hub_speed.text import same
+from hub_speed.text import same, words
 
 SAMPLING_FIELDS = (
     "generator.prompt_format",
@@ -97,11 +97,34 @@ def find_flaw(answer: Answer, columns: Json) -> Flaw | None:
     return TASK_TYPES[columns["task_type"]].check(answer, _check_values(columns))
 
 
-def reason_flaw(reason: str, template: str, prompt: str) -> Flaw | None:
-    """Why the reason that a judge or reviser gives cannot be used: it says nothing, or repeats the prompt."""
-    if not any(char.isalpha() for char in reason):
-        return Flaw("echo", f"reason: {reason!r:.100} has no letters")
-    return echo({"reason": reason}, f"{template}\n{prompt}")
+LEAST_REASON = 2
+"""Words of a reason. Assumption: with "S1 unclear" a model may learn what to look at, with "better" it does not."""
+_SAYS_NOTHING = frozenset(
+    """a all any applicable are as available best better change changed changes choice comment correct error errors fine
+    first flaw given good great i is issue issues it its kept looks mistake mistakes n na needed nil no none not nothing
+    null ok okay one perfect problem problems reason right same second see specified stated text the there this
+    unchanged unknown very well worst wrong yes""".split()
+)
+"""A reason of these words alone says nothing, or only that nothing is wrong. Assumption."""
+
+
+def reason_flaw(reason: str, template: str, prompt: str, *, unchanged: bool = False) -> Flaw | None:
+    """Why the reason that a judge or reviser gives cannot be used: it says nothing, or repeats the prompt.
+
+    Args:
+        reason: as it was given.
+        template: of the judge's or reviser's prompt.
+        prompt: the request whose answers were looked at.
+        unchanged: whether the data is left as it was. "None" is a reason then: nothing is wrong.
+    """
+    if flaw := echo({"reason": reason}, f"{template}\n{prompt}"):
+        return flaw
+    said = words(reason)
+    if not any(map(str.isalpha, reason)) or not (
+        unchanged or (len(said) >= LEAST_REASON and not _SAYS_NOTHING.issuperset(said))
+    ):
+        return Flaw("empty_field", f"reason: {reason!r:.100} says nothing")
+    return None
 
 
 def read_example(row: PlannedRow, completion: Completion, generator: str, checks: Checks) -> Outcome:
@@ -124,8 +147,11 @@ class Revised:
     flaw: str
 
 
-def read_revision(text: str, finish_reason: str, columns: Json, checks: Checks) -> Revised | Rejected:
-    """One answer to a revision prompt, for the row with these columns; the revised data must pass its own check."""
+def read_revision(text: str, finish_reason: str, columns: Json, draft: str, checks: Checks) -> Revised | Rejected:
+    """One answer to a revision prompt, for a draft of the row with these columns.
+
+    The revised data must pass its own check, and the reason must say something if the data is not the draft.
+    """
     parsed = parse(text, Revision, finish_reason)
     if isinstance(parsed, Rejected):
         return parsed
@@ -133,16 +159,17 @@ def read_revision(text: str, finish_reason: str, columns: Json, checks: Checks) 
     revised = read_answer(data if isinstance(data, str) else compact(data), "stop", columns, checks)
     if isinstance(revised, Rejected):
         return revised
-    if flaw := reason_flaw(reason, REVISION, columns["prompt"]):
-        return Rejected(*flaw)
     if any(same(reason, value) for value in revised.answer.__dict__.values()):
         return Rejected("echo", f"reason: {reason!r:.100} is a part of the data")
+    if flaw := reason_flaw(reason, REVISION, columns["prompt"], unchanged=compact(revised.answer) == draft):
+        return Rejected(*flaw)
     return Revised(reason, revised.answer, parsed.repaired or revised.repaired, revised.flaw)
 
 
 def read_revised_draft(draft: Json, completion: Completion, checks: Checks) -> tuple[Json, Revised | Rejected]:
     """The row that a draft becomes after the revisor's answer, and the answer; the draft stays if that is rejected."""
-    revised = read_revision(completion.texts[0], completion.finish_reasons[0], draft, checks)
+    text, finish_reason = completion.texts[0], completion.finish_reasons[0]
+    revised = read_revision(text, finish_reason, draft, draft["completion"], checks)
     if isinstance(revised, Rejected):
         return draft | {"draft": draft["completion"]}, revised
     changed = compact(revised.answer) != draft["completion"]

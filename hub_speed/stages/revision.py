@@ -5,12 +5,13 @@ with `prompt`/`completion` for the revisor.
 Source: SPEED §3.2.4 and App. C.2 (10K). The completion holds reason and revision, as the released scripts parse both.
 Root rows are revised by id until there are as many revisions of every task type as the recipe wants.
 Differs: which candidate is revised is not stated; here the row's own generator draws it, unless `revision.candidate` is
-"best" and the teacher named one. A revision that fails the check of its task type is not kept.
+"best" and the teacher named one. With `revision.may_keep` a draft without a flaw may be repeated. A revision that fails
+the check of its task type is not kept.
 """
 
 from collections.abc import Iterator
 
-from hub_speed.generation import dataset, estimate, examples, prompts
+from hub_speed.generation import dataset, estimate, examples, prompts, writers
 from hub_speed.generation.dedup import exact_duplicates
 from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
 from hub_speed.generation.ledger import Ledger
@@ -27,7 +28,8 @@ from hub_speed.stage import Context, Estimate, Source, Stage, from_stages, pick
 
 def read_revised_candidate(row: Json, prompt: str, draft: str, completion: Completion, checks: Checks) -> Outcome:
     """The teacher's revision of one candidate, as a row for the revisor; or why there is none."""
-    revised = examples.read_revision(completion.texts[0], completion.finish_reasons[0], row, checks)
+    text, finish_reason = completion.texts[0], completion.finish_reasons[0]
+    revised = examples.read_revision(text, finish_reason, row, draft, checks)
     if isinstance(revised, Rejected):
         return revised
     answer = examples.compact({"reason": revised.reason, "revision": revised.answer.model_dump()})
@@ -40,7 +42,7 @@ def build(ctx: Context) -> None:
     recipe, teacher = ctx.recipe, ctx.recipe.teacher
     sampling = Sampling(teacher.sampling_temperature, teacher.top_p, teacher.max_tokens)
     root = examples.root_rows(ctx.inputs["root"])
-    quota = examples.signals(recipe, root, recipe.revision.rows)
+    quota, who = examples.signals(recipe, root, recipe.revision.rows), writers.teachers(recipe, "revision")
     best: dict[str, str] = {}
     if recipe.revision.candidate == "best":
         judged = read_parquet(ctx.inputs["preference"] / "data", ["id", "chosen"])
@@ -52,7 +54,7 @@ def build(ctx: Context) -> None:
                 continue
             drawn = row_rng(recipe.rng_seed, "revision", row["id"]).choice(row["candidates"])
             draft = best.get(row["id"], drawn)
-            prompt = prompts.revision(row["prompt"], draft)
+            prompt = prompts.revision(row["prompt"], draft, may_keep=recipe.revision.may_keep)
             request = examples.revision_request(row["task_type"], prompt, sampling)
             yield Job(row["id"], row["task_type"], request, (row, prompt, draft))
 
@@ -63,7 +65,7 @@ def build(ctx: Context) -> None:
     def sift(ledger: Ledger) -> None:
         ledger.reject(exact_duplicates(ledger.rows(), "task_type", "prompt", "completion"), "duplicate")
 
-    dataset.make(ctx, jobs, read, rows=quota, model="teacher", row=RevisionRow, sift=sift)
+    dataset.make(ctx, jobs, read, rows=quota, writers=who, row=RevisionRow, sift=sift)
 
 
 def _inputs(recipe: Recipe) -> dict[str, Source]:
@@ -80,7 +82,8 @@ def _fields(recipe: Recipe) -> Json:
 def _estimate(recipe: Recipe, topics: int) -> Estimate:
     words, calls = estimate.words(recipe), estimate.signals(recipe, recipe.revision.rows)
     written = words.answer + estimate.REASON_WORDS
-    return estimate.asks(recipe, "teacher", calls, words.revise, written, estimate.TEACHER_YIELD)
+    how_many = (calls, words.revise, written, estimate.TEACHER_YIELD)
+    return estimate.asks(recipe, "teacher", *how_many, recipe.teacher.model)
 
 
 STAGE = Stage(
@@ -92,7 +95,9 @@ STAGE = Stage(
     build=build,
     inputs=_inputs,
     fields=_fields,
-    prompts=lambda recipe: prompts.system_text(recipe, teacher=True) | prompts.revision_texts(recipe),
+    prompts=lambda recipe: (
+        prompts.system_text(recipe, teacher=True) | prompts.revision_texts(recipe, may_keep=recipe.revision.may_keep)
+    ),
     estimate=_estimate,
     row=RevisionRow,
 )

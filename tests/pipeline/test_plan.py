@@ -82,7 +82,7 @@ def finish(session: Session, folder: Path, *stages: str) -> None:
 
 def test_a_plan_pins_everything_once_for_the_whole_session(session: Session, tmp_path: Path) -> None:
     steps = plan(recipe(), session)
-    assert [step.why for step in steps] == ["new", "brainstorm runs first", "seed runs first", "embedder runs first"]
+    assert [step.why for step in steps] == ["new", "after brainstorm", "after seed", "after embedder"]
     assert not any(step.problem for step in steps)
     before = pin_repo(FromHub("model", "org/base"), session)
     publish(session.hub, tmp_path / "org/base", "model", "org/base", "apache-2.0", tag="v2")
@@ -137,6 +137,13 @@ def test_a_stage_that_is_finished_needs_no_access_any_more(session: Session, tmp
         assert [result.cached for result in pipeline.run(recipe(), session, only="seed")] == [True, True]
         with pytest.raises(HubError, match="answers 403"):  # asked for again, it needs it again
             plan(recipe(), session, again={"brainstorm"})
+
+
+def test_a_plan_names_all_inputs_that_a_stage_lacks(session: Session) -> None:
+    for repo in ("org/pairs", "org/miner"):
+        HfApi(endpoint=session.hub.endpoint).delete_repo(repo, repo_type=INPUTS[repo])
+    (why,) = [step.why for step in plan(recipe(), session) if step.problem]
+    assert why.startswith("dataset org/pairs: not found on") and why.endswith("; missing as well: model org/miner")
 
 
 def test_a_plan_ends_where_the_hub_ends(session: Session) -> None:
