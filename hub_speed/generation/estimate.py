@@ -104,8 +104,8 @@ def words(recipe: Recipe) -> Words:
 
 
 def signals(recipe: Recipe, limit: int | None) -> int:
-    """How many root prompts are judged or revised."""
-    return min(limit or recipe.root.rows, recipe.root.rows)
+    """How many root rows are judged or revised."""
+    return limit or recipe.root.rows
 
 
 def embedder_rows(recipe: Recipe) -> int:

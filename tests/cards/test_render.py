@@ -227,6 +227,16 @@ def test_a_dataset_card_has_its_columns_configs_and_reasons(name: str, card: Cal
         assert f'load_dataset("{ctx.repo}", "{filled[0]}"' in text
 
 
+def test_a_card_says_what_was_not_checked_and_what_is_missing(tmp_path: Path) -> None:
+    ctx = context("seed", load("speed"), tmp_path)
+    ctx.record.measures.unchecked = {"too_short": 1234}
+    ctx.record.notes.append("sts: 3 of 9 rows were accepted; 36 were asked for, and at most 36 may be")
+    render.render(STAGES["seed"], ctx)
+    text = (ctx.out / "README.md").read_text("utf-8")
+    assert "`checks: form`" in text and f"- `too_short` (1,234): {rows.REASONS['too_short']}" in text
+    assert f"- `{ctx.record.notes[0]}`" in text.split("## Known limits")[1]
+
+
 @pytest.mark.parametrize("name", [name for name, s in STAGES.items() if s.kind == "model"])
 def test_a_model_card_names_its_base_and_its_data(name: str, card: Callable[..., Rendered]) -> None:
     header, text, ctx = card(name)
