@@ -13,7 +13,7 @@ from hub_speed.api import Plan
 from hub_speed.cards.render import PAPER
 from hub_speed.console.terminal import console, table
 from hub_speed.generation.estimate import ROWS_PER_TASK, Variety
-from hub_speed.recipe import BATCH_PRICE
+from hub_speed.recipe import BATCH_PRICE, as_mix, joined
 
 
 def print_plan(plan: Plan, flags: Sequence[str] = ()) -> None:
@@ -26,7 +26,7 @@ def print_plan(plan: Plan, flags: Sequence[str] = ()) -> None:
     recipe = plan.recipe
     console.print(
         f"{recipe.name} → {plan.org} on {plan.endpoint}"
-        f"    teacher {recipe.teacher.model} · generator {recipe.generator.base_model}"
+        f"    teacher {joined(recipe.teacher.model)} · generator {recipe.generator.base_model}"
         f" · embedder {recipe.embedder.base_model}\n"
     )
     _print_stages(plan)
@@ -58,6 +58,8 @@ def _print_stages(plan: Plan) -> None:
         time = _time(estimate.seconds) if estimate.seconds else ""
         state = "cannot run" if step.problem else escape(step.why)
         lines.add_row(name, model, expected, calls, count, cost, time, state)
+        for part, share in estimate.by_model.items() if len(estimate.by_model) > 1 else ():
+            lines.add_row("", f"· {escape(part)}", "", f"{share:,}")
     console.print(lines)
 
 
@@ -111,6 +113,12 @@ def _calls(plan: Plan) -> Facts:
     yield "teacher calls", f"[bold]{counted:,}[/bold]{some} as SPEED counts them {stages}"
     others = f"+ {teacher['brainstorm']:,} to brainstorm, which the paper does not count"
     yield "", f"{others}, + {teacher['audit']:,} to audit rows"
+    if len(as_mix(plan.recipe.teacher.model)) > 1:
+        of_each: Counter[str] = Counter()
+        for _, estimate in left:
+            of_each.update(estimate.by_model if estimate.model == "teacher" else {})
+        each = ", ".join(f"{name} {calls:,}" for name, calls in of_each.items())
+        yield "", f"all together, of each model about: {escape(each)}"
 
 
 def _notes(plan: Plan) -> Facts:

@@ -15,7 +15,7 @@ from hub_speed.generation import prompts
 from hub_speed.generation.planning import plan_rows
 from hub_speed.generation.topics import per_type
 from hub_speed.mix import shares
-from hub_speed.recipe import Recipe
+from hub_speed.recipe import Mix, Recipe, as_mix
 from hub_speed.stage import Estimate
 from hub_speed.task_types import TASK_TYPES
 
@@ -49,13 +49,19 @@ def asks(
     words_read: float,
     words_written: float,
     expected: float | None = None,
+    mix: str | Mix | None = None,
 ) -> Estimate:
-    """Requests of so many words each: as many as there are rows, or as these take at the expected yield."""
+    """Requests of so many words each: as many as there are rows, or as these take at the expected yield.
+
+    `mix` names the models behind `model`, where these are others.
+    """
     calls = round(rows / (expected or 1))
     read, written = (round(calls * words * TOKENS_PER_WORD) for words in (words_read, words_written))
     cost = recipe.effective_budget.cost_usd(read, written) if model == "teacher" else None
     seconds = written / TOKENS_PER_S / recipe.runtime.in_flight
-    return Estimate(model, rows, calls, read, written, cost, seconds, expected)
+    weights = as_mix(mix or model)
+    parts = {name: weight / sum(weights.values()) for name, weight in weights.items()}
+    return Estimate(model, rows, calls, read, written, cost, seconds, expected, parts)
 
 
 def trains(model: str, rows: int, words: float, epochs: float, passes: int = SFT_PASSES) -> Estimate:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from hub_speed.errors import RecipeError
-from hub_speed.generation import dataset, estimate, prompts
+from hub_speed.generation import dataset, estimate, prompts, writers
 from hub_speed.generation.dedup import Duplicate
 from hub_speed.generation.echo import echo, plain
 from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
@@ -157,8 +157,8 @@ def _ask(ctx: Context) -> None:
         for i, (task, topic) in enumerate(pairs):
             yield {"id": f"task-{task_type}-{i:07d}", "task_type": task_type, "task": task, "topic": topic}
 
-    total = sum(len(chosen[name]) for name in to_ask)
-    dataset.make(ctx, jobs, read, rows=total, model="teacher", row=TaskRow, sift=sift, publish=publish)
+    total, who = sum(len(chosen[name]) for name in to_ask), writers.teachers(recipe, "brainstorm")
+    dataset.make(ctx, jobs, read, rows=total, writers=who, row=TaskRow, sift=sift, publish=publish)
 
 
 def _inputs(recipe: Recipe) -> dict[str, Source]:
@@ -189,7 +189,8 @@ def _estimate(recipe: Recipe, topics: int) -> Estimate:
         return Estimate(None, 0, 0, 0, 0)
     calls = sum(n for name, n in per_type(recipe, topics).items() if TASK_TYPES[name].brainstorm)
     written = estimate.TASK_WORDS * recipe.brainstorm.tasks_per_prompt
-    return estimate.asks(recipe, "teacher", calls, estimate.brainstorm_words(recipe), written)
+    read = estimate.brainstorm_words(recipe)
+    return estimate.asks(recipe, "teacher", calls, read, written, mix=recipe.teacher.model)
 
 
 STAGE = Stage(

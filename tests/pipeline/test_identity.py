@@ -77,10 +77,10 @@ FIELDS = {
         revisor.load_in_4bit=true  revisor.learning_rate=0.7  revisor.batching=packed  revisor.weight_decay=0.7
     """,
     "synthesize": "synthesize.rows=7",
-    "synthesize audit": "synthesize.generator=junior",
+    "synthesize audit": "synthesize.generator=junior  synthesize.generator={senior: 3, junior: 1}",
     "revise": """
         revise.sampling_temperature=0.5  revise.top_p=0.9  revise.dedup_threshold=0.7  revise.dedup_words=2
-        revise.dedup_permutations=64
+        revise.dedup_permutations=60
     """,
     "embedder": f"embedder.rows=7  embedder.rng_seed=7  embedder.labelled=[{LABELLED}]",
     "embedder scaling": """
@@ -90,7 +90,7 @@ FIELDS = {
         embedder.epochs=7  embedder.batching=mixed  embedder.false_negative_margin=0.7  embedder.matryoshka=[7]
     """,
     "embedder evaluate scaling": """
-        embedder.base_model=org/other  embedder.pooling=mean  embedder.max_length=77
+        embedder.base_model=org/other  embedder.pooling=mean  embedder.max_length=77  embedder.instructions=none
     """,
     "embedder audit scaling": "embedder.data=synthesize",
     "evaluate scaling": "evaluate.benchmarks=[org/bench]  evaluate.instructions={}",
@@ -197,6 +197,9 @@ def test_fields_that_nothing_reads_here_move_what_reads_them_there() -> None:
     assert moved(load("speed", mining), load("speed", [*mining, "embedder.miner_prompts=[a, b]"])) == {"embedder"}
     rows = [mining[0].replace("mit", "mit, rows: 7")]
     assert moved(load("speed", mining), load("speed", rows)) == set()  # of the plan alone
+    drafts = ["embedder.data=synthesize"]  # near-duplicates are left out where an embedder is trained on them
+    for change in ("revise.dedup_threshold=0.7", "revise.dedup_words=2", "revise.dedup_permutations=60"):
+        assert moved(load("speed", drafts), load("speed", [*drafts, change])) == {"revise", "embedder", "scaling"}
     base = ["synthesize.generator=base"]
     assert moved(load("speed", base), load("speed", [*base, "generator.base_model=org/m"])) == {
         *("junior", "revisor", "synthesize"),
