@@ -12,6 +12,7 @@ from pathlib import Path
 from hub_speed.errors import StageError
 from hub_speed.evaluation import published_scores
 from hub_speed.evaluation.settings import Benchmark, ScoringSettings, Subject
+from hub_speed.generation import estimate
 from hub_speed.parquet import read_parquet, write_parquet
 from hub_speed.recipe import Recipe
 from hub_speed.record import Json
@@ -89,7 +90,7 @@ STAGE = Stage(
         **benchmark_inputs(recipe),
     },
     fields=_fields,
-    estimate=lambda recipe, topics: Estimate(None, 0, 0, 0, 0),
+    estimate=lambda recipe, topics: Estimate(None, 0, 0, 0, 0, None, estimate.scores(recipe, 1)),
     row=ScoreRow,
     facts=_facts,
     figures=_figures,

@@ -9,7 +9,7 @@ an answer that the check accepts: the judge is not asked where no candidate is, 
 
 from collections.abc import Iterator
 
-from hub_speed.generation import dataset, estimate, examples, prompts
+from hub_speed.generation import dataset, estimate, examples, prompts, writers
 from hub_speed.generation.dedup import exact_duplicates
 from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo, not_asked
 from hub_speed.generation.ledger import Ledger
@@ -77,18 +77,20 @@ def build(ctx: Context) -> None:
                 why = Rejected("unfit_candidates", ", ".join(row["reasons"]))
                 yield not_asked(row["id"], row["task_type"], row["prompt"], why)
 
-    dataset.make(ctx, jobs, read, rows=quota, model="teacher", row=PreferenceRow, sift=sift, skipped=skipped)
+    who = writers.judge(ctx.recipe)
+    dataset.make(ctx, jobs, read, rows=quota, writers=who, row=PreferenceRow, sift=sift, skipped=skipped)
 
 
 def _fields(recipe: Recipe) -> Json:
-    fields = pick(recipe, "rng_seed", "teacher.model", "teacher.judge_temperature", "teacher.max_tokens", "preference")
+    fields = writers.judge_fields(recipe) | pick(recipe, "rng_seed", "preference")
     return fields | (pick(recipe, "mixture") if recipe.preference.rows else {})
 
 
 def _estimate(recipe: Recipe, topics: int) -> Estimate:
     words, calls = estimate.words(recipe), estimate.signals(recipe, recipe.preference.rows)
     read = words.prompt + words.judge + recipe.root.candidates * words.answer
-    return estimate.asks(recipe, "teacher", calls, read, estimate.REASON_WORDS, estimate.TEACHER_YIELD)
+    how_many = (calls, read, estimate.REASON_WORDS, estimate.TEACHER_YIELD)
+    return estimate.asks(recipe, "teacher", *how_many, recipe.teacher.judge)
 
 
 STAGE = Stage(
