@@ -295,6 +295,26 @@ def test_an_embedder_names_its_labelled_sets_and_how_it_is_used(tmp_path: Path) 
     assert "`adapter/`" in text and "--pooling last-token" in text
 
 
+@pytest.mark.parametrize(
+    ("form", "said", "text"),
+    [
+        ("natural", "`Instruct: {the task, in one sentence}`", '["Instruct: Given a question, retrieve passages that'),
+        ("task_type_prefix", "`classify: ` before a text to classify", '["query: what is the capital of France"'),
+        ("none", "none: it was trained without instructions", '["what is the capital of France"'),
+    ],
+)
+def test_an_embedders_card_shows_the_form_and_the_pooling_it_was_trained_with(
+    form: str, said: str, text: str, tmp_path: Path
+) -> None:
+    ctx = context("embedder", load("quickstart", [f"embedder.instructions={form}"]), tmp_path)
+    ctx.record.measures.training = Training(**TRAININGS["embedder"] | {"pooling": "weighted_mean"})
+    render.render(STAGES["embedder"], ctx)
+    card = (ctx.out / "README.md").read_text("utf-8")
+    assert said in card and text in card and ("with your own instruction" in card) == (form == "natural")
+    assert "weighted by their place" in card and "torch.arange(1, mask.shape[1] + 1)" in card
+    assert "text-embeddings-router" not in card  # which has no such pooling
+
+
 def test_scores_and_fits_are_in_their_cards(card: Callable[..., Rendered]) -> None:
     _, text, _ = card("evaluate")
     assert "| nDCG@10 | org/b | BM25 | 0.500 | – | 1,500 |" in text
@@ -335,11 +355,13 @@ def test_a_card_shows_the_quality_of_its_rows_beside_the_teachers(tmp_path: Path
     seed = json.loads(json.dumps(measured))  # as it stands in the record of the seed
     seed["by_task_type"]["retrieval"]["overlap"] = 0.25
     ctx.record.lineage["org/speed-seed@1"] = Ancestor(stage="seed", quality=seed)
+    ctx.record.lineage["org/speed-tasks@1"] = Ancestor(stage="brainstorm", calls={"teacher": 480})
     render.render(STAGES["revise"], ctx)
     text = (ctx.out / "README.md").read_text("utf-8")
     assert "| measure | here | teacher's rows | |\n|---|---|---|---|\n| **length as asked**" in text
     assert re.search(r"\| \*\*query in positive\*\*: .* \| 100.0% \| \d\d.\d% \| worse \|", text)
     assert "hub-speed quality org/speed-synthetic" in text
+    assert "480 to brainstorm tasks, which SPEED does not" in text and "480 of them to brainstorm tasks" in text
 
 
 @pytest.mark.parametrize("topic", ["R$ % $", "$\\frac{$", "x" * 3000])
