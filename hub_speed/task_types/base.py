@@ -126,7 +126,7 @@ class TaskType:
 
     def columns(self, answer: Answer) -> dict[str, str | None]:
         """The answer as the `query`, `positive` and `negative` of a training row."""
-        values = answer.model_dump()
+        values = answer.__dict__
         return {
             "query": values[self.query],
             "positive": values[self.positive],
