@@ -30,6 +30,7 @@ REASONS = {
     "same_candidates": "there are fewer than two different candidates",
     "duplicate": "another accepted row has exactly the same text",
     "near_duplicate": "another accepted row has almost the same text",
+    "surplus": "as many rows of this task type as are wanted were accepted before it",
     "refused": "the endpoint, the model or a filter refuses this request but answers others (for example, because its "
     "prompt is too long)",
     "endpoint_error": "the endpoint kept failing on this request",
@@ -47,6 +48,9 @@ STATES = {
 
 ACCEPTED = ("accepted", "repaired", "reasked")
 """The states of the rows that are used."""
+
+
+FLAW = "with `checks: form`, what a check of the content says, for which nothing is rejected then; otherwise empty"
 
 
 class Row(BaseModel):
@@ -94,6 +98,7 @@ class SeedRow(PromptRow):
     negative: str | None = Field(description="hard negative; null where the task type has none")
     generator: str = Field(description="the model that wrote the row")
     revised: bool = Field(description="whether a revisor rewrote the row")
+    flaw: str = Field(description=FLAW)
 
 
 class RootRow(PromptRow):
@@ -101,6 +106,7 @@ class RootRow(PromptRow):
 
     candidates: list[str] = Field(description="the junior's answers, unchanged")
     reasons: list[str] = Field(description="for each candidate: why the check rejects it, or empty when it does not")
+    flaws: list[str] = Field(description=f"for each candidate: {FLAW}")
 
 
 class PreferenceRow(Row):
@@ -109,7 +115,8 @@ class PreferenceRow(Row):
     prompt: str = Field(description="the user message a model was given")
     chosen: str = Field(description="the candidate the teacher judged best")
     rejected: str = Field(description="the candidate the teacher judged worst")
-    reason: str = Field(description="why, in the teacher's words")
+    reason: str = Field(description="why, in the teacher's words; its numbers are places in `order`")
+    order: list[int] = Field(description="the candidates of the root row in the order the teacher saw them, by number")
 
 
 class RevisionRow(Row):
@@ -118,6 +125,7 @@ class RevisionRow(Row):
     prompt: str = Field(description="the revision prompt: the request and the draft")
     completion: str = Field(description="reason and revised data, as one line of JSON")
     changed: bool = Field(description="whether the teacher changed anything")
+    flaw: str = Field(description=FLAW)
 
 
 class DraftRow(SeedRow):
@@ -145,7 +153,7 @@ class LedgerRow(BaseModel):
         None, description="of a duplicate: its Jaccard similarity with that row (near-duplicates: estimated by MinHash)"
     )
     dropped_row: str = Field(
-        "", description="of a duplicate: the row that was dropped, as one line of JSON, else empty"
+        "", description="of a duplicate or surplus: the row that was dropped, as one line of JSON, else empty"
     )
     prompt: str = Field("", description="of an answer that is not used: the user message a model was given, else empty")
     request: str = Field(description="sha256 of the request that was sent")

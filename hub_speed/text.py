@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections import Counter
 from functools import cache, lru_cache
+from typing import Literal
 
 import regex
 
@@ -16,6 +17,20 @@ import regex
 def with_instruction(instruction: str, query: str) -> str:
     """The text an embedder reads for a query (E5 §3.2; SPEED §3.3 the same). Documents stay as they are."""
     return f"Instruct: {instruction}\nQuery: {query}"
+
+
+Instructions = Literal["natural", "task_type_prefix", "none"]
+"""The forms of what goes before a query that E5 compares (Table 5)."""
+
+_PREFIXES = {"classification": "classify: ", "sts": "", "bitext": ""}
+"""E5 Table 5: a long text with a short one, and two sides that are alike; all other task types have `query: `."""
+
+
+def before_query(form: Instructions, instruction: str, task_type: str) -> str:
+    """What an embedder reads before a query of this task type; of a labelled set, any name counts as retrieval."""
+    if form == "natural":
+        return with_instruction(instruction, "")
+    return _PREFIXES.get(task_type, "query: ") if form == "task_type_prefix" else ""
 
 
 # --- words ------------------------------------------------------------------------------------------------------------

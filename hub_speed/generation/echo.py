@@ -12,7 +12,7 @@ from functools import lru_cache
 from hub_speed.task_types.base import Flaw
 from hub_speed.text import words
 
-LONGEST = 400  # characters of a value that is looked at. Assumption: the lines of our templates have 110 at most
+LONGEST = 400  # characters of a value that is looked at. Assumption: the lines of our templates have 140 at most
 PLACEHOLDERS = frozenset({"…", "..."})
 _MARKS = re.compile(r"""[.,:;?!]+(?=["'\s]|$)|["“”()\[\]{}|]""")
 _FEW = (

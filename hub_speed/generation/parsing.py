@@ -40,10 +40,11 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Parsed(Generic[A]):
-    """A validated answer, and whether its JSON had to be repaired."""
+    """A validated answer, whether its JSON had to be repaired, and the reason of a check that rejects nothing here."""
 
     answer: A
     repaired: bool
+    flaw: str = ""
 
 
 def parse(text: str, model: type[A], finish_reason: str = "stop") -> "Parsed[A] | Rejected":

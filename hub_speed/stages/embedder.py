@@ -9,9 +9,10 @@ sampling of labelled sets).
 from hub_speed.cards import licences
 from hub_speed.generation import estimate
 from hub_speed.parquet import count_parquet
-from hub_speed.recipe import Recipe
+from hub_speed.recipe import Embedder, Recipe
 from hub_speed.record import Json, Training
 from hub_speed.stage import Context, Estimate, FromHub, FromStage, Source, Stage
+from hub_speed.training.embedder import drafts
 from hub_speed.training.embedder.settings import EmbedderSettings, LabelledSet
 from hub_speed.training.process.launch import launch
 from hub_speed.training.process.settings import PinnedModel
@@ -22,7 +23,7 @@ DEFAULT_INSTRUCTION = "Given a question, retrieve passages that answer it"
 
 def build(ctx: Context) -> None:
     """Fill `ctx.out` with the embedder."""
-    data, base, runtime = ctx.inputs["data"] / "data", ctx.refs["base"], ctx.recipe.runtime
+    data, base, runtime = drafts.training_rows(ctx), ctx.refs["base"], ctx.recipe.runtime
     settings = EmbedderSettings(
         work=ctx.work / "trainer",
         base=PinnedModel(folder=ctx.inputs["base"], repo=base.repo, commit=base.commit),
@@ -38,7 +39,7 @@ def build(ctx: Context) -> None:
         miner=ctx.inputs.get("miner"),
         default_instruction=DEFAULT_INSTRUCTION,
     )
-    ctx.record.rows_in = count_parquet(data)
+    ctx.record.rows_in = count_parquet(ctx.inputs["data"] / "data")
     measures = launch(ctx, "training.embedder.contrastive", settings)
     ctx.record.accepted = measures.pop("rows")
     ctx.record.measures.training = Training.model_validate(measures)
@@ -48,8 +49,18 @@ def _inputs(recipe: Recipe) -> dict[str, Source]:
     """The rows, the base model, the labelled sets, and what mines hard negatives for those that have none."""
     settings = recipe.embedder
     found: dict[str, Source] = {"data": FromStage(settings.data), "base": FromHub("model", settings.base_model)}
-    found |= {f"labelled {each.repo}": FromHub("dataset", each.repo) for each in settings.labelled}
+    found |= {f"labelled {repo}": FromHub("dataset", repo, _files(settings, repo)) for repo in _repos(settings)}
     return found | ({"miner": FromHub("model", settings.miner_model)} if settings.mines else {})
+
+
+def _repos(settings: Embedder) -> list[str]:
+    return list(dict.fromkeys(each.repo for each in settings.labelled))
+
+
+def _files(settings: Embedder, repo: str) -> tuple[str, ...]:
+    """Patterns of the files that are needed of a repository; () where some set reads all of it."""
+    files = [each.files for each in settings.labelled if each.repo == repo]
+    return tuple(dict.fromkeys(pattern for patterns in files for pattern in patterns)) if all(files) else ()
 
 
 def _facts(ctx: Context) -> Json:
@@ -62,19 +73,20 @@ def _facts(ctx: Context) -> Json:
 
 def _estimate(recipe: Recipe, topics: int) -> Estimate:
     drawn = estimate.embedder_rows(recipe)
-    rows = min(recipe.embedder.rows or drawn, drawn)
-    return estimate.trains(rows, estimate.words(recipe).answer, recipe.embedder.epochs)
+    rows = drawn if recipe.embedder.rows is None else min(recipe.embedder.rows, drawn)
+    rows += recipe.embedder.labelled_rows
+    return estimate.trains(recipe.embedder.base_model, rows, estimate.words(recipe).answer, recipe.embedder.epochs)
 
 
 STAGE = Stage(
     name="embedder",
-    version=3,
+    version=4,
     kind="model",
     noun="embedder",
     purpose="An embedder is trained on the rows.",
     build=build,
     inputs=_inputs,
-    fields=lambda recipe: {"embedder": recipe.embedder.deciding()},
+    fields=lambda recipe: {"embedder": recipe.embedder.deciding()} | drafts.fields(recipe),
     estimate=_estimate,
     facts=_facts,
     metadata={"library_name": "sentence-transformers", "pipeline_tag": "sentence-similarity"},

@@ -8,7 +8,7 @@ for after revision (not stated).
 
 from collections.abc import Iterator
 
-from hub_speed.generation import dataset, estimate, examples, prompts
+from hub_speed.generation import dataset, estimate, examples, prompts, writers
 from hub_speed.generation.dedup import near_duplicates
 from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
 from hub_speed.generation.ledger import Ledger
@@ -24,16 +24,16 @@ def build(ctx: Context) -> None:
     """Fill `ctx.out` with synthetic rows."""
     settings = ctx.recipe.revise
     sampling = Sampling(settings.sampling_temperature, settings.top_p, ctx.recipe.generator.max_tokens)
-    drafts = ctx.inputs["synthesize"] / "data"
+    drafts, may_keep = ctx.inputs["synthesize"] / "data", ctx.recipe.revision.may_keep
 
     def jobs(todo: Todo) -> Iterator[Job]:
         for row in read_parquet(drafts, wanted=todo):
-            prompt = prompts.revision(row["prompt"], row["completion"])
+            prompt = prompts.revision(row["prompt"], row["completion"], may_keep=may_keep)
             request = examples.revision_request(row["task_type"], prompt, sampling)
             yield Job(row["id"], row["task_type"], request, source=row)
 
     def read(job: Job, completion: Completion) -> Outcome:
-        row, revised = examples.read_revised_draft(job.source, completion)
+        row, revised = examples.read_revised_draft(job.source, completion, ctx.recipe.checks)
         if isinstance(revised, Rejected):
             return Accepted(row, note=f"draft kept: {revised.reason}")
         return Accepted(row, revised.repaired)
@@ -46,9 +46,8 @@ def build(ctx: Context) -> None:
         ctx,
         jobs,
         read,
-        total=count_parquet(drafts),
-        model="revisor",
-        weights=ctx.inputs["revisor"],
+        rows=count_parquet(drafts),
+        writers=writers.one("revisor", ctx.inputs["revisor"]),
         row=SyntheticRow,
         sift=sift,
     )
@@ -62,14 +61,18 @@ def _estimate(recipe: Recipe, topics: int) -> Estimate:
 
 STAGE = Stage(
     name="revise",
-    version=2,
+    version=3,
     kind="dataset",
     noun="synthetic",
     purpose="The revisor goes over every draft; near-duplicates are dropped.",
     build=build,
     inputs=from_stages("synthesize", "revisor"),
-    fields=lambda recipe: pick(recipe, "generator.prompt_format", "generator.max_tokens", "revise"),
-    prompts=lambda recipe: prompts.system_text(recipe, teacher=False) | prompts.revision_texts(recipe),
+    fields=lambda recipe: pick(
+        recipe, "checks", "generator.prompt_format", "generator.max_tokens", "revision.may_keep", "revise"
+    ),
+    prompts=lambda recipe: (
+        prompts.system_text(recipe, teacher=False) | prompts.revision_texts(recipe, may_keep=recipe.revision.may_keep)
+    ),
     estimate=_estimate,
     row=SyntheticRow,
 )

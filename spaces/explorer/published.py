@@ -32,7 +32,7 @@ from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.llm.endpoint import Endpoint, RowFailed
 from hub_speed.parquet import read_parquet
 from hub_speed.pipeline.table import STAGES
-from hub_speed.recipe import Generator, Recipe, Revise
+from hub_speed.recipe import Generator, Recipe, Revise, heaviest
 from hub_speed.record import RunRecord
 from hub_speed.rows import REASONS
 from hub_speed.text import with_instruction
@@ -124,7 +124,7 @@ class Published:
 
         def read() -> Recipe:
             drafts, revised = (self._record(self.ref(name)).identity["recipe"] for name in ("synthesize", "revise"))
-            return Recipe.model_validate({"name": "explorer", "revise": revised["revise"]} | drafts)
+            return Recipe.model_validate({"name": "explorer"} | revised | drafts)
 
         return self._keep("recipe", read)
 
@@ -148,7 +148,7 @@ class Published:
             task_type: one of the six.
             topic: a topic of `topics()`; empty draws one.
         """
-        generator = self.recipe().synthesize.generator
+        generator = heaviest(self.recipe().synthesize.generator)
         row = self._draw(task_type, topic)
         flow: Json = {
             "task_type": row.task_type,
@@ -160,15 +160,15 @@ class Published:
         }
         yield flow
         completion = self._ask(generator, row.prompt, self.recipe().generator)
-        draft = examples.read_example(row, completion, generator)
+        draft = examples.read_example(row, completion, generator, self.recipe().checks)
         flow |= {"draft": _told(completion, draft), "doing": ""}
         if isinstance(draft, Rejected):
             yield flow
             return
         yield flow | {"doing": "The revisor goes over it …"}
-        prompt = prompts.revision(row.prompt, draft.row["completion"])
+        prompt = prompts.revision(row.prompt, draft.row["completion"], may_keep=self.recipe().revision.may_keep)
         completion = self._ask("revisor", prompt, self.recipe().revise)
-        kept, revised = examples.read_revised_draft(draft.row, completion)
+        kept, revised = examples.read_revised_draft(draft.row, completion, self.recipe().checks)
         flow["revised"] = _told(completion, revised)
         if isinstance(revised, Revised):
             flow["revised"] |= {"row": _parts(kept), "changed": kept["revised"]}

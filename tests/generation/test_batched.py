@@ -18,7 +18,7 @@ from running import kill
 
 from hub_speed.console.progress import Bars
 from hub_speed.errors import BudgetSpent, EndpointDown, EndpointRefused, Stopped
-from hub_speed.generation import batched, dataset
+from hub_speed.generation import batched, dataset, writers
 from hub_speed.generation.batched import generate_in_batches
 from hub_speed.generation.jobs import Accepted, Job, Jobs, Outcome
 from hub_speed.generation.ledger import Ledger
@@ -436,24 +436,42 @@ def test_a_parameter_that_the_model_does_not_take_is_left_out(
     assert notes[0] == f"does not take max_tokens: sent as max_completion_tokens. It says: {words}"
 
 
-def test_what_was_noticed_is_in_the_record(provider: FakeBatches, tmp_path: Path) -> None:
-    provider.work = takes("none")
-    ctx = Context(
-        recipe=Recipe.model_validate({"name": "test", "runtime": {"mode": "batch"}}),
+def context(provider: FakeBatches, folder: Path, **values: Any) -> Context:
+    """A stage in batch mode; every model is at the provider."""
+    return Context(
+        recipe=Recipe.model_validate({"name": "test", "runtime": {"mode": "batch"}} | values),
         repo="org/x",
         inputs={},
         refs={},
-        out=tmp_path / "out",
-        work=tmp_path,
+        out=folder / "out",
+        work=folder,
         record=RunRecord(stage="seed", fingerprint="0" * 12, recipe="test", identity={}, inputs={}, lineage={}),
         progress=Bars(Console(quiet=True)).stage("seed"),
         stop=threading.Event(),
         threads=1,
-        address=lambda name, weights: nullcontext(Address(name, "m", (provider.url,))),
+        address=lambda name, weights: nullcontext(Address(name, name.rpartition("/")[2], (provider.url,))),
     )
+
+
+def test_what_was_noticed_is_in_the_record(provider: FakeBatches, tmp_path: Path) -> None:
+    provider.work = takes("none")
+    ctx = context(provider, tmp_path)
     with Ledger(tmp_path) as ledger:
-        dataset.ask(ctx, ledger, jobs(4), read, total=4, model="teacher")
+        dataset.ask(ctx, ledger, jobs(4), read, total=4, writers=writers.judge(ctx.recipe))
     assert "sent as none" in ctx.record.measures.server[0]
+
+
+def test_each_of_several_teachers_has_batches_of_its_own(provider: FakeBatches, tmp_path: Path) -> None:
+    ctx = context(provider, tmp_path, teacher={"model": {"m": 2, "n": 1}})
+    who = writers.teachers(ctx.recipe, "seed")
+    with Ledger(tmp_path) as ledger:
+        for _ in range(2):  # the second time, nothing is left to ask
+            dataset.ask(ctx, ledger, jobs(12), read, total=12, writers=who)
+        dataset.tally(ctx, ledger, who)
+    found = [({line["body"]["model"] for line in lines}, len(lines)) for lines in provider.submitted]
+    assert [models for models, _ in found] == [{"m"}, {"n"}]
+    assert [batch["metadata"]["hub_speed"] for batch in provider.batches] == [f"seed-{'0' * 12}-{n}" for n in "mn"]
+    assert ctx.record.calls == {f"teacher/{n}": count for n, (_, count) in zip("mn", found, strict=True)}
 
 
 def test_a_provider_that_refuses_every_form_is_told(provider: FakeBatches, tmp_path: Path) -> None:
@@ -646,3 +664,29 @@ def test_a_file_is_fetched_once_and_ones_own_never(
     assert len(run(provider.url, tmp_path / "there")) == 20
     assert {batch["input_file_id"] for batch in provider.batches} <= set(provider.downloads)
     assert set(provider.downloads.values()) == {1}
+
+
+def in_two_waves(url: str, folder: Path) -> list[str]:
+    """Ten rows, then ten more once they have ended; the rows of the ledger at that moment."""
+    sizes, seen = [10, 20], list[str]()
+    with Ledger(folder) as ledger:
+
+        def more() -> bool:
+            seen.extend(entry["id"] for entry in ledger.entries())
+            return bool(sizes.pop(0) == 10)
+
+        def some(todo: Any) -> Iterator[Job]:
+            return iter(jobs(sizes[0])(todo))
+
+        provider = batch_api.Batches(Address("teacher", "m", (url,), key=KEY), "seed-abc")
+        generate_in_batches(some, read, provider, ledger, 3, lambda e, n: None, threading.Event(), None, more)
+        assert ledger.counts().total() == 20
+    return seen
+
+
+def test_the_next_wave_is_submitted_once_the_first_has_ended(provider: FakeBatches, tmp_path: Path) -> None:
+    assert in_two_waves(provider.url, tmp_path / "here")[:10] == [f"row-{i:03d}" for i in range(10)]
+    assert [len(rows) for rows in asked(provider)] == [10, 10]
+    # Another machine finds both batches at the provider, and pays for nothing again.
+    assert in_two_waves(provider.url, tmp_path / "there")[:10] == [f"row-{i:03d}" for i in range(10)]
+    assert len(provider.submitted) == 2

@@ -1,7 +1,9 @@
 """The stages that ask a model, from input folders to output folder, against a server that answers as told."""
 
 import json
+import re
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,11 @@ from fake_openai import Asked, FakeOpenAI, Reply, as_json, choices, error
 from stage_run import Run
 
 from hub_speed import rows
-from hub_speed.errors import RecipeError, StageError
+from hub_speed.errors import RecipeError, StageError, Stopped
 from hub_speed.parquet import read_parquet
 from hub_speed.pipeline.table import STAGES
 from hub_speed.record import tag_of
+from hub_speed.stage import too_many_rejected
 
 Answer = Callable[[Asked], Reply | str]
 pytestmark = pytest.mark.usefixtures("short_waits")
@@ -64,6 +67,16 @@ def test_brainstorm_asks_per_topic_and_type_and_keeps_one_task(server: FakeOpenA
     assert brainstorm(tmp_path / "b", server, *topics).build() == found  # which one is kept is no accident
 
 
+def test_brainstorm_asks_for_as_many_topics_as_it_may(server: FakeOpenAI, tmp_path: Path) -> None:
+    """The rarer type gets its share of them; the one with a fixed task gets all, as it takes no call."""
+    server.answer = lambda asked: json.dumps({"tasks": [f"Find the books of writer {len(server.asked)}."]})
+    topics = [f"Topic_{i}" for i in range(12)]
+    settings = {"mixture": {"retrieval": 4, "sts": 1, "long_matching": 2}, "brainstorm": {"max_topics": 6}}
+    run = Run("brainstorm", tmp_path, server, **settings).give("topics", rows.TopicRow, *({"topic": t} for t in topics))
+    found = Counter(row["task_type"] for row in run.build())
+    assert found == {"retrieval": 6, "sts": 12, "long_matching": 3} and len(server.asked) == 9
+
+
 def test_brainstorm_keeps_as_many_different_tasks_as_it_may(server: FakeOpenAI, tmp_path: Path) -> None:
     different = ["Find a recipe for bread.", "Find the plays of a poet.", "Find the way to a town."]
     tasks = [*different, "find a recipe, for bread"]
@@ -92,10 +105,10 @@ def test_a_task_that_an_earlier_topic_has_gives_way_to_the_next(server: FakeOpen
         ("tasks", "not_a_task"),
         ("tasks tasks tasks tasks tasks", "not_a_task"),
         ("第一个任务", "not_a_task"),
-        ("1. Given a claim about the weather, find reports that support or contradict it", "echo"),
+        ("1. Given a claim about the weather, retrieve reports that support or contradict it", "echo"),
         (" ".join(["word"] * 61), "not_a_task"),
-        ("Given a claim about the weather, find reports that support or contradict it", "echo"),
-        ("one sentence a task", "echo"),
+        ("Given a claim about the weather, retrieve reports that support or contradict it", "echo"),
+        ("each task is one sentence and differs from the others", "echo"),
         ("ARTS > Movies > 36 hours > Cast", "echo"),
     ],
 )
@@ -203,6 +216,91 @@ def test_a_stage_whose_rows_are_mostly_the_same_stops(server: FakeOpenAI, tmp_pa
     assert not list(run.ctx.out.rglob("*.parquet"))
 
 
+def shaky(asked: Asked) -> str:
+    """A valid answer to three prompts of four, always the same for one prompt; otherwise no JSON."""
+    return "no" if zlib.crc32(asked.prompt.encode()) % 4 == 0 else fresh(asked)
+
+
+PAIRS = [task | {"id": f"p{i}", "task_type": "bitext"} for i, task in enumerate(TASKS)]
+MIX = {"mixture": {"sts": 3, "bitext": 1}, "languages": {"English": 1, "German": 1}}
+
+
+def seeds(folder: Path, server: FakeOpenAI, rows_wanted: int = 40, **runtime: Any) -> Run:
+    fixed = {"in_flight": 3, "reask": False}
+    run = Run("seed", folder, server, seed={"rows": rows_wanted}, runtime=fixed | runtime, checks="form", **MIX)
+    return run.give("brainstorm", rows.TaskRow, *TASKS, *PAIRS)
+
+
+def test_a_stage_asks_until_its_rows_are_accepted(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.answer = shaky
+    run = seeds(tmp_path / "all", server)
+    whole = run.build()
+    assert run.record.by_task_type == {"sts": 30, "bitext": 10}
+    assert run.record.rows_in == len(server.asked) > 50 and run.record.rejected["bad_json"] > 10
+    assert run.record.notes == []
+    more = seeds(tmp_path / "more", server, 60).build()
+    assert len(more) == 60 and all(row in more for row in whole)
+    for k in (7, 39, 45):  # stopped in the first wave, or after it
+        stopped = seeds(tmp_path / f"stopped-{k}", server)
+        before = len(server.asked)
+
+        def until(asked: Asked, before: int = before, k: int = k, stopped: Run = stopped) -> str:
+            if len(server.asked) - before == k:
+                stopped.ctx.stop.set()
+            return shaky(asked)
+
+        server.answer = until
+        with pytest.raises(Stopped):
+            stopped.build()
+        stopped.ctx.stop.clear()
+        assert stopped.build() == whole
+
+
+def test_what_was_accepted_beyond_the_rows_wanted_is_surplus(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.answer = lambda asked: "no" if len(server.asked) <= 12 else fresh(asked)  # the first wave is a bad time
+    run = seeds(tmp_path, server, 20, max_reject_rate=0.6)
+    run.build()
+    assert run.record.by_task_type == {"sts": 15, "bitext": 5}
+    surplus = [entry for entry in run.ledger().values() if entry["reason"] == "surplus"]
+    assert len(surplus) > 8
+    assert all(json.loads(entry["dropped_row"])["query"] and entry["similarity"] is None for entry in surplus)
+    assert sum(run.record.rejected.values()) > 0.5 * run.record.rows_in  # surplus rows are fit to use
+    assert not too_many_rejected(run.record.rows_in, run.record.accepted, run.record.rejected, 0.5)
+
+
+def test_asking_ends_at_a_cap_and_says_so(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.answer = lambda asked: "no" if "translations" in asked.prompt else fresh(asked)
+    run = seeds(tmp_path, server, 40, max_reject_rate=0.9)
+    run.build()
+    assert run.record.by_task_type["sts"] == 30 and run.record.by_task_type["bitext"] == 0
+    assert run.record.notes == ["bitext: 0 of 10 rows were accepted; 40 were asked for, and at most 40 may be"]
+
+
+def test_a_hopeless_model_is_not_asked_for_more(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.answer = lambda asked: fresh(asked) if len(server.asked) % 3 == 0 else "no"
+    run = seeds(tmp_path, server, 30)
+    run.build()  # which `stage.build` refuses to publish
+    assert len(server.asked) == 30
+    assert too_many_rejected(run.record.rows_in, run.record.accepted, run.record.rejected, 0.5)
+
+
+def test_form_alone_decides_where_the_recipe_says_so(server: FakeOpenAI, tmp_path: Path) -> None:
+    answers = [triple("a", "a", "b"), triple("c", "d", "e"), '{"S1": "a"}', triple("f g h i", "j", "F g h i!")]
+    server.answer = lambda asked: answers[(len(server.asked) - 1) % 4]
+    runs = {}
+    for checks in ("form", "all"):
+        server.asked.clear()
+        runtime = {"in_flight": 1, "reask": False, "max_reject_rate": 0.2}
+        runs[checks] = Run("seed", tmp_path / checks, server, checks=checks, seed={"rows": 4}, runtime=runtime)
+        runs[checks].give("brainstorm", rows.TaskRow, *TASKS)
+    assert [row["flaw"] for row in runs["form"].build()] == ["positive_equals_query", "", "positive_equals_negative"]
+    assert runs["form"].record.measures.unchecked == {"positive_equals_query": 1, "positive_equals_negative": 1}
+    assert runs["form"].record.rejected == {"wrong_keys": 1}
+    server.asked.clear()
+    assert [row["flaw"] for row in runs["all"].build()] == [""]
+    assert runs["all"].record.measures.unchecked == {}
+
+
 ECHOES = [
     {"S1": "S1", "S2": "S2", "S3": "S3"},
     {"S1": "S2", "S2": "S3", "S3": "S1"},
@@ -282,6 +380,7 @@ def root_row(i: int, *candidates: str, reasons: tuple[str, ...] = ()) -> dict[st
         "prompt": f"prompt {i}",
         "candidates": list(candidates),
         "reasons": list(reasons or [""] * len(candidates)),
+        "flaws": [""] * len(candidates),
     }
 
 
@@ -294,28 +393,61 @@ def test_preference_takes_the_candidates_the_teacher_names(server: FakeOpenAI, t
         4: "the first",
         5: '{"reason": "", "best": 1, "worst": 0}',
         6: '{"reason": "0", "best": 1, "worst": 0}',
-        7: '{"reason": "why, in a few words", "best": 1, "worst": 0}',
+        7: '{"reason": "Your sentences.", "best": 1, "worst": 0}',
         8: '{"reason": "Prompt 8.", "best": 1, "worst": 0}',
     }
     server.answer = lambda asked: verdicts[int(asked.prompt.split("prompt ")[1][0])]
     run = Run("preference", tmp_path, server)
     (row,) = run.give("root", rows.RootRow, *(root_row(i, "x", "y") for i in range(9))).build()
+    shown = ["xy"[number] for number in row["order"]]
     assert row == {
         "id": "root-0000000",
         "task_type": "sts",
         "prompt": "prompt 0",
-        "chosen": "y",
-        "rejected": "x",
+        "chosen": shown[1],
+        "rejected": shown[0],
         "reason": "it is clearer",
+        "order": row["order"],
     }
     assert run.record.rejected == {"bad_index": 2, "tie": 1, "bad_json": 1, "empty_field": 2, "echo": 2}
     assert run.ledger()["root-0000001"]["detail"].endswith("; then best=2, worst=0 of 2 candidates")
     assert {asked.body["temperature"] for asked in server.asked} == {0.0}
-    assert all("[1] <<<\ny\n>>>" in prompt and "[2]" not in prompt for prompt in server.prompts())
+    assert all(shown_in(prompt).keys() == {"x", "y"} and "[2]" not in prompt for prompt in server.prompts())
+
+
+def shown_in(prompt: str) -> dict[str, int]:
+    """The candidates of a judge prompt, each of one letter, with their numbers in it."""
+    return {text: int(number) for number, text in re.findall(r"\[(\d)\] <<<\n(\w)\n>>>", prompt)}
+
+
+def likes(best: str, worst: str) -> Callable[[Asked], str]:
+    """A judge that knows a good candidate from a bad one, wherever they stand."""
+
+    def answer(asked: Asked) -> str:
+        shown = shown_in(asked.prompt)
+        return json.dumps({"reason": "it is clearer", "best": shown[best], "worst": shown[worst]})
+
+    return answer
+
+
+def test_the_judge_sees_every_row_in_an_order_of_its_own(server: FakeOpenAI, tmp_path: Path) -> None:
+    found = [root_row(i, *"vwxyz") for i in range(60)]
+    server.answer = likes("y", "w")
+    made = Run("preference", tmp_path / "fair", server).give("root", rows.RootRow, *found).build()
+    assert {(row["chosen"], row["rejected"]) for row in made} == {("y", "w")}
+    shown = {prompt.split("prompt ")[1].split("\n")[0]: shown_in(prompt) for prompt in server.prompts()}
+    for row in made:
+        assert ["vwxyz"[number] for number in row["order"]] == list(shown[row["prompt"].removeprefix("prompt ")])
+    server.answer = lambda asked: '{"reason": "it is clearer", "best": 0, "worst": 4}'  # a place, whatever stands there
+    biased = Run("preference", tmp_path / "biased", server).give("root", rows.RootRow, *found).build()
+    assert [row["order"] for row in biased] == [row["order"] for row in made]
+    counts = Counter(row["chosen"] for row in biased)
+    assert set(counts) == set("vwxyz") and max(counts.values()) <= 24  # 12 each, give or take four standard deviations
+    assert len({tuple(row["order"]) for row in biased}) > 30
 
 
 def test_the_chosen_answer_always_passes_the_check(server: FakeOpenAI, tmp_path: Path) -> None:
-    server.answer = lambda asked: json.dumps({"reason": "it is clearer", "best": 0, "worst": 1})
+    server.answer = likes("x", "y")
     found = [
         root_row(0, "x", "y", reasons=("", "truncated")),
         root_row(1, "x", "y", reasons=("truncated", "")),
@@ -333,12 +465,26 @@ def test_the_chosen_answer_always_passes_the_check(server: FakeOpenAI, tmp_path:
 
 
 def test_a_pair_is_published_once(server: FakeOpenAI, tmp_path: Path) -> None:
-    server.answer = lambda asked: json.dumps({"reason": "it is clearer", "best": 0, "worst": 1})
+    server.answer = likes("x", "y")
     run = Run("preference", tmp_path, server)
     again = root_row(0, "x", "y") | {"id": "root-0000001"}
     (row,) = run.give("root", rows.RootRow, root_row(0, "x", "y"), again).build()
     assert row["id"] == "root-0000000"
     assert run.record.rejected == {"duplicate": 1}
+
+
+def test_signals_are_asked_for_until_there_are_enough(server: FakeOpenAI, tmp_path: Path) -> None:
+    good = '{"reason": "it is clearer", "best": 0, "worst": 1}'
+    tie = good.replace('"best": 0', '"best": 1')
+    server.answer = lambda asked: tie if asked.prompt.split("prompt ")[1][0] in "13" else good
+    found = [root_row(i, "x", "y", reasons=("empty_answer",) * 2 if i == 4 else ()) for i in range(9)]
+    run = Run("preference", tmp_path / "a", server, preference={"rows": 4}).give("root", rows.RootRow, *found)
+    assert [row["id"][-1] for row in run.build()] == ["0", "2", "5", "6"]
+    assert run.record.rejected == {"tie": 2, "unfit_candidates": 1, **run.record.rejected}
+    assert run.record.notes == []
+    run = Run("preference", tmp_path / "b", server, preference={"rows": 9}).give("root", rows.RootRow, *found)
+    assert len(run.build()) == 6
+    assert run.record.notes == ["sts: 6 of 9 rows were accepted; 9 were asked for, and at most 9 may be"]
 
 
 def test_the_first_root_rows_are_enough_where_the_recipe_says_so(server: FakeOpenAI, tmp_path: Path) -> None:
@@ -357,8 +503,8 @@ def test_revision_asks_for_one_candidate_and_notes_what_changed(server: FakeOpen
         3: {"reason": "it is odd", "revision": json.loads(triple("a", "a", "c"))},
         4: {"reason": "it is odd", "revision": {"S1": "a"}},
         5: {"reason": "it is odd"},
-        6: {"reason": "what is wrong", "revision": other},
-        7: {"reason": "In a few words: what is wrong?", "revision": other},
+        6: {"reason": "your sentences", "revision": other},
+        7: {"reason": "Which statements are not true?", "revision": other},
         8: {"reason": "this is a", "revision": other},
         9: {"reason": "revision", "revision": {"S1": "S1", "S2": "S2", "S3": "S3"}},
     }
@@ -386,17 +532,17 @@ def test_which_candidate_is_revised_is_drawn_and_repeatable(server: FakeOpenAI, 
     for name in ("a", "b"):
         run = Run("revision", tmp_path / name, server)
         found = run.give("root", rows.RootRow, *(root_row(i, "x", "y", "z") for i in range(30))).build()
-        drawn.append([row["prompt"].split("Data:\n<<<\n")[1][0] for row in found])
+        drawn.append([row["prompt"].split("Draft:\n<<<\n")[1][0] for row in found])
     assert drawn[0] == drawn[1]
     assert set(drawn[0]) == {"x", "y", "z"}
     run = Run("revision", tmp_path / "best", server, revision={"candidate": "best"})
     judged = [
-        {"id": root_row(i, "x")["id"], "task_type": "sts", "prompt": "p", "chosen": "z", "rejected": "x", "reason": "r"}
+        {"id": root_row(i, "x")["id"], "task_type": "sts", "prompt": "p", "chosen": "z", "rejected": "x"}
         for i in range(20)
     ]
-    run.give("preference", rows.PreferenceRow, *judged)
+    run.give("preference", rows.PreferenceRow, *(row | {"reason": "r", "order": [0]} for row in judged))
     found = run.give("root", rows.RootRow, *(root_row(i, "x", "y", "z") for i in range(30))).build()
-    taken = [row["prompt"].split("Data:\n<<<\n")[1][0] for row in found]
+    taken = [row["prompt"].split("Draft:\n<<<\n")[1][0] for row in found]
     assert taken == ["z"] * 20 + drawn[0][20:]  # where the judge named none, it is drawn
     assert set(STAGES["revision"].inputs(run.recipe)) == {"root", "preference"}
 
@@ -405,9 +551,10 @@ def test_which_candidate_is_revised_is_drawn_and_repeatable(server: FakeOpenAI, 
 
 
 def draft_row(i: int, *texts: str) -> dict[str, Any]:
-    row = {name: value for name, value in root_row(i).items() if name not in ("candidates", "reasons")}
+    row = {name: value for name, value in root_row(i).items() if name not in ("candidates", "reasons", "flaws")}
     example = dict(zip(("query", "positive", "negative"), map(sentence, texts), strict=True))
     more = {"completion": triple(*texts), "instruction": "Find it", "generator": "senior", "revised": False}
+    more["flaw"] = ""
     return row | example | more | {"id": f"synthesize-{i:07d}"}
 
 
