@@ -18,6 +18,7 @@ from huggingface_hub.constants import ENDPOINT
 from pydantic import ValidationError
 from sentence_transformers import SentenceTransformer
 
+from hub_speed.cards.licences import DUTIES
 from hub_speed.errors import HubSpeedError, StageError
 from hub_speed.evaluation.intervals import bootstrap_mean, ndcg_at_10
 from hub_speed.hub import Hub

@@ -42,8 +42,11 @@ def echo(values: Mapping[str, str], prompt: str, subject: str = "") -> Flaw | No
 
 
 def _repeats(shown: list[Set[str]], value: str) -> bool:
-    """Whether every line of a value is one of the phrases."""
-    return all(_among(shown, plain(line)) for line in value.splitlines())
+    """Whether every line of a value is one of the phrases. A plain loop as well."""
+    repeats = True
+    for line in value.splitlines():
+        repeats = repeats and _among(shown, plain(line))
+    return repeats
 
 
 def _is_put_together(value: str, name: str, keys: tuple[str, ...], lines: list[str]) -> bool:
