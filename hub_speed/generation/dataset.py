@@ -66,13 +66,30 @@ def make(
     with Ledger(ctx.work, ctx.record.identity) as ledger:
         ledger.add((entry, None) for entry in skipped)
         ask(ctx, ledger, jobs, read, total=total, model=model, weights=weights)
-        if sift:
-            sift(ledger)
-        _check_distinct(ctx, ledger)
-        for task_type in ctx.recipe.mixture:
-            rows = publish(ledger, task_type) if publish else ledger.rows(task_type)
-            ctx.record.by_task_type[task_type] = write_parquet(rows, row, ctx.out / "data" / task_type)
-        tally(ctx, ledger, model)
+        finish(ctx, ledger, model=model, row=row, sift=sift, publish=publish)
+
+
+def finish(
+    ctx: Context,
+    ledger: Ledger,
+    *,
+    model: str | None,
+    row: type[BaseModel],
+    sift: Callable[[Ledger], None] | None = None,
+    publish: Callable[[Ledger, str], Iterable[dict[str, Any]]] | None = None,
+) -> None:
+    """Fill `ctx.out` and the counts of `ctx.record` from a ledger that is complete; see `make`, `model` may be None.
+
+    Raises:
+        StageError: most of the accepted rows repeat others.
+    """
+    if sift:
+        sift(ledger)
+    _check_distinct(ctx, ledger)
+    for task_type in ctx.recipe.mixture:
+        rows = publish(ledger, task_type) if publish else ledger.rows(task_type)
+        ctx.record.by_task_type[task_type] = write_parquet(rows, row, ctx.out / "data" / task_type)
+    tally(ctx, ledger, model)
 
 
 def ask(
@@ -172,12 +189,13 @@ class Meter:
         return numbers if cost is None else numbers | {"cost_usd": round(cost, 2)}
 
 
-def tally(ctx: Context, ledger: Ledger, model: str) -> None:
-    """Write the ledger into `ctx.out` and its counts into `ctx.record`."""
+def tally(ctx: Context, ledger: Ledger, model: str | None) -> None:
+    """Write the ledger into `ctx.out` and its counts into `ctx.record`; `model` None: nobody was asked."""
     record, states = ctx.record, ledger.counts()
     write_parquet(ledger.entries(), LedgerRow, ctx.out / "ledger")
     record.rows_in = sum(states.values())
     record.accepted = sum(states[state] for state in ACCEPTED)
     record.rejected = dict(ledger.reasons().most_common())
     record.measures.repaired, record.measures.reasked = states["repaired"], states["reasked"]
-    record.calls[model], record.prompt_tokens[model], record.completion_tokens[model] = ledger.usage()
+    if model:
+        record.calls[model], record.prompt_tokens[model], record.completion_tokens[model] = ledger.usage()

@@ -237,7 +237,7 @@ class Ledger:
         for row_id, row in self._read("SELECT id, row FROM ledger WHERE row IS NOT NULL ORDER BY id"):
             yield row_id, orjson.loads(row)
 
-    def reject(self, duplicates: Iterable[tuple[str, str, float]], reason: str) -> None:
+    def reject(self, duplicates: Iterable[tuple[str, str, float | None]], reason: str) -> None:
         """Turn accepted rows into rejected ones, which keep their columns; `duplicates` are `dedup.Duplicate`s.
 
         Raises:

@@ -1,23 +1,89 @@
-"""Root data → the best and the worst candidate of every prompt, by the teacher.
+"""Root data → the best and the worst candidate of every prompt, by the teacher or by an embedder.
 
-In: speed-root. Out: speed-preference, with `prompt`/`chosen`/`rejected` for DPO.
+In: speed-root; the embedder, where it chooses. Out: speed-preference, with `prompt`/`chosen`/`rejected` for DPO.
 Source: SPEED §3.2.4 and App. C.2 (10K, temperature 0).
 Differs: an index that does not exist, or a tie, drops the row. `chosen` is always an answer that the check accepts: the
 judge is not asked where no candidate is, and a verdict for another one is dropped.
 """
 
-from collections.abc import Iterator
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from hub_speed.generation import dataset, estimate, examples, prompts
-from hub_speed.generation.dedup import exact_duplicates
+from hub_speed.generation.dedup import Duplicate, exact_duplicates, shingles
 from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo, not_asked
 from hub_speed.generation.ledger import Ledger
-from hub_speed.generation.parsing import Rejected, parse
+from hub_speed.generation.parsing import Parsed, Rejected, parse
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.recipe import Recipe
 from hub_speed.record import Json
-from hub_speed.rows import PreferenceRow
-from hub_speed.stage import Context, Estimate, Stage, from_stages, pick
+from hub_speed.rows import LedgerRow, PreferenceRow
+from hub_speed.stage import Context, Estimate, FromHub, FromStage, Source, Stage, pick
+from hub_speed.task_types import TASK_TYPES, Answer
+from hub_speed.training.embedder.settings import MarginSettings
+from hub_speed.training.process.launch import launch
+
+REVERSED = "-reversed"
+"""The end of a row's name in the ledger where the judge saw the candidates in reverse order."""
+
+Rank = tuple[bool, float]
+
+STOCK_WORDS = 6
+"""Words of a phrase. Assumption: runs of 8 find no stock sentence of a quickstart, because each names its subject."""
+
+
+def build(ctx: Context) -> None:
+    """Fill `ctx.out` with preference pairs."""
+    settings = ctx.recipe.preference
+    rows = examples.root_rows(ctx.inputs["root"], settings.rows)
+    phrases = set() if settings.stock_share is None else stock_phrases(rows, settings.stock_share)
+
+    def sift(ledger: Ledger) -> None:
+        if settings.judge == "both_orders":
+            ledger.reject(disagreements(ledger), "orders_differ")
+        ledger.reject(exact_duplicates(_pairs(ledger), "prompt", "chosen", "rejected"), "duplicate")
+        found = (pair for pair in _pairs(ledger) if phrases & phrases_of(pair["task_type"], pair["chosen"]))
+        ledger.reject([Duplicate(pair["id"], "", None) for pair in found], "stock_phrase")
+
+    (_by_margin if settings.signal == "retrieval" else _by_judge)(ctx, rows, sift)
+
+
+def _by_judge(ctx: Context, rows: list[Json], sift: Callable[[Ledger], None]) -> None:
+    """Ask the teacher about the candidates of every row, once or in both orders."""
+    teacher, both = ctx.recipe.teacher, ctx.recipe.preference.judge == "both_orders"
+    sampling = Sampling(teacher.judge_temperature, 1.0, teacher.max_tokens)
+
+    def jobs(todo: Todo) -> Iterator[Job]:
+        for row in rows:
+            if all(row["reasons"]):
+                continue
+            for name, shown in [(row["id"], row)] + ([(row["id"] + REVERSED, turned(row))] if both else []):
+                if todo(name):
+                    prompt = prompts.judge(row["prompt"], shown["candidates"])
+                    schema = prompts.verdict_schema(len(row["candidates"]))
+                    yield Job(name, row["task_type"], Request(prompt, sampling, schema, "verdict"), source=shown)
+
+    def read(job: Job, completion: Completion) -> Outcome:
+        return read_verdict(job.source, completion)
+
+    unfit = [row for row in rows if all(row["reasons"])]
+    skipped = (_unfit(row) for row in unfit)
+    total = len(unfit) + (1 + both) * (len(rows) - len(unfit))
+    dataset.make(
+        ctx, jobs, read, total=total, model="teacher", row=PreferenceRow, sift=sift, publish=_pairs, skipped=skipped
+    )
+
+
+def turned(row: Json) -> Json:
+    """The row with its candidates in reverse order."""
+    return row | {name: row[name][::-1] for name in ("candidates", "reasons")}
+
+
+def _unfit(row: Json) -> LedgerRow:
+    why = Rejected("unfit_candidates", ", ".join(row["reasons"]))
+    return not_asked(row["id"], row["task_type"], row["prompt"], why)
 
 
 def read_verdict(row: Json, completion: Completion) -> Outcome:
@@ -35,40 +101,141 @@ def read_verdict(row: Json, completion: Completion) -> Outcome:
         return Rejected("unfit_best", f"candidate {best}: {reasons[best]}")
     if flaw := examples.reason_flaw(parsed.answer.reason, prompts.JUDGE, row["prompt"]):
         return Rejected(*flaw)
-    pair = {"chosen": candidates[best], "rejected": candidates[worst], "reason": parsed.answer.reason}
-    return Accepted({name: row[name] for name in ("id", "task_type", "prompt")} | pair, parsed.repaired)
+    return Accepted(_pair(row, best, worst, parsed.answer.reason), parsed.repaired)
 
 
-def build(ctx: Context) -> None:
-    """Fill `ctx.out` with preference pairs."""
-    teacher = ctx.recipe.teacher
-    sampling = Sampling(teacher.judge_temperature, 1.0, teacher.max_tokens)
-    rows = examples.root_rows(ctx.inputs["root"], ctx.recipe.preference.rows)
+def _pair(row: Json, best: int, worst: int, reason: str) -> Json:
+    chosen, rejected = row["candidates"][best], row["candidates"][worst]
+    pair = {"chosen": chosen, "rejected": rejected, "reason": reason}
+    return {name: row[name] for name in ("id", "task_type", "prompt")} | pair
 
-    def jobs(todo: Todo) -> Iterator[Job]:
-        for row in rows:
-            if todo(row["id"]) and not all(row["reasons"]):
-                prompt = prompts.judge(row["prompt"], row["candidates"])
-                schema = prompts.verdict_schema(len(row["candidates"]))
-                yield Job(row["id"], row["task_type"], Request(prompt, sampling, schema, "verdict"), source=row)
 
-    def read(job: Job, completion: Completion) -> Outcome:
-        return read_verdict(job.source, completion)
+def disagreements(ledger: Ledger) -> list[Duplicate]:
+    """The verdicts on rows whose two verdicts are not the same; of a verdict that cannot be used, the other one."""
+    verdicts: dict[str, list[tuple[str, str, str]]] = {}
+    for name, row in ledger.accepted():
+        verdicts.setdefault(row["id"], []).append((name, row["chosen"], row["rejected"]))
+    apart = (both for both in verdicts.values() if len(both) != 2 or both[0][1:] != both[1][1:])
+    return [Duplicate(name, "", None) for both in apart for name, *_ in both]
 
-    def sift(ledger: Ledger) -> None:
-        ledger.reject(exact_duplicates(ledger.rows(), "prompt", "chosen", "rejected"), "duplicate")
 
-    skipped = (
-        not_asked(row["id"], row["task_type"], row["prompt"], Rejected("unfit_candidates", ", ".join(row["reasons"])))
-        for row in rows
-        if all(row["reasons"])
-    )
-    dataset.make(ctx, jobs, read, total=len(rows), model="teacher", row=PreferenceRow, sift=sift, skipped=skipped)
+def _pairs(ledger: Ledger, task_type: str | None = None) -> Iterator[Json]:
+    """The pairs, by id; of one task type, or all. Second verdicts are left out."""
+    for name, row in ledger.accepted():
+        if not name.endswith(REVERSED) and task_type in (None, row["task_type"]):
+            yield row
+
+
+# --- stock phrases ----------------------------------------------------------------------------------------------------
+
+
+def stock_phrases(rows: Sequence[Json], share: float) -> set[str]:
+    """The phrases that candidates of more than this share of a task type's other prompts have."""
+    found: set[str] = set()
+    for kind in {row["task_type"] for row in rows}:
+        own = [row["candidates"] for row in rows if row["task_type"] == kind]
+        counts = Counter(phrase for texts in own for phrase in set().union(*(phrases_of(kind, one) for one in texts)))
+        found |= {phrase for phrase, count in counts.items() if count - 1 > share * (len(own) - 1)}
+    return found
+
+
+def phrases_of(task_type: str, candidate: str) -> set[str]:
+    """The runs of `STOCK_WORDS` words in the values of a candidate; of one that cannot be read, none."""
+    parsed = parse(candidate, TASK_TYPES[task_type].answer)
+    values = parsed.answer.model_dump().values() if isinstance(parsed, Parsed) else ()
+    return {run for value in values for run in shingles(value, STOCK_WORDS) if run.count(" ") == STOCK_WORDS - 1}
+
+
+# --- an embedder's margin ---------------------------------------------------------------------------------------------
+
+
+def _by_margin(ctx: Context, rows: list[Json], sift: Callable[[Ledger], None]) -> None:
+    """Let an embedder choose among the candidates of every row, by `training.embedder.margins`."""
+    fit = [(row, i, answer) for row in rows for i, answer in _fit_answers(row)]
+    texts = [
+        {"task_type": row["task_type"], "prompt": row["id"]} | TASK_TYPES[row["task_type"]].columns(answer)
+        for row, _, answer in fit
+    ]
+    ctx.work.mkdir(parents=True, exist_ok=True)
+    path = ctx.work / "candidates.json"
+    path.write_text(json.dumps(texts), "utf-8")
+    settings = MarginSettings(work=ctx.work, model=ctx.inputs["embedder"], candidates=path)
+    measured = launch(ctx, "training.embedder.margins", settings)
+    ranks: dict[str, dict[int, Rank]] = {row["id"]: {} for row in rows}
+    for (row, i, _), margin, hard in zip(fit, measured["margins"], measured["hard"], strict=True):
+        ranks[row["id"]][i] = (hard, margin)
+    outcomes = [(row, choose(row, ranks[row["id"]])) for row in rows]
+    with Ledger(ctx.work, ctx.record.identity) as ledger:
+        ledger.add(
+            (
+                not_asked(row["id"], row["task_type"], row["prompt"], outcome),
+                outcome.row if isinstance(outcome, Accepted) else None,
+            )
+            for row, outcome in outcomes
+        )
+        dataset.finish(ctx, ledger, model=None, row=PreferenceRow, sift=sift)
+
+
+def _fit_answers(row: Json) -> Iterator[tuple[int, Answer]]:
+    """The candidates that the check accepts, each with its place."""
+    for i, text in enumerate(row["candidates"]):
+        answer = examples.read_answer(text, "stop", row)
+        if not row["reasons"][i] and isinstance(answer, Parsed):
+            yield i, answer.answer
+
+
+def choose(row: Json, ranks: dict[int, Rank]) -> Outcome:
+    """The candidate with the largest margin over a hard negative and the last one, as a preference row; or why not.
+
+    Last is a candidate that the check rejects, else one whose negative is not hard, else the one with the smallest
+    margin.
+
+    Args:
+        row: of the root data.
+        ranks: place → (whether the negative is hard, margin), of the candidates that the check accepts.
+    """
+    if not ranks:
+        return Rejected("unfit_candidates", ", ".join(row["reasons"]))
+    places = range(len(row["candidates"]))
+    by_rank = sorted(places, key=lambda i: (i in ranks, *ranks.get(i, (False, 0.0))))
+    worst, best = by_rank[0], by_rank[-1]
+    hard, margin = ranks[best]
+    if not hard or margin <= 0:
+        return Rejected("no_margin", f"candidate {best}: margin {margin:.3f}" + ("" if hard else ", negative not hard"))
+    if worst == best or ranks.get(worst) == ranks[best]:
+        return Rejected("tie", f"margin {margin:.3f}")
+    against = f"{ranks[worst][1]:.3f}" if worst in ranks else row["reasons"][worst]
+    return Accepted(_pair(row, best, worst, f"margin {margin:.3f} against {against}"))
+
+
+# --- the stage --------------------------------------------------------------------------------------------------------
+
+
+def _inputs(recipe: Recipe) -> dict[str, Source]:
+    root: dict[str, Source] = {"root": FromStage("root")}
+    by_margin = recipe.preference.signal == "retrieval"
+    return root | ({"embedder": FromHub("model", recipe.preference.embedder)} if by_margin else {})
+
+
+def _fields(recipe: Recipe) -> Json:
+    asked = ("teacher.model", "teacher.judge_temperature", "teacher.max_tokens")
+    by_judge = pick(recipe, *asked) if recipe.preference.signal == "judge" else {}
+    return by_judge | {"preference": recipe.preference.deciding()}
+
+
+def _prompts(recipe: Recipe) -> dict[str, Any]:
+    if recipe.preference.signal == "retrieval":
+        return prompts.answer_schemas(recipe)
+    return prompts.system_text(recipe, teacher=True) | prompts.judge_texts()
 
 
 def _estimate(recipe: Recipe, topics: int) -> Estimate:
-    words, calls = estimate.words(recipe), estimate.signals(recipe, recipe.preference.rows)
+    settings = recipe.preference
+    words, calls = estimate.words(recipe), estimate.signals(recipe, settings.rows)
+    if settings.signal == "retrieval":
+        return estimate.trains(calls, recipe.root.candidates * words.answer, 1)
     read = words.prompt + words.judge + recipe.root.candidates * words.answer
+    calls *= 2 if settings.judge == "both_orders" else 1
     return estimate.asks(recipe, "teacher", calls, read, estimate.REASON_WORDS)
 
 
@@ -77,13 +244,11 @@ STAGE = Stage(
     version=2,
     kind="dataset",
     noun="preference",
-    purpose="The teacher names the best and the worst answer.",
+    purpose="The best and the worst answer are named, by the teacher or by an embedder.",
     build=build,
-    inputs=from_stages("root"),
-    fields=lambda recipe: pick(
-        recipe, "teacher.model", "teacher.judge_temperature", "teacher.max_tokens", "preference"
-    ),
-    prompts=lambda recipe: prompts.system_text(recipe, teacher=True) | prompts.judge_texts(),
+    inputs=_inputs,
+    fields=_fields,
+    prompts=_prompts,
     estimate=_estimate,
     row=PreferenceRow,
 )
