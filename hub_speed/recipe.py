@@ -172,6 +172,8 @@ class RevisionSignals(Section):
     rows: int | None = Field(None, ge=1)  # at most this many prompts; None: all of root
     candidate: Literal["drawn", "best"] = "drawn"  # which of a prompt's. Assumption: not stated; SPEED Fig. 6 revises
     # the one that is judged best in Fig. 5
+    may_keep: bool = False  # whether teacher and revisor may repeat a draft without a flaw; SPEED's always improve
+    # (App. C.2). The audit always asks so, as it counts the rows that are left alone
 
 
 class Revisor(Sft):

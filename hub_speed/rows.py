@@ -112,7 +112,8 @@ class PreferenceRow(Row):
     prompt: str = Field(description="the user message a model was given")
     chosen: str = Field(description="the candidate that was judged best")
     rejected: str = Field(description="the candidate that was judged worst")
-    reason: str = Field(description="why, in the judge's words; of an embedder, the margins")
+    reason: str = Field(description="why, in the judge's words (numbers are places in `order`); an embedder's margins")
+    order: list[int] = Field(description="the root row's candidates in the order the teacher saw them, by number")
 
 
 class RevisionRow(Row):

@@ -1,6 +1,7 @@
 """Make the tiny base model that the package ships: tokenizer and weights, from text about the world.
 
     python scripts/pretrain_tiny_base.py [--minutes 60] [--start FOLDER] [--out hub_speed/quickstart/tiny_base]
+    python scripts/pretrain_tiny_base.py --reword hub_speed/quickstart/tiny_base
 
 One process per core, gradients averaged; about an hour on two cores. Half of the passages are plain text: facts,
 questions, records, copies and corrections. The others are JSON records about a named subject, of the kinds the tasks
@@ -8,8 +9,11 @@ ask for, some of them after a flawed draft: a large model has seen such data as 
 guideline and no held-out phrasing in it. Only the tokenizer has seen the wording of the prompts, whose fixed parts are
 one token each. Weights are written as bf16 safetensors.
 
+Pre-training has shown the model none of these tokens, so a new wording needs no new training: `--reword` puts the parts
+of today's prompts in place of the old ones, in seconds. All other weights stay as they are.
+
 The base that ships was made in three goes on two busy cores: 50 minutes of plain text alone (--peak 4e-3), then 16
-(--peak 2e-3) and 20 (--peak 1.5e-3) with records, each from the one before (--start).
+(--peak 2e-3) and 20 (--peak 1.5e-3) with records, each from the one before (--start). Its prompts were reworded since.
 """
 
 import argparse
@@ -52,7 +56,7 @@ def prompt_text() -> list[str]:
     A prompt is two thirds of a training row and nine tenths of it never change. Read word by word, they would take most
     of the quickstart's time.
     """
-    templates = [prompts.REVISION]
+    templates = [prompts.REVISION.replace("{then}", then) for then in (prompts.MAY_KEEP, prompts.IMPROVE)]
     for task_type in TASK_TYPES.values():
         templates += [task_type.opening, *(f"\n- {line.text}" for line in task_type.guidelines)]
         templates.append(f"\n{task_type.closing}")
@@ -85,6 +89,11 @@ def tokenizer() -> PreTrainedTokenizerFast:
     values += [*tasks.wordings(), "English 12 20 30 words [/INST] nothing is wrong"]
     bpe.train_from_iterator(itertools.chain(plain, [" ".join(values)] * 500), trainer)
     bpe.post_processor = processors.TemplateProcessing(single=f"{BOS} $A", special_tokens=[(BOS, bpe.token_to_id(BOS))])
+    return wrapped(bpe)
+
+
+def wrapped(bpe: Tokenizer) -> PreTrainedTokenizerFast:
+    """A trained BPE tokenizer with the fixed text on top."""
     bpe.add_tokens([AddedToken(text, normalized=False) for text in prompt_text() + answer_text()])
     return PreTrainedTokenizerFast(
         tokenizer_object=bpe, pad_token=PAD, bos_token=BOS, eos_token=EOS, model_max_length=CONTEXT, padding_side="left"
@@ -170,7 +179,7 @@ def train(rank: int, world: int, args: argparse.Namespace, meeting: str) -> None
     dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=world)
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    tok = tokenizer()
+    tok = PreTrainedTokenizerFast.from_pretrained(args.start) if args.start else tokenizer()
     net = LlamaForCausalLM.from_pretrained(args.start, dtype=torch.float32) if args.start else model(tok)
     before = json.loads((args.start / "pretraining.json").read_text("utf-8"))["tokens"] if args.start else 0
     optimizer = torch.optim.AdamW(net.parameters(), lr=args.peak, betas=(0.9, 0.95), weight_decay=0.05)
@@ -214,6 +223,26 @@ def start_prompt_text(net: LlamaForCausalLM, tok: PreTrainedTokenizerFast) -> No
     weights[never] = weights[seen].mean(0) + weights[seen].std(0) * torch.randn(len(never), weights.shape[1])
 
 
+@torch.no_grad()
+def reword(folder: Path) -> None:
+    """Give the model of `folder` the tokens of today's prompts; those of answers keep what training taught them."""
+    facts = json.loads((folder / "pretraining.json").read_text("utf-8"))
+    net = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    old = PreTrainedTokenizerFast.from_pretrained(folder)
+    answers = [old.convert_tokens_to_ids(text) for text in answer_text()]
+    assert old.unk_token_id not in answers, "a part of an answer is new: train with --start"
+    rows = net.get_input_embeddings().weight.clone()
+    described = json.loads(old.backend_tokenizer.to_str())
+    trained = len(described["model"]["vocab"])
+    described["added_tokens"] = [token for token in described["added_tokens"] if token["id"] < trained]
+    tok = wrapped(Tokenizer.from_str(json.dumps(described)))
+    net.resize_token_embeddings(len(tok), mean_resizing=False)
+    for text, row in zip(answer_text(), answers, strict=True):
+        net.get_input_embeddings().weight[tok.convert_tokens_to_ids(text)] = rows[row]
+    torch.manual_seed(0)
+    save(net, tok, folder, facts["tokens"], facts["loss"])
+
+
 def save(net: LlamaForCausalLM, tok: PreTrainedTokenizerFast, out: Path, tokens: int, loss: float) -> None:
     """Write weights, tokenizer and how they were made."""
     out.mkdir(parents=True, exist_ok=True)
@@ -234,9 +263,13 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--peak", type=float, default=4e-3, help="highest learning rate")
     parser.add_argument("--start", type=Path, help="go on from this model instead of from random weights")
+    parser.add_argument("--reword", type=Path, help="only put today's prompts into the tokenizer of this model")
     parser.add_argument("--out", type=Path, default=Path("hub_speed/quickstart/tiny_base"))
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args()
+    if args.reword:
+        reword(args.reword)
+        return
     with tempfile.TemporaryDirectory() as folder:
         mp.spawn(train, (args.processes, args, f"{folder}/meeting"), nprocs=args.processes)
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from hub_speed.task_types.base import Flaw
 from hub_speed.text import words
 
-LONGEST = 400  # characters of a value that is looked at. Assumption: the lines of our templates have 110 at most
+LONGEST = 400  # characters of a value that is looked at. Assumption: the lines of our templates have 140 at most
 PLACEHOLDERS = frozenset({"…", "..."})
 _MARKS = re.compile(r"""[.,:;?!]+(?=["'\s]|$)|["“”()\[\]{}|]""")
 _LONGEST_RUN = 6  # pieces in a row; the longest line of a template has fewer

@@ -4,7 +4,8 @@
 
 It answers the four requests the pipeline makes (brainstorm, synthesis, judge, revision) from a small world of facts, so
 that the whole loop can be run and measured anywhere. It obeys every knob; its judgements and revisions follow the facts
-and the guidelines, and nothing else. A real model takes its place with `--endpoint teacher=URL`.
+and the guidelines, and nothing else. Its reasons are shorter than the prompts ask for, because the tiny revisor has to
+learn to write them. A real model takes its place with `--endpoint teacher=URL`.
 """
 
 import argparse
@@ -53,11 +54,12 @@ def judge(request: Judgement) -> dict[str, Any]:
     best, worst = penalties.index(min(penalties)), penalties.index(max(penalties))
     if penalties[best] == penalties[worst]:
         return {"reason": "all are equally good", "best": best, "worst": best}
-    return {"reason": f"[{worst}] {', '.join(found[worst][:3])}", "best": best, "worst": worst}
+    better = f"less is wrong with [{best}]" if found[best] else f"nothing is wrong with [{best}]"
+    return {"reason": f"[{worst}]: {', '.join(found[worst][:3])}; {better}", "best": best, "worst": worst}
 
 
 def revise(request: Revise, rng: random.Random) -> dict[str, Any]:
-    """What is wrong with a draft, and the better version."""
+    """What is wrong with a draft, and the better version. Nothing here is better than a draft without a flaw."""
     reason, revision = reviser.revise(request.request, request.draft, rng)
     return {"reason": reason, "revision": revision}
 

@@ -49,7 +49,7 @@ def build(ctx: Context) -> None:
             for row in audited.rows.values():
                 if not todo(f"{name}/{row['id']}"):
                     continue
-                prompt = prompts.revision(row["prompt"], row["completion"])
+                prompt = prompts.revision(row["prompt"], row["completion"], may_keep=True)
                 request = examples.revision_request(row["task_type"], prompt, sampling)
                 yield Job(f"{name}/{row['id']}", row["task_type"], request, source=row)
 
@@ -152,7 +152,7 @@ STAGE = Stage(
     build=build,
     inputs=_inputs,
     fields=_fields,
-    prompts=lambda recipe: prompts.system_text(recipe, teacher=True) | prompts.revision_texts(recipe),
+    prompts=lambda recipe: prompts.system_text(recipe, teacher=True) | prompts.revision_texts(recipe, may_keep=True),
     estimate=_estimate,
     row=AuditRow,
     figures=_figures,

@@ -2,8 +2,9 @@
 
 In: speed-root; the embedder, where it chooses. Out: speed-preference, with `prompt`/`chosen`/`rejected` for DPO.
 Source: SPEED §3.2.4 and App. C.2 (10K, temperature 0).
-Differs: an index that does not exist, or a tie, drops the row. `chosen` is always an answer that the check accepts: the
-judge is not asked where no candidate is, and a verdict for another one is dropped.
+Differs: the judge sees the candidates in an order of each row's own, because judges favour some places over others
+(arXiv 2306.05685); the row keeps the order. An index that does not exist, or a tie, drops the row. `chosen` is always
+an answer that the check accepts: the judge is not asked where no candidate is, and a verdict for another is dropped.
 """
 
 import json
@@ -16,6 +17,7 @@ from hub_speed.generation.dedup import Duplicate, exact_duplicates, shingles
 from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo, not_asked
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Parsed, Rejected, parse
+from hub_speed.generation.planning import row_rng
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.recipe import Recipe
 from hub_speed.record import Json
@@ -59,14 +61,16 @@ def _by_judge(ctx: Context, rows: list[Json], sift: Callable[[Ledger], None]) ->
         for row in rows:
             if all(row["reasons"]):
                 continue
-            for name, shown in [(row["id"], row)] + ([(row["id"] + REVERSED, turned(row))] if both else []):
+            order = order_shown(ctx.recipe.rng_seed, row)
+            for name, shown in [(row["id"], order), (row["id"] + REVERSED, order[::-1])][: 1 + both]:
                 if todo(name):
-                    prompt = prompts.judge(row["prompt"], shown["candidates"])
-                    schema = prompts.verdict_schema(len(row["candidates"]))
-                    yield Job(name, row["task_type"], Request(prompt, sampling, schema, "verdict"), source=shown)
+                    prompt = prompts.judge(row["prompt"], [row["candidates"][i] for i in shown])
+                    request = Request(prompt, sampling, prompts.verdict_schema(len(shown)), "verdict")
+                    yield Job(name, row["task_type"], request, (row, shown))
 
     def read(job: Job, completion: Completion) -> Outcome:
-        return read_verdict(job.source, completion)
+        row, order = job.source
+        return read_verdict(row, order, completion)
 
     unfit = [row for row in rows if all(row["reasons"])]
     skipped = (_unfit(row) for row in unfit)
@@ -76,9 +80,11 @@ def _by_judge(ctx: Context, rows: list[Json], sift: Callable[[Ledger], None]) ->
     )
 
 
-def turned(row: Json) -> Json:
-    """The row with its candidates in reverse order."""
-    return row | {name: row[name][::-1] for name in ("candidates", "reasons")}
+def order_shown(rng_seed: int, row: Json) -> list[int]:
+    """The numbers of a root row's candidates, in the order in which the judge sees them first."""
+    places = list(range(len(row["candidates"])))
+    row_rng(rng_seed, "preference", row["id"]).shuffle(places)
+    return places
 
 
 def _unfit(row: Json) -> LedgerRow:
@@ -86,27 +92,25 @@ def _unfit(row: Json) -> LedgerRow:
     return not_asked(row["id"], row["task_type"], row["prompt"], why)
 
 
-def read_verdict(row: Json, completion: Completion) -> Outcome:
+def read_verdict(row: Json, order: list[int], completion: Completion) -> Outcome:
     """The candidates that the teacher calls best and worst, as a preference row; or why there is none."""
     parsed = parse(completion.texts[0], prompts.Verdict, completion.finish_reasons[0])
     if isinstance(parsed, Rejected):
         return parsed
-    candidates, reasons = row["candidates"], row["reasons"]
     best, worst = parsed.answer.best, parsed.answer.worst
-    if not (0 <= best < len(candidates) and 0 <= worst < len(candidates)):
-        return Rejected("bad_index", f"best={best}, worst={worst} of {len(candidates)} candidates")
+    if not (0 <= best < len(order) and 0 <= worst < len(order)):
+        return Rejected("bad_index", f"best={best}, worst={worst} of {len(order)} candidates")
     if best == worst:
         return Rejected("tie", parsed.answer.reason)
-    if reasons[best]:
-        return Rejected("unfit_best", f"candidate {best}: {reasons[best]}")
+    if unfit := row["reasons"][order[best]]:
+        return Rejected("unfit_best", f"candidate {order[best]}: {unfit}")
     if flaw := examples.reason_flaw(parsed.answer.reason, prompts.JUDGE, row["prompt"]):
         return Rejected(*flaw)
-    return Accepted(_pair(row, best, worst, parsed.answer.reason), parsed.repaired)
+    return Accepted(_pair(row, order[best], order[worst], parsed.answer.reason, order), parsed.repaired)
 
 
-def _pair(row: Json, best: int, worst: int, reason: str) -> Json:
-    chosen, rejected = row["candidates"][best], row["candidates"][worst]
-    pair = {"chosen": chosen, "rejected": rejected, "reason": reason}
+def _pair(row: Json, best: int, worst: int, reason: str, order: list[int]) -> Json:
+    pair = {"chosen": row["candidates"][best], "rejected": row["candidates"][worst], "reason": reason, "order": order}
     return {name: row[name] for name in ("id", "task_type", "prompt")} | pair
 
 
@@ -205,7 +209,7 @@ def choose(row: Json, ranks: dict[int, Rank]) -> Outcome:
     if worst == best or ranks.get(worst) == ranks[best]:
         return Rejected("tie", f"margin {margin:.3f}")
     against = f"{ranks[worst][1]:.3f}" if worst in ranks else row["reasons"][worst]
-    return Accepted(_pair(row, best, worst, f"margin {margin:.3f} against {against}"))
+    return Accepted(_pair(row, best, worst, f"margin {margin:.3f} against {against}", []))
 
 
 # --- the stage --------------------------------------------------------------------------------------------------------
@@ -218,7 +222,7 @@ def _inputs(recipe: Recipe) -> dict[str, Source]:
 
 
 def _fields(recipe: Recipe) -> Json:
-    asked = ("teacher.model", "teacher.judge_temperature", "teacher.max_tokens")
+    asked = ("rng_seed", "teacher.model", "teacher.judge_temperature", "teacher.max_tokens")
     by_judge = pick(recipe, *asked) if recipe.preference.signal == "judge" else {}
     return by_judge | {"preference": recipe.preference.deciding()}
 
@@ -241,7 +245,7 @@ def _estimate(recipe: Recipe, topics: int) -> Estimate:
 
 STAGE = Stage(
     name="preference",
-    version=2,
+    version=3,
     kind="dataset",
     noun="preference",
     purpose="The best and the worst answer are named, by the teacher or by an embedder.",

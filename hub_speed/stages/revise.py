@@ -24,11 +24,11 @@ def build(ctx: Context) -> None:
     """Fill `ctx.out` with synthetic rows."""
     settings = ctx.recipe.revise
     sampling = Sampling(settings.sampling_temperature, settings.top_p, ctx.recipe.generator.max_tokens)
-    drafts = ctx.inputs["synthesize"] / "data"
+    drafts, may_keep = ctx.inputs["synthesize"] / "data", ctx.recipe.revision.may_keep
 
     def jobs(todo: Todo) -> Iterator[Job]:
         for row in read_parquet(drafts, wanted=todo):
-            prompt = prompts.revision(row["prompt"], row["completion"])
+            prompt = prompts.revision(row["prompt"], row["completion"], may_keep=may_keep)
             request = examples.revision_request(row["task_type"], prompt, sampling)
             yield Job(row["id"], row["task_type"], request, source=row)
 
@@ -68,8 +68,12 @@ STAGE = Stage(
     purpose="The revisor goes over every draft; near-duplicates are dropped.",
     build=build,
     inputs=from_stages("synthesize", "revisor"),
-    fields=lambda recipe: pick(recipe, "generator.prompt_format", "generator.max_tokens", "revise"),
-    prompts=lambda recipe: prompts.system_text(recipe, teacher=False) | prompts.revision_texts(recipe),
+    fields=lambda recipe: pick(
+        recipe, "generator.prompt_format", "generator.max_tokens", "revision.may_keep", "revise"
+    ),
+    prompts=lambda recipe: (
+        prompts.system_text(recipe, teacher=False) | prompts.revision_texts(recipe, may_keep=recipe.revision.may_keep)
+    ),
     estimate=_estimate,
     row=SyntheticRow,
 )

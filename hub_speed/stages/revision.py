@@ -4,7 +4,8 @@ In: speed-root; speed-preference, where the candidates that were judged best are
 with `prompt`/`completion` for the revisor.
 Source: SPEED §3.2.4 and App. C.2 (10K). The completion holds reason and revision, as the released scripts parse both.
 Differs: which candidate is revised is not stated; here the row's own generator draws it, unless `revision.candidate` is
-"best" and the teacher named one. A revision that fails the check of its task type is not kept.
+"best" and the teacher named one. With `revision.may_keep` a draft without a flaw may be repeated. A revision that fails
+the check of its task type is not kept.
 """
 
 from collections.abc import Iterator
@@ -49,7 +50,7 @@ def build(ctx: Context) -> None:
                 continue
             drawn = row_rng(recipe.rng_seed, "revision", row["id"]).choice(row["candidates"])
             draft = best.get(row["id"], drawn)
-            prompt = prompts.revision(row["prompt"], draft)
+            prompt = prompts.revision(row["prompt"], draft, may_keep=recipe.revision.may_keep)
             request = examples.revision_request(row["task_type"], prompt, sampling)
             yield Job(row["id"], row["task_type"], request, (row, prompt, draft))
 
@@ -87,7 +88,9 @@ STAGE = Stage(
     build=build,
     inputs=_inputs,
     fields=_fields,
-    prompts=lambda recipe: prompts.system_text(recipe, teacher=True) | prompts.revision_texts(recipe),
+    prompts=lambda recipe: (
+        prompts.system_text(recipe, teacher=True) | prompts.revision_texts(recipe, may_keep=recipe.revision.may_keep)
+    ),
     estimate=_estimate,
     row=RevisionRow,
 )

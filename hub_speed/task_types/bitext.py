@@ -51,12 +51,18 @@ TASK_TYPE = TaskType(
     fixed_task="Retrieve parallel sentences",
     languages_per_row=2,
     opening="""Write three texts, each a {unit}, on the topic: {topic}
-They are the strings "S1", "S2" and "S3" of a JSON object. S1 is in {language}, S2 and S3 are in {target_language}.
-As translations of S1, on a scale from 1 to 5:""",
+They are the strings "S1", "S2" and "S3" of a JSON object.
+S1 is in {language}. S2 and S3 are translations of S1 into {target_language}.
+The quality of a translation of S1 is a number from 1 (no meaning in common with S1) to 5 (all of its meaning).""",
     guidelines=(
-        Guideline("S2 is worth {high_score}."),
-        Guideline("S3 is worth {low_score}: fluent, but some key words or numbers are wrong, left out or added."),
-        Guideline("They need {difficulty} education to understand, and differ in subject and length."),
+        Guideline("S2 has a quality of {high_score}."),
+        Guideline(
+            "S3 has a quality of {low_score}: fluent, but some key words or numbers are wrong, missing or added."
+        ),
+        Guideline(
+            "Subject and length of the texts are not the first that come to mind."
+            " Each text takes {difficulty} level education to understand."
+        ),
     ),
     shuffled=False,
     closing="Answer with the JSON object only.",

@@ -43,30 +43,30 @@ Some tasks of other topics, to show the form:
 
 - Spread them over different kinds of text and different uses.
 - Leave out the usual ones: sentiment, subject, field of study, genre, main topic, spam, urgency, language.
-- One sentence a task.
+- Each task is one sentence and differs from the others.
 """
     + TASKS_AS_JSON,
     task_examples=(
-        "Decide which room of a house a repair request is about.",
-        "Tell from a diary entry at which time of the day it was written.",
+        "Classify a repair request by the room of the house that it concerns.",
+        "Identify the time of day at which a diary entry was written.",
         "Identify the kind of damage that an insurance report describes.",
-        "Classify a recipe by the skill it asks of the cook.",
-        "Tell whether a letter to the editor agrees with the article it answers.",
+        "Classify a recipe as easy, demanding or for experts only.",
+        "Given a letter to the editor, find out whether it agrees with the article it answers.",
         "Identify the trade of the person who wrote a work log.",
-        "Classify a product question by the part of the product it is about.",
+        "Given a customer's question, find the part of the product that it concerns.",
     ),
     examples_shuffled=True,
     opening="""Write one example for this text classification task: {task}
-It is a JSON object of three strings:
+The example is a JSON object of three strings:
 "input_text": a text to classify,
-"label": its right label,
-"misleading_label": a label that is tempting, but less apt.""",
+"label": the right label for this text,
+"misleading_label": another label, which is tempting but incorrect for this text.""",
     guidelines=(
-        Guideline("The text has {text_length} and an expression of its own."),
-        Guideline("The misleading label is a valid answer of the task, too."),
+        Guideline("The text has {text_length}. It is worded in a way that other writers would not think of first."),
+        Guideline("The misleading label answers the task as well: it would be right for some other text."),
         Guideline("Neither label stands in the text."),
         Guideline("Everything is in {language}."),
-        Guideline("The text is {clarity} and takes {difficulty} education to understand.", share=0.5),
+        Guideline("The text is {clarity} and takes {difficulty} level education to understand.", share=0.5),
     ),
     shuffled=True,
     closing="Answer with the JSON object only.",

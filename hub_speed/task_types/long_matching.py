@@ -2,13 +2,16 @@
 
 query: `input` · positive: `positive_document` · negative: none is asked for
 Source: SPEED App. C.2 and its released prompts (at least 300 words each); E5 Table 11 (no hard negative).
-Differs: the prompt is worded anew; the 300 words are a knob.
+Differs: the prompt is worded anew. The 300 words are a knob; so is the style, because the papers draw nothing for this
+type, and all rows of a task would have the same prompt.
 """
 
 from collections.abc import Mapping
 
 from hub_speed.task_types.base import TASKS_AS_JSON, Answer, Flaw, Guideline, TaskType, Text
 from hub_speed.task_types.flaws import positive_equals_query, too_short, wrong_script
+
+STYLES = ("factual", "narrative", "argumentative", "instructive", "descriptive", "conversational")  # Assumption
 
 
 class LongMatching(Answer):
@@ -32,31 +35,35 @@ TASK_TYPE = TaskType(
     name="long_matching",
     paper_name="long-long match",
     brainstorm="""Think of {count} useful text matching tasks for the topic: {topic}
-The query of each is a long document, and so is what it is matched with.
+The query of each is a long document, and so is what is matched with it.
 
 Some tasks of other topics, to show the form:
 {examples}
 
-- One sentence a task.
+- Each task is one sentence and differs from the others.
 """
     + TASKS_AS_JSON,
     task_examples=(
-        "Given a report on a court case, match it with a report on a similar case.",
-        "Given the plan of a lesson, match it with another lesson that builds on it.",
+        "Given a report on a court case, retrieve reports on similar cases.",
+        "Given the plan of a lesson, retrieve plans of lessons that build on it.",
     ),
     opening="""Write one pair for this text matching task: {task}
-It is a JSON object of two strings:
-"input": a document,
-"positive_document": a document that belongs to it.""",
+The pair is a JSON object of two strings:
+"input": a document such as the task describes,
+"positive_document": a document that the task matches with it.""",
     guidelines=(
-        Guideline("Both are long, at least {min_words} words."),
+        Guideline("Both documents are long: each has at least {min_words} words. Their style is {style}."),
+        Guideline("Their subject is one that other writers would not think of first."),
         Guideline("They share as few words as they can."),
-        Guideline("Each can be read without the other."),
+        Guideline("Each can be understood without the other."),
         Guideline("Everything is in {language}."),
     ),
     shuffled=False,
     closing="Answer with the JSON object only.",
-    knobs={"min_words": {"300": 1}},
+    knobs={
+        "min_words": {"300": 1},
+        "style": dict.fromkeys(STYLES, 1),
+    },
     answer=LongMatching,
     query="input",
     positive="positive_document",

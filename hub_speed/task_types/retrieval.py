@@ -1,7 +1,8 @@
 """Retrieval, the papers' "short-long match": a search query, a document that answers it, one that only seems to.
 
 query: `user_query` · positive: `positive_document` · negative: `hard_negative_document`
-Source: keys, knobs and guidelines as in SPEED App. C.2 and its released prompts (weights are in the code only).
+Source: keys, knobs and what each guideline asks as in SPEED App. C.2 and its released prompts (weights are in the code
+only); that subjects vary, as in E5 Table 8.
 Differs: the prompt is worded anew; the unfinished line after the task in the released prompt is gone.
 """
 
@@ -56,33 +57,38 @@ Some tasks of other topics, to show the form:
 
 - Say in each task what the query is and which documents are wanted.
 - Let each task cover many different queries; do not make it too specific.
-- One sentence a task.
+- Each task is one sentence and differs from the others.
 """
     + TASKS_AS_JSON,
     task_examples=(
-        "Given a question about home cooking, find passages that explain the step in question.",
-        "Given the name of a medicine, find texts that describe its side effects.",
-        "Given a short description of a software error, find posts that solve it.",
-        "Given a claim about the weather, find reports that support or contradict it.",
-        "Given a line of a poem, find essays that discuss the poem.",
-        "Given a traveller's question, find guide book entries that answer it.",
-        "Given the title of a law, find comments on how courts have applied it.",
+        "Given a question about home cooking, retrieve passages that explain the step in question.",
+        "Given the name of a medicine, retrieve texts that describe its side effects.",
+        "Given the error message of a program, retrieve forum posts that solve the problem.",
+        "Given a claim about the weather, retrieve reports that support or contradict it.",
+        "Given the title of a novel, retrieve reviews of the novel.",
+        "Given a traveller's question, retrieve guidebook entries that answer it.",
+        "Given the name of a law, retrieve comments on how courts have applied it.",
     ),
     examples_shuffled=True,
     opening="""Write one example for this text retrieval task: {task}
-It is a JSON object of three strings:
-"user_query": a search query,
-"positive_document": a document that answers it,
-"hard_negative_document": a document that seems to answer it, but does so less well.""",
+The example is a JSON object of three strings:
+"user_query": a search query such as the task describes,
+"positive_document": a document that the task wants for this query,
+"hard_negative_document": a document that looks right for this query, but serves it less well.""",
     guidelines=(
-        Guideline("The query is {query_type}, has {query_length}, and is {clarity}."),
+        Guideline(
+            "The query is {query_type}, has {query_length}, and is {clarity}."
+            " Its subject is one that other writers would not think of first."
+        ),
         Guideline("Each document has at least {min_words} words."),
-        Guideline("Documents are written independently of the query and copy none of it."),
-        Guideline("The positive may also speak of other things."),
-        Guideline("The negative has useful information, too, but less of it."),
-        Guideline("No document says why it fits or not."),
+        Guideline("Each document reads as if its author had not seen the query, and does not repeat it word for word."),
+        Guideline("A part of the positive document may be about something else."),
+        Guideline(
+            "The hard negative document is of some use for the query, but of clearly less use than the positive one."
+        ),
+        Guideline("No document says why it fits the query or does not."),
         Guideline("Everything is in {language}."),
-        Guideline("It takes {difficulty} education to understand.", share=0.5),
+        Guideline("Query and documents take {difficulty} level education to understand.", share=0.5),
     ),
     shuffled=True,
     closing="Answer with the JSON object only.",

@@ -2,7 +2,8 @@
 
 query: `input` · positive: `positive_document` · negative: none is asked for
 Source: SPEED App. C.2 and its released prompts; E5 Table 10 (no hard negative, "reasonably difficult" as it is).
-Differs: the prompt is worded anew; how short "very short" is, is a knob here, so that a check can hold it.
+Differs: the prompt is worded anew. How short "very short" is, is a knob here, so that a check can hold it; so is the
+style, because the papers draw nothing for this type, and all rows of a task would have the same prompt.
 """
 
 from collections.abc import Mapping
@@ -33,38 +34,44 @@ TASK_TYPE = TaskType(
     name="short_matching",
     paper_name="short-short match",
     brainstorm="""Think of {count} useful text matching tasks for the topic: {topic}
-Both sides are very short: a phrase, or one or two sentences.
+The query of each is very short, a phrase or one or two sentences, and so is what is matched with it.
 
 Some tasks of other topics, to show the form:
 {examples}
 
-- One sentence a task.
+- Each task is one sentence and differs from the others.
 """
     + TASKS_AS_JSON,
     task_examples=(
-        "Given the name of a trade, match it with its usual workplace.",
-        "Given a headline, match it with another headline on the same event.",
-        "Given an abbreviation, match it with what it stands for.",
+        "Given a headline, retrieve other headlines on the same event.",
+        "Given a short question to a help desk, retrieve questions that ask the same.",
+        "Given the name of a trade, find the place where it is practised.",
     ),
     opening="""Write one pair for this text matching task: {task}
-It is a JSON object of two strings:
-"input": a text,
-"positive_document": a text that belongs to it.""",
+The pair is a JSON object of two strings:
+"input": a text such as the task describes,
+"positive_document": a text that the task matches with it.""",
     guidelines=(
-        Guideline("Both are very short: a phrase or a sentence of {text_length}."),
+        Guideline(
+            "Both texts are very short: a phrase, or one or two sentences, of {text_length}. Their style is {style}."
+        ),
+        Guideline("Their subject is one that other writers would not think of first."),
         Guideline("They share as few words as they can."),
-        Guideline("Each can be read without the other."),
+        Guideline("Each can be understood without the other."),
         Guideline("Everything is in {language}."),
     ),
     shuffled=False,
     closing="Answer with the JSON object only.",
-    knobs={"text_length": {"1 to 20 words": 1}},  # Assumption: the papers say "a sentence or a phrase".
+    knobs={  # Assumptions: the papers say "a sentence or a phrase" here, and "one or two sentences" of the tasks.
+        "text_length": {"less than 5 words": 1, "5 to 15 words": 1, "15 to 40 words": 1},
+        "style": {"plain": 1, "formal": 1, "colloquial": 1, "technical": 1},
+    },
     answer=ShortMatching,
     query="input",
     positive="positive_document",
     negative=None,
     check=check,
-    words_expected=lambda knobs: 20,
+    words_expected=lambda knobs: 2.6 * word_range(knobs["text_length"])[0] + 4,
     example={"input": "blacksmith", "positive_document": "a forge with an anvil"},
     example_knobs={"text_length": "1 to 20 words", "language": "English"},
 )

@@ -45,13 +45,18 @@ TASK_TYPE = TaskType(
     paper_name="monolingual STS",
     fixed_task="Retrieve semantically similar text",
     opening="""Write three texts, each a {unit}, on the topic: {topic}
-They are the strings "S1", "S2" and "S3" of a JSON object. On a scale of meaning from 1 to 5:""",
+They are the strings "S1", "S2" and "S3" of a JSON object.
+Similarity of meaning is a number from 1 (no meaning in common) to 5 (the same meaning).""",
     guidelines=(
         Guideline("S1 and S2 have a similarity of {high_score}."),
         Guideline("S1 and S3 have a similarity of {low_score}."),
         Guideline("All three share some words."),
         Guideline("Everything is in {language}."),
-        Guideline("They differ in subject and length, and take {difficulty} education to understand.", share=0.5),
+        Guideline(
+            "Subject and length of the texts are not the first that come to mind."
+            " Each text takes {difficulty} level education to understand.",
+            share=0.5,
+        ),
     ),
     shuffled=False,
     closing="Answer with the JSON object only.",

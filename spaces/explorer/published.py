@@ -124,7 +124,7 @@ class Published:
 
         def read() -> Recipe:
             drafts, revised = (self._record(self.ref(name)).identity["recipe"] for name in ("synthesize", "revise"))
-            return Recipe.model_validate({"name": "explorer", "revise": revised["revise"]} | drafts)
+            return Recipe.model_validate({"name": "explorer"} | revised | drafts)
 
         return self._keep("recipe", read)
 
@@ -166,7 +166,7 @@ class Published:
             yield flow
             return
         yield flow | {"doing": "The revisor goes over it …"}
-        prompt = prompts.revision(row.prompt, draft.row["completion"])
+        prompt = prompts.revision(row.prompt, draft.row["completion"], may_keep=self.recipe().revision.may_keep)
         completion = self._ask("revisor", prompt, self.recipe().revise)
         kept, revised = examples.read_revised_draft(draft.row, completion)
         flow["revised"] = _told(completion, revised)

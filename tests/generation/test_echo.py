@@ -23,19 +23,19 @@ def shown(name: str) -> str:
     [
         ("retrieval", "user_query"),
         ("retrieval", "User query"),
-        ("retrieval", "a search query"),
-        ("retrieval", "A search query."),
-        ("retrieval", "a document that seems to answer it, but does so less well"),
-        ("retrieval", "positive_document: a document that answers it"),
-        ("retrieval", '"a search query"\n"a document that answers it"'),
+        ("retrieval", "a search query such as the task describes"),
+        ("retrieval", "A search query such as the task describes."),
+        ("retrieval", "a document that looks right for this query, but serves it less well"),
+        ("retrieval", "positive_document: a document that the task wants for this query"),
+        ("retrieval", '"a search query such as the task describes"\n"a document that the task wants for this query"'),
         ("retrieval", "Everything is in English"),
         ("retrieval", TASK),
         ("retrieval", "…"),
         ("retrieval", "..."),
-        ("classification", "its right label"),
+        ("classification", "the right label for this text"),
         ("classification", "misleading label"),
-        ("short_matching", "a text that belongs to it"),
-        ("short_matching", "a phrase or a sentence of 1 to 20 words"),
+        ("short_matching", "a text that the task matches with it"),
+        ("short_matching", "a phrase, or one or two sentences"),
         ("sts", "S1"),
         ("sts", "All three share some words!"),
         ("sts", "Arts > Movies"),
@@ -58,7 +58,7 @@ def test_what_is_copied_whole_is_an_echo(name: str, value: str) -> None:
         ("retrieval", "documents"),
         ("retrieval", "English"),
         ("retrieval", "review"),
-        ("retrieval", "This positive document is a document that answers it."),
+        ("retrieval", "This positive document is a document that the task wants for this query."),
         ("short_matching", "5"),
         ("short_matching", "20 words"),
         ("sts", "movies"),
@@ -88,16 +88,31 @@ def test_a_plain_reason_is_no_echo(reason: str) -> None:
         assert echo({"reason": reason}, f"{template}\n{shown('sts')}") is None
 
 
-@pytest.mark.parametrize("reason", ["why, in a few words", "Why in a few words.", "what is wrong", "reason", "data"])
+@pytest.mark.parametrize(
+    "reason", ["your sentences", "Which statements are not true?", "which answers lack a field that the request names"]
+)
 def test_a_copied_reason_is_an_echo(reason: str) -> None:
     assert any(echo({"reason": reason}, template) for template in (prompts.JUDGE, prompts.REVISION))
 
 
 @every
+def test_no_line_of_a_prompt_and_no_example_can_be_given_back_as_data(kind: TaskType) -> None:
+    prompt, subject = shown(kind.name), _subject(kind.name)
+    lines = [line.removeprefix("- ") for line in prompt.splitlines() if subject not in line]
+    copies = [piece for line in lines for piece in (line, line.partition(": ")[2], *line.split(". ")) if piece]
+    for copy in copies:
+        assert echo({"a": "a text of its own", "b": copy}, prompt, subject), copy
+    if kind.brainstorm:
+        asked = prompts.brainstorm(kind, "Arts > Movies", 5, random.Random(0))
+        assert all(echo({"tasks": example}, asked) for example in kind.task_examples)
+
+
+@every
 def test_no_prompt_shows_a_value_that_could_be_copied(kind: TaskType) -> None:
     values = [{"tasks": f"{word} task"} for word in ("first", "second")]
-    templates = [kind.opening, kind.closing, kind.brainstorm or "", prompts.JUDGE, prompts.REVISION]
-    for template in templates:
+    answers = [prompts.judge("request", ["one", "two"]), prompts.revision("request", "draft", may_keep=True)]
+    for template in [kind.opening, kind.closing, kind.brainstorm or "", *answers]:
+        assert "…" not in template and "..." not in template
         assert not [value for value in values if value["tasks"] in template]
         assert '": "' not in template
         assert '["' not in template

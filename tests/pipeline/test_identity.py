@@ -39,7 +39,7 @@ FIELDS = {
     "brainstorm seed revision": "teacher.sampling_temperature=0.5  teacher.top_p=0.9",
     "brainstorm seed preference revision audit": "teacher.model=other  teacher.max_tokens=99",
     "preference audit": "teacher.judge_temperature=0.5",
-    "brainstorm seed junior root senior revision revisor synthesize": "rng_seed=7",
+    "brainstorm seed junior root preference senior revision revisor synthesize": "rng_seed=7",
     "seed": "seed.rows=7",
     "seed root synthesize": """
         languages={English: 1, German: 1}  retrieval={difficulty: [PhD]}  classification={difficulty: [PhD]}
@@ -67,6 +67,7 @@ FIELDS = {
         senior.dpo_loss=sigmoid_norm  senior.dpo_tail=0.5
     """,
     "revision": "revision.rows=7  revision.candidate=best",
+    "revision revise": "revision.may_keep=true",
     "revisor": """
         revisor.lora_r=8  revisor.lora_alpha=8  revisor.lora_dropout=0.2  revisor.batch_size=7  revisor.epochs=7
         revisor.max_length=777  revisor.too_long=truncate  revisor.warmup_ratio=0.7  revisor.schedule=linear
@@ -108,6 +109,8 @@ PROMPTS = {
     "JUDGE": "preference",
     "Verdict": "preference",
     "REVISION": "revision revise audit",
+    "IMPROVE": "revision revise",
+    "MAY_KEEP": "audit",
     "Revision": "revision revise audit",
     "bitext.opening": "",
 }

@@ -121,7 +121,8 @@ TEXT = st.text(alphabet=st.sampled_from(list('ab {}"\n[]0<>:.')), max_size=40)
 @given(st.lists(TEXT, min_size=2, max_size=5), TEXT, st.sampled_from(TYPES))
 def test_judge_and_revision_prompts_are_understood(candidates: list[str], draft: str, task_type: str) -> None:
     m = made()[task_type][0]
-    assert requests.read(prompts.revision(m.row.prompt, draft)) == Revise(m.request, draft)
+    for may_keep in (True, False):
+        assert requests.read(prompts.revision(m.row.prompt, draft, may_keep=may_keep)) == Revise(m.request, draft)
     if not any(">>>" in text or "<<<" in text for text in candidates):  # what separates them
         assert requests.read(prompts.judge(m.row.prompt, candidates)) == Judgement(m.request, candidates)
 
@@ -268,7 +269,7 @@ def test_a_right_draft_comes_back_byte_for_byte(task_type: str) -> None:
 @pytest.mark.parametrize("draft", ["", " ", "no JSON", "{}", "[1]", '{"a": "b"}', "null", '{"input": "a"', "{" * 50])
 def test_an_unreadable_draft_is_written_anew(task_type: str, draft: str) -> None:
     m = made()[task_type][0]
-    answer = json.loads(teacher.answer(prompts.revision(m.row.prompt, draft), random.Random(0)))
+    answer = json.loads(teacher.answer(prompts.revision(m.row.prompt, draft, may_keep=True), random.Random(0)))
     assert answer["reason"] == rubric.UNREADABLE
     assert rubric.defects(m.request, json.dumps(answer["revision"])) == []
 
@@ -510,7 +511,8 @@ def test_it_answers_all_four_requests_over_http(urls: tuple[str, str]) -> None:
     brainstorm = prompts.brainstorm(TASK_TYPES["retrieval"], spoken("World/Countries"), 5, random.Random(0))
     assert len(json.loads(chat(urls[0], brainstorm)[0])["tasks"]) == 5
     assert json.loads(chat(urls[0], prompts.judge(m.row.prompt, [m.answer, "x"]))[0])["best"] == 0
-    assert json.loads(chat(urls[0], prompts.revision(m.row.prompt, "x"))[0])["reason"] == rubric.UNREADABLE
+    revised = chat(urls[0], prompts.revision(m.row.prompt, "x", may_keep=True))
+    assert json.loads(revised[0])["reason"] == rubric.UNREADABLE
     with urllib.request.urlopen(f"{urls[0]}/v1/models", timeout=HANG_S) as response:
         assert [model["id"] for model in json.load(response)["data"]] == [teacher.NAME]
 

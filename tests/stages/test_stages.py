@@ -1,7 +1,9 @@
 """The stages that ask a model, from input folders to output folder, against a server that answers as told."""
 
 import json
+import re
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -94,10 +96,10 @@ def test_a_task_that_an_earlier_topic_has_gives_way_to_the_next(server: FakeOpen
         ("tasks", "not_a_task"),
         ("tasks tasks tasks tasks tasks", "not_a_task"),
         ("第一个任务", "not_a_task"),
-        ("1. Given a claim about the weather, find reports that support or contradict it", "echo"),
+        ("1. Given a claim about the weather, retrieve reports that support or contradict it", "echo"),
         (" ".join(["word"] * 61), "not_a_task"),
-        ("Given a claim about the weather, find reports that support or contradict it", "echo"),
-        ("one sentence a task", "echo"),
+        ("Given a claim about the weather, retrieve reports that support or contradict it", "echo"),
+        ("each task is one sentence and differs from the others", "echo"),
         ("ARTS > Movies > 36 hours > Cast", "echo"),
     ],
 )
@@ -296,28 +298,61 @@ def test_preference_takes_the_candidates_the_teacher_names(server: FakeOpenAI, t
         4: "the first",
         5: '{"reason": "", "best": 1, "worst": 0}',
         6: '{"reason": "0", "best": 1, "worst": 0}',
-        7: '{"reason": "why, in a few words", "best": 1, "worst": 0}',
+        7: '{"reason": "Your sentences.", "best": 1, "worst": 0}',
         8: '{"reason": "Prompt 8.", "best": 1, "worst": 0}',
     }
     server.answer = lambda asked: verdicts[int(asked.prompt.split("prompt ")[1][0])]
     run = Run("preference", tmp_path, server)
     (row,) = run.give("root", rows.RootRow, *(root_row(i, "x", "y") for i in range(9))).build()
+    shown = ["xy"[number] for number in row["order"]]
     assert row == {
         "id": "root-0000000",
         "task_type": "sts",
         "prompt": "prompt 0",
-        "chosen": "y",
-        "rejected": "x",
+        "chosen": shown[1],
+        "rejected": shown[0],
         "reason": "it is clearer",
+        "order": row["order"],
     }
     assert run.record.rejected == {"bad_index": 2, "tie": 1, "bad_json": 1, "empty_field": 1, "echo": 3}
     assert run.ledger()["root-0000001"]["detail"].endswith("; then best=2, worst=0 of 2 candidates")
     assert {asked.body["temperature"] for asked in server.asked} == {0.0}
-    assert all("[1] <<<\ny\n>>>" in prompt and "[2]" not in prompt for prompt in server.prompts())
+    assert all(shown_in(prompt).keys() == {"x", "y"} and "[2]" not in prompt for prompt in server.prompts())
+
+
+def shown_in(prompt: str) -> dict[str, int]:
+    """The candidates of a judge prompt, each of one letter, with their numbers in it."""
+    return {text: int(number) for number, text in re.findall(r"\[(\d)\] <<<\n(\w)\n>>>", prompt)}
+
+
+def likes(best: str, worst: str) -> Callable[[Asked], str]:
+    """A judge that knows a good candidate from a bad one, wherever they stand."""
+
+    def answer(asked: Asked) -> str:
+        shown = shown_in(asked.prompt)
+        return json.dumps({"reason": "it is clearer", "best": shown[best], "worst": shown[worst]})
+
+    return answer
+
+
+def test_the_judge_sees_every_row_in_an_order_of_its_own(server: FakeOpenAI, tmp_path: Path) -> None:
+    found = [root_row(i, *"vwxyz") for i in range(60)]
+    server.answer = likes("y", "w")
+    made = Run("preference", tmp_path / "fair", server).give("root", rows.RootRow, *found).build()
+    assert {(row["chosen"], row["rejected"]) for row in made} == {("y", "w")}
+    shown = {prompt.split("prompt ")[1].split("\n")[0]: shown_in(prompt) for prompt in server.prompts()}
+    for row in made:
+        assert ["vwxyz"[number] for number in row["order"]] == list(shown[row["prompt"].removeprefix("prompt ")])
+    server.answer = lambda asked: '{"reason": "it is clearer", "best": 0, "worst": 4}'  # a place, whatever stands there
+    biased = Run("preference", tmp_path / "biased", server).give("root", rows.RootRow, *found).build()
+    assert [row["order"] for row in biased] == [row["order"] for row in made]
+    counts = Counter(row["chosen"] for row in biased)
+    assert set(counts) == set("vwxyz") and max(counts.values()) <= 24  # 12 each, give or take four standard deviations
+    assert len({tuple(row["order"]) for row in biased}) > 30
 
 
 def test_the_chosen_answer_always_passes_the_check(server: FakeOpenAI, tmp_path: Path) -> None:
-    server.answer = lambda asked: json.dumps({"reason": "it is clearer", "best": 0, "worst": 1})
+    server.answer = likes("x", "y")
     found = [
         root_row(0, "x", "y", reasons=("", "truncated")),
         root_row(1, "x", "y", reasons=("truncated", "")),
@@ -335,7 +370,7 @@ def test_the_chosen_answer_always_passes_the_check(server: FakeOpenAI, tmp_path:
 
 
 def test_a_pair_is_published_once(server: FakeOpenAI, tmp_path: Path) -> None:
-    server.answer = lambda asked: json.dumps({"reason": "it is clearer", "best": 0, "worst": 1})
+    server.answer = likes("x", "y")
     run = Run("preference", tmp_path, server)
     again = root_row(0, "x", "y") | {"id": "root-0000001"}
     (row,) = run.give("root", rows.RootRow, root_row(0, "x", "y"), again).build()
@@ -347,8 +382,8 @@ def test_of_verdicts_in_both_orders_only_agreements_are_kept(server: FakeOpenAI,
     """Row 0 is judged by what the answers say, row 1 by their places; row 2 gets a verdict in one order alone."""
 
     def judge(asked: Asked) -> str:
-        i, turned = int(asked.prompt.split("prompt ")[1][0]), "[0] <<<\ny" in asked.prompt
-        best = {0: int(turned), 1: 0, 2: 0 if turned else 7}[i]
+        i, shown = int(asked.prompt.split("prompt ")[1][0]), shown_in(asked.prompt)
+        best = {0: shown["x"], 1: 0, 2: 7 * shown["x"]}[i]
         return json.dumps({"reason": "it is clearer", "best": best, "worst": 1 - best})
 
     server.answer = judge
@@ -360,7 +395,11 @@ def test_of_verdicts_in_both_orders_only_agreements_are_kept(server: FakeOpenAI,
 
 
 def test_a_chosen_answer_with_a_stock_phrase_is_dropped(server: FakeOpenAI, tmp_path: Path) -> None:
-    server.answer = lambda asked: json.dumps({"reason": "it is clearer", "best": 0, "worst": 1})
+    def judge(asked: Asked) -> str:
+        best = 0 if "[0] <<<\n{" in asked.prompt else 1
+        return json.dumps({"reason": "it is clearer", "best": best, "worst": 1 - best})
+
+    server.answer = judge
     stock = "There is much to say about"
     texts = [f"{stock} owls", f"{stock} cats", "Seven owls sat in the tall tree", "A cat"]
     run = Run("preference", tmp_path, server, preference={"stock_share": 0.3})
@@ -404,8 +443,8 @@ def test_revision_asks_for_one_candidate_and_notes_what_changed(server: FakeOpen
         3: {"reason": "it is odd", "revision": json.loads(triple("a", "a", "c"))},
         4: {"reason": "it is odd", "revision": {"S1": "a"}},
         5: {"reason": "it is odd"},
-        6: {"reason": "what is wrong", "revision": other},
-        7: {"reason": "In a few words: what is wrong?", "revision": other},
+        6: {"reason": "your sentences", "revision": other},
+        7: {"reason": "Which statements are not true?", "revision": other},
         8: {"reason": "this is a", "revision": other},
         9: {"reason": "revision", "revision": {"S1": "S1", "S2": "S2", "S3": "S3"}},
     }
@@ -433,17 +472,17 @@ def test_which_candidate_is_revised_is_drawn_and_repeatable(server: FakeOpenAI, 
     for name in ("a", "b"):
         run = Run("revision", tmp_path / name, server)
         found = run.give("root", rows.RootRow, *(root_row(i, "x", "y", "z") for i in range(30))).build()
-        drawn.append([row["prompt"].split("Data:\n<<<\n")[1][0] for row in found])
+        drawn.append([row["prompt"].split("Draft:\n<<<\n")[1][0] for row in found])
     assert drawn[0] == drawn[1]
     assert set(drawn[0]) == {"x", "y", "z"}
     run = Run("revision", tmp_path / "best", server, revision={"candidate": "best"})
     judged = [
-        {"id": root_row(i, "x")["id"], "task_type": "sts", "prompt": "p", "chosen": "z", "rejected": "x", "reason": "r"}
+        {"id": root_row(i, "x")["id"], "task_type": "sts", "prompt": "p", "chosen": "z", "rejected": "x"}
         for i in range(20)
     ]
-    run.give("preference", rows.PreferenceRow, *judged)
+    run.give("preference", rows.PreferenceRow, *(row | {"reason": "r", "order": [0]} for row in judged))
     found = run.give("root", rows.RootRow, *(root_row(i, "x", "y", "z") for i in range(30))).build()
-    taken = [row["prompt"].split("Data:\n<<<\n")[1][0] for row in found]
+    taken = [row["prompt"].split("Draft:\n<<<\n")[1][0] for row in found]
     assert taken == ["z"] * 20 + drawn[0][20:]  # where the judge named none, it is drawn
     assert set(STAGES["revision"].inputs(run.recipe)) == {"root", "preference"}
 

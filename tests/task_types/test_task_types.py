@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from hub_speed.generation import prompts
 from hub_speed.generation.parsing import Parsed, Rejected, parse
 from hub_speed.rows import REASONS
-from hub_speed.task_types import TASK_TYPES, TaskType
+from hub_speed.task_types import TASK_TYPES, Draw, TaskType, long_matching
 from hub_speed.task_types.base import fill
 from hub_speed.text import SCRIPTS
 
@@ -68,7 +68,7 @@ def test_golden_brainstorm_prompt(kind: TaskType) -> None:
 def test_golden_judge_and_revision_prompts() -> None:
     prompt, drafts = render(TASK_TYPES["sts"], 0), ['{"S1": "a"}', "no JSON"]
     golden("judge", prompts.judge(prompt, drafts))
-    golden("revision", prompts.revision(prompt, drafts[0]))
+    golden("revision", *(prompts.revision(prompt, drafts[0], may_keep=may_keep) for may_keep in (False, True)))
 
 
 @every
@@ -99,6 +99,24 @@ def test_every_drawn_value_stands_in_the_prompt_and_nothing_is_left_open(kind: T
     assert text == "\n".join([fill(kind.opening, values), *lines, kind.closing])
     assert all(values[name] in text for name in placeholders("\n".join([kind.opening, *draw.guidelines])))
     assert not set("{}") & set(text)
+
+
+@every
+def test_every_value_of_every_knob_changes_the_prompt(kind: TaskType) -> None:
+    first = {name: next(iter(values)) for name, values in kind.knobs.items()}
+    lines = tuple(line.text for line in kind.guidelines)
+    drawn = [first] + [first | {name: value} for name, values in kind.knobs.items() for value in values]
+    texts = {
+        kind.prompt(Draw(knobs, lines), task=TASK, topic=TOPIC, language="English", target_language="German")
+        for knobs in drawn
+    }
+    assert len(texts) == len({tuple(knobs.values()) for knobs in drawn})
+
+
+@every
+def test_the_prompts_of_one_task_differ(kind: TaskType) -> None:
+    found = Counter(render(kind, seed) for seed in range(200))
+    assert len(found) >= 6 and max(found.values()) <= 60, found  # else a model writes the same row again and again
 
 
 @every
@@ -156,9 +174,10 @@ def test_judge_and_revision_prompts_hold_the_texts_as_they_are(prompt: str, cand
     assert f"<<<\n{prompt}\n>>>" in text
     assert all(f"[{i}] <<<\n{candidate}\n>>>" in text for i, candidate in enumerate(candidates))
     assert all(f'"{name}"' in text for name in prompts.Verdict.model_fields)
-    revision = prompts.revision(prompt, "draft")
-    assert f"<<<\n{prompt}\n>>>" in revision
-    assert "<<<\ndraft\n>>>" in revision
+    revisions = [prompts.revision(prompt, "draft", may_keep=may_keep) for may_keep in (False, True)]
+    assert all(f"<<<\n{prompt}\n>>>" in text and "<<<\ndraft\n>>>" in text for text in revisions)
+    assert all(f'"{name}"' in text for text in revisions for name in prompts.Revision.model_fields)
+    assert [prompts.MAY_KEEP in text for text in revisions] == [False, True]
 
 
 # --- knobs, optional lines and order, as the papers have them -------------------------------------------------------
@@ -193,7 +212,7 @@ PAPER: dict[str, dict[str, dict[str, float]]] = {
         "unit": UNIT,
         "difficulty": SCHOOL,
     },
-    "long_matching": {"min_words": {"300": 1}},
+    "long_matching": {"min_words": {"300": 1}, "style": dict.fromkeys(long_matching.STYLES, 1)},  # the style is ours
     "bitext": {
         "high_score": {"4": 1, "4.5": 1, "5": 1},
         "low_score": {"1.5": 1, "2": 1, "2.5": 1},
