@@ -16,7 +16,7 @@ TOKENS_PER_WORD = 4 / 3  # Assumption: the usual rule of thumb for English
 SAMPLE = 230  # rows that are rendered: ten rounds of the paper's mixture
 A_TASK = "Given a question about the topic at hand, find passages that answer it."  # a task of usual length
 TOKENS_PER_S = 50  # that a server writes for one request. Assumption: a model of some ten billion weights on one GPU
-REASON_WORDS = 40  # Assumption: an explanation in a sentence or three
+REASON_WORDS = 50  # Assumption: an explanation in two to four sentences
 TASK_WORDS = 15  # Assumption: a task is one sentence
 
 
