@@ -20,13 +20,23 @@ from pydantic import (
 
 from hub_speed.errors import did_you_mean
 from hub_speed.task_types import TASK_TYPES, TaskType
-from hub_speed.text import SCRIPTS
+from hub_speed.text import SCRIPTS, Instructions
 
 CHAT = "chat"
 """The prompt format that is the tokenizer's own chat template."""
 
+ALL_LINEAR: Literal["all-linear"] = "all-linear"
+"""The layers of an adapter that is on every linear layer but the output's."""
+
+MINER = "intfloat/multilingual-e5-base"
+"""What E5 mines hard negatives with (App. A)."""
+
 BATCH_PRICE = 0.5
 """Of a provider's list price, in batches: "50% off", says OpenAI's page on its Batch API."""
+
+
+Checks = Literal["form", "all"]
+"""What an answer is rejected for: its form alone, or its content as well."""
 
 
 class Section(BaseModel):
@@ -77,7 +87,7 @@ class Brainstorm(Section):
 class Seed(Section):
     """The teacher's own examples."""
 
-    rows: int = Field(25_000, ge=1)  # SPEED §4.5
+    rows: int = Field(25_000, ge=1)  # accepted ones, as everywhere; SPEED §4.5
 
 
 class Lora(Section):
@@ -86,15 +96,23 @@ class Lora(Section):
     lora_r: int = Field(16, ge=0)  # SPEED's published revisor adapter; E5 §4.2
     lora_alpha: int = Field(32, ge=1)  # SPEED's published revisor adapter; E5's adapter
     lora_dropout: float = Field(0.1, ge=0, lt=1)  # as above
+    target_modules: Literal["all-linear"] | tuple[str, ...] = Field(ALL_LINEAR, min_length=1)  # E5's published adapter:
+    # all seven of a layer; or the names of linear layers
 
     def deciding(self) -> dict[str, Any]:
         """The fields that decide what a training makes: those of an adapter only where there is one."""
-        return self.model_dump(mode="json", exclude=set() if self.lora_r else {"lora_alpha", "lora_dropout"})
+        idle = set() if self.lora_r else {"lora_alpha", "lora_dropout"}
+        if not self.lora_r or self.target_modules == ALL_LINEAR:  # every adapter was once on all linear layers
+            idle |= {"target_modules"}
+        return self.model_dump(mode="json", exclude=idle)
 
 
 class Tuning(Lora):
     """What all fine-tuning of generators has in common."""
 
+    target_modules: Literal["all-linear"] | tuple[str, ...] = Field(
+        ("q_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"), min_length=1
+    )  # SPEED's published revisor adapter, which leaves k_proj out; Assumption: junior and senior as well
     batch_size: int = Field(16, ge=1)  # SPEED App. B (junior and senior)
     epochs: float = Field(1, gt=0)  # Assumption: not stated
     max_length: int = Field(4096, ge=16)  # tokens of prompt and answer. Assumption: not stated
@@ -132,7 +150,7 @@ class Root(Section):
 class Preference(Section):
     """Best and worst candidate, by the teacher or by an embedder."""
 
-    rows: int | None = Field(None, ge=1)  # at most this many prompts; None: all of root
+    rows: int | None = Field(None, ge=1)  # accepted pairs; None: what all of root gives
     signal: Literal["judge", "retrieval"] = "judge"  # SPEED §3.2.4; retrieval: an embedder's margin, without a teacher
     # call (after arXiv 2505.19307, which prefers by a ranker's score)
     embedder: str = "intfloat/multilingual-e5-base"  # whose margin it is. Assumption: the miner of E5 App. A
@@ -169,7 +187,7 @@ class Senior(Tuning):
 class RevisionSignals(Section):
     """The teacher's revisions of root data."""
 
-    rows: int | None = Field(None, ge=1)  # at most this many prompts; None: all of root
+    rows: int | None = Field(None, ge=1)  # accepted revisions; None: what all of root gives
     candidate: Literal["drawn", "best"] = "drawn"  # which of a prompt's. Assumption: not stated; SPEED Fig. 6 revises
     # the one that is judged best in Fig. 5
     may_keep: bool = False  # whether teacher and revisor may repeat a draft without a flaw; SPEED's always improve
@@ -207,29 +225,82 @@ class Labelled(Section):
     repo: str  # a Hub dataset: name or name@revision
     config: str = "default"  # the name the Hub gives a set that has one config only
     split: str = "train"  # E5 App. A: train splits only
+    files: tuple[str, ...] = ()  # patterns such as data/nq-*: just these files are fetched and read, whatever the card
+    # says of configs and splits; (): the whole repository
+    layout: Literal["pairs", "beir"] = (
+        "pairs"  # beir, as in BEIR and mteb: the rows are judgements (query-id, corpus-id,
+    )
+    # score), joined with the configs queries and corpus, which is also what negatives are mined from
     query: str = "query"  # the name of the column; a column of lists counts by its first text
     positive: str = "positive"  # as above
-    negative: str | None = None  # as above; None: mined
+    negative: str | None = None  # as `positive`; None: mined
     label: str | None = None  # rows of the same label are not negatives of each other
-    instruction: str  # goes before the query (E5 Table 14 lists the papers')
+    title: str | None = None  # of the positive, before whose text it is put
+    where: dict[str, str | int] = {}  # only rows with these values are pairs: {label: 0}, the entailments of NLI
+    negative_where: dict[str, str | int] = {}  # rows that hold hard negatives of the same query: {label: 2} of NLI
+    instruction: str | tuple[str, ...]  # goes before the query (E5 Table 14 lists the papers'); of several, each row
+    # draws one
     weight: float = Field(1.0, gt=0)  # how often a row is seen: E5 App. A takes 0.1 of ELI5 and Quora, 0.5 of MS MARCO
     max_rows: int | None = Field(None, ge=1)  # at most this many of them
     license: str  # the set's own, for the card: what is trained on it may be bound by it
+    rows: int | None = Field(None, ge=1)  # how many the set has, for `plan` alone
+
+    @model_validator(mode="after")
+    def _has_one_source_of_negatives(self) -> "Labelled":
+        if not self.instructions or not all(self.instructions):
+            raise ValueError("instruction: at least one, and none of them empty")
+        if self.negative and self.negative_where:
+            raise ValueError("negative_where: negative names a column already; give one of them")
+        if self.layout == "beir" and (self.files or self.negative or self.negative_where or self.where):
+            raise ValueError("layout: beir has configs and columns of its own: no files, negative, where")
+        return self
 
     @property
     def kind(self) -> str:
         """What its rows are called beside the task types."""
         name = self.repo.partition("@")[0]
-        return name if self.config == "default" else f"{name} {self.config}"
+        return " ".join([name, *([self.config] if self.config != "default" else []), *self.files])
+
+    @property
+    def instructions(self) -> tuple[str, ...]:
+        """The instructions a row may have."""
+        return (self.instruction,) if isinstance(self.instruction, str) else self.instruction
+
+    @property
+    def mines(self) -> bool:
+        """Whether its hard negatives are mined: the set has none of its own."""
+        return self.negative is None and not self.negative_where
+
+    @property
+    def expected_rows(self) -> int:
+        """How many rows are drawn, as far as the recipe says how many there are."""
+        drawn = round((self.rows or 0) * self.weight)
+        return min(drawn, self.max_rows or drawn)
+
+    def deciding(self) -> dict[str, Any]:
+        """The fields that decide what is read; those that few sets need, only where they are set."""
+        found = self.model_dump(mode="json", exclude={"license", "rows"})
+        rare = {name: Labelled.model_fields[name].default for name in ("files", "layout", "title")}
+        rare |= {"where": {}, "negative_where": {}}
+        return {name: value for name, value in found.items() if name not in rare or getattr(self, name) != rare[name]}
+
+
+MINING = ("miner_prompts", "mine_from", "mine_to", "mine_margin")
+"""Fields of the embedder that count only where hard negatives are mined."""
+
+
+Pooling = Literal["last", "mean", "weighted_mean"]
+"""How the states of a text's tokens become one vector: weighted by their place, as in SGPT (E5 Table 5), the third."""
 
 
 class Embedder(Lora):
     """Rows → embedder, by InfoNCE."""
 
     base_model: str = "mistralai/Mistral-7B-v0.1"  # SPEED §4.1, E5 §4.2
-    pooling: Literal["last", "mean"] | None = None  # None: a decoder's last token (SPEED §3.3), an encoder's mean
+    pooling: Pooling | None = None  # None: a decoder's last token (SPEED §3.3), an encoder's mean
+    instructions: Instructions = "natural"  # before a query: E5 §3.2; the others are studies of E5 Table 5
     data: Literal["revise", "synthesize", "seed"] = "revise"  # the others are studies of SPEED Tables 1 and 2
-    rows: int | None = Field(None, ge=1)  # at most this many rows; None: all
+    rows: int | None = Field(None, ge=0)  # at most this many rows; None: all; 0: the labelled sets alone (E5 Table 5)
     loss_temperature: float = Field(0.02, gt=0)  # E5 §4.2; SPEED does not state one
     learning_rate: float = Field(1e-4, gt=0)  # E5 §4.2
     warmup_steps: int = Field(100, ge=0)  # E5 §4.2
@@ -242,22 +313,46 @@ class Embedder(Lora):
     # negatives: 0.1 in Qwen3 Embedding (arXiv 2506.05176); None: none is left out, as in SPEED Eq. 4
     matryoshka: tuple[PositiveInt, ...] = ()  # dimensions the embedding may be cut to; () as in both papers
     labelled: tuple[Labelled, ...] = ()  # SPEED §4.1, E5 App. A: 13 sets in the supervised setting; () is "synthetic"
-    miner_model: str = "intfloat/multilingual-e5-base"  # finds negatives for labelled sets without (E5 App. A)
+    miner_model: str = MINER  # finds negatives for labelled sets without (E5 App. A)
+    miner_prompts: tuple[str, str] | None = (
+        None  # put before queries and documents if the miner keeps no prompts itself;
+    )
+    # None: "query: " and "passage: " for E5's miner (its card), nothing for others
     mine_from: int = Field(0, ge=0)  # ranks that are skipped. Assumption: none, since the margin guards already
     mine_to: int = Field(100, ge=1)  # E5 App. A: of the first 100
     mine_margin: float = Field(0.05, ge=0, lt=1)  # below the positive, as a share: NV-Retriever (arXiv 2407.15831)
     rng_seed: int = 42  # Assumption: neither paper sets one
 
+    @model_validator(mode="after")
+    def _has_data(self) -> "Embedder":
+        if self.rows == 0 and not self.labelled:
+            raise ValueError("rows is 0 and there are no labelled sets: nothing to train on")
+        return self
+
     @property
     def mines(self) -> bool:
         """Whether hard negatives are mined: some labelled set has none of its own."""
-        return any(each.negative is None for each in self.labelled)
+        return any(each.mines for each in self.labelled)
+
+    @property
+    def prompts_of_miner(self) -> tuple[str, str]:
+        """What is put before queries and documents for a miner that keeps no prompts itself."""
+        e5 = self.miner_model.partition("@")[0] == MINER
+        return self.miner_prompts or (("query: ", "passage: ") if e5 else ("", ""))
+
+    @property
+    def labelled_rows(self) -> int:
+        """How many labelled rows are drawn, as far as the recipe says how many there are."""
+        return sum(each.expected_rows for each in self.labelled)
 
     def deciding(self) -> dict[str, Any]:
         """As above, without what is an input, or for the card alone; fields of mining only where something is mined."""
         found = super().deciding()
-        idle = ["base_model", "data", "miner_model"] + ([] if self.mines else ["mine_from", "mine_to", "mine_margin"])
-        found["labelled"] = [each.model_dump(mode="json", exclude={"license"}) for each in self.labelled]
+        idle = ["base_model", "data", "miner_model", *([] if self.mines else MINING)]
+        if self.instructions == "natural":
+            idle.append("instructions")
+        found["labelled"] = [each.deciding() for each in self.labelled]
+        found["miner_prompts"] = list(self.prompts_of_miner)
         return {name: value for name, value in found.items() if name not in idle}
 
 
@@ -286,7 +381,8 @@ class Audit(Section):
 class Scaling(Section):
     """Embedders on nested subsets."""
 
-    sizes: tuple[int, ...] = (28_750, 57_500, 115_000, 230_000)  # Assumption: SPEED Fig. 4 cannot be read
+    sizes: tuple[int, ...] = (28_750, 57_500, 115_000, 230_000, 460_000, 920_000)  # SPEED Tables 1 and 2 have scores
+    # for 230K and 920K; the other sizes, each half of the next, are Assumptions: Fig. 4 cannot be read
     rng_seeds: tuple[int, ...] = (0, 1)  # Assumption: neither paper repeats a run
 
 
@@ -366,6 +462,8 @@ class Recipe(Section):
         "short_matching": 1,
         "long_matching": 1,
     }
+    checks: Checks = "all"  # form: an answer that can be read, with every field, and that repeats neither the prompt
+    # nor another row, is used, as in SPEED and E5; what the other checks say stands in the column `flaw`
     teacher: Teacher = Teacher()
     generator: Generator = Generator()
     brainstorm: Brainstorm = Brainstorm()
@@ -458,6 +556,12 @@ class Recipe(Section):
                 _try_values(task_type, knob, list(values))
         if "bitext" in self.mixture and len(self.languages) < 2:
             raise ValueError("mixture: bitext needs at least two languages")
+        for field, rows in {"preference": self.preference.rows, "revision": self.revision.rows}.items():
+            if rows and rows > self.root.rows:
+                raise ValueError(
+                    f"{field}.rows: {rows:,} is more than root.rows, which is {self.root.rows:,}: every signal comes"
+                    " from a root row of its own"
+                )
         if self.runtime.server == "vllm run-batch" and self.generator.prompt_format != CHAT:
             raise ValueError("runtime.server: vllm run-batch answers chats alone: set generator.prompt_format to chat")
         return self

@@ -95,6 +95,7 @@ class Measures(BaseModel):
 
     Attributes:
         repaired, reasked: answers that were accepted after a repair, or after the model was asked again.
+        unchecked: answers that are used though a check of their content says something (`checks: form`), by reason.
         server: what the model's server does otherwise than it was asked.
         quality: the measures of the rows (`data_quality.report`).
         training: of a stage that trains a model.
@@ -111,6 +112,7 @@ class Measures(BaseModel):
 
     repaired: int = 0
     reasked: int = 0
+    unchecked: dict[str, int] = {}
     server: list[str] = []
     quality: Json | None = None
     training: Training | None = None
@@ -153,10 +155,10 @@ class RunRecord(BaseModel):
     license: str = "other"
     packages: dict[str, str] = {}
 
-    def teacher(self, field: Literal["calls", "prompt_tokens", "completion_tokens"]) -> int:
-        """What this version and all its ancestors took of the teacher."""
+    def teacher(self, field: Literal["calls", "prompt_tokens", "completion_tokens"], stage: str = "") -> int:
+        """What this version and all its ancestors took of the teacher; with a stage, what this stage took."""
         nodes: list[RunRecord | Ancestor] = [self, *self.lineage.values()]
-        return sum(getattr(node, field).get("teacher", 0) for node in nodes)
+        return sum(getattr(node, field).get("teacher", 0) for node in nodes if stage in ("", node.stage))
 
     def as_ancestor(self) -> Ancestor:
         """What the records of later versions keep of this one."""

@@ -12,7 +12,7 @@ REASONS = {
     "bad_json": "no JSON object could be read from the answer",
     "wrong_keys": "a key is missing, or one too many is there",
     "wrong_type": "a value is not of the type asked for",
-    "empty_field": "a value is empty",
+    "empty_field": "a value is empty or says nothing",
     "echo": "a value only repeats a key, the task, the topic or a phrase of the prompt",
     "not_a_task": "a task is not a sentence",
     "broken_text": "a value holds a special token of a model, or a character that stands for damage",
@@ -33,6 +33,7 @@ REASONS = {
     "same_candidates": "there are fewer than two different candidates",
     "duplicate": "another accepted row has exactly the same text",
     "near_duplicate": "another accepted row has almost the same text",
+    "surplus": "as many rows of this task type as are wanted were accepted before it",
     "refused": "the endpoint, the model or a filter refuses this request but answers others (for example, because its "
     "prompt is too long)",
     "endpoint_error": "the endpoint kept failing on this request",
@@ -50,6 +51,9 @@ STATES = {
 
 ACCEPTED = ("accepted", "repaired", "reasked")
 """The states of the rows that are used."""
+
+
+FLAW = "with `checks: form`, what a check of the content says, for which nothing is rejected then; otherwise empty"
 
 
 class Row(BaseModel):
@@ -97,6 +101,7 @@ class SeedRow(PromptRow):
     negative: str | None = Field(description="hard negative; null where the task type has none")
     generator: str = Field(description="the model that wrote the row")
     revised: bool = Field(description="whether a revisor rewrote the row")
+    flaw: str = Field(description=FLAW)
 
 
 class RootRow(PromptRow):
@@ -104,6 +109,7 @@ class RootRow(PromptRow):
 
     candidates: list[str] = Field(description="the junior's answers, unchanged")
     reasons: list[str] = Field(description="for each candidate: why the check rejects it, or empty when it does not")
+    flaws: list[str] = Field(description=f"for each candidate: {FLAW}")
 
 
 class PreferenceRow(Row):
@@ -122,6 +128,7 @@ class RevisionRow(Row):
     prompt: str = Field(description="the revision prompt: the request and the draft")
     completion: str = Field(description="reason and revised data, as one line of JSON")
     changed: bool = Field(description="whether the teacher changed anything")
+    flaw: str = Field(description=FLAW)
 
 
 class DraftRow(SeedRow):
@@ -149,7 +156,7 @@ class LedgerRow(BaseModel):
         None, description="of a duplicate: its Jaccard similarity with that row (near-duplicates: estimated by MinHash)"
     )
     dropped_row: str = Field(
-        "", description="of a duplicate: the row that was dropped, as one line of JSON, else empty"
+        "", description="of a duplicate or surplus: the row that was dropped, as one line of JSON, else empty"
     )
     prompt: str = Field("", description="of an answer that is not used: the user message a model was given, else empty")
     request: str = Field(description="sha256 of the request that was sent")

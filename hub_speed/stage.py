@@ -9,9 +9,9 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +23,9 @@ from hub_speed.llm.address import Address, Limits
 from hub_speed.llm.budget import BudgetMeter
 from hub_speed.recipe import Recipe
 from hub_speed.record import Json, Kind, Ref, RunRecord, digest_of, packages, tag_of
+
+SURPLUS = "surplus"
+"""The reason of a row that is fit to use: enough were accepted before it."""
 
 AGAIN = "again"
 """The file in a work folder that says: the stage was finished before, and was asked for again (`--from`)."""
@@ -37,10 +40,15 @@ class FromStage:
 
 @dataclass(frozen=True)
 class FromHub:
-    """An input that is on the Hub already: `org/name`, `org/name@revision`, or `name` of the run's own organisation."""
+    """An input that is on the Hub already: `org/name`, `org/name@revision`, or `name` of the run's own organisation.
+
+    Attributes:
+        files: patterns of the files that are needed; (): all of them.
+    """
 
     kind: Kind
     name: str
+    files: tuple[str, ...] = ()
 
 
 Source = FromStage | FromHub
@@ -52,10 +60,11 @@ class Estimate:
 
     Attributes:
         model: the model that is asked, None where none is.
-        rows: how many rows are asked for or trained on.
+        rows: how many rows are made or trained on.
         read, written: tokens.
         cost_usd: what the teacher's provider will charge; None where the recipe has no prices, or nobody charges.
         seconds: until all is answered, if the server keeps up with `runtime.in_flight` requests at once.
+        expected: accepted rows for each request, of a stage that asks until it has its rows; otherwise None.
     """
 
     model: str | None
@@ -65,6 +74,16 @@ class Estimate:
     written: int
     cost_usd: float | None = None
     seconds: float = 0.0
+    expected: float | None = None
+
+    def at_yield(self, share: float) -> "Estimate":
+        """The same at another yield than the expected one."""
+        times = (self.expected or share) / share
+        calls, read, written = (round(count * times) for count in (self.calls, self.read, self.written))
+        cost = None if self.cost_usd is None else self.cost_usd * times
+        return replace(
+            self, calls=calls, read=read, written=written, cost_usd=cost, seconds=self.seconds * times, expected=share
+        )
 
     @property
     def tokens(self) -> int:
@@ -266,13 +285,19 @@ def publish(stage: Stage, ctx: Context, hub: Hub, org: str, branch: str) -> Ref:
     return ref
 
 
+def too_many_rejected(rows_in: int, accepted: int, rejected: Mapping[str, int], limit: float) -> bool:
+    """Whether so many rows were rejected that none is published; what is only surplus was fit to use."""
+    unfit = sum(rejected.values()) - rejected.get(SURPLUS, 0)
+    return rows_in > 0 and (not accepted or unfit > limit * rows_in)
+
+
 def _check_rejects(stage: Stage, ctx: Context) -> None:
     record, limit = ctx.record, ctx.recipe.runtime.max_reject_rate
-    rejected = sum(record.rejected.values())
-    if stage.kind == "dataset" and record.rows_in and (not record.accepted or rejected > limit * record.rows_in):
-        worst = ", ".join(f"{reason} {n}" for reason, n in sorted(record.rejected.items(), key=lambda x: -x[1])[:4])
+    if stage.kind == "dataset" and too_many_rejected(record.rows_in, record.accepted, record.rejected, limit):
+        unfit = {reason: count for reason, count in record.rejected.items() if reason != SURPLUS}
+        worst = ", ".join(f"{reason} {n}" for reason, n in sorted(unfit.items(), key=lambda x: -x[1])[:4])
         raise StageError(
-            f"{stage.name}: {rejected} of {record.rows_in} rows were rejected",
+            f"{stage.name}: {sum(unfit.values())} of {record.rows_in} rows were rejected",
             expected=f"at most {limit:.0%} (runtime.max_reject_rate)",
             got=worst,
             fix=f"look at them: hub-speed rows {ctx.work}; nothing was published, and the ledger is"

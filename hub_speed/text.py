@@ -5,7 +5,9 @@ The checks of the task types compare texts by their words: case and punctuation 
 
 import re
 import unicodedata
+from collections import Counter
 from functools import cache, lru_cache
+from typing import Literal
 
 import regex
 
@@ -17,6 +19,20 @@ def with_instruction(instruction: str, query: str) -> str:
     return f"Instruct: {instruction}\nQuery: {query}"
 
 
+Instructions = Literal["natural", "task_type_prefix", "none"]
+"""The forms of what goes before a query that E5 compares (Table 5)."""
+
+_PREFIXES = {"classification": "classify: ", "sts": "", "bitext": ""}
+"""E5 Table 5: a long text with a short one, and two sides that are alike; all other task types have `query: `."""
+
+
+def before_query(form: Instructions, instruction: str, task_type: str) -> str:
+    """What an embedder reads before a query of this task type; of a labelled set, any name counts as retrieval."""
+    if form == "natural":
+        return with_instruction(instruction, "")
+    return _PREFIXES.get(task_type, "query: ") if form == "task_type_prefix" else ""
+
+
 # --- words ------------------------------------------------------------------------------------------------------------
 
 _PLAIN_WORD = re.compile(r"\w+(?:['’·-]\w+)*")
@@ -25,21 +41,29 @@ _BEYOND_PLAIN = re.compile("[\xad\u0300-\u036f\u0483-\u0489\u0590-\u1dff\u200c\u
 # In `regex`, unlike in `re`, \w holds vowel signs and other marks, and the joiners that stand inside words.
 _LETTERS = r"[\w\p{N}\xad]+"
 _WORD = regex.compile(rf"""{_LETTERS}(?:(?:['’·״׳-]|(?<=[א-ת])"(?=[א-ת])){_LETTERS})*""")
-# Thai, Lao, Burmese, Khmer, kana and Han.
-_SIGNS = (
-    "\u0e01-\u0eff\u1000-\u109f\u1780-\u17d3\u3005-\u3007\u3041-\u3096\u309d-\u30fa\u30fc-\u30ff\u31f0-\u31ff"
-    "\u3400-\u4dbf\u4e00-\u9fff\ua9e0-\ua9fe\uaa60-\uaa7f\uf900-\ufaff\uff66-\uff9d\U00020000-\U0003fffd"
-)
+# Scripts without spaces, as ranges: Han, kana with their marks; Thai, Lao, Burmese, Khmer with their marks.
+_HAN = "\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003fffd"
+_KANA = "\u3041-\u3096\u309d-\u30fa\u30fc-\u30ff\u31f0-\u31ff\uff66-\uff9d"
+_THAI_TO_KHMER = "\u0e01-\u0eff\u1000-\u109f\u1780-\u17d3\ua9e0-\ua9fe\uaa60-\uaa7f"
+_SIGNS = _HAN + _KANA + _THAI_TO_KHMER
 _SIGN = re.compile(f"[{_SIGNS}]")
 _PART = regex.compile(rf"[{_SIGNS}]\p{{M}}*+|[^\s{_SIGNS}]+")
+# The same for texts of these scripts, punctuation, full width and plain letters alone, in `re`, which is faster.
+_OF_ASIA = re.findall(f"[{_THAI_TO_KHMER}\u17dd]", "".join(map(chr, range(0xAA80))))
+_MARKS = "".join(char for char in _OF_ASIA if unicodedata.category(char)[0] == "M")
+_BESIDE_SIGNS = "\u17d4-\u17dd\u200b\u2010-\u2027\u2030-\u205e\u3001-\u303f\u309b\u309c\u30fb\uff01-\uff65"
+_BEYOND_SIGNS = re.compile(f"(?![{_SIGNS}{_BESIDE_SIGNS}]){_BEYOND_PLAIN.pattern}")
+_SIGN_WORD = re.compile(rf"[\w{_MARKS}]+(?:['’·-][\w{_MARKS}]+)*")
+_SIGN_PART = re.compile(rf"[{_SIGNS}][{_MARKS}]*+|[^\s{_SIGNS}]+")
 # Hebrew points and accents; the stretched line, vowels, doublings and silences of Arabic. Most writers leave them out.
 _OPTIONAL = re.compile("[\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0640\u064b-\u0652\u0670]+")
 _RANGE = re.compile(r"(?:(less than|at least) )?(\d+)(?: to (\d+))? words?")
 
 UNSPACED = ("Chinese", "Japanese", "Thai", "Lao", "Khmer", "Burmese")
 """Languages written without spaces: `words` counts their signs."""
-SIGNS_PER_WORD = 5
-"""No text in such a language has more signs per word. Assumption: Chinese has about 1.5, Thai about 3.5."""
+SIGNS_PER_WORD = {f"[{_HAN}]": (1.5, 2.0), f"[{_KANA}]": (2.0, 2.5), f"[{_THAI_TO_KHMER}]": (3.0, 5.0)}
+"""Scripts → the fewest and the most signs that a word of a usual text has; marks belong to their sign. Assumption:
+Chinese words have 1.5 to 2 characters, Thai ones 4 to 5 letters, of which some are marks."""
 
 MIN_LENGTH_SHARE = 0.8
 """A text with this share of the requested length is long enough. Assumption: models count words only roughly."""
@@ -57,6 +81,8 @@ def words(text: str) -> tuple[str, ...]:
     lower = text.lower()
     if text.isascii() or not _BEYOND_PLAIN.search(lower := unicodedata.normalize("NFC", lower)):
         return tuple(_PLAIN_WORD.findall(lower))  # by far the most frequent case
+    if not _BEYOND_SIGNS.search(lower):
+        return tuple(_SIGN_PART.findall(" ".join(_SIGN_WORD.findall(lower))))
     lower = _OPTIONAL.sub("", lower)
     found: list[str] = _WORD.findall(lower)
     return tuple(_PART.findall(" ".join(found)) if _SIGN.search(lower) else found)
@@ -125,14 +151,28 @@ def word_range(length: str) -> tuple[int, float]:
     return first, float(last) if last else (float("inf") if bound else first)
 
 
+@lru_cache(64)
+def word_count(text: str) -> tuple[float, float]:
+    """The fewest and the most words that `text` may have: the same, but for scripts without spaces."""
+    said = words(text)
+    if text.isascii() or not _SIGN.search(text):
+        return len(said), len(said)
+    firsts = "".join(word[0] for word in said)
+    fewest = most = float(len(said))
+    for script, (short, long) in SIGNS_PER_WORD.items():
+        signs = len(re.findall(script, firsts))
+        fewest, most = fewest - signs + signs / long, most - signs + signs / short
+    return fewest, most
+
+
 def too_short(text: str, min_words: int) -> bool:
-    """Whether `text` has clearly fewer than `min_words` words. Every word of a script without spaces has a sign."""
-    return len(words(text)) < MIN_LENGTH_SHARE * min_words
+    """Whether `text` has clearly fewer than `min_words` words."""
+    return word_count(text)[1] < MIN_LENGTH_SHARE * min_words
 
 
-def too_long(text: str, max_words: float, language: str = "English") -> bool:
-    """Whether `text` has clearly more than `max_words` words, however many signs a word has."""
-    return len(words(text)) > MAX_LENGTH_SHARE * max_words * (SIGNS_PER_WORD if language in UNSPACED else 1)
+def too_long(text: str, max_words: float) -> bool:
+    """Whether `text` has clearly more than `max_words` words."""
+    return word_count(text)[0] > MAX_LENGTH_SHARE * max_words
 
 
 # --- scripts ----------------------------------------------------------------------------------------------------------
@@ -197,15 +237,18 @@ def in_script_of(text: str, language: str) -> bool:
     scripts = SCRIPTS[language]
     if "LATIN" in scripts and text.isascii():  # by far the most frequent case
         return True
-    spoken = [found for word in words(unicodedata.normalize("NFKC", text)) if (found := _scripts(word))]
-    at_home = sum(not scripts.isdisjoint(found) for found in spoken)
-    loans = sum(found == {"LATIN"} and found.isdisjoint(scripts) for found in spoken)
-    return not spoken or 0 < at_home >= len(spoken) - at_home - min(loans, 2)
+    spoken = Counter(map(_scripts, words(text)))
+    del spoken[frozenset()]
+    count = spoken.total()
+    at_home = sum(n for found, n in spoken.items() if not scripts.isdisjoint(found))
+    loans = 0 if "LATIN" in scripts else spoken[frozenset({"LATIN"})]
+    return not count or 0 < at_home >= count - at_home - min(loans, 2)
 
 
-def _scripts(word: str) -> set[str]:
+@lru_cache(1 << 14)  # signs of scripts without spaces come again and again
+def _scripts(word: str) -> frozenset[str]:
     """The scripts of the letters of a word."""
-    return {_script(char) for char in word if char.isalpha()}
+    return frozenset(_script(char) for char in unicodedata.normalize("NFKC", word) if char.isalpha())
 
 
 @cache  # there are some 150,000 letters, and texts use only a few of them often

@@ -80,7 +80,7 @@ def ask_with_engine(url: str, rows: int, in_flight: int, folder: Path) -> None:
             yield Job(row.id, row.task_type, request_for(row), row)
 
     def read(job: Job, completion: Completion) -> Outcome:
-        return examples.read_example(job.source, completion, "fake")
+        return examples.read_example(job.source, completion, "fake", "all")
 
     limits = Limits(in_flight, timeout_s=60, retries=8)
     with Ledger(folder) as ledger:

@@ -81,7 +81,7 @@ def test_bad_answers_are_rejected_rows_with_a_reason_and_their_raw_text(cli: Cli
     raw = [row["completions"] for row in rejected]
     assert all(raw) and any("I am sorry" in str(text) for text in raw)
     done = int(re.search(r"✓ seed +(\d+) rows", out)[1])
-    assert done + len(rejected) == 64
+    assert 0 < done < 64 < done + len(rejected) <= 4 * 64  # more are asked for, and in the end no more
     braces = [row for row in states(cli, "accepted") + states(cli, "repaired") if "} and {" in str(row["completions"])]
     assert braces  # read whole, brace and all
 

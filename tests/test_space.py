@@ -126,7 +126,14 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cli, FakeOp
     """The least that makes an embedder of revised rows; an endpoint answers in place of the models that are trained."""
     pytest.importorskip("torch")
     cli = Cli(tmp_path_factory.mktemp("space"))
-    values = {"seed.rows": 16, "junior.epochs": 1, "root.rows": 16, "root.candidates": 2, "revisor.epochs": 1}
+    values = {
+        "seed.rows": 16,
+        "junior.epochs": 1,
+        "root.rows": 16,
+        "preference.rows": 16,
+        "root.candidates": 2,
+        "revisor.epochs": 1,
+    }
     values |= {"synthesize.rows": 48, "synthesize.generator": "junior", "embedder.epochs": 1}
     with FakeOpenAI(answer) as models:
         cli.env |= {"HUB_SPEED_JUNIOR_URL": models.url, "HUB_SPEED_REVISOR_URL": models.url}

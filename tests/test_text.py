@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from hub_speed.text import (
     SCRIPTS,
-    UNSPACED,
     copies,
     gives_away,
     holds,
@@ -17,6 +16,7 @@ from hub_speed.text import (
     too_long,
     too_short,
     with_instruction,
+    word_count,
     word_range,
     words,
 )
@@ -221,13 +221,42 @@ def test_too_short_leaves_a_fifth_of_play(least: int) -> None:
     assert too_short("a " * (enough - 1), least)
 
 
-@given(st.integers(1, 50), st.sampled_from(UNSPACED))
-def test_too_long_is_twice_as_long(most: int, language: str) -> None:
-    assert not too_long("a " * 2 * most, most, "English")
-    assert too_long("a " * (2 * most + 1), most, "English")
-    assert not too_long("橋" * 10 * most, most, language)
-    assert too_long("橋" * (10 * most + 1), most, language)
-    assert not too_long("橋", float("inf"), language)
+@given(st.integers(1, 50))
+def test_too_long_is_twice_as_long(most: int) -> None:
+    assert not too_long("a " * 2 * most, most)
+    assert too_long("a " * (2 * most + 1), most)
+    assert not too_long("橋" * 4 * most, most)
+    assert too_long("橋" * (4 * most + 1), most)
+    assert not too_long("橋", float("inf"))
+
+
+@pytest.mark.parametrize(
+    ("text", "counted"),  # by hand
+    [
+        ("我昨天在图书馆借了三本关于植物的书。", 10),
+        ("その橋は三日間閉鎖されていました。", 8),
+        ("สะพานแห่งนี้ถูกปิดเป็นเวลาสามวัน", 9),
+        ("Python 3 を使う", 4),
+        ("The bridge is closed.", 4),
+    ],
+)
+def test_words_of_scripts_without_spaces_are_counted_by_their_signs(text: str, counted: int) -> None:
+    fewest, most = word_count(text)
+    assert fewest - 1 <= counted <= most + 1 and most <= 2 * fewest
+    assert not too_short(text, counted) and not too_long(text, counted)
+    assert too_short(text, 2 * counted) and too_long(text * 4, counted)
+
+
+def test_fifty_words_of_thai_are_more_than_43_signs() -> None:
+    assert too_short("ก" * 43, 50) and not too_short("ก" * 150, 50)
+
+
+SIGNS = st.sampled_from([*"这座桥。，その橋ーはスーパー・ｶﾞ々〇Ａ１〜", *"ที่นี่ปิดຂອບໃຈស្ពានမြန်မာ៛", *"aB1 -'’·é²_\n\u200b"])
+
+
+@given(st.lists(SIGNS).map("".join))
+def test_the_fast_way_of_scripts_without_spaces_finds_the_same_words(text: str) -> None:
+    assert words(text + " 😀") == words(text)
 
 
 # --- scripts ----------------------------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ class Plan:
     Attributes:
         recipe: with its topic file as a pinned version, where that is published already.
         steps: the stages, each finished or with the reason why it has to run.
-        estimates: what each stage takes when it runs.
+        estimates: what each stage takes when it runs, at the yield of its last run.
     """
 
     recipe: "Recipe"
@@ -78,7 +78,8 @@ def plan(recipe: "Recipe", hub: OpenHub, *, org: str = DEFAULT_ORG, only: str | 
 
     with open_session(recipe, hub, org=org) as (session, pinned):
         steps, topics = plans.plan(pinned, session, only), topics_of(pinned, session)
-        estimates = [step.stage.estimate(pinned, topics) for step in steps]
+        stages = [step.stage for step in steps]
+        estimates = [plans.at_last_yield(s, s.estimate(pinned, topics), session) for s in stages]
         return Plan(pinned, org, hub.hub.shown, steps, estimates)
 
 

@@ -291,7 +291,12 @@ def scaling(rows: Sequence[dict[str, Any]], fits: dict[str, Any], path: Path) ->
 
 
 def _fit_note(fit: dict[str, Any]) -> str:
-    """A note on how the two forms compare."""
+    """A note on how the two forms compare, and on a line that does not fit."""
+    note = "log-linear: lack of fit\n" if fit["lacks_fit"] else ""
+    return note + _comparison(fit)
+
+
+def _comparison(fit: dict[str, Any]) -> str:
     failed = [name for name, form in fit["forms"].items() if form["holdout_rejected"]]
     if failed:
         return f"largest size mispredicted: {' and '.join(failed)}"

@@ -114,6 +114,7 @@ def _values(stage: Stage, ctx: Context) -> dict[str, Any]:
         "examples": _examples(ctx) if record.by_task_type else {},
         "inputs": {name: str(ref) for name, ref in ctx.refs.items()},
         "teacher_calls": record.teacher("calls"),
+        "brainstorm_calls": record.teacher("calls", "brainstorm"),
         "teacher_tokens": record.teacher("prompt_tokens") + record.teacher("completion_tokens"),
         "paper": PAPER,
         "conflicts": _conflicts(ctx, facts.get("licences", [])),

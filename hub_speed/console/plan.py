@@ -25,19 +25,20 @@ def print_plan(plan: Plan, flags: Sequence[str] = ()) -> None:
         f"    teacher {recipe.teacher.model} · generator {recipe.generator.base_model}"
         f" · embedder {recipe.embedder.base_model}\n"
     )
-    right = ("calls", "tokens", "cost", "time")
+    right = ("yield", "calls", "tokens", "cost", "time")
     lines = table("stage", "asks", *right, "state", right=right)
     for step, estimate in zip(steps, estimates, strict=True):
         name, model = step.stage.name, estimate.model or "–"
         if step.ref:
-            lines.add_row(name, model, "", "", "", "", f"cached      {step.ref}")
+            lines.add_row(name, model, *[""] * len(right), f"cached      {step.ref}")
             continue
+        expected = "" if estimate.expected is None else f"{estimate.expected:.0%}"
         calls = f"{estimate.calls:,}" if estimate.calls else ""
         count = tokens(estimate.tokens) if estimate.tokens else ""
         cost = "" if estimate.cost_usd is None else f"${estimate.cost_usd:,.2f}"
         time = _time(estimate.seconds) if estimate.seconds else ""
         state = "cannot run" if step.problem else "will run  "
-        lines.add_row(name, model, calls, count, cost, time, f"{state}  {escape(step.why)}")
+        lines.add_row(name, model, expected, calls, count, cost, time, f"{state}  {escape(step.why)}")
     console.print(lines)
     ahead = {step.stage.name: estimate for step, estimate in zip(steps, estimates, strict=True) if not step.ref}
     costs = [estimate.cost_usd for estimate in ahead.values() if estimate.cost_usd is not None]
@@ -56,6 +57,11 @@ def print_plan(plan: Plan, flags: Sequence[str] = ()) -> None:
         f"\n               + {teacher['brainstorm']:,} to brainstorm, which the paper does not count"
         f", + {teacher['audit']:,} to audit rows"
     )
+    if labelled := recipe.embedder.labelled:
+        console.print(
+            f"labelled rows  {recipe.embedder.labelled_rows:,} of {len(labelled)} sets, beside the synthetic ones"
+            " (as far as the recipe says how many rows a set has)"
+        )
     command = shlex.join(["hub-speed", "run", recipe.given, "--org", plan.org, *flags])
     console.print(f"run it         {escape(command)}", soft_wrap=True)
 

@@ -1,8 +1,14 @@
 """How a score grows with the number of rows: fits of a log-linear line and of a saturating power law, and forecasts.
 
 SPEED (§4.4) says log-linear and fits nothing. Here both forms are fitted by least squares over all runs, and each must
-predict the score of the held-out largest size from the smaller sizes. Intervals of forecasts come from a two-level
-residual bootstrap: residuals of the sizes from the curve, and of the runs from the mean of their size.
+predict the score of the held-out largest size from the smaller sizes.
+
+Runs of one size are not independent around a curve: they share how far this size is from it. The sizes, not the runs,
+are therefore the sample: the slope's interval is that of a line through the means of the sizes (t distribution), and
+an F test says whether these are further from the line than the noise of the runs explains. Intervals of forecasts come
+from a two-level residual bootstrap: residuals of the sizes from the curve, and of the runs from the mean of their size.
+`scripts/check_intervals.py` measures how often these intervals hold the truth. None includes the noise of the
+benchmark's items, which all runs share.
 """
 
 import math
@@ -16,6 +22,7 @@ AHEAD = 10  # forecasts are for this many times the largest size
 FAR = 1000  # sizes beyond this many times the largest are not reported: too far from any run. Assumption
 EXPONENTS = np.geomspace(0.02, 4, 120)  # of the power law: below, it is a straight line here; above, a step
 ROUNDS = 400
+LACK_OF_FIT = 0.05  # the usual level: below this p of the F test, a line is said not to fit
 
 Form = Literal["log-linear", "power law"]
 Span = tuple[float, float]
@@ -42,12 +49,21 @@ class Line:
 
 @dataclass(frozen=True)
 class LogLinear(Line):
-    """A line and its uncertainty: `low` and `high` are the slope's 95% interval, None with fewer than three points."""
+    """A line and its uncertainty.
+
+    Attributes:
+        low, high: the slope's 95% interval; None with fewer than three sizes.
+        r_squared: the share of the runs' variance that the line explains.
+        n: how many runs there are.
+        f, p: the F test for lack of fit; None with fewer than three sizes, or where the noise of the runs is unknown.
+    """
 
     low: float | None
     high: float | None
     r_squared: float
     n: int
+    f: float | None
+    p: float | None
 
 
 @dataclass(frozen=True)
@@ -82,23 +98,52 @@ def line(rows: np.ndarray, scores: np.ndarray) -> Line:
 
 
 def log_linear(rows: np.ndarray, scores: np.ndarray) -> LogLinear:
-    """Least squares over all runs; the slope's interval from the t distribution.
+    """Least squares over all runs; the slope's interval from the means of the sizes, by the t distribution.
 
     Raises:
         ValueError: fewer than two different sizes.
     """
-    x = np.log10(rows)
-    if len(set(x)) < 2:
-        raise ValueError("a line needs at least two sizes")
     from scipy import stats  # takes a second to import; the table of stages imports this module
 
-    fit = stats.linregress(x, scores)
-    numbers = (float(fit.intercept), float(fit.slope))
+    sizes, means = _means(rows, scores)
+    if len(sizes) < 2:
+        raise ValueError("a line needs at least two sizes")
+    fit = stats.linregress(np.log10(rows), scores)
+    slope = float(fit.slope)
+    low = high = None
+    if len(sizes) > 2:
+        stderr = np.nan_to_num(stats.linregress(np.log10(sizes), means).stderr)
+        half = float(stats.t.ppf(0.975, len(sizes) - 2) * stderr)
+        low, high = slope - half, slope + half
     explained = float(np.nan_to_num(fit.rvalue)) ** 2  # 0 where all scores are equal
-    if len(x) < 3:
-        return LogLinear(*numbers, None, None, explained, len(x))
-    half = float(stats.t.ppf(0.975, len(x) - 2) * np.nan_to_num(fit.stderr))
-    return LogLinear(*numbers, numbers[1] - half, numbers[1] + half, explained, len(x))
+    f, p = lack_of_fit(rows, scores) or (None, None)
+    return LogLinear(float(fit.intercept), slope, low, high, explained, len(rows), f, p)
+
+
+def lack_of_fit(rows: np.ndarray, scores: np.ndarray) -> tuple[float, float] | None:
+    """F and p of the test that the means of the sizes lie on a line but for the noise of the runs.
+
+    Returns:
+        None with fewer than three sizes, or where the noise is unknown: one run a size, or runs that never differ.
+    """
+    from scipy import stats
+
+    sizes, means = _means(rows, scores)
+    place = np.searchsorted(sizes, rows)
+    noise = float(((scores - means[place]) ** 2).sum())
+    spare = (len(sizes) - 2, len(rows) - len(sizes))
+    if min(spare) < 1 or noise < 1e-12:
+        return None
+    fit = line(rows, scores)
+    off = np.array([fit.at(n) for n in sizes]) - means
+    f = float((off[place] ** 2).sum()) / spare[0] / (noise / spare[1])
+    return f, float(stats.f.sf(f, *spare))
+
+
+def _means(rows: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The sizes in rising order, and the mean score of each."""
+    sizes = np.unique(rows)
+    return sizes, np.array([scores[rows == n].mean() for n in sizes])
 
 
 def power_law(rows: np.ndarray, scores: np.ndarray) -> PowerLaw | None:
@@ -185,9 +230,9 @@ def compare(rows: np.ndarray, scores: np.ndarray, least_gain: float) -> dict[str
         least_gain: the gain that makes tenfold data worthwhile.
 
     Returns:
-        The fields of `LogLinear`; `forms` (form → fields of `Fitted`, without forms that cannot be fitted), `best` (the
-        form with the smaller held-out error, or None), `distinguishable`, `sizes` (how many), `largest` and
-        `least_gain`. Every number is finite.
+        The fields of `LogLinear`; `lacks_fit` (whether the F test finds that a line does not fit), `forms` (form →
+        fields of `Fitted`, without forms that cannot be fitted), `best` (the form with the smaller held-out error, or
+        None), `distinguishable`, `sizes` (how many), `largest` and `least_gain`. Every number is finite.
 
     Raises:
         ValueError: fewer than two different sizes.
@@ -204,6 +249,7 @@ def compare(rows: np.ndarray, scores: np.ndarray, least_gain: float) -> dict[str
         low, high = _span(np.abs(misses["log-linear"]) - np.abs(misses["power law"]))
         distinguishable = not low <= 0 <= high
     return asdict(slope) | {
+        "lacks_fit": slope.p is not None and slope.p < LACK_OF_FIT,
         "forms": {name: asdict(form) for name, form in forms.items()},
         "best": best,
         "distinguishable": distinguishable,
@@ -226,9 +272,8 @@ def _fitted(
     predicted = _held_out(name, rows, scores)
     limit = largest * FAR
     again = _resampled(name, curve, rows, scores)
-    forecast_span = saturation_span = None
+    saturation_span = None
     if again:
-        forecast_span = _span(np.array([_share(c.at(AHEAD * largest) + off) for c, off in again]))
         low, high = np.quantile([min(c.saturation_rows(least_gain), 2 * limit) for c, _ in again], [0.025, 0.975])
         saturation_span = (_named(float(low), limit), _named(float(high), limit))
     missed = None if predicted is None else predicted - float(scores[rows == largest].mean())
@@ -242,10 +287,19 @@ def _fitted(
         missed_span=missed_span,
         holdout_rejected=beyond and abs(missed or 0.0) > least_gain,
         forecast=_share(curve.at(AHEAD * largest)),
-        forecast_span=forecast_span,
+        forecast_span=_ahead(again, largest),
         saturation_rows=_named(curve.saturation_rows(least_gain), limit),
         saturation_span=saturation_span,
     )
+
+
+def forecast_span(name: Form, curve: Curve, rows: np.ndarray, scores: np.ndarray) -> Span | None:
+    """The 95% interval of the score at AHEAD times the largest size; None with too few sizes."""
+    return _ahead(_resampled(name, curve, rows, scores), float(rows.max()))
+
+
+def _ahead(again: list[tuple[Curve, float]], largest: float) -> Span | None:
+    return _span(np.array([_share(c.at(AHEAD * largest) + off) for c, off in again])) if again else None
 
 
 def _held_out(name: Form, rows: np.ndarray, scores: np.ndarray) -> float | None:
@@ -258,16 +312,13 @@ def _held_out(name: Form, rows: np.ndarray, scores: np.ndarray) -> float | None:
 
 
 def _resampled(name: Form, curve: Curve, rows: np.ndarray, scores: np.ndarray) -> list[tuple[Curve, float]]:
-    """Curves fitted to resampled scores, each with the residual of one more size; [] unless sizes outnumber parameters.
-
-    Residuals are scaled up for the parameters that were fitted to them.
-    """
-    sizes = np.unique(rows)
+    """Curves fitted to resampled scores, each with the residual of one more size; [] if sizes are too few for that."""
+    sizes, means = _means(rows, scores)
     spare = len(sizes) - PARAMETERS[name]
     if spare < 1:
         return []
     rng = np.random.default_rng(0)
-    of_size = np.array([scores[rows == n].mean() - curve.at(float(n)) for n in sizes]) * math.sqrt(len(sizes) / spare)
+    of_size = _widened(means - np.array([curve.at(float(n)) for n in sizes]), spare)
     within = _within(rows, scores)
     at = np.array([curve.at(float(n)) for n in rows])
     place = np.searchsorted(sizes, rows)
@@ -280,10 +331,21 @@ def _resampled(name: Form, curve: Curve, rows: np.ndarray, scores: np.ndarray) -
 
 
 def _within(rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """The runs' residuals from the mean of their size, scaled up for these means; zero with one run a size."""
-    means = np.array([scores[rows == n].mean() for n in rows])
-    spare = len(rows) - len(np.unique(rows))
-    return (scores - means) * math.sqrt(len(rows) / spare) if spare else np.zeros(len(rows))
+    """The runs' residuals from the mean of their size; zero with one run a size."""
+    sizes, means = _means(rows, scores)
+    spare = len(rows) - len(sizes)
+    return _widened(scores - means[np.searchsorted(sizes, rows)], spare) if spare else np.zeros(len(rows))
+
+
+def _widened(residuals: np.ndarray, spare: int) -> np.ndarray:
+    """Residuals as large as those of a fresh sample: scaled up for what was fitted to them, and because they are few.
+
+    Quantiles of a bootstrap are about those of a normal distribution; with `spare` degrees of freedom, they should be
+    those of Student's t.
+    """
+    from scipy import stats
+
+    return residuals * math.sqrt(len(residuals) / spare) * float(stats.t.ppf(0.975, spare) / stats.norm.ppf(0.975))
 
 
 def _misses(name: Form, rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -295,7 +357,8 @@ def _misses(name: Form, rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
     if len(set(rows[smaller])) < PARAMETERS[name] or not within.any():
         return np.empty(0)
     rng = np.random.default_rng(0)
-    means = np.array([scores[rows == n].mean() for n in rows])
+    sizes, of_size = _means(rows, scores)
+    means = of_size[np.searchsorted(sizes, rows)]
     found = []
     for _ in range(ROUNDS):
         drawn = means + rng.choice(within, len(rows))

@@ -1,7 +1,7 @@
 """Trains and scores one embedder per size and seed.
 
-Every seed has its own order of the rows, and every size is a prefix of it: seeds differ in the training and in which
-rows come first.
+Every seed has its own order of the rows, and every size takes the first rows of each task type, in proportion: seeds
+differ in the training and in which rows come first.
 """
 
 import json
@@ -14,6 +14,7 @@ from hub_speed.errors import StageError
 from hub_speed.evaluation import benchmarks, scoring
 from hub_speed.evaluation.scaling_law import shared
 from hub_speed.evaluation.settings import ScalingSettings
+from hub_speed.mix import subset
 from hub_speed.parquet import read_parquet
 from hub_speed.record import Json
 from hub_speed.training.embedder import contrastive
@@ -42,7 +43,7 @@ def run(settings: ScalingSettings) -> Json:
         if not path.exists():
             if not model.exists():
                 _train(settings, rows, size, seed, model)
-            load = partial(scoring.Instructed, model, settings.recipe.max_length)
+            load = partial(scoring.Instructed, model, settings.recipe.max_length, settings.recipe.instructions)
             subject = f"{size:,} rows, seed {seed}"
             files, reasons = scoring.score(subject, load, tasks, work / "scores" / name, work / "predictions")
             mine = [
@@ -69,7 +70,7 @@ def _train(settings: ScalingSettings, rows: list[Json], size: int, seed: int, fo
     """Train one embedder and write it to a folder, whole or not at all."""
     order = random.Random(seed).sample(rows, len(rows))
     seeded = settings.recipe.model_copy(update={"rng_seed": seed})
-    model, _ = contrastive.fit(settings.model_copy(update={"recipe": seeded}), order[:size])
+    model, _ = contrastive.fit(settings.model_copy(update={"recipe": seeded}), subset(order, size))
     part = folder.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
     model.save_pretrained(str(part), safe_serialization=True)

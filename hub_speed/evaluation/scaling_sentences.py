@@ -13,6 +13,13 @@ def describe(measure: str, found: dict[str, Any]) -> list[str]:
     said = [
         f"**{measure}**: {found['slope']:+.3f} per tenfold data{span}, R² {found['r_squared']:.2f}, {found['n']} runs."
     ]
+    if found["lacks_fit"]:
+        p = "p < 0.001" if found["p"] < 0.001 else f"p = {found['p']:.3f}"
+        said.append(
+            f"Lack of fit: the means of the sizes are further from a straight line than the noise of the runs explains"
+            f" (F = {found['f']:,.1f}, {p}), so this is an average over these sizes:"
+            " the gain is not the same everywhere."
+        )
     forms, largest = found["forms"], found["largest"]
     if "power law" not in forms:
         said.append(f"No saturating power law fits: {_why_no_law(found)}.")

@@ -25,7 +25,7 @@ from hub_speed.evaluation.settings import Benchmark, ScoringSettings, Subject
 from hub_speed.parquet import write_parquet
 from hub_speed.record import Json
 from hub_speed.rows import ItemScoreRow
-from hub_speed.text import with_instruction
+from hub_speed.text import Instructions, before_query
 from hub_speed.training.embedder.backbone import embedder, saved
 from hub_speed.training.process import child
 
@@ -46,9 +46,12 @@ class Instructed(InstructSentenceTransformerModel):
 
     The instruction goes before every text except the documents of retrieval. Vectors have unit length except those a
     classifier is trained on. Source: E5 §4.1 and Table 15, and its released evaluation code.
+
+    An embedder that was trained on another form than a sentence of instruction is given that form. With prefixes,
+    retrieval has that of a question, classification that of a text to classify, all else none: Assumption.
     """
 
-    def __init__(self, folder: Path, max_length: int) -> None:
+    def __init__(self, folder: Path, max_length: int, form: Instructions = "natural") -> None:
         device = "cuda" if child.use_gpu() else "cpu"
         super().__init__(
             str(folder),
@@ -56,9 +59,10 @@ class Instructed(InstructSentenceTransformerModel):
             device=device,
             trust_remote_code=False,
             model_kwargs={"use_safetensors": True},
-            instruction_template=lambda instruction, _: with_instruction(instruction, ""),
+            instruction_template=lambda prompt, _: prompt,
         )
         self.mteb_model_meta = ModelMeta.create_empty({"name": "local/embedder", "revision": "none"})
+        self.form = form
         self.unit = self.model
         self.unit.max_seq_length = min(max_length, self.unit.max_seq_length or max_length)
         self.raw = SentenceTransformer(
@@ -68,8 +72,9 @@ class Instructed(InstructSentenceTransformerModel):
         )
 
     def get_instruction(self, task_metadata: Any, prompt_type: Any) -> str:
-        """The task's instruction."""
-        return benchmarks.instruction(task_metadata)
+        """What goes before a text of the task."""
+        kind = {"Classification": "classification", "Retrieval": "retrieval"}.get(task_metadata.type, "sts")
+        return before_query(self.form, benchmarks.instruction(task_metadata), kind)
 
     def encode(self, inputs: Any, *, task_metadata: Any, **kwargs: Any) -> Any:
         """Vectors of texts, shape (texts, dimension)."""
@@ -239,8 +244,8 @@ def _load(subject: Subject, settings: ScoringSettings) -> Any:
     if subject.kind == "base":
         folder = settings.work / "untrained"
         embedder(subject.folder, settings.max_length, settings.pooling).save_pretrained(str(folder))
-        return Instructed(folder, settings.max_length)
-    return Instructed(subject.folder, settings.max_length)
+        return Instructed(folder, settings.max_length, settings.instructions)
+    return Instructed(subject.folder, settings.max_length, settings.instructions)
 
 
 def run(settings: ScoringSettings) -> Json:

@@ -5,6 +5,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from hub_speed.recipe import Pooling
+from hub_speed.text import Instructions
 from hub_speed.training.embedder.settings import FitSettings
 from hub_speed.training.process.settings import Settings
 
@@ -43,13 +45,15 @@ class ScoringSettings(Settings):
         items: a folder to fill with one row per query, pair or text.
         max_length: tokens of a text that are read.
         pooling: of the untrained base; None: by its architecture.
+        instructions: the form of what the embedder and the untrained base read before a query.
     """
 
     subjects: tuple[Subject, ...]
     benchmarks: tuple[Benchmark, ...]
     items: Path
     max_length: int
-    pooling: Literal["last", "mean"] | None = None
+    pooling: Pooling | None = None
+    instructions: Instructions = "natural"
 
 
 class ScalingSettings(FitSettings):

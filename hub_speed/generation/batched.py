@@ -11,7 +11,7 @@ unreadable answer.
 import asyncio
 import logging
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator
 from itertools import chain, islice
 from typing import Any, TypeVar
@@ -48,6 +48,7 @@ def generate_in_batches(
     on_rows: OnRows,
     stop: threading.Event,
     budget: BudgetMeter | None = None,
+    more: Callable[[], bool] = lambda: False,
 ) -> list[str]:
     """Ask for every job that the ledger does not hold yet.
 
@@ -60,6 +61,7 @@ def generate_in_batches(
         on_rows: called as soon as rows are in the ledger, and without rows after each look at the batches.
         stop: set to stop waiting for the batches.
         budget: what may be spent, None for a model that costs nothing.
+        more: called when every row has ended; whether there are new ones to ask for.
 
     Returns:
         What the provider does otherwise than it was asked; one sentence each.
@@ -69,7 +71,8 @@ def generate_in_batches(
         BudgetSpent: the budget has no room for another request.
         Stopped: `stop` was set; what is under way goes on, and the next run collects it.
     """
-    return asyncio.run(_unless_stopped(_Rounds(jobs, read, provider, ledger, rounds, on_rows, budget).run(), stop))
+    work = _Rounds(jobs, read, provider, ledger, rounds, on_rows, budget, more)
+    return asyncio.run(_unless_stopped(work.run(), stop))
 
 
 async def _unless_stopped(work: Coroutine[None, None, T], stop: threading.Event) -> T:
@@ -96,12 +99,15 @@ class _Rounds:
         rounds: int,
         on_rows: OnRows,
         budget: BudgetMeter | None,
+        more: Callable[[], bool],
     ) -> None:
         self._jobs, self._read, self._provider, self._address = jobs, read, provider, provider.address
-        self._ledger, self._most, self._on_rows, self._budget = ledger, rounds, on_rows, budget
+        self._ledger, self._most, self._on_rows, self._budget, self._more = ledger, rounds, on_rows, budget, more
         self.notes: list[str] = []
         self._aside: dict[str, Spent] = {}
         self._collected: set[str] = set()
+        self._spent: defaultdict[str, Spent] = defaultdict(Spent)  # of the batches of earlier runs
+        self._unread: set[str] = set()  # batches of earlier runs with answers to rows that are not asked for yet
         self._rows: dict[str, set[str]] = {}  # batch → rows, of all that were seen under way
         self._submitted: dict[str, SchemaForm] = {}  # batch → how its schema was sent, of those of this process
         self._forms = SchemaForms(self._address.dialect, self.notes)
@@ -139,7 +145,11 @@ class _Rounds:
                             )
                 self._on_rows([], len(underway))
                 if self._has_room(underway) and await self._submit(underway) and not underway:
-                    return self.notes
+                    if not self._more():
+                        return self.notes
+                    self._collected -= self._unread
+                    self._unread.clear()
+                    continue
                 await asyncio.sleep(provider.look_every_s)
 
     async def _find_cut_off(self, provider: Batches | RunBatch) -> None:
@@ -200,9 +210,12 @@ class _Rounds:
                 rejected = Rejected(reason, f"{answer.status or ''} {answer.problem}".strip())
                 entries.append(ledger_entry(job, self._address, None, rejected))
         self._ledger.add(entries)
+        if not own and any(map(self._ledger.todo(), answers)):
+            self._unread.add(batch.id)
         if self._budget and not own:
             used = (Spent(entry.calls, entry.prompt_tokens, entry.completion_tokens) for entry, _ in entries)
-            self._budget.count_earlier(batch.id, sum(used, Spent()))
+            self._spent[batch.id] = sum(used, self._spent[batch.id])
+            self._budget.count_earlier(batch.id, self._spent[batch.id])
         self._on_rows([entry for entry, _ in entries], 0)
         if len(refused) > max(REFUSED_IN_A_ROW, answered):
             raise refused[0]

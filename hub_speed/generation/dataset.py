@@ -6,7 +6,7 @@ ledger/train-00000.parquet             every request with its state, reason and 
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from hub_speed.generation.batched import generate_in_batches
 from hub_speed.generation.jobs import Job, Jobs, Outcome, read_again
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.online import generate
+from hub_speed.generation.quota import Quota
 from hub_speed.llm.address import Address
 from hub_speed.llm.batch_api import Batches
 from hub_speed.llm.budget import BudgetMeter, Spent
@@ -24,7 +25,7 @@ from hub_speed.llm.dialects import Completion
 from hub_speed.llm.vllm_run_batch import RunBatch
 from hub_speed.parquet import write_parquet
 from hub_speed.rows import ACCEPTED, LedgerRow
-from hub_speed.stage import Context, Progress
+from hub_speed.stage import SURPLUS, Context, Progress, too_many_rejected
 
 LEAST_DISTINCT = 0.5  # share of the rows that pass the check. Assumption: a usual run loses a tenth (measured.md)
 LEAST_ANSWERED = 20  # rows that pass the check, from which on the share is looked at. Assumption
@@ -38,13 +39,13 @@ def make(
     jobs: Jobs,
     read: Read,
     *,
-    total: int,
+    rows: int | Quota,
     model: str,
     weights: Path | None = None,
     row: type[BaseModel],
     sift: Callable[[Ledger], None] | None = None,
     publish: Callable[[Ledger, str], Iterable[dict[str, Any]]] | None = None,
-    skipped: Iterable[LedgerRow] = (),
+    skipped: Callable[[], Iterable[LedgerRow]] = lambda: (),
 ) -> None:
     """Ask for every job the ledger does not hold yet, then fill `ctx.out` and the counts of `ctx.record`.
 
@@ -52,44 +53,65 @@ def make(
         ctx: the stage at work.
         jobs: what to ask for, given a function that tells which rows are still to be asked for.
         read: turns an answer into an accepted row or the reason why not.
-        total: how many jobs there are.
+        rows: how many jobs there are; or how many rows are wanted, where `jobs` follows what the quota says.
         model: the name of the model that is asked ("teacher", "junior", ...).
         weights: its files, when it is not the teacher.
         row: the kind of row that is published.
         sift: looks at all accepted rows together once they are there, and rejects some (duplicates).
         publish: (ledger, task type) → the rows to publish, where they are not simply the accepted ones.
-        skipped: the rows that are not asked for, each with its reason; `total` counts them as well.
+        skipped: the rows that are not asked for, each with its reason; `rows` counts them as well.
 
     Raises:
         StageError: most of the accepted rows repeat others.
     """
+    quota = rows if isinstance(rows, Quota) else None
     with Ledger(ctx.work, ctx.record.identity) as ledger:
-        ledger.add((entry, None) for entry in skipped)
-        ask(ctx, ledger, jobs, read, total=total, model=model, weights=weights)
-        finish(ctx, ledger, model=model, row=row, sift=sift, publish=publish)
+
+        def more() -> bool:
+            """Looks at what was accepted; whether to go on, because that is too little."""
+            if sift:
+                sift(ledger)
+            _check_distinct(ctx, ledger)
+            if not quota or _is_hopeless(ctx, ledger) or not quota.ask_more(ledger):
+                return False
+            ledger.add((entry, None) for entry in skipped())
+            ctx.progress.start(quota.total, "rows", done=ledger.counts().total())
+            return True
+
+        if quota:
+            quota.resume(ledger)
+        ledger.add((entry, None) for entry in skipped())
+        total = rows.total if isinstance(rows, Quota) else rows
+        ask(ctx, ledger, jobs, read, total=total, model=model, weights=weights, more=more)
+        finish(ctx, ledger, quota, model=model, row=row, publish=publish)
 
 
 def finish(
     ctx: Context,
     ledger: Ledger,
+    quota: Quota | None,
     *,
     model: str | None,
     row: type[BaseModel],
-    sift: Callable[[Ledger], None] | None = None,
     publish: Callable[[Ledger, str], Iterable[dict[str, Any]]] | None = None,
 ) -> None:
-    """Fill `ctx.out` and the counts of `ctx.record` from a ledger that is complete; see `make`, `model` may be None.
-
-    Raises:
-        StageError: most of the accepted rows repeat others.
-    """
-    if sift:
-        sift(ledger)
-    _check_distinct(ctx, ledger)
+    """Fill `ctx.out` and the counts of `ctx.record` from a sifted ledger; see `make`. No model: nobody was asked."""
+    if quota:
+        quota.drop_surplus(ledger)
+        ctx.record.notes += quota.shortfalls(ledger)
+    unchecked: Counter[str] = Counter()
     for task_type in ctx.recipe.mixture:
-        rows = publish(ledger, task_type) if publish else ledger.rows(task_type)
-        ctx.record.by_task_type[task_type] = write_parquet(rows, row, ctx.out / "data" / task_type)
+        found = _counted(publish(ledger, task_type) if publish else ledger.rows(task_type), unchecked)
+        ctx.record.by_task_type[task_type] = write_parquet(found, row, ctx.out / "data" / task_type)
+    ctx.record.measures.unchecked = dict(unchecked.most_common())
     tally(ctx, ledger, model)
+
+
+def _counted(rows: Iterable[dict[str, Any]], flaws: Counter[str]) -> Iterator[dict[str, Any]]:
+    """The same rows; counts what the checks say that reject nothing here."""
+    for row in rows:
+        flaws.update(filter(None, row.get("flaws") or [row.get("flaw")]))
+        yield row
 
 
 def ask(
@@ -101,8 +123,9 @@ def ask(
     total: int,
     model: str,
     weights: Path | None = None,
+    more: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Ask for every job the ledger does not hold yet."""
+    """Ask for every job the ledger does not hold yet; `more` is called when all have ended, as in `online.generate`."""
     if ctx.recipe.runtime.reread:
         read_again(jobs, read, ledger)
     ctx.progress.start(total, "rows", done=ledger.count_finished())
@@ -113,16 +136,17 @@ def ask(
     with ctx.address(model, weights) as address:
         if provider := _batches(ctx, address, model, weights):
             retries = ctx.limits.retries
-            notes = generate_in_batches(jobs, read, provider, ledger, retries, meter.rows, ctx.stop, budget)
+            notes = generate_in_batches(jobs, read, provider, ledger, retries, meter.rows, ctx.stop, budget, more)
         else:
-            notes = generate(jobs, read, address, ledger, ctx.limits, meter.rows, ctx.stop, budget)
+            notes = generate(jobs, read, address, ledger, ctx.limits, meter.rows, ctx.stop, budget, more)
     if notes:
         ctx.record.measures.server = notes
 
 
 def _check_distinct(ctx: Context, ledger: Ledger) -> None:
     """Raise StageError where most of the accepted rows repeat others: nobody should train on those."""
-    accepted, reasons = sum(ledger.counts()[state] for state in ACCEPTED), ledger.reasons()
+    reasons = ledger.reasons()
+    accepted = ledger.accepted_by_type().total() + reasons[SURPLUS]
     answered = accepted + reasons["duplicate"] + reasons["near_duplicate"]
     if answered >= LEAST_ANSWERED and accepted < LEAST_DISTINCT * answered:
         raise StageError(
@@ -132,6 +156,12 @@ def _check_distinct(ctx: Context, ledger: Ledger) -> None:
             fix=f"look at them: hub-speed rows {ctx.work} --state rejected; nothing was published, and the ledger is"
             " kept. A model that often writes the same is too small for the task, or its temperature is too low",
         )
+
+
+def _is_hopeless(ctx: Context, ledger: Ledger) -> bool:
+    """Whether so many rows were rejected that the stage will fail: nobody should pay for more of them."""
+    accepted, limit = ledger.accepted_by_type().total(), ctx.recipe.runtime.max_reject_rate
+    return too_many_rejected(ledger.counts().total(), accepted, ledger.reasons(), limit)
 
 
 def _batches(ctx: Context, address: Address, model: str, weights: Path | None) -> Batches | RunBatch | None:
@@ -190,7 +220,7 @@ class Meter:
 
 
 def tally(ctx: Context, ledger: Ledger, model: str | None) -> None:
-    """Write the ledger into `ctx.out` and its counts into `ctx.record`; `model` None: nobody was asked."""
+    """Write the ledger into `ctx.out` and its counts into `ctx.record`."""
     record, states = ctx.record, ledger.counts()
     write_parquet(ledger.entries(), LedgerRow, ctx.out / "ledger")
     record.rows_in = sum(states.values())

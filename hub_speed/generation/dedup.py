@@ -21,12 +21,12 @@ class Duplicate(NamedTuple):
     Attributes:
         id: the row.
         of: the earlier row it is most similar to; of several, the first.
-        similarity: their (estimated) Jaccard similarity, 1 for the same text; None where nothing was compared.
+        similarity: their (estimated) Jaccard similarity, 1 for the same text.
     """
 
     id: str
     of: str
-    similarity: float | None
+    similarity: float
 
 
 def exact_duplicates(rows: Iterable[dict[str, Any]], *columns: str) -> Iterator[Duplicate]:

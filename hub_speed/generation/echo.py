@@ -1,11 +1,12 @@
 """Whether a model only repeats what it was shown: a key, the task, or a phrase of its prompt.
 
 A phrase is what stands between two punctuation marks or quotes of one line, or several such pieces in a row. Only whole
-values count: a query may use the words of its task, and a label may be one of those that the task lists.
+values count: a query may use the words of its task, and a label may be one of those that the task lists. A few words of
+the prompt, its task apart, are a copy if one of them names what is asked for ("search query").
 """
 
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from functools import lru_cache
 
 from hub_speed.task_types.base import Flaw
@@ -14,6 +15,10 @@ from hub_speed.text import words
 LONGEST = 400  # characters of a value that is looked at. Assumption: the lines of our templates have 140 at most
 PLACEHOLDERS = frozenset({"…", "..."})
 _MARKS = re.compile(r"""[.,:;?!]+(?=["'\s]|$)|["“”()\[\]{}|]""")
+_FEW = (
+    4  # words that are looked at one by one. Assumption: a longer value of the prompt's words alone is a phrase of it
+)
+_FORM = frozenset(("json", "object", "string", "strings", "long-tail"))  # what is asked for, beside the keys
 _LONGEST_RUN = 6  # pieces in a row; the longest line of a template has fewer
 
 
@@ -28,9 +33,25 @@ def echo(values: Mapping[str, str], prompt: str, subject: str = "") -> Flaw | No
     lines = (prompt.replace(subject, "") if subject else prompt).splitlines()
     shown = [PLACEHOLDERS, {*map(_often, values), _often(subject)}, *map(_phrases, lines)]
     for name, value in values.items():
-        if len(value) <= LONGEST and all(_among(shown, plain(line)) for line in value.splitlines()):
+        if len(value) > LONGEST:
+            continue
+        if all(_among(shown, plain(line)) for line in value.splitlines()) or _is_put_together(
+            value, name, values, lines
+        ):
             return Flaw("echo", f"{name}: {value!r:.100}")
     return None
+
+
+def _is_put_together(value: str, name: str, keys: Iterable[str], lines: list[str]) -> bool:
+    """Whether a value consists of a few words of the prompt, one of which is of a key or names the form.
+
+    Only of a query the form counts: "string" may be a label, as a family of instruments.
+    """
+    said = {*words(value)}
+    form = {word for key in keys for word in _parts(key)}.union(_FORM if "query" in name else ())
+    if len(said) > _FEW or form.isdisjoint(said):
+        return False
+    return said - form <= {word for line in lines for word in words(line.replace("_", " "))}
 
 
 def _among(shown: list[Set[str]], text: str) -> bool:
@@ -47,6 +68,13 @@ def plain(text: str) -> str:
 
 
 _often = lru_cache(4096)(plain)  # of keys and tasks
+
+
+@lru_cache(64)
+def _parts(key: str) -> tuple[str, ...]:
+    """The words of a key, but for one that has only one ("input"), which may be an answer."""
+    found = words(key.replace("_", " "))
+    return found if len(found) > 1 else ()
 
 
 @lru_cache(4096)  # the same few lines of templates come again and again

@@ -4,17 +4,25 @@ A JSON parser reads `"\frac"` as a form feed and "rac", `"C:\temp"` as a tab and
 """
 
 import re
+from functools import lru_cache
 
 _CERTAIN = frozenset(
-    """nabla neq nolimits nonumber notin newline newcommand noindent ngeq nleq natural rho right rangle rfloor rceil
-    rightarrow rightharpoonup rbrace rbrack raise rm text textbf textit textrm textsf texttt textsc theta
-    times tilde tanh therefore triangle triangleq""".split()
+    """nabla neq nolimits nonumber not notin newline newpage newcommand newtheorem noindent ngeq nleq natural ncong nsim
+    nearrow nwarrow nrightarrow nleftarrow nsubseteq normalsize rho right rangle rfloor rceil rightarrow rightharpoonup
+    rightharpoondown rightleftharpoons rbrace rbrack raise rm ref root rule relax rvert rVert renewcommand text textbf
+    textit textrm textsf texttt textsc textcolor textstyle textwidth textsuperscript textsubscript theta times tilde
+    tanh therefore triangle triangleq title tiny thinspace toprule""".split()
 )
 """LaTeX commands of which no word is left behind the line break, tab or return that JSON reads. Assumption."""
-_POSSIBLE = frozenset("ne neg newpage ni nmid not nu tan tau tfrac to top ref re".split())
-"""LaTeX commands that are meant in a formula, or where others of the same answer are damaged; line breaks elsewhere."""
+_POSSIBLE = frozenset("ne neg ni nmid not nu tag tan tau tbinom tfrac to top re".split())
+"""LaTeX commands that leave a word behind: meant where the signs around speak for it, or other commands of the same
+answer are damaged; line breaks and tabs elsewhere."""
 
-_FORMULA = frozenset("$^{")
+_BEGINS = re.compile(r'(?:(?<!\\)"|[$^{])$')
+_GOES_ON = re.compile(r"[$^{]")
+_IN_DOLLARS = re.compile(r'(?<!\\)\$[^$"]{1,80}$'), re.compile(r'[^$"]{0,80}\$(?!\d)')
+_TAB_BEHIND, _TAB_BEFORE = re.compile(r"[ =+*/(|,<>-]$"), re.compile(r"[(_]")
+_OPERAND = re.compile(r"(?:(?<![^\s\"(])[A-Za-z]|[\d)\]}|]) $"), re.compile(r" (?:[\d\\(|-]|[A-Za-z]\b)")
 
 _FOLDER = r"(?!n[A-Za-z]:|u[0-9a-fA-F]{4})[A-Za-z][\w.()~-]*"
 _ESCAPE = re.compile(
@@ -25,7 +33,10 @@ _ESCAPE = re.compile(
     re.VERBOSE,
 )
 """An escape, or all those of a Windows path behind its drive."""
-_NO_LINE = re.compile(r"(?:^|\\)(?:[^nt]|(?:temp|tmp|tests?|tools|templates|texts?|thesis|training)(?:\\|$))")
+_NO_LINE = re.compile(
+    r"(?:^|\\)(?:[^nt]|(?:temp|tmp|tests?|tools|templates|texts?|thesis|training|new|news|notes|notebooks|names?|network"
+    r"|nginx|node_modules|numpy|nvidia)(?:\\|$))"
+)
 """What only a path has, and not lines or columns after "A:": a folder whose first letter is not n or t, or a
 usual name."""
 
@@ -34,7 +45,8 @@ def restored(text: str) -> str:
     r"""`text` with such backslashes doubled; the same object when there is no proof of any.
 
     Proof is a backspace or form feed before a letter (`\beta`), an escape that JSON does not know (`\alpha`, `\(`), a
-    LaTeX command that cannot be a line break and a word (`\theta`), or a Windows path.
+    LaTeX command that cannot be a line break and a word (`\theta`) or stands where none could (`$x \to y$`), or a
+    Windows path.
     """
     if "\\" not in text or not any(map(_is_damaged, _ESCAPE.finditer(text))):
         return text
@@ -51,8 +63,31 @@ def _is_damaged(escape: re.Match[str]) -> bool:
         return len(name) > 1
     if name[0] not in "nrt":
         return True
-    around = escape.string[escape.start() - 1] + escape.string[escape.end() : escape.end() + 1]
-    return name in _CERTAIN or (name in _POSSIBLE and not _FORMULA.isdisjoint(around))
+    return name in _CERTAIN or (name in _POSSIBLE and _is_meant(escape))
+
+
+def _is_meant(escape: re.Match[str]) -> bool:
+    """Whether the signs around a possible command speak for it.
+
+    It stands in a formula, begins a value, or stands between the operands of a relation. A tab is none behind a space
+    or before a bracket, if the answer has no tabs but such.
+    """
+    text, start, end = escape.string, escape.start(), escape.end()
+    before, after = text[max(0, start - 100) : start], text[end : end + 100]
+    if _BEGINS.search(before) or _GOES_ON.match(after):
+        return True
+    if _IN_DOLLARS[0].search(before) and _IN_DOLLARS[1].match(after):
+        return True
+    if escape["name"][0] == "t":
+        return bool(_TAB_BEHIND.search(before) or _TAB_BEFORE.match(after)) and _has_no_tab(text)
+    return bool(_OPERAND[0].search(before) and _OPERAND[1].match(after))
+
+
+@lru_cache(1)  # asked of each tab in a text
+def _has_no_tab(text: str) -> bool:
+    """Whether every tab that JSON reads in a text would complete a command."""
+    names = (escape["name"] or "" for escape in _ESCAPE.finditer(text))
+    return all(name in _CERTAIN or name in _POSSIBLE for name in names if name[:1] == "t")
 
 
 def _double(escape: re.Match[str]) -> str:

@@ -20,11 +20,26 @@ REASON_WORDS = 50  # Assumption: an explanation in two to four sentences
 TASK_WORDS = 15  # Assumption: a task is one sentence
 
 
-def asks(recipe: Recipe, model: str, calls: int, words_read: float, words_written: float) -> Estimate:
-    """`calls` requests of so many words each."""
+# Accepted rows for each request, until a run has shown them.
+TEACHER_YIELD = 1.0  # SPEED Table 5 counts one call for each of its rows and signals
+ROOT_YIELD = 1.0  # Assumption: at temperature 1, two of several answers always differ
+DRAFT_YIELD = 0.9  # Assumption: SPEED does not say how many answers of its generator cannot be read
+
+
+def asks(
+    recipe: Recipe,
+    model: str,
+    rows: int,
+    words_read: float,
+    words_written: float,
+    expected: float | None = None,
+) -> Estimate:
+    """Requests of so many words each: as many as there are rows, or as these take at the expected yield."""
+    calls = round(rows / (expected or 1))
     read, written = (round(calls * words * TOKENS_PER_WORD) for words in (words_read, words_written))
     cost = recipe.effective_budget.cost_usd(read, written) if model == "teacher" else None
-    return Estimate(model, calls, calls, read, written, cost, written / TOKENS_PER_S / recipe.runtime.in_flight)
+    seconds = written / TOKENS_PER_S / recipe.runtime.in_flight
+    return Estimate(model, rows, calls, read, written, cost, seconds, expected)
 
 
 def trains(rows: int, words: float, epochs: float) -> Estimate:

@@ -10,7 +10,7 @@ import re
 import sqlite3
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -76,6 +76,7 @@ class Ledger:
                 self._db.execute("CREATE INDEX IF NOT EXISTS failed ON ledger (id) WHERE state = 'failed'")
                 self._db.execute("CREATE TABLE IF NOT EXISTS identity (name TEXT PRIMARY KEY, value)")
                 self._db.execute("CREATE TABLE IF NOT EXISTS batches (file TEXT PRIMARY KEY, name)")
+                self._db.execute("CREATE TABLE IF NOT EXISTS asked (task_type TEXT PRIMARY KEY, count)")
                 self._check_version()
                 self._check_identity()
         except BaseException:
@@ -237,8 +238,31 @@ class Ledger:
         for row_id, row in self._read("SELECT id, row FROM ledger WHERE row IS NOT NULL ORDER BY id"):
             yield row_id, orjson.loads(row)
 
-    def reject(self, duplicates: Iterable[tuple[str, str, float | None]], reason: str) -> None:
-        """Turn accepted rows into rejected ones, which keep their columns; `duplicates` are `dedup.Duplicate`s.
+    def accepted_by_type(self) -> Counter[str]:
+        """Accepted rows per task type."""
+        query = "SELECT task_type, count(*) FROM ledger WHERE row IS NOT NULL GROUP BY task_type"
+        return Counter(dict(self._read(query)))
+
+    def accepted_beyond(self, task_type: str, count: int) -> Iterator[str]:
+        """The names of the accepted rows of a task type, by id, without the first `count`."""
+        query = "SELECT id FROM ledger WHERE row IS NOT NULL AND task_type = ? ORDER BY id LIMIT -1 OFFSET ?"
+        for (row_id,) in self._read(query, (task_type, count)):
+            yield row_id
+
+    def note_asked(self, counts: Mapping[str, int]) -> None:
+        """Keep how many rows of each task type are asked for."""
+        self._write("INSERT OR REPLACE INTO asked VALUES (?, ?)", list(counts.items()))
+
+    def asked(self) -> dict[str, int]:
+        """Task type → how many rows are asked for, as it was noted; nothing before that."""
+        return dict(self._read("SELECT task_type, count FROM asked"))
+
+    def reject(self, rows: Iterable[tuple[str, str, float | None]], reason: str) -> None:
+        """Turn accepted rows into rejected ones, which keep their columns.
+
+        Args:
+            rows: `dedup.Duplicate`s; or names, with an empty text and None.
+            reason: why, for all of them.
 
         Raises:
             NoSpace: the disk is full; nothing was changed.
@@ -246,7 +270,7 @@ class Ledger:
         self._write(
             "UPDATE ledger SET state = 'rejected', reason = ?, duplicate_of = ?, similarity = ?,"
             " dropped_row = row, row = NULL WHERE id = ?",
-            [(reason, of, similarity, name) for name, of, similarity in duplicates],
+            [(reason, of, similarity, name) for name, of, similarity in rows],
         )
 
     def rejected(self) -> set[str]:

@@ -49,6 +49,7 @@ def generate(
     on_rows: OnRows,
     stop: threading.Event,
     budget: BudgetMeter | None = None,
+    more: Callable[[], bool] = lambda: False,
 ) -> list[str]:
     """Ask for every job that the ledger does not hold yet.
 
@@ -61,6 +62,7 @@ def generate(
         on_rows: called as soon as rows are in the ledger, and without rows ten times a second.
         stop: set from another thread (or a signal) to stop asking; what is in flight is dropped.
         budget: what may be spent, None for a model that costs nothing.
+        more: called when every row has ended; whether there are new ones to ask for.
 
     Returns:
         What the server does otherwise than it was asked, as seen in its answers; one sentence each.
@@ -74,7 +76,7 @@ def generate(
     before = gc.get_threshold()
     gc.set_threshold(COLLECT_EVERY)
     try:
-        return uvloop.run(_generate(jobs, read, address, ledger, limits, on_rows, stop, budget))
+        return uvloop.run(_generate(jobs, read, address, ledger, limits, on_rows, stop, budget, more))
     except BaseExceptionGroup as group:
         raise _first(group) from None
     finally:
@@ -90,12 +92,13 @@ async def _generate(
     on_rows: OnRows,
     stop: threading.Event,
     budget: BudgetMeter | None,
+    more: Callable[[], bool],
 ) -> list[str]:
-    unfinished = iter(jobs(ledger.todo()))
-    first = next(unfinished, None)
-    if first is None:
+    waves = _waves(jobs, ledger, more)
+    wave = next(waves, None)
+    if wave is None:
         return []
-    todo = itertools.chain([first], unfinished)
+    first = next(wave)
     answered_before = ledger.count_finished()
     failed_before = ledger.failed() if answered_before else set()
     async with Endpoint(
@@ -108,16 +111,33 @@ async def _generate(
     ) as endpoint:
         await endpoint.probe(first.request.sampling.max_tokens)
         writer = _Writer(ledger, lambda entries: on_rows(entries, endpoint.pace.open))
-        async with asyncio.TaskGroup() as group:
-            watch = group.create_task(_watch(stop, lambda: on_rows([], endpoint.pace.open)))
-            # Twice as many as there are places, so that a place is not left empty while a request waits to be retried;
-            # and so many that a few odd rows at the beginning are not all that is known of the server.
-            count = max(2 * limits.in_flight, FAILED_AT_FIRST)
-            work = (_work(todo, endpoint, read, writer, limits, failed_before) for _ in range(count))
-            workers = [group.create_task(each) for each in work]
-            await asyncio.gather(*workers)
-            watch.cancel()
+        for todo in itertools.chain([itertools.chain([first], wave)], waves):
+            async with asyncio.TaskGroup() as group:
+                watch = group.create_task(_watch(stop, lambda: on_rows([], endpoint.pace.open)))
+                # Twice as many as there are places, so that a place is not left empty while a request waits to be
+                # retried; and so many that a few odd rows at the beginning are not all that is known of the server.
+                count = max(2 * limits.in_flight, FAILED_AT_FIRST)
+                work = (_work(todo, endpoint, read, writer, limits, failed_before) for _ in range(count))
+                workers = [group.create_task(each) for each in work]
+                await asyncio.gather(*workers)
+                watch.cancel()
     return endpoint.notes
+
+
+def _waves(jobs: Jobs, ledger: Ledger, more: Callable[[], bool]) -> Iterator[Iterator[Job]]:
+    """The jobs that the ledger does not hold yet; then, as long as there are `more`, the next ones.
+
+    A row that fails is asked for again by the next run, not by the next wave.
+    """
+    failed: set[str] = set()
+    while True:
+        todo = ledger.todo()
+        wave = iter(jobs(lambda row_id: row_id not in failed and todo(row_id)))  # noqa: B023
+        if (first := next(wave, None)) is not None:
+            yield itertools.chain([first], wave)
+        if not more():
+            return
+        failed = ledger.failed()
 
 
 async def _watch(stop: threading.Event, tell: Callable[[], None]) -> None:

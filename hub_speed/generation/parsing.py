@@ -40,10 +40,11 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Parsed(Generic[A]):
-    """A validated answer, and whether its JSON had to be repaired."""
+    """A validated answer, whether its JSON had to be repaired, and the reason of a check that rejects nothing here."""
 
     answer: A
     repaired: bool
+    flaw: str = ""
 
 
 def parse(text: str, model: type[A], finish_reason: str = "stop") -> "Parsed[A] | Rejected":
@@ -82,8 +83,9 @@ Span = tuple[int, int, dict[str, Any]]
 def load_object(text: str, keys: Collection[str]) -> tuple[dict[str, Any] | None, bool]:
     """The answer among the JSON objects of `text`, and whether it had to be repaired.
 
-    Of several objects with all the keys the last one counts: a model that thinks aloud writes drafts before it. One
-    with a key that cannot be read is the answer if it comes last. If it goes on behind the others, there is none.
+    Of several objects with all the keys the last one counts: a model that thinks aloud writes drafts before it. One in
+    a tag that does not name an answer (<planning>) is a draft wherever it stands. One with a key that cannot be read is
+    the answer if it comes last. If it goes on behind the others, there is none.
     """
     mended = restored(text)
     found = _objects(mended, tuple(keys))
@@ -97,11 +99,11 @@ def load_object(text: str, keys: Collection[str]) -> tuple[dict[str, Any] | None
             return _repaired(mended, broken[-1])
         if _patterns(tuple(keys))[1].search(behind):
             return None, False
-    if not whole:
-        return None, False
     with_a_key = [span for span in whole if span[2].keys() & set(keys)]
-    start, end, value = (answers or with_a_key or whole[:1])[-1]
-    return value, mended is not text and mended[start:end] not in text
+    for start, end, value in (answers or with_a_key or whole[:1])[: -MOST_BROKEN - 1 : -1]:
+        if not _is_draft(mended, start, end):
+            return value, mended is not text and mended[start:end] not in text
+    return None, False
 
 
 def _objects(text: str, keys: tuple[str, ...]) -> tuple[list[Span], list[int]] | None:
@@ -125,6 +127,24 @@ def _objects(text: str, keys: tuple[str, ...]) -> tuple[list[Span], list[int]] |
             if failed == MOST_BROKEN:
                 return None
     return whole, broken
+
+
+_CLOSING = re.compile(r"</\s*+([A-Za-z][\w:-]{0,40})\s*+>")
+_OF_ANSWERS = re.compile(
+    r"answer|final|output|response|result|reply|solution|completion|json|data|object|example|sample|item|record|document"
+    r"|tool|function|call|code|xml|root|task|matching|retrieval|classification|bitext|sts"
+    r"|\A(?:pre|p|div|span|b|i|em|strong|html|body|details|section|article|s)\Z",
+    re.IGNORECASE,
+)
+"""Tags around an answer. All others are taken for thinking, which models mark in ever new ways. Assumption."""
+
+
+def _is_draft(text: str, start: int, end: int) -> bool:
+    """Whether the object between two places of a text stands in a tag that does not name an answer."""
+    closing = _CLOSING.search(text, end)
+    if not closing or _OF_ANSWERS.search(closing[1]):
+        return False
+    return bool(re.search(rf"<\s*+{re.escape(closing[1])}(?:\s[^<>]*+)?>", text[:start]))
 
 
 @cache

@@ -1,18 +1,20 @@
 """Which prompt every row gets: its task type, task, language and knobs.
 
 Row *i* is drawn by a generator of its own, seeded by (`rng_seed`, stage, row id). Order and concurrency never change a
-prompt, and asking for more rows keeps the earlier ones as they are. Task types are dealt out so that every prefix of
-the rows holds the mix: nested subsets (the scaling study) are simply prefixes.
+prompt, and asking for more rows keeps the earlier ones as they are. Row *k* has the task type that `mix.deal` gives at
+place *k*, for ever: whoever needs more rows of one type goes on to the next places of that type.
 """
 
 import json
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hub_speed.errors import StageError
 from hub_speed.generation.topics import spoken
+from hub_speed.mix import deal, shares
 from hub_speed.recipe import Recipe
 from hub_speed.record import Json
 from hub_speed.stage import pick
@@ -22,16 +24,6 @@ from hub_speed.task_types import TASK_TYPES
 def row_rng(rng_seed: int, stage: str, row_id: str) -> random.Random:
     """The generator that belongs to one row of one stage."""
     return random.Random(f"{rng_seed}/{stage}/{row_id}")
-
-
-def deal(weights: Mapping[str, float], count: int) -> Iterator[str]:
-    """`count` names in proportion to their weights; every prefix is as close to the proportion as it can be."""
-    total = sum(weights.values())
-    dealt = dict.fromkeys(weights, 0)
-    for i in range(1, count + 1):
-        name = max(dealt, key=lambda n: weights[n] * i / total - dealt[n])
-        dealt[name] += 1
-        yield name
 
 
 @dataclass(frozen=True)
@@ -61,16 +53,16 @@ def fields(recipe: Recipe) -> Json:
 def plan_rows(
     recipe: Recipe,
     stage: str,
-    count: int,
+    count: int | Mapping[str, int],
     pool: Mapping[str, Sequence[tuple[str, str]]],
     todo: Callable[[str], bool] = lambda row_id: True,
 ) -> Iterator[PlannedRow]:
-    """The prompts of `count` rows of a stage.
+    """The prompts of the first rows of a stage, by id.
 
     Args:
         recipe: what decides them.
         stage: its name.
-        count: how many rows the stage has.
+        count: how many rows, or how many of each task type.
         pool: task type → its (task, topic) pairs.
         todo: which of the rows are wanted, by id.
 
@@ -80,7 +72,15 @@ def plan_rows(
     missing = [name for name in recipe.mixture if not pool.get(name)]
     if missing:
         raise StageError(f"{stage}: no task of type {missing[0]} in the pool", fix="check the brainstorm stage's rows")
-    for i, name in enumerate(deal(recipe.mixture, count)):
+    left = Counter(shares(recipe.mixture, count) if isinstance(count, int) else count)
+    waiting = left.total()
+    for i, name in enumerate(deal(recipe.mixture)):
+        if not waiting:
+            return
+        if not left[name]:
+            continue
+        left[name] -= 1
+        waiting -= 1
         row_id = f"{stage}-{i:07d}"
         if not todo(row_id):
             continue

@@ -135,7 +135,7 @@ class Writing:
     def _read(self, job: Job, completion: Completion) -> Outcome:
         model = self.recipe.teacher.model
         if not self.passages:
-            return examples.read_example(job.source, completion, model)
+            return examples.read_example(job.source, completion, model, self.recipe.checks)
         row, passage = job.source
         return read_from_passage(row, passage, completion, model)
 
@@ -150,7 +150,8 @@ def read_from_passage(row: PlannedRow, passage: str, completion: Completion, gen
         user_query=said.user_query, positive_document=passage, hard_negative_document=said.hard_negative_document
     )
     columns = row.columns()
-    if flaw := examples.find_flaw(answer, columns | {"prompt": row.prompt.replace(passage, "")}):
+    shown = columns | {"prompt": row.prompt.replace(passage, "")}
+    if flaw := examples.find_echo(answer, shown) or examples.find_flaw(answer, shown):
         return Rejected(*flaw)
     example = examples.training_columns("retrieval", row.task, answer, generator, revised=False)
-    return Accepted(columns | example, parsed.repaired)
+    return Accepted(columns | example | {"flaw": ""}, parsed.repaired)

@@ -13,8 +13,9 @@ What is retried and what is not:
     an error inside a 200          as its own status
     dropped, timed out, not JSON   back off, ask again; the row fails at last, or stop if no later one is answered
     refused by one of many         ask the other replicas; a replica that refuses what another answers is set aside
-    4xx 500 501 on a JSON schema   send it in another form, at last without: see `wording`
-    400 422 500 on a parameter     send another in its place, or none: see `wording`
+    4xx 500 501 on a JSON schema   send it in another form, at last without: see `wording`. Where a form works for
+                                   others, the row is asked once more without its schema
+    400 422 500 on a parameter     send the same replica another in its place, or none: see `wording`
     fewer texts than `n`           ask for the missing ones alone; for one at a time, after several rows
 
 A row that failed in an earlier run, while others were answered, says nothing about the server: it fails alone.
@@ -116,7 +117,11 @@ class Endpoint:
         self._forms: dict[str, SchemaForms] = {}  # of each schema: a server may take one and refuse another
         self._faults = Faults(answered_before, in_flight)
         self._retries, self._budget = retries, budget or BudgetMeter()
-        self._parameters = Parameters(address.dialect, self.notes)
+        several = len(self.replicas.all) > 1
+        self._parameters = {
+            replica: Parameters(address.dialect, self.notes, self.replicas.name(replica) if several else "")
+            for replica in self.replicas.all
+        }
         self._one_at_a_time, self._gives_all, self._fewer = address.dialect == "tgi", False, Contrary()
         self._reasking = Reasking()
 
@@ -196,7 +201,7 @@ class Endpoint:
         n, begun = request.sampling.n, self._fewer.begin()
         if (name := request.schema_name) not in self._forms:
             self._forms[name] = SchemaForms(self.address.dialect, self.notes)
-        wording = Wording(request, self._forms[name], self._parameters)
+        wording = Wording(request, self._forms[name])
         found = await self._answered(_one_of(request, 0) if self._one_at_a_time else request, row, wording)
         if len(found.texts) == n:
             self._gives_all |= n > 1
@@ -233,10 +238,10 @@ class Endpoint:
         """An answer, after as many retries, replicas and wordings as it takes and are allowed."""
         failures, refused = 0, list[EndpointRefused]()
         refusing: list[Replica] = []  # those that refuse the request in its present words
-        failing: list[Replica] = []  # the one that failed at last
+        others: list[Replica] = []  # than the one that is asked in other words, or the one that failed at last
         while True:
             row.attempts, row.reworded = row.attempts + 1, wording.changes
-            replica, found, took_s = await self._attempt(request, wording, refusing + failing)
+            replica, found, took_s = await self._attempt(request, wording, refusing + others)
             if isinstance(found, Completion):
                 wording.works(request, found)
                 self._faults.answer()
@@ -245,14 +250,19 @@ class Endpoint:
                         name = self.replicas.name(other)
                         self.notes.append(f"{name} refuses what another answers: set aside, tried again")
                 return replace(found, model=found.model or self.model, latency_s=round(took_s, 4))
+            status, words = found.status, found.got if isinstance(found, EndpointRefused) else found.problem
+            others = []
+            if status and wording.leave_out(status, words):
+                others = [other for other in self.replicas.all if other is not replica]
+                continue
             if isinstance(found, EndpointRefused):
                 refused.append(found)
                 if not self._ask_otherwise(found, wording, replica, refusing):
                     raise refused[0]
                 continue
-            if wording.leave_out(found.status, found.problem) or wording.change_form(found.status, found.problem):
+            if wording.change_form(status, words, failures):
                 continue
-            failures, failing = failures + 1, [replica]
+            failures, others = failures + 1, [replica]
             if failures > self._retries:
                 break
             await asyncio.sleep(wait_s(failures, found.wait_s))
@@ -270,8 +280,6 @@ class Endpoint:
         """Whether a refused request may be answered in other words, or by another replica."""
         if not refused.status:
             return False
-        if wording.leave_out(refused.status, refused.got):
-            return True
         asked_twice = replica in refusing
         refusing.append(replica)
         if len(refusing) < len(self.replicas.all) and not asked_twice:
@@ -298,10 +306,10 @@ class Endpoint:
         except BaseException:
             self._budget.settle(aside, None)
             raise
-        wording.look()
+        replica = self.replicas.pick(but)
+        wording.look(self._parameters[replica])
         address, form, without = self.address, wording.form, wording.without
         data = orjson.dumps(dialects.body(address.dialect, request, self.model, address.prompt_format, form, without))
-        replica = self.replicas.pick(but)
         sent = self._faults.send()
         found: Completion | Trouble | EndpointRefused = Trouble("cancelled", charged=True)
         started = time.monotonic()

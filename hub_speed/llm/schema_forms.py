@@ -2,8 +2,9 @@
 
 A server that does not know a form refuses the request, but it may as well refuse it for what the request says, or
 because it is starting. Only an answer proves a form: from then on the form is used for all requests, and a refusal is
-one of the request itself. Without one, a row that is refused is asked in the next form, for itself alone; a form is
-given up for all rows once several rows were refused in it and answered in another: see `Contrary`.
+one of the request itself, which is asked once more without its schema. Without such proof, a row that is refused is
+asked in the next form, for itself alone; a form is given up for all rows once several rows were refused in it and
+answered in another: see `Contrary`.
 """
 
 import json
@@ -68,8 +69,8 @@ class SchemaForms:
         return self._contrary.begin()
 
     def next(self, refused: Collection[SchemaForm]) -> SchemaForm | None:
-        """The form for a row that was refused in these forms; None when there is no other."""
-        return next((form for form in self.left if form not in refused), None)
+        """The form for a row that was refused in these forms, at last without a schema; None when there is no other."""
+        return next((form for form in (*self.left, "none") if form not in refused), None)
 
     def works(self, form: SchemaForm, refused: Mapping[SchemaForm, str] | None = None, begun: bool = False) -> None:
         """A row was answered in a form; one that is known to work stays, unless it sends no schema.

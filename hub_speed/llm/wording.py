@@ -2,10 +2,12 @@
 
 Both are learnt from refusals. A row that is refused is asked in other words, for itself alone; a wording is given up
 for all rows once several rows say the same (`schema_forms.Contrary`), and never after it has worked. Requests already
-under way look again before each attempt.
+under way look again before each attempt. What is left out is learnt of each replica by itself: its neighbour may take
+it.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from hub_speed.llm import dialects
 from hub_speed.llm.dialects import Completion, Dialect, Request, SchemaForm
@@ -17,15 +19,20 @@ OF_A_PARAMETER = {400, 422, 500}  # how servers answer a parameter that they do 
 class Parameters:
     """The parameters of a chat that a server does not take.
 
+    Args:
+        dialect: how the server is asked.
+        notes: gets a sentence for each parameter.
+        name: which server it is, where there are several.
+
     Attributes:
         dialect: how the server is asked.
         left_out: what is left out of every request.
     """
 
-    def __init__(self, dialect: Dialect, notes: list[str]) -> None:
+    def __init__(self, dialect: Dialect, notes: list[str], name: str = "") -> None:
         self.dialect = dialect
         self.left_out: frozenset[str] = frozenset()
-        self._notes, self._contrary = notes, Contrary()
+        self._notes, self._name, self._contrary = notes, name, Contrary()
         self._worked: set[frozenset[str]] = set()  # what was left out of requests that were answered
 
     def begin(self) -> bool:
@@ -46,7 +53,20 @@ class Parameters:
                 continue
             if name not in self.left_out:
                 self.left_out |= {name}
-                self._notes.append(dialects.left_out_note(name, words))
+                self._notes.append(f"{self._name} {dialects.left_out_note(name, words)}".strip())
+
+
+@dataclass
+class _Refused:
+    """What one server refused of a row.
+
+    Attributes:
+        begun: what `Parameters.begin` said before.
+        names: the parameters, with the server's words.
+    """
+
+    begun: bool
+    names: dict[str, str] = field(default_factory=dict)
 
 
 class Wording:
@@ -62,19 +82,27 @@ class Wording:
     without: frozenset[str] = frozenset()
     changes = 0
 
-    def __init__(self, request: Request, forms: SchemaForms, parameters: Parameters) -> None:
-        self._forms, self._parameters = forms, parameters
+    _parameters: Parameters
+
+    def __init__(self, request: Request, forms: SchemaForms) -> None:
+        self._forms = forms
         self._has_schema, self._known = request.schema is not None, forms.known
-        self._begun: tuple[bool, bool] | None = None
+        self._begun: bool | None = None
         self._refused_forms: dict[SchemaForm, str] = {}
-        self._refused_names: dict[str, str] = {}
+        self._refused: dict[Parameters, _Refused] = {}
         self._told = False
 
-    def look(self) -> None:
-        """Takes on what was learnt from other rows meanwhile; the row begins when it is first called."""
-        self._begun = self._begun or (self._forms.begin(), self._parameters.begin())
+    def look(self, parameters: Parameters) -> None:
+        """Takes on what was learnt from other rows meanwhile; the row begins when it is first called.
+
+        Args:
+            parameters: of the server that is asked next.
+        """
+        self._begun = self._forms.begin() if self._begun is None else self._begun
         self.form = self._forms.next(self._refused_forms) or self._forms.left[0]
-        self.without = self._parameters.left_out.union(self._refused_names)
+        self._parameters = parameters
+        refused = self._refused.setdefault(parameters, _Refused(parameters.begin()))
+        self.without = parameters.left_out.union(refused.names)
 
     def leave_out(self, status: int, words: str) -> bool:
         """Whether a refusal names a parameter that can be left out; it is, from now on."""
@@ -83,28 +111,40 @@ class Wording:
         name = dialects.unsupported(words, self.without)
         if not name or (status == 500 and name != "system"):  # only of a chat template is a 500 no passing fault
             return False
-        self._refused_names[name] = words
+        self._refused[self._parameters].names[name] = words
         self.changes += 1
         return True
 
-    def change_form(self, status: int, words: str) -> bool:
-        """Whether the schema can be sent otherwise after a refusal; it is, from now on."""
+    def change_form(self, status: int, words: str, failures: int = 0) -> bool:
+        """Whether the schema can be sent otherwise, or left out, after a refusal; it is, from now on.
+
+        Args:
+            status: of the refusal.
+            words: the server's.
+            failures: how often the request has failed. Where a form works for others, a first failure may just pass.
+        """
         if not self._has_schema or status not in OF_THE_SCHEMA:
+            return False
+        known_before, self._known = self._known, self._forms.known
+        if self._known and not known_before:  # what was refused while nothing was known says little
+            self._refused_forms.clear()
+            return True
+        if self._known and status >= 500 and not failures:
             return False
         self._refused_forms[self.form] = words
         if self._forms.next(self._refused_forms):
             self.changes += 1
             return True
-        self._refused_forms.clear()
-        found_since, self._known = self._forms.known and not self._known, True
-        return found_since
+        if not self._known:
+            self._refused_forms.clear()
+        return False
 
     def works(self, request: Request, found: Completion) -> None:
         """A request was answered in these words; what the row was refused before counts once."""
-        assert self._begun
-        forms, names = ({}, {}) if self._told else (self._refused_forms, self._refused_names)
-        self._told = True
+        assert self._begun is not None
+        refused = self._refused[self._parameters]
         if self._has_schema:
-            self._forms.works(self.form, forms, self._begun[0])
+            self._forms.works(self.form, {} if self._told else self._refused_forms, self._begun)
             self._forms.check(request, found, self.form)
-        self._parameters.works(self.without, names, self._begun[1])
+        self._parameters.works(self.without, {} if self._told else refused.names, refused.begun)
+        self._told = True

@@ -8,8 +8,8 @@ from hub_speed.errors import HubError, NotFound
 from hub_speed.pipeline.session import Session
 from hub_speed.pipeline.table import wanted
 from hub_speed.recipe import Recipe
-from hub_speed.record import Ref, fingerprint_of, tag_of
-from hub_speed.stage import FromHub, FromStage, Stage
+from hub_speed.record import Ref, RunRecord, fingerprint_of, tag_of
+from hub_speed.stage import SURPLUS, Estimate, FromHub, FromStage, Stage
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,7 @@ def _step(s: Stage, recipe: Recipe, session: Session, done: dict[str, Ref], agai
     sources = [source for source in s.inputs(recipe).values() if isinstance(source, FromHub)]
     there = [source for source in sources if not _is_brought(source, recipe, session)]
     missing = [other for other in s.inputs(recipe).values() if isinstance(other, FromStage) and other.name not in done]
-    for source in there:
-        pin_repo(source, session)
+    _pin_all(there, session)
     why = f"{missing[0].name} runs first" if missing else "asked for again" if again else "new"
     if not missing and there == sources:
         identity = s.identity(recipe, pin(s, recipe, session, done))
@@ -68,6 +67,25 @@ def _step(s: Stage, recipe: Recipe, session: Session, done: dict[str, Ref], agai
     for source in there:
         session.hub.check_access(pin_repo(source, session))
     return Step(s, None, why)
+
+
+def _pin_all(sources: list[FromHub], session: Session) -> None:
+    """Pin inputs of the Hub.
+
+    Raises:
+        NotFound: some are missing; says which one and how many others, by name.
+    """
+    missing: list[NotFound] = []
+    for source in sources:
+        try:
+            pin_repo(source, session)
+        except NotFound as error:
+            missing.append(error)
+    if missing:
+        first, *others = missing
+        names = ", ".join(error.where.partition(":")[0] for error in others)
+        where = f"{first.where}; missing as well: {names}" if others else first.where
+        raise NotFound(where, expected=first.expected, got=first.got, fix=first.fix) from first
 
 
 def _is_brought(source: FromHub, recipe: Recipe, session: Session) -> bool:
@@ -97,16 +115,38 @@ def pin_repo(source: FromHub, session: Session) -> Ref:
     Raises:
         NotFound: it is missing, or the token may not see it.
     """
-    if source not in session.pins:
-        session.pins[source] = session.hub.pin(source.kind, session.full_name(source.name))
-    return session.pins[source]
+    whole = FromHub(source.kind, source.name)
+    if whole not in session.pins:
+        session.pins[whole] = session.hub.pin(source.kind, session.full_name(source.name))
+    return session.pins[whole]
+
+
+def at_last_yield(s: Stage, estimate: Estimate, session: Session) -> Estimate:
+    """The estimate of a stage, at the yield of its last run if there is one on the Hub."""
+    if estimate.expected is None:
+        return estimate
+    try:
+        record = _last_record(s, session)
+    except HubError:
+        return estimate
+    fit = record.accepted + record.rejected.get(SURPLUS, 0) if record else 0
+    return estimate.at_yield(fit / record.rows_in) if record and fit else estimate
+
+
+def _last_record(s: Stage, session: Session) -> RunRecord | None:
+    """How the last version of a stage was made.
+
+    Raises:
+        HubError: the record cannot be read.
+    """
+    head = session.hub.head(s.kind, s.repo(session.org))
+    return session.hub.record(head) if head else None
 
 
 def _why(s: Stage, identity: dict[str, Any], session: Session) -> str:
     """Which field or input differs from the last run of this stage."""
-    head = session.hub.head(s.kind, s.repo(session.org))
     try:
-        record = session.hub.record(head) if head else None
+        record = _last_record(s, session)
     except HubError:
         return "new: the record of the last version cannot be read"
     if not record:

@@ -212,7 +212,9 @@ class _Worker:
 
     def _context(self, refs: dict[str, Ref], identity: dict[str, Any], fingerprint: str, work: Path) -> Context:
         s, session, recipe = self.stage, self.session, self.recipe
-        inputs = {name: session.hub.fetch(ref) for name, ref in refs.items()}
+        sources = s.inputs(recipe)
+        files = {name: source.files for name, source in sources.items() if isinstance(source, FromHub)}
+        inputs = {name: session.hub.fetch(ref, *files.get(name, ())) for name, ref in refs.items()}
         record = RunRecord(
             stage=s.name,
             fingerprint=fingerprint,

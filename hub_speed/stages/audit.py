@@ -16,8 +16,9 @@ from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Rejected
 from hub_speed.llm.dialects import Completion, Sampling
-from hub_speed.parquet import read_parquet, write_parquet
-from hub_speed.recipe import Recipe
+from hub_speed.mix import subset
+from hub_speed.parquet import count_parquet, read_parquet, write_parquet
+from hub_speed.recipe import Checks, Recipe
 from hub_speed.record import Json
 from hub_speed.rows import ACCEPTED, AuditRow
 from hub_speed.stage import Context, Estimate, FromStage, Source, Stage, pick
@@ -54,7 +55,7 @@ def build(ctx: Context) -> None:
                 yield Job(f"{name}/{row['id']}", row["task_type"], request, source=row)
 
     def read(job: Job, completion: Completion) -> Outcome:
-        return read_opinion(job.source, completion)
+        return read_opinion(job.source, completion, ctx.recipe.checks)
 
     with Ledger(ctx.work, ctx.record.identity) as ledger:
         total = sum(len(audited.rows) for audited in sets.values())
@@ -69,9 +70,10 @@ def build(ctx: Context) -> None:
     ctx.record.measures.shares = shares
 
 
-def read_opinion(row: Json, completion: Completion) -> Outcome:
+def read_opinion(row: Json, completion: Completion, checks: Checks) -> Outcome:
     """Whether the teacher leaves a row unchanged."""
-    revised = examples.read_revision(completion.texts[0], completion.finish_reasons[0], row)
+    text, finish_reason = completion.texts[0], completion.finish_reasons[0]
+    revised = examples.read_revision(text, finish_reason, row, row["completion"], checks)
     if isinstance(revised, Rejected):
         return revised
     return Accepted({"unchanged": examples.compact(revised.answer) == row["completion"]}, note=revised.reason)
@@ -87,19 +89,19 @@ def _sets(ctx: Context) -> dict[str, Audited]:
     """The first `audit.rows` prompts of every set among the inputs, by who answered them."""
     limit, found = ctx.recipe.audit.rows, {}
     if "root" in ctx.inputs:
-        found["junior"] = _first_candidates(ctx.inputs["root"], limit)
+        found["junior"] = _first_candidates(ctx.inputs["root"], limit, ctx.recipe.checks)
     found[ctx.recipe.synthesize.generator] = _drafts(ctx.inputs["synthesize"], limit)
     if "revise" in ctx.inputs:
         found["revised"] = _revised(ctx.inputs["revise"], found[ctx.recipe.synthesize.generator])
     return found
 
 
-def _first_candidates(folder: Path, limit: int) -> Audited:
+def _first_candidates(folder: Path, limit: int, checks: Checks) -> Audited:
     """Of a root dataset: the first candidate of every prompt."""
     asked, rows = 0, {}
-    for row in examples.root_rows(folder, limit):
+    for row in subset(examples.root_rows(folder), limit):
         asked += 1
-        answer = examples.read_answer(row["candidates"][0], "stop", row)
+        answer = examples.read_answer(row["candidates"][0], "stop", row, checks)
         if not row["reasons"][0] and not isinstance(answer, Rejected):
             rows[row["id"]] = row | {"completion": examples.compact(answer.answer)}
     return Audited(asked, rows)
@@ -107,7 +109,8 @@ def _first_candidates(folder: Path, limit: int) -> Audited:
 
 def _drafts(folder: Path, limit: int) -> Audited:
     """Of a drafts dataset: the rows of the first prompts, without exact duplicates, which are not revised."""
-    entries = sorted(read_parquet(folder / "ledger", ["id", "state", "reason"]), key=lambda entry: entry["id"])[:limit]
+    entries = sorted(read_parquet(folder / "ledger", ["id", "state", "reason"]), key=lambda entry: entry["id"])
+    entries = entries[: min(limit, count_parquet(folder / "data"))]  # the first wave, which holds the recipe's mix
     entries = [entry for entry in entries if entry["reason"] != "duplicate"]
     used = {entry["id"] for entry in entries if entry["state"] in ACCEPTED}
     rows = {row["id"]: row for row in read_parquet(folder / "data") if row["id"] in used}
@@ -135,7 +138,7 @@ def _inputs(recipe: Recipe) -> dict[str, Source]:
 
 def _fields(recipe: Recipe) -> Json:
     asked = ("teacher.model", "teacher.judge_temperature", "teacher.max_tokens")
-    return pick(recipe, *asked, "synthesize.generator", "audit")
+    return pick(recipe, "checks", *asked, "synthesize.generator", "audit")
 
 
 def _estimate(recipe: Recipe, topics: int) -> Estimate:
@@ -145,7 +148,7 @@ def _estimate(recipe: Recipe, topics: int) -> Estimate:
 
 STAGE = Stage(
     name="audit",
-    version=2,
+    version=3,
     kind="dataset",
     noun="audit",
     purpose="The teacher looks at rows of each generator.",

@@ -156,7 +156,7 @@ def _ask(ctx: Context) -> None:
             yield {"id": f"task-{task_type}-{i:07d}", "task_type": task_type, "task": task, "topic": topic}
 
     total = len(topics) * len(to_ask)
-    dataset.make(ctx, jobs, read, total=total, model="teacher", row=TaskRow, sift=sift, publish=publish)
+    dataset.make(ctx, jobs, read, rows=total, model="teacher", row=TaskRow, sift=sift, publish=publish)
 
 
 def _inputs(recipe: Recipe) -> dict[str, Source]:

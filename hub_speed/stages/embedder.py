@@ -9,7 +9,7 @@ sampling of labelled sets).
 from hub_speed.cards import licences
 from hub_speed.generation import estimate
 from hub_speed.parquet import count_parquet
-from hub_speed.recipe import Recipe
+from hub_speed.recipe import Embedder, Recipe
 from hub_speed.record import Json, Training
 from hub_speed.stage import Context, Estimate, FromHub, FromStage, Source, Stage
 from hub_speed.training.embedder.settings import EmbedderSettings, LabelledSet
@@ -48,8 +48,18 @@ def _inputs(recipe: Recipe) -> dict[str, Source]:
     """The rows, the base model, the labelled sets, and what mines hard negatives for those that have none."""
     settings = recipe.embedder
     found: dict[str, Source] = {"data": FromStage(settings.data), "base": FromHub("model", settings.base_model)}
-    found |= {f"labelled {each.repo}": FromHub("dataset", each.repo) for each in settings.labelled}
+    found |= {f"labelled {repo}": FromHub("dataset", repo, _files(settings, repo)) for repo in _repos(settings)}
     return found | ({"miner": FromHub("model", settings.miner_model)} if settings.mines else {})
+
+
+def _repos(settings: Embedder) -> list[str]:
+    return list(dict.fromkeys(each.repo for each in settings.labelled))
+
+
+def _files(settings: Embedder, repo: str) -> tuple[str, ...]:
+    """Patterns of the files that are needed of a repository; () where some set reads all of it."""
+    files = [each.files for each in settings.labelled if each.repo == repo]
+    return tuple(dict.fromkeys(pattern for patterns in files for pattern in patterns)) if all(files) else ()
 
 
 def _facts(ctx: Context) -> Json:
@@ -62,13 +72,14 @@ def _facts(ctx: Context) -> Json:
 
 def _estimate(recipe: Recipe, topics: int) -> Estimate:
     drawn = estimate.embedder_rows(recipe)
-    rows = min(recipe.embedder.rows or drawn, drawn)
+    rows = drawn if recipe.embedder.rows is None else min(recipe.embedder.rows, drawn)
+    rows += recipe.embedder.labelled_rows
     return estimate.trains(rows, estimate.words(recipe).answer, recipe.embedder.epochs)
 
 
 STAGE = Stage(
     name="embedder",
-    version=3,
+    version=4,
     kind="model",
     noun="embedder",
     purpose="An embedder is trained on the rows.",

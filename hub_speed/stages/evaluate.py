@@ -32,6 +32,7 @@ def build(ctx: Context) -> None:
         items=ctx.out / "items",
         max_length=ctx.recipe.embedder.max_length,
         pooling=ctx.recipe.embedder.pooling,
+        instructions=ctx.recipe.embedder.instructions,
     )
     scored = launch(ctx, "evaluation.scoring", settings)
     scores, failed = scored["scores"], scored["failed"]

@@ -13,16 +13,18 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from hub_speed.generation import dataset, estimate, examples, prompts
-from hub_speed.generation.dedup import Duplicate, exact_duplicates, shingles
+from hub_speed.generation.dedup import exact_duplicates, shingles
 from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo, not_asked
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Parsed, Rejected, parse
 from hub_speed.generation.planning import row_rng
+from hub_speed.generation.quota import Quota
 from hub_speed.llm.dialects import Completion, Request, Sampling
+from hub_speed.mix import firsts
 from hub_speed.recipe import Recipe
 from hub_speed.record import Json
 from hub_speed.rows import LedgerRow, PreferenceRow
-from hub_speed.stage import Context, Estimate, FromHub, FromStage, Source, Stage, pick
+from hub_speed.stage import SURPLUS, Context, Estimate, FromHub, FromStage, Source, Stage, pick
 from hub_speed.task_types import TASK_TYPES, Answer
 from hub_speed.training.embedder.settings import MarginSettings
 from hub_speed.training.process.launch import launch
@@ -38,46 +40,55 @@ STOCK_WORDS = 6
 
 def build(ctx: Context) -> None:
     """Fill `ctx.out` with preference pairs."""
-    settings = ctx.recipe.preference
-    rows = examples.root_rows(ctx.inputs["root"], settings.rows)
-    phrases = set() if settings.stock_share is None else stock_phrases(rows, settings.stock_share)
+    settings, root = ctx.recipe.preference, examples.root_rows(ctx.inputs["root"])
+    quota = examples.signals(ctx.recipe, root, settings.rows)
+    phrases = stock_phrases(root, settings.stock_share) if settings.stock_share else set()
 
     def sift(ledger: Ledger) -> None:
         if settings.judge == "both_orders":
-            ledger.reject(disagreements(ledger), "orders_differ")
-        ledger.reject(exact_duplicates(_pairs(ledger), "prompt", "chosen", "rejected"), "duplicate")
-        found = (pair for pair in _pairs(ledger) if phrases & phrases_of(pair["task_type"], pair["chosen"]))
-        ledger.reject([Duplicate(pair["id"], "", None) for pair in found], "stock_phrase")
+            compare_orders(ledger)
+        ledger.reject(exact_duplicates(ledger.rows(), "task_type", "prompt", "chosen", "rejected"), "duplicate")
+        if phrases:
+            found = (pair for pair in ledger.rows() if phrases & phrases_of(pair["task_type"], pair["chosen"]))
+            ledger.reject([(pair["id"], "", None) for pair in found], "stock_phrase")
 
-    (_by_margin if settings.signal == "retrieval" else _by_judge)(ctx, rows, sift)
+    (_by_margin if settings.signal == "retrieval" else _by_judge)(ctx, root, quota, sift)
 
 
-def _by_judge(ctx: Context, rows: list[Json], sift: Callable[[Ledger], None]) -> None:
-    """Ask the teacher about the candidates of every row, once or in both orders."""
-    teacher, both = ctx.recipe.teacher, ctx.recipe.preference.judge == "both_orders"
+def _by_judge(ctx: Context, root: list[Json], quota: Quota, sift: Callable[[Ledger], None]) -> None:
+    """Ask the teacher about the candidates of root rows, once or in both orders."""
+    recipe, teacher = ctx.recipe, ctx.recipe.teacher
     sampling = Sampling(teacher.judge_temperature, 1.0, teacher.max_tokens)
+    quota.requests = requests(recipe)
+
+    def shown() -> Iterator[tuple[str, Json, list[int]]]:
+        for row in firsts(root, quota.asked):
+            order = order_shown(recipe.rng_seed, row)
+            yield from [(row["id"], row, order), (row["id"] + REVERSED, row, order[::-1])][: quota.requests]
 
     def jobs(todo: Todo) -> Iterator[Job]:
-        for row in rows:
-            if all(row["reasons"]):
-                continue
-            order = order_shown(ctx.recipe.rng_seed, row)
-            for name, shown in [(row["id"], order), (row["id"] + REVERSED, order[::-1])][: 1 + both]:
-                if todo(name):
-                    prompt = prompts.judge(row["prompt"], [row["candidates"][i] for i in shown])
-                    request = Request(prompt, sampling, prompts.verdict_schema(len(shown)), "verdict")
-                    yield Job(name, row["task_type"], request, (row, shown))
+        for name, row, order in shown():
+            if todo(name) and not all(row["reasons"]):
+                prompt = prompts.judge(row["prompt"], [row["candidates"][i] for i in order])
+                request = Request(prompt, sampling, prompts.verdict_schema(len(order)), "verdict")
+                yield Job(name, row["task_type"], request, (row, order))
 
     def read(job: Job, completion: Completion) -> Outcome:
         row, order = job.source
         return read_verdict(row, order, completion)
 
-    unfit = [row for row in rows if all(row["reasons"])]
-    skipped = (_unfit(row) for row in unfit)
-    total = len(unfit) + (1 + both) * (len(rows) - len(unfit))
-    dataset.make(
-        ctx, jobs, read, total=total, model="teacher", row=PreferenceRow, sift=sift, publish=_pairs, skipped=skipped
-    )
+    def skipped() -> Iterator[LedgerRow]:
+        for name, row, _ in shown():
+            if all(row["reasons"]):
+                why = Rejected("unfit_candidates", ", ".join(row["reasons"]))
+                yield not_asked(name, row["task_type"], row["prompt"], why)
+
+    dataset.make(ctx, jobs, read, rows=quota, model="teacher", row=PreferenceRow, sift=sift, skipped=skipped)
+
+
+def requests(recipe: Recipe) -> int:
+    """How often the judge is asked about a row."""
+    return 2 if recipe.preference.judge == "both_orders" else 1
 
 
 def order_shown(rng_seed: int, row: Json) -> list[int]:
@@ -85,11 +96,6 @@ def order_shown(rng_seed: int, row: Json) -> list[int]:
     places = list(range(len(row["candidates"])))
     row_rng(rng_seed, "preference", row["id"]).shuffle(places)
     return places
-
-
-def _unfit(row: Json) -> LedgerRow:
-    why = Rejected("unfit_candidates", ", ".join(row["reasons"]))
-    return not_asked(row["id"], row["task_type"], row["prompt"], why)
 
 
 def read_verdict(row: Json, order: list[int], completion: Completion) -> Outcome:
@@ -114,20 +120,21 @@ def _pair(row: Json, best: int, worst: int, reason: str, order: list[int]) -> Js
     return {name: row[name] for name in ("id", "task_type", "prompt")} | pair
 
 
-def disagreements(ledger: Ledger) -> list[Duplicate]:
-    """The verdicts on rows whose two verdicts are not the same; of a verdict that cannot be used, the other one."""
+def compare_orders(ledger: Ledger) -> None:
+    """Reject the verdicts on rows whose two verdicts differ; where they agree, the second one is surplus."""
     verdicts: dict[str, list[tuple[str, str, str]]] = {}
     for name, row in ledger.accepted():
         verdicts.setdefault(row["id"], []).append((name, row["chosen"], row["rejected"]))
-    apart = (both for both in verdicts.values() if len(both) != 2 or both[0][1:] != both[1][1:])
-    return [Duplicate(name, "", None) for both in apart for name, *_ in both]
-
-
-def _pairs(ledger: Ledger, task_type: str | None = None) -> Iterator[Json]:
-    """The pairs, by id; of one task type, or all. Second verdicts are left out."""
-    for name, row in ledger.accepted():
-        if not name.endswith(REVERSED) and task_type in (None, row["task_type"]):
-            yield row
+    alike: list[str] = []
+    apart: list[str] = []
+    for row_id, found in verdicts.items():
+        names = [name for name, *_ in found]
+        if len(found) == 2 and found[0][1:] == found[1][1:]:
+            alike.append(row_id + REVERSED)
+        elif names != [row_id] or ledger.entry(row_id + REVERSED)["reason"] != SURPLUS:  # else compared before
+            apart += names
+    ledger.reject(((name, "", None) for name in alike), SURPLUS)
+    ledger.reject(((name, "", None) for name in apart), "orders_differ")
 
 
 # --- stock phrases ----------------------------------------------------------------------------------------------------
@@ -153,9 +160,9 @@ def phrases_of(task_type: str, candidate: str) -> set[str]:
 # --- an embedder's margin ---------------------------------------------------------------------------------------------
 
 
-def _by_margin(ctx: Context, rows: list[Json], sift: Callable[[Ledger], None]) -> None:
-    """Let an embedder choose among the candidates of every row, by `training.embedder.margins`."""
-    fit = [(row, i, answer) for row in rows for i, answer in _fit_answers(row)]
+def _by_margin(ctx: Context, root: list[Json], quota: Quota, sift: Callable[[Ledger], None]) -> None:
+    """Let an embedder choose among the candidates of every root row, by `training.embedder.margins`."""
+    fit = [(row, i, answer) for row in root for i, answer in _fit_answers(row)]
     texts = [
         {"task_type": row["task_type"], "prompt": row["id"]} | TASK_TYPES[row["task_type"]].columns(answer)
         for row, _, answer in fit
@@ -165,25 +172,25 @@ def _by_margin(ctx: Context, rows: list[Json], sift: Callable[[Ledger], None]) -
     path.write_text(json.dumps(texts), "utf-8")
     settings = MarginSettings(work=ctx.work, model=ctx.inputs["embedder"], candidates=path)
     measured = launch(ctx, "training.embedder.margins", settings)
-    ranks: dict[str, dict[int, Rank]] = {row["id"]: {} for row in rows}
+    ranks: dict[str, dict[int, Rank]] = {row["id"]: {} for row in root}
     for (row, i, _), margin, hard in zip(fit, measured["margins"], measured["hard"], strict=True):
         ranks[row["id"]][i] = (hard, margin)
-    outcomes = [(row, choose(row, ranks[row["id"]])) for row in rows]
+    quota.asked = dict(quota.most)
     with Ledger(ctx.work, ctx.record.identity) as ledger:
-        ledger.add(
-            (
-                not_asked(row["id"], row["task_type"], row["prompt"], outcome),
-                outcome.row if isinstance(outcome, Accepted) else None,
-            )
-            for row, outcome in outcomes
-        )
-        dataset.finish(ctx, ledger, model=None, row=PreferenceRow, sift=sift)
+        ledger.add(_entry(row, choose(row, ranks[row["id"]])) for row in root)
+        sift(ledger)
+        dataset.finish(ctx, ledger, quota, model=None, row=PreferenceRow)
+
+
+def _entry(row: Json, outcome: Outcome) -> tuple[LedgerRow, Json | None]:
+    entry = not_asked(row["id"], row["task_type"], row["prompt"], outcome)
+    return entry, outcome.row if isinstance(outcome, Accepted) else None
 
 
 def _fit_answers(row: Json) -> Iterator[tuple[int, Answer]]:
     """The candidates that the check accepts, each with its place."""
     for i, text in enumerate(row["candidates"]):
-        answer = examples.read_answer(text, "stop", row)
+        answer = parse(text, TASK_TYPES[row["task_type"]].answer)
         if not row["reasons"][i] and isinstance(answer, Parsed):
             yield i, answer.answer
 
@@ -223,8 +230,9 @@ def _inputs(recipe: Recipe) -> dict[str, Source]:
 
 def _fields(recipe: Recipe) -> Json:
     asked = ("rng_seed", "teacher.model", "teacher.judge_temperature", "teacher.max_tokens")
-    by_judge = pick(recipe, *asked) if recipe.preference.signal == "judge" else {}
-    return by_judge | {"preference": recipe.preference.deciding()}
+    fields = pick(recipe, *asked) if recipe.preference.signal == "judge" else {}
+    fields |= {"preference": recipe.preference.deciding()}
+    return fields | (pick(recipe, "mixture") if recipe.preference.rows else {})
 
 
 def _prompts(recipe: Recipe) -> dict[str, Any]:
@@ -234,13 +242,12 @@ def _prompts(recipe: Recipe) -> dict[str, Any]:
 
 
 def _estimate(recipe: Recipe, topics: int) -> Estimate:
-    settings = recipe.preference
-    words, calls = estimate.words(recipe), estimate.signals(recipe, settings.rows)
+    settings, words = recipe.preference, estimate.words(recipe)
     if settings.signal == "retrieval":
-        return estimate.trains(calls, recipe.root.candidates * words.answer, 1)
+        return estimate.trains(recipe.root.rows, recipe.root.candidates * words.answer, 1)
+    calls = requests(recipe) * estimate.signals(recipe, settings.rows)
     read = words.prompt + words.judge + recipe.root.candidates * words.answer
-    calls *= 2 if settings.judge == "both_orders" else 1
-    return estimate.asks(recipe, "teacher", calls, read, estimate.REASON_WORDS)
+    return estimate.asks(recipe, "teacher", calls, read, estimate.REASON_WORDS, estimate.TEACHER_YIELD)
 
 
 STAGE = Stage(

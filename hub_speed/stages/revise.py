@@ -33,7 +33,7 @@ def build(ctx: Context) -> None:
             yield Job(row["id"], row["task_type"], request, source=row)
 
     def read(job: Job, completion: Completion) -> Outcome:
-        row, revised = examples.read_revised_draft(job.source, completion)
+        row, revised = examples.read_revised_draft(job.source, completion, ctx.recipe.checks)
         if isinstance(revised, Rejected):
             return Accepted(row, note=f"draft kept: {revised.reason}")
         return Accepted(row, revised.repaired)
@@ -46,7 +46,7 @@ def build(ctx: Context) -> None:
         ctx,
         jobs,
         read,
-        total=count_parquet(drafts),
+        rows=count_parquet(drafts),
         model="revisor",
         weights=ctx.inputs["revisor"],
         row=SyntheticRow,
@@ -62,14 +62,14 @@ def _estimate(recipe: Recipe, topics: int) -> Estimate:
 
 STAGE = Stage(
     name="revise",
-    version=2,
+    version=3,
     kind="dataset",
     noun="synthetic",
     purpose="The revisor goes over every draft; near-duplicates are dropped.",
     build=build,
     inputs=from_stages("synthesize", "revisor"),
     fields=lambda recipe: pick(
-        recipe, "generator.prompt_format", "generator.max_tokens", "revision.may_keep", "revise"
+        recipe, "checks", "generator.prompt_format", "generator.max_tokens", "revision.may_keep", "revise"
     ),
     prompts=lambda recipe: (
         prompts.system_text(recipe, teacher=False) | prompts.revision_texts(recipe, may_keep=recipe.revision.may_keep)

@@ -17,35 +17,38 @@ from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Rejected
 from hub_speed.generation.planning import row_rng
 from hub_speed.llm.dialects import Completion, Sampling
+from hub_speed.mix import firsts
 from hub_speed.parquet import read_parquet
-from hub_speed.recipe import Recipe
+from hub_speed.recipe import Checks, Recipe
 from hub_speed.record import Json
 from hub_speed.rows import RevisionRow
 from hub_speed.stage import Context, Estimate, Source, Stage, from_stages, pick
 
 
-def read_revised_candidate(row: Json, prompt: str, draft: str, completion: Completion) -> Outcome:
+def read_revised_candidate(row: Json, prompt: str, draft: str, completion: Completion, checks: Checks) -> Outcome:
     """The teacher's revision of one candidate, as a row for the revisor; or why there is none."""
-    revised = examples.read_revision(completion.texts[0], completion.finish_reasons[0], row)
+    text, finish_reason = completion.texts[0], completion.finish_reasons[0]
+    revised = examples.read_revision(text, finish_reason, row, draft, checks)
     if isinstance(revised, Rejected):
         return revised
     answer = examples.compact({"reason": revised.reason, "revision": revised.answer.model_dump()})
     columns = {"prompt": prompt, "completion": answer, "changed": examples.compact(revised.answer) != draft}
-    return Accepted({"id": row["id"], "task_type": row["task_type"]} | columns, revised.repaired)
+    return Accepted({"id": row["id"], "task_type": row["task_type"], "flaw": revised.flaw} | columns, revised.repaired)
 
 
 def build(ctx: Context) -> None:
     """Fill `ctx.out` with revisions."""
     recipe, teacher = ctx.recipe, ctx.recipe.teacher
     sampling = Sampling(teacher.sampling_temperature, teacher.top_p, teacher.max_tokens)
-    rows = examples.root_rows(ctx.inputs["root"], recipe.revision.rows)
+    root = examples.root_rows(ctx.inputs["root"])
+    quota = examples.signals(recipe, root, recipe.revision.rows)
     best: dict[str, str] = {}
     if recipe.revision.candidate == "best":
         judged = read_parquet(ctx.inputs["preference"] / "data", ["id", "chosen"])
         best = {row["id"]: row["chosen"] for row in judged}
 
     def jobs(todo: Todo) -> Iterator[Job]:
-        for row in rows:
+        for row in firsts(root, quota.asked):
             if not todo(row["id"]):
                 continue
             drawn = row_rng(recipe.rng_seed, "revision", row["id"]).choice(row["candidates"])
@@ -56,12 +59,12 @@ def build(ctx: Context) -> None:
 
     def read(job: Job, completion: Completion) -> Outcome:
         row, prompt, draft = job.source
-        return read_revised_candidate(row, prompt, draft, completion)
+        return read_revised_candidate(row, prompt, draft, completion, recipe.checks)
 
     def sift(ledger: Ledger) -> None:
-        ledger.reject(exact_duplicates(ledger.rows(), "prompt", "completion"), "duplicate")
+        ledger.reject(exact_duplicates(ledger.rows(), "task_type", "prompt", "completion"), "duplicate")
 
-    dataset.make(ctx, jobs, read, total=len(rows), model="teacher", row=RevisionRow, sift=sift)
+    dataset.make(ctx, jobs, read, rows=quota, model="teacher", row=RevisionRow, sift=sift)
 
 
 def _inputs(recipe: Recipe) -> dict[str, Source]:
@@ -71,17 +74,19 @@ def _inputs(recipe: Recipe) -> dict[str, Source]:
 
 def _fields(recipe: Recipe) -> Json:
     asked = ("teacher.model", "teacher.sampling_temperature", "teacher.top_p", "teacher.max_tokens")
-    return pick(recipe, "rng_seed", *asked, "revision")
+    fields = pick(recipe, "rng_seed", "checks", *asked, "revision")
+    return fields | (pick(recipe, "mixture") if recipe.revision.rows else {})
 
 
 def _estimate(recipe: Recipe, topics: int) -> Estimate:
     words, calls = estimate.words(recipe), estimate.signals(recipe, recipe.revision.rows)
-    return estimate.asks(recipe, "teacher", calls, words.revise, words.answer + estimate.REASON_WORDS)
+    written = words.answer + estimate.REASON_WORDS
+    return estimate.asks(recipe, "teacher", calls, words.revise, written, estimate.TEACHER_YIELD)
 
 
 STAGE = Stage(
     name="revision",
-    version=2,
+    version=3,
     kind="dataset",
     noun="revision",
     purpose="The teacher revises answers of the junior.",

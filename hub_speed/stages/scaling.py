@@ -14,7 +14,7 @@ from hub_speed.evaluation.scaling_sentences import describe
 from hub_speed.evaluation.settings import Benchmark, ScalingSettings
 from hub_speed.generation import estimate
 from hub_speed.parquet import count_parquet, read_parquet, write_parquet
-from hub_speed.recipe import Recipe
+from hub_speed.recipe import MINING, Recipe
 from hub_speed.record import Json
 from hub_speed.rows import ScalingRow
 from hub_speed.stage import Context, Estimate, FromHub, FromStage, Stage, benchmark_fields, benchmark_inputs, pick
@@ -60,7 +60,7 @@ def build(ctx: Context) -> None:
 
 def _fields(recipe: Recipe) -> Json:
     """The embedder's fields, without those that a scaling law sets itself or does not use."""
-    unused = ("rows", "rng_seed", "labelled", "mine_from", "mine_to", "mine_margin")
+    unused = ("rows", "rng_seed", "labelled", *MINING)
     embedder = {name: value for name, value in recipe.embedder.deciding().items() if name not in unused}
     return {"embedder": embedder} | benchmark_fields(recipe) | pick(recipe, "scaling")
 
@@ -73,13 +73,14 @@ def _figures(ctx: Context, folder: Path) -> dict[str, Path]:
 
 
 def _estimate(recipe: Recipe, topics: int) -> Estimate:
-    rows = sum(recipe.scaling.sizes) * len(recipe.scaling.rng_seeds)
+    drawn = estimate.embedder_rows(recipe)
+    rows = sum(size for size in recipe.scaling.sizes if size <= drawn) * len(recipe.scaling.rng_seeds)
     return estimate.trains(rows, estimate.words(recipe).answer, recipe.embedder.epochs)
 
 
 STAGE = Stage(
     name="scaling",
-    version=4,
+    version=5,
     kind="dataset",
     noun="scaling",
     purpose="Embedders on nested subsets show what more rows would buy.",

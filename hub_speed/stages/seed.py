@@ -12,33 +12,41 @@ from hub_speed.generation.dedup import exact_duplicates
 from hub_speed.generation.jobs import Job, Outcome, Todo
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.planning import plan_rows
+from hub_speed.generation.quota import Quota
 from hub_speed.llm.dialects import Completion, Sampling
+from hub_speed.recipe import Recipe
 from hub_speed.rows import SeedRow
-from hub_speed.stage import Context, Stage, from_stages, pick
+from hub_speed.stage import Context, Estimate, Stage, from_stages, pick
 
 
 def build(ctx: Context) -> None:
     """Fill `ctx.out` with seed rows."""
-    recipe, teacher, count = ctx.recipe, ctx.recipe.teacher, ctx.recipe.seed.rows
+    recipe, teacher = ctx.recipe, ctx.recipe.teacher
     sampling = Sampling(teacher.sampling_temperature, teacher.top_p, teacher.max_tokens)
     pool = examples.task_pool(ctx.inputs["brainstorm"])
+    quota = Quota.of(recipe.mixture, recipe.seed.rows)
 
     def jobs(todo: Todo) -> Iterator[Job]:
-        for row in plan_rows(recipe, "seed", count, pool, todo):
+        for row in plan_rows(recipe, "seed", quota.asked, pool, todo):
             yield Job(row.id, row.task_type, examples.request(row, sampling), source=row)
 
     def read(job: Job, completion: Completion) -> Outcome:
-        return examples.read_example(job.source, completion, teacher.model)
+        return examples.read_example(job.source, completion, teacher.model, recipe.checks)
 
     def sift(ledger: Ledger) -> None:
         ledger.reject(exact_duplicates(ledger.rows(), *examples.TEXTS), "duplicate")
 
-    dataset.make(ctx, jobs, read, total=count, model="teacher", row=SeedRow, sift=sift)
+    dataset.make(ctx, jobs, read, rows=quota, model="teacher", row=SeedRow, sift=sift)
+
+
+def _estimate(recipe: Recipe, topics: int) -> Estimate:
+    words = estimate.words(recipe)
+    return estimate.asks(recipe, "teacher", recipe.seed.rows, words.prompt, words.answer, estimate.TEACHER_YIELD)
 
 
 STAGE = Stage(
     name="seed",
-    version=2,
+    version=3,
     kind="dataset",
     noun="seed",
     purpose="The teacher writes examples for some of the tasks.",
@@ -46,12 +54,10 @@ STAGE = Stage(
     inputs=from_stages("brainstorm"),
     fields=lambda recipe: (
         planning.fields(recipe)
-        | pick(recipe, "teacher.model", "teacher.sampling_temperature", "teacher.top_p", "teacher.max_tokens")
+        | pick(recipe, "checks", "teacher.model", "teacher.sampling_temperature", "teacher.top_p", "teacher.max_tokens")
         | pick(recipe, "seed")
     ),
     prompts=lambda recipe: prompts.system_text(recipe, teacher=True) | prompts.synthesis_texts(recipe),
-    estimate=lambda recipe, topics: estimate.asks(
-        recipe, "teacher", recipe.seed.rows, (words := estimate.words(recipe)).prompt, words.answer
-    ),
+    estimate=_estimate,
     row=SeedRow,
 )

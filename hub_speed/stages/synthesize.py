@@ -12,6 +12,7 @@ from hub_speed.generation.dedup import exact_duplicates
 from hub_speed.generation.jobs import Job, Outcome, Todo
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.planning import plan_rows
+from hub_speed.generation.quota import Quota
 from hub_speed.llm.dialects import Completion, Sampling
 from hub_speed.recipe import Recipe
 from hub_speed.rows import DraftRow
@@ -23,13 +24,14 @@ def build(ctx: Context) -> None:
     recipe, generator, settings = ctx.recipe, ctx.recipe.generator, ctx.recipe.synthesize
     sampling = Sampling(generator.sampling_temperature, generator.top_p, generator.max_tokens)
     pool = examples.task_pool(ctx.inputs["brainstorm"])
+    quota = Quota.of(recipe.mixture, recipe.synthesize.rows)
 
     def jobs(todo: Todo) -> Iterator[Job]:
-        for row in plan_rows(recipe, "synthesize", settings.rows, pool, todo):
+        for row in plan_rows(recipe, "synthesize", quota.asked, pool, todo):
             yield Job(row.id, row.task_type, examples.request(row, sampling), source=row)
 
     def read(job: Job, completion: Completion) -> Outcome:
-        return examples.read_example(job.source, completion, settings.generator)
+        return examples.read_example(job.source, completion, settings.generator, recipe.checks)
 
     def sift(ledger: Ledger) -> None:
         ledger.reject(exact_duplicates(ledger.rows(), *examples.TEXTS), "duplicate")
@@ -38,7 +40,7 @@ def build(ctx: Context) -> None:
         ctx,
         jobs,
         read,
-        total=settings.rows,
+        rows=quota,
         model=settings.generator,
         weights=ctx.inputs["generator"],
         row=DraftRow,
@@ -54,18 +56,19 @@ def _inputs(recipe: Recipe) -> dict[str, Source]:
 
 def _estimate(recipe: Recipe, topics: int) -> Estimate:
     words, settings = estimate.words(recipe), recipe.synthesize
-    return estimate.asks(recipe, settings.generator, settings.rows, words.prompt, words.answer)
+    how_many = (settings.rows, words.prompt, words.answer, estimate.DRAFT_YIELD)
+    return estimate.asks(recipe, settings.generator, *how_many)
 
 
 STAGE = Stage(
     name="synthesize",
-    version=2,
+    version=3,
     kind="dataset",
     noun="drafts",
     purpose="The generator writes drafts at scale.",
     build=build,
     inputs=_inputs,
-    fields=lambda recipe: planning.fields(recipe) | pick(recipe, *examples.SAMPLING_FIELDS, "synthesize"),
+    fields=lambda recipe: planning.fields(recipe) | pick(recipe, "checks", *examples.SAMPLING_FIELDS, "synthesize"),
     prompts=lambda recipe: prompts.system_text(recipe, teacher=False) | prompts.synthesis_texts(recipe),
     estimate=_estimate,
     row=DraftRow,

@@ -27,7 +27,7 @@ from hub_speed.rows import EffectRow, StudyRow, columns
 from hub_speed.study.effects import Effect, effect, mean_interval, sentence, summary
 from hub_speed.study.runs import Outcome, Study
 
-VERSION = 3  # raised when the same runs give another page
+VERSION = 4  # raised when the same runs give another page
 
 Facts = dict[str, Any]
 

@@ -31,16 +31,18 @@ def too_short(answer: Answer, names: tuple[str, ...], least: int) -> Flaw | None
     """One of the fields has clearly fewer than `least` words."""
     for name in names:
         if text.too_short(getattr(answer, name), least):
-            return Flaw("too_short", f"{name}: {len(text.words(getattr(answer, name)))} words, asked for {least}")
+            count = text.word_count(getattr(answer, name))[1]
+            return Flaw("too_short", f"{name}: {count:.0f} words, asked for {least}")
     return None
 
 
 def too_long(answer: Answer, names: tuple[str, ...], most: float, language: str) -> Flaw | None:
     """One of the fields has clearly more than `most` words."""
     for name in names:
-        if text.too_long(getattr(answer, name), most, language):
-            count = len(text.words(getattr(answer, name)))
-            return Flaw("too_long", f"{name}: {count} words, asked for at most {most:.0f}")
+        if text.too_long(getattr(answer, name), most):
+            count = text.word_count(getattr(answer, name))[0]
+            how = ", counted by their signs" if language in text.UNSPACED else ""
+            return Flaw("too_long", f"{name}: {count:.0f} words{how}, asked for at most {most:.0f}")
     return None
 
 

@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+from peft import LoraConfig
 from tokenizers.processors import TemplateProcessing
+from torch import nn
 from transformers import PreTrainedTokenizerBase
+from transformers.pytorch_utils import Conv1D
 
 from hub_speed.errors import StageError
+from hub_speed.recipe import ALL_LINEAR, Lora
 
 
 def require_safetensors(folder: Path, name: str) -> None:
@@ -87,3 +91,26 @@ def close_with_eos(tokenizer: PreTrainedTokenizerBase) -> None:
 
 def _ends(tokenizer: PreTrainedTokenizerBase) -> bool:
     return bool(tokenizer("a").input_ids[-1] == tokenizer.eos_token_id)
+
+
+def lora_config(recipe: Lora, model: nn.Module, section: str, task_type: str) -> LoraConfig:
+    """The adapter that a recipe's section asks for on this model.
+
+    Raises:
+        StageError: the model lacks one of `target_modules`; names the linear layers that are there.
+    """
+    names = {path.rpartition(".")[2] for path, layer in model.named_modules() if isinstance(layer, nn.Linear | Conv1D)}
+    wanted = recipe.target_modules
+    if wanted != ALL_LINEAR and (missing := [name for name in wanted if name not in names]):
+        raise StageError(
+            f"{section}.target_modules: this base model has no linear layer {', '.join(missing)}",
+            expected=f"{ALL_LINEAR}, or some of {', '.join(sorted(names))}",
+            fix=f"--set {section}.target_modules={ALL_LINEAR}",
+        )
+    return LoraConfig(
+        task_type=task_type,
+        r=recipe.lora_r,
+        lora_alpha=recipe.lora_alpha,
+        lora_dropout=recipe.lora_dropout,
+        target_modules=wanted if isinstance(wanted, str) else list(wanted),
+    )

@@ -160,7 +160,7 @@ class Published:
         }
         yield flow
         completion = self._ask(generator, row.prompt, self.recipe().generator)
-        draft = examples.read_example(row, completion, generator)
+        draft = examples.read_example(row, completion, generator, self.recipe().checks)
         flow |= {"draft": _told(completion, draft), "doing": ""}
         if isinstance(draft, Rejected):
             yield flow
@@ -168,7 +168,7 @@ class Published:
         yield flow | {"doing": "The revisor goes over it …"}
         prompt = prompts.revision(row.prompt, draft.row["completion"], may_keep=self.recipe().revision.may_keep)
         completion = self._ask("revisor", prompt, self.recipe().revise)
-        kept, revised = examples.read_revised_draft(draft.row, completion)
+        kept, revised = examples.read_revised_draft(draft.row, completion, self.recipe().checks)
         flow["revised"] = _told(completion, revised)
         if isinstance(revised, Revised):
             flow["revised"] |= {"row": _parts(kept), "changed": kept["revised"]}

@@ -14,7 +14,7 @@ INTERVAL = {"low": 0.4, "high": 0.6, "n": 5}
 EFFECT = {"difference": 0.1, "low": 0.0, "high": 0.2, "verdict": "supported"}
 CURVE = {"intercept": 0.1, "slope": 0.1}
 FORM = {"curve": CURVE, "holdout_rejected": False, "forecast_span": None}
-FIT = {"forms": {"log-linear": FORM}, "best": None, "distinguishable": False}
+FIT = {"forms": {"log-linear": FORM}, "best": None, "lacks_fit": False, "distinguishable": False}
 ODD = ["R$ % $", "$\\frac{$", "a_b^c $x$", "\x00\x07\n\r\x1b[31m", "\ud800", "語" * 3, "w" * 5000, "", "{}%s&#_\\"]
 
 DRAWINGS: dict[str, Callable[[str, Path], Path]] = {

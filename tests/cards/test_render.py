@@ -262,7 +262,7 @@ def test_the_card_of_a_generator_with_a_chat_template_says_how_to_ask_it(tmp_pat
 
 
 def test_an_embedder_names_its_labelled_sets_and_how_it_is_used(tmp_path: Path) -> None:
-    sets = "[{repo: them/set@main, instruction: Find it, license: cc-by-4.0, weight: 0.5}]"
+    sets = "[{repo: them/set@main, instruction: [Find it, Seek it], license: cc-by-4.0, weight: 0.5}]"
     flags = [
         f"embedder.labelled={sets}",
         "embedder.matryoshka=[32, 64]",
@@ -276,8 +276,8 @@ def test_an_embedder_names_its_labelled_sets_and_how_it_is_used(tmp_path: Path) 
     text = (ctx.out / "README.md").read_text("utf-8")
     assert "| 49,000 | retrieval, synthetic | 1 |" in text
     assert (
-        "| 1,000 | [them/set](https://huggingface.co/datasets/them/set), labelled | 0.5 | `Find it` | `cc-by-4.0` |"
-        in text
+        "| 1,000 | [them/set](https://huggingface.co/datasets/them/set), labelled | 0.5 | `Find it` or `Seek it` |"
+        " `cc-by-4.0` |" in text
     )
     assert f"900 hard negatives were mined with `{ctx.refs['miner']}`: texts at ranks 0 to 100" in text
     assert "| dimensions | 96, can be truncated to: 32, 64 |" in text and "truncate_dim=32" in text

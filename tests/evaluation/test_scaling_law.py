@@ -16,6 +16,7 @@ from hub_speed.evaluation.scaling_law import (
     PowerLaw,
     by_measure,
     compare,
+    lack_of_fit,
     log_linear,
     power_law,
     shared,
@@ -225,10 +226,45 @@ def test_log_linear_agrees_with_another_fit_of_noisy_scores() -> None:
     rows = np.repeat([150, 300, 600, 1200], 2)
     scores = 0.2 + 0.1 * np.log10(rows) + rng.normal(0, 0.01, 8)
     fit = log_linear(rows, scores)
-    (intercept, slope), covariance = optimize.curve_fit(lambda x, a, b: a + b * np.log10(x), rows, scores)
-    half = stats.t.ppf(0.975, 6) * math.sqrt(covariance[1, 1])
+    (intercept, slope), _ = optimize.curve_fit(lambda x, a, b: a + b * np.log10(x), rows, scores)
     assert (fit.intercept, fit.slope) == (pytest.approx(intercept), pytest.approx(slope))
+    # The interval is that of a line through the means of the four sizes.
+    _, covariance = optimize.curve_fit(lambda x, a, b: a + b * np.log10(x), rows[::2], scores.reshape(4, 2).mean(1))
+    half = stats.t.ppf(0.975, 2) * math.sqrt(covariance[1, 1])
     assert (fit.low, fit.high) == (pytest.approx(slope - half, rel=1e-4), pytest.approx(slope + half, rel=1e-4))
+
+
+def test_the_slopes_interval_holds_the_truth_where_sizes_are_off_the_line() -> None:
+    """Runs of one size share its distance from the line: intervals that call them independent are far too narrow."""
+    hits, independent = 0, 0
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        scores = straight(RUNS) + np.repeat(rng.normal(0, 0.02, 5), 5) + rng.normal(0, 0.01, 25)
+        fit, alone = log_linear(RUNS, scores), stats.linregress(np.log10(RUNS), scores)
+        assert fit.low is not None and fit.high is not None
+        hits += fit.low <= 0.1 <= fit.high
+        independent += abs(alone.slope - 0.1) <= stats.t.ppf(0.975, 23) * alone.stderr
+    assert hits / 300 == pytest.approx(0.95, abs=0.03)  # 1.3 points is the standard error
+    assert independent / 300 < 0.7
+
+
+def test_lack_of_fit_is_the_f_test_of_two_nested_models() -> None:
+    """Against a direct computation: a mean for every size explains more than a line, or it does not."""
+    scores = law(RUNS) + noise(0.01)
+    x, dummies = np.log10(RUNS), (RUNS[:, None] == SIZES).astype(float)
+    rests = [np.linalg.lstsq(m, scores)[1][0] for m in (np.stack([x, np.ones(25)], axis=1), dummies)]
+    f = (rests[0] - rests[1]) / 3 / (rests[1] / 20)
+    assert lack_of_fit(RUNS, scores) == (pytest.approx(f), pytest.approx(stats.f.sf(f, 3, 20)))
+    assert lack_of_fit(SIZES, law(SIZES)) is None  # one run a size: the noise is unknown
+    assert lack_of_fit(RUNS, law(RUNS)) is None  # no noise
+    assert lack_of_fit(RUNS[:10], scores[:10]) is None  # two sizes: a line always fits
+
+
+def test_a_line_that_does_not_fit_is_said_not_to() -> None:
+    bent, flat = compare(RUNS, law(RUNS) + noise(0.005), 0.01), compare(RUNS, straight(RUNS) + noise(0.01), 0.01)
+    assert bent["lacks_fit"] and "Lack of fit" in " ".join(describe("x", bent))
+    assert not flat["lacks_fit"] and "Lack of fit" not in " ".join(describe("x", flat))
+    assert "p < 0.001" in " ".join(describe("x", bent))
 
 
 def test_log_linear_of_few_points() -> None:

@@ -614,3 +614,29 @@ def test_a_file_is_fetched_once_and_ones_own_never(
     assert len(run(provider.url, tmp_path / "there")) == 20
     assert {batch["input_file_id"] for batch in provider.batches} <= set(provider.downloads)
     assert set(provider.downloads.values()) == {1}
+
+
+def in_two_waves(url: str, folder: Path) -> list[str]:
+    """Ten rows, then ten more once they have ended; the rows of the ledger at that moment."""
+    sizes, seen = [10, 20], list[str]()
+    with Ledger(folder) as ledger:
+
+        def more() -> bool:
+            seen.extend(entry["id"] for entry in ledger.entries())
+            return bool(sizes.pop(0) == 10)
+
+        def some(todo: Any) -> Iterator[Job]:
+            return iter(jobs(sizes[0])(todo))
+
+        provider = batch_api.Batches(Address("teacher", "m", (url,), key=KEY), "seed-abc")
+        generate_in_batches(some, read, provider, ledger, 3, lambda e, n: None, threading.Event(), None, more)
+        assert ledger.counts().total() == 20
+    return seen
+
+
+def test_the_next_wave_is_submitted_once_the_first_has_ended(provider: FakeBatches, tmp_path: Path) -> None:
+    assert in_two_waves(provider.url, tmp_path / "here")[:10] == [f"row-{i:03d}" for i in range(10)]
+    assert [len(rows) for rows in asked(provider)] == [10, 10]
+    # Another machine finds both batches at the provider, and pays for nothing again.
+    assert in_two_waves(provider.url, tmp_path / "there")[:10] == [f"row-{i:03d}" for i in range(10)]
+    assert len(provider.submitted) == 2

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from hub_speed.generation import prompts
+from hub_speed.generation import examples, prompts
 from hub_speed.generation.echo import echo, plain
 from hub_speed.task_types import TASK_TYPES, TaskType
 
@@ -69,6 +69,35 @@ def test_words_of_the_prompt_in_a_text_of_its_own_are_no_echo(name: str, value: 
     assert echo({"first": "a text of its own", "second": value}, shown(name), _subject(name)) is None
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "copied"),
+    [
+        ("retrieval", "search query", True),
+        ("retrieval", "string", True),
+        ("retrieval", "Long-tail", True),
+        ("retrieval", "The query.", True),
+        ("retrieval", "a long-tail search query", True),
+        ("classification", "right label", True),
+        ("classification", "A text", True),
+        ("short_matching", "positive document", True),
+        ("classification", "string", False),
+        ("retrieval", "query planner", False),
+        ("retrieval", "string theory", False),
+        ("retrieval", "search for a document about rivers", False),
+        ("classification", "label maker", False),
+        ("classification", "clear", False),
+        ("classification", "right", False),
+        ("short_matching", "input", True),
+        ("short_matching", "string", False),
+    ],
+)
+def test_a_few_words_of_the_prompt_that_name_the_form_are_an_echo(name: str, value: str, copied: bool) -> None:
+    kind = TASK_TYPES[name]
+    field = kind.positive if name == "classification" else kind.query
+    found = echo(dict(kind.example) | {field: value}, shown(name), _subject(name))
+    assert (found is not None) == copied, found
+
+
 def _subject(name: str) -> str:
     return TASK if TASK_TYPES[name].brainstorm else "Arts > Movies"
 
@@ -93,6 +122,34 @@ def test_a_plain_reason_is_no_echo(reason: str) -> None:
 )
 def test_a_copied_reason_is_an_echo(reason: str) -> None:
     assert any(echo({"reason": reason}, template) for template in (prompts.JUDGE, prompts.REVISION))
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "none",
+        "None.",
+        "ok",
+        "OK!",
+        "n/a",
+        "N/A",
+        "-",
+        "not applicable",
+        "nothing is wrong",
+        "looks good",
+        "better",
+        "1",
+        "好",
+    ],
+)
+def test_a_reason_that_says_nothing_is_one_only_where_nothing_changed(reason: str) -> None:
+    for template in (prompts.JUDGE, prompts.REVISION):
+        flaw = examples.reason_flaw(reason, template, shown("sts"))
+        assert flaw is not None and flaw.reason == "empty_field"
+        for usable in ("S1 unclear", "wrong label", "the first is too short", "太短"):
+            assert examples.reason_flaw(usable, template, shown("sts")) is None
+    left_alone = examples.reason_flaw(reason, prompts.REVISION, shown("sts"), unchanged=True)
+    assert (left_alone is None) == any(map(str.isalpha, reason))
 
 
 @every

@@ -193,6 +193,20 @@ def test_a_draft_is_not_taken_for_an_answer_that_cannot_be_read(text: str) -> No
     assert rejected(text)[0] == "bad_json"
 
 
+@pytest.mark.parametrize("tag", ["planning", "inner_monologue", "scratch-pad", "self:critique", "Deliberation"])
+def test_an_object_in_an_unknown_tag_is_a_draft(tag: str) -> None:
+    assert rejected(f"<{tag}>{DRAFT_TEXT}</{tag}>")[0] == "bad_json"
+    assert rejected(f"<{tag} n='1'>\nMaybe {DRAFT_TEXT} or not. </ {tag} >\n")[0] == "bad_json"
+    assert accepted(f"<{tag}>{DRAFT_TEXT}</{tag}>{GOOD_TEXT}") == (GOOD, False)
+    assert accepted(f"{GOOD_TEXT}<{tag}>{DRAFT_TEXT}</{tag}>") == (GOOD, False)
+    assert accepted(f"<{tag}>hm</{tag}><answer>{GOOD_TEXT}</answer></{tag}>") == (GOOD, False)
+
+
+@pytest.mark.parametrize("tag", ["answer", "final_output", "json", "short_matching", "pre", "tool_call"])
+def test_an_answer_may_stand_in_a_tag(tag: str) -> None:
+    assert accepted(f"<{tag}>{GOOD_TEXT}</{tag}>") == (GOOD, False)
+
+
 def test_a_broken_answer_behind_a_draft_is_repaired() -> None:
     assert accepted(f"{DRAFT_TEXT} or better: {{'input': 'b', 'positive_document': 'd'}}") == (
         {"input": "b", "positive_document": "d"},

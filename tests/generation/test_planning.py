@@ -5,12 +5,10 @@ from collections import Counter
 from itertools import islice
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from hub_speed.errors import StageError
 from hub_speed.generation import estimate
-from hub_speed.generation.planning import deal, plan_rows, row_rng
+from hub_speed.generation.planning import plan_rows, row_rng
 from hub_speed.pipeline.table import STAGES
 from hub_speed.recipe import Recipe
 from hub_speed.recipes.loader import load
@@ -22,31 +20,6 @@ POOL = {name: [(f"{name} task {i}", f"Arts/Topic_{i}") for i in range(50)] for n
 
 def recipe(**values: object) -> Recipe:
     return Recipe.model_validate({"name": "test", **values})
-
-
-WEIGHTS = st.dictionaries(st.sampled_from(list("abcdefgh")), st.floats(0.01, 100) | st.integers(1, 1000), min_size=1)
-
-
-@given(WEIGHTS, st.integers(0, 300))
-def test_every_prefix_holds_the_mix(weights: dict[str, float], count: int) -> None:
-    total, dealt = sum(weights.values()), Counter[str]()
-    for i, name in enumerate(deal(weights, count), 1):
-        dealt[name] += 1
-        # Never a whole row too many; never many too few, however the weights are.
-        assert all(dealt[n] - weights[n] * i / total < 1 + 1e-9 for n in weights)
-        assert all(weights[n] * i / total - dealt[n] < len(weights) for n in weights)
-    assert sum(dealt.values()) == count
-
-
-@given(WEIGHTS, st.integers(0, 100), st.integers(0, 100))
-def test_more_rows_keep_the_earlier_ones(weights: dict[str, float], few: int, more: int) -> None:
-    assert list(deal(weights, few)) == list(deal(weights, few + more))[:few]
-
-
-def test_the_papers_mix_is_exact_every_23_rows() -> None:
-    dealt = list(deal(recipe().mixture, 230))
-    for start in range(0, 230, 23):
-        assert Counter(dealt[start : start + 23]) == recipe().mixture
 
 
 def test_a_row_has_a_generator_of_its_own() -> None:
@@ -158,7 +131,11 @@ def test_the_papers_calls_and_tokens_come_out() -> None:
     assert {name for name, e in found.items() if e.model == "teacher"} == {
         *("brainstorm", "seed", "preference", "revision", "audit"),
     }
-    assert (found["synthesize"].model, found["synthesize"].rows) == ("senior", 1_150_000)
+    drafts = found["synthesize"]
+    assert (drafts.model, drafts.rows, drafts.calls) == ("senior", 1_150_000, round(1_150_000 / estimate.DRAFT_YIELD))
+    assert {name for name, e in found.items() if e.expected} == {
+        *("seed", "root", "preference", "revision", "synthesize")
+    }
     assert found["root"].tokens > found["seed"].tokens / 25_000 * 10_000 * 2
     for name, paper in (("seed", 10e6), ("preference", 12e6), ("revision", 10e6)):
         assert paper / 2 < found[name].tokens < paper * 2, name
@@ -175,9 +152,9 @@ def test_the_papers_calls_and_tokens_come_out() -> None:
 
 
 def test_an_estimate_follows_the_recipe() -> None:
-    r = load("speed", ["preference.rows=7", "revision.rows=99999", "audit.rows=0", "synthesize.generator=junior"])
+    r = load("speed", ["preference.rows=7", "revision={}", "audit.rows=0", "synthesize.generator=junior"])
     assert STAGES["preference"].estimate(r, 10).calls == 7
-    assert STAGES["revision"].estimate(r, 10).calls == 10_000  # no more than root holds
+    assert STAGES["revision"].estimate(r, 10).calls == 12_500  # all of root
     assert STAGES["audit"].estimate(r, 10).calls == 0
     assert STAGES["synthesize"].estimate(r, 10).model == "junior"
 
@@ -191,6 +168,14 @@ def test_an_estimate_has_a_cost_where_there_are_prices_and_a_time() -> None:
     assert root.cost_usd is None  # one's own model
     assert root.seconds > 0
     assert STAGES["seed"].estimate(load("quickstart"), 10).cost_usd is None
+
+
+def test_an_estimate_at_another_yield() -> None:
+    seed = STAGES["seed"].estimate(load("speed"), 10)
+    half = seed.at_yield(0.5)
+    assert (half.rows, half.calls, half.expected) == (25_000, 50_000, 0.5)
+    assert (half.read, half.seconds, half.cost_usd) == (2 * seed.read, 2 * seed.seconds, 2 * (seed.cost_usd or 0))
+    assert half.at_yield(1.0) == seed
 
 
 def test_an_estimate_of_types_whose_task_is_always_the_same() -> None:

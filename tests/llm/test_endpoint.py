@@ -25,6 +25,7 @@ from hub_speed.llm.addresses import Addresses
 from hub_speed.llm.budget import BudgetMeter, Spent
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.llm.endpoint import Endpoint, RowFailed, RowRefused
+from hub_speed.llm.schema_forms import SEVERAL
 from hub_speed.recipe import Recipe
 
 KEY = "sk-0123456789abcdef"
@@ -176,6 +177,41 @@ def test_a_replica_that_refuses_what_another_answers_is_set_aside(status: int) -
         assert [completion.texts for completion in found] == [("fine",)] * 40
         assert len(wrong.asked) == pacing.FAILURES_TO_SET_ASIDE
         assert notes == ["replica 1 of 2 refuses what another answers: set aside, tried again"]
+
+
+def test_a_parameter_is_left_out_for_the_replica_that_refuses_it_alone() -> None:
+    def picky(asked: Asked) -> Reply | str:
+        return error(400, "Unsupported parameter: 'temperature'") if "temperature" in asked.body else "fine"
+
+    with FakeOpenAI(picky) as one, FakeOpenAI(lambda asked: "fine") as two:
+        found, notes = probed(one.url, two.url)
+        assert [completion.attempts for completion in found] == [1] * 12
+        assert len(one.asked) + len(two.asked) == 12 + SEVERAL
+        assert len(one.asked) > 2 * SEVERAL and all("temperature" in asked.body for asked in two.asked)
+        assert [note[:43] for note in notes] == ["replica 1 of 2 does not take temperature: l"]
+
+
+def test_a_row_that_a_working_schema_refuses_is_asked_once_without_it(server: FakeOpenAI) -> None:
+    async def run() -> list[Completion | BaseException]:
+        at = Address("teacher", "m", (server.url,))
+        async with Endpoint(at, in_flight=1, timeout_s=10, retries=2) as opened:
+            rows = [request(each, schema=SCHEMA) for each in ("a", "deep", "bad", "b")]
+            return [await opened.complete(rows[0])] + await asyncio.gather(
+                *map(opened.complete, rows[1:]), return_exceptions=True
+            )
+
+    def answer(asked: Asked) -> Reply | str:
+        if asked.prompt == "bad" or (asked.prompt == "deep" and "response_format" in asked.body):
+            return error(400, "the grammar is too deep")
+        return '{"a": "fine"}'
+
+    server.answer = answer
+    found = asyncio.run(run())
+    assert [type(each) for each in found] == [Completion, Completion, RowRefused, Completion]
+    sent = [(asked.prompt, "response_format" in asked.body) for asked in server.asked]
+    for odd in ("deep", "bad"):
+        assert [with_schema for prompt, with_schema in sent if prompt == odd] == [True, False]
+    assert all(with_schema for prompt, with_schema in sent if prompt in "ab")
 
 
 def test_a_row_that_all_replicas_refuse_sets_none_aside() -> None:

@@ -25,7 +25,7 @@ LABELLED = "{repo: org/pairs, instruction: Find it, license: mit}"
 FIELDS = {
     "": """
         license=mit  offline=true  bitext={unit: [passages]}  embedder.miner_model=org/m  preference.embedder=org/e
-        embedder.mine_from=5  embedder.mine_to=50  embedder.mine_margin=0.2
+        embedder.miner_prompts=[a, b]  embedder.mine_from=5  embedder.mine_to=50  embedder.mine_margin=0.2
         runtime.mode=batch  runtime.in_flight=7  runtime.timeout_s=7  runtime.retries=7  runtime.reask=false
         runtime.reread=true  runtime.max_reject_rate=0.7  runtime.jobs=7  runtime.replicas=7  runtime.server=tgi
         runtime.server_flags=[-x]  runtime.launcher=[torchrun]  runtime.micro_batch_size=7  runtime.mini_batch_size=7
@@ -41,26 +41,31 @@ FIELDS = {
     "preference audit": "teacher.judge_temperature=0.5",
     "brainstorm seed junior root preference senior revision revisor synthesize": "rng_seed=7",
     "seed": "seed.rows=7",
+    "seed root revision synthesize revise audit": "checks=all",
     "seed root synthesize": """
         languages={English: 1, German: 1}  retrieval={difficulty: [PhD]}  classification={difficulty: [PhD]}
         sts={low_score: [2]}  short_matching={text_length: [2 words]}  long_matching={min_words: [2]}
+    """,
+    "seed root preference revision synthesize": """
         mixture={retrieval: 9, classification: 7, sts: 7, short_matching: 1, long_matching: 1}
     """,
-    "brainstorm seed root revision synthesize revise audit": "mixture={retrieval: 7, sts: 7}",
+    "brainstorm seed root preference revision synthesize revise audit": "mixture={retrieval: 7, sts: 7}",
     "junior revisor": "generator.base_model=org/other",
     "junior root senior revisor synthesize revise": "generator.prompt_format=chat",
     "junior": """
+        junior.target_modules=[q_proj]
         junior.lora_r=8  junior.lora_alpha=8  junior.lora_dropout=0.2  junior.batch_size=7  junior.epochs=7
         junior.max_length=777  junior.too_long=truncate  junior.warmup_ratio=0.7  junior.schedule=linear
         junior.load_in_4bit=true  junior.learning_rate=0.7  junior.batching=packed  junior.weight_decay=0.7
     """,
     "root synthesize": "generator.sampling_temperature=0.5  generator.top_p=0.9",
     "root synthesize revise": "generator.max_tokens=99",
-    "root": "root.rows=7  root.candidates=7",
+    "root": "root.rows=70000  root.candidates=7",
     "preference": """
         preference.rows=7  preference.signal=retrieval  preference.judge=both_orders  preference.stock_share=0.1
     """,
     "senior": """
+        senior.target_modules=[q_proj]
         senior.lora_r=8  senior.lora_alpha=8  senior.lora_dropout=0.2  senior.batch_size=7  senior.epochs=7
         senior.max_length=777  senior.too_long=truncate  senior.warmup_ratio=0.7  senior.schedule=linear
         senior.load_in_4bit=true  senior.learning_rate=0.7  senior.batching=by_length  senior.dpo_beta=0.7
@@ -69,6 +74,7 @@ FIELDS = {
     "revision": "revision.rows=7  revision.candidate=best",
     "revision revise": "revision.may_keep=true",
     "revisor": """
+        revisor.target_modules=[q_proj]
         revisor.lora_r=8  revisor.lora_alpha=8  revisor.lora_dropout=0.2  revisor.batch_size=7  revisor.epochs=7
         revisor.max_length=777  revisor.too_long=truncate  revisor.warmup_ratio=0.7  revisor.schedule=linear
         revisor.load_in_4bit=true  revisor.learning_rate=0.7  revisor.batching=packed  revisor.weight_decay=0.7
@@ -81,6 +87,7 @@ FIELDS = {
     """,
     "embedder": f"embedder.rows=7  embedder.rng_seed=7  embedder.labelled=[{LABELLED}]",
     "embedder scaling": """
+        embedder.target_modules=[q_proj]
         embedder.lora_r=8  embedder.lora_alpha=8  embedder.lora_dropout=0.2  embedder.loss_temperature=0.7
         embedder.learning_rate=0.7  embedder.warmup_steps=7  embedder.weight_decay=0.7  embedder.batch_size=7
         embedder.epochs=7  embedder.batching=mixed  embedder.false_negative_margin=0.7  embedder.matryoshka=[7]
@@ -192,7 +199,12 @@ def test_fields_that_nothing_reads_here_move_what_reads_them_there() -> None:
     asked = moved(load("speed", margin), load("speed", [*margin, "teacher.model=other"]))
     assert "preference" not in asked and "revision" in asked
     whole = ["junior.lora_r=0"]
-    assert moved(load("speed", whole), load("speed", [*whole, "junior.lora_alpha=7"])) == set()
+    for change in ("junior.lora_alpha=7", "junior.target_modules=all-linear"):
+        assert moved(load("speed", whole), load("speed", [*whole, change])) == set()
+    assert "target_modules" not in load("speed").embedder.deciding()  # all-linear: as it was before there was a choice
+    assert moved(load("speed", mining), load("speed", [*mining, "embedder.miner_prompts=[a, b]"])) == {"embedder"}
+    rows = [mining[0].replace("mit", "mit, rows: 7")]
+    assert moved(load("speed", mining), load("speed", rows)) == set()  # of the plan alone
     base = ["synthesize.generator=base"]
     assert moved(load("speed", base), load("speed", [*base, "generator.base_model=org/m"])) == {
         *("junior", "revisor", "synthesize"),

@@ -12,9 +12,9 @@ from hub_speed.hub import RECORD, Hub
 from hub_speed.localhub import LocalHub
 from hub_speed.parquet import write_parquet
 from hub_speed.pipeline import run as pipeline
-from hub_speed.pipeline.plan import pin, pin_repo, plan
+from hub_speed.pipeline.plan import at_last_yield, pin, pin_repo, plan
 from hub_speed.pipeline.session import Session
-from hub_speed.pipeline.table import wanted
+from hub_speed.pipeline.table import STAGES, wanted
 from hub_speed.recipe import Recipe
 from hub_speed.record import Ref, RunRecord, fingerprint_of, tag_of
 from hub_speed.rows import TopicRow
@@ -139,6 +139,13 @@ def test_a_stage_that_is_finished_needs_no_access_any_more(session: Session, tmp
             plan(recipe(), session, again={"brainstorm"})
 
 
+def test_a_plan_names_all_inputs_that_a_stage_lacks(session: Session) -> None:
+    for repo in ("org/pairs", "org/miner"):
+        HfApi(endpoint=session.hub.endpoint).delete_repo(repo, repo_type=INPUTS[repo])
+    (why,) = [step.why for step in plan(recipe(), session) if step.problem]
+    assert why.startswith("dataset org/pairs: not found on") and why.endswith("; missing as well: model org/miner")
+
+
 def test_a_plan_ends_where_the_hub_ends(session: Session) -> None:
     """A Hub that does not answer is no reason to run a stage."""
     session.hub = Hub("http://127.0.0.1:9")
@@ -156,3 +163,18 @@ def test_a_plan_tells_what_a_run_brings_along(session: Session) -> None:
     assert not any(step.problem for step in plan(offline, session))
     steps = plan(recipe(offline=True, brainstorm={"topics": "/x/topics.txt"}), session)
     assert [step.stage.name for step in steps if step.problem] == ["embedder", "evaluate"]  # org/base is not brought
+
+
+def test_a_plan_expects_the_yield_of_the_last_run(session: Session, tmp_path: Path) -> None:
+    seed = STAGES["seed"]
+    estimate = seed.estimate(recipe(), 10)
+    assert at_last_yield(seed, estimate, session) == estimate  # nothing of it was run yet
+    counts = {"rows_in": 100, "accepted": 60, "rejected": {"surplus": 20, "bad_json": 20}}
+    record = RunRecord(stage="seed", fingerprint="0" * 12, recipe="toy", identity={}, inputs={}, lineage={}, **counts)
+    (tmp_path / "seed").mkdir()
+    (tmp_path / "seed" / RECORD).write_text(record.model_dump_json(), "utf-8")
+    publish(session.hub, tmp_path / "seed", "dataset", seed.repo("org"))
+    found = at_last_yield(seed, estimate, session)
+    assert (found.expected, found.rows, found.calls) == (0.8, estimate.rows, round(estimate.rows / 0.8))
+    embedder = STAGES["embedder"].estimate(recipe(), 10)
+    assert at_last_yield(STAGES["embedder"], embedder, session) == embedder

@@ -15,11 +15,12 @@ from fake_openai import Asked, FakeOpenAI, Reply, as_json, choices, error
 from stage_run import Run
 
 from hub_speed import rows
-from hub_speed.errors import RecipeError, StageError
+from hub_speed.errors import RecipeError, StageError, Stopped
 from hub_speed.generation.parsing import Rejected
 from hub_speed.parquet import read_parquet
 from hub_speed.pipeline.table import STAGES
 from hub_speed.record import tag_of
+from hub_speed.stage import too_many_rejected
 from hub_speed.stages import preference
 
 Answer = Callable[[Asked], Reply | str]
@@ -207,6 +208,91 @@ def test_a_stage_whose_rows_are_mostly_the_same_stops(server: FakeOpenAI, tmp_pa
     assert not list(run.ctx.out.rglob("*.parquet"))
 
 
+def shaky(asked: Asked) -> str:
+    """A valid answer to three prompts of four, always the same for one prompt; otherwise no JSON."""
+    return "no" if zlib.crc32(asked.prompt.encode()) % 4 == 0 else fresh(asked)
+
+
+PAIRS = [task | {"id": f"p{i}", "task_type": "bitext"} for i, task in enumerate(TASKS)]
+MIX = {"mixture": {"sts": 3, "bitext": 1}, "languages": {"English": 1, "German": 1}}
+
+
+def seeds(folder: Path, server: FakeOpenAI, rows_wanted: int = 40, **runtime: Any) -> Run:
+    fixed = {"in_flight": 3, "reask": False}
+    run = Run("seed", folder, server, seed={"rows": rows_wanted}, runtime=fixed | runtime, checks="form", **MIX)
+    return run.give("brainstorm", rows.TaskRow, *TASKS, *PAIRS)
+
+
+def test_a_stage_asks_until_its_rows_are_accepted(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.answer = shaky
+    run = seeds(tmp_path / "all", server)
+    whole = run.build()
+    assert run.record.by_task_type == {"sts": 30, "bitext": 10}
+    assert run.record.rows_in == len(server.asked) > 50 and run.record.rejected["bad_json"] > 10
+    assert run.record.notes == []
+    more = seeds(tmp_path / "more", server, 60).build()
+    assert len(more) == 60 and all(row in more for row in whole)
+    for k in (7, 39, 45):  # stopped in the first wave, or after it
+        stopped = seeds(tmp_path / f"stopped-{k}", server)
+        before = len(server.asked)
+
+        def until(asked: Asked, before: int = before, k: int = k, stopped: Run = stopped) -> str:
+            if len(server.asked) - before == k:
+                stopped.ctx.stop.set()
+            return shaky(asked)
+
+        server.answer = until
+        with pytest.raises(Stopped):
+            stopped.build()
+        stopped.ctx.stop.clear()
+        assert stopped.build() == whole
+
+
+def test_what_was_accepted_beyond_the_rows_wanted_is_surplus(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.answer = lambda asked: "no" if len(server.asked) <= 12 else fresh(asked)  # the first wave is a bad time
+    run = seeds(tmp_path, server, 20, max_reject_rate=0.6)
+    run.build()
+    assert run.record.by_task_type == {"sts": 15, "bitext": 5}
+    surplus = [entry for entry in run.ledger().values() if entry["reason"] == "surplus"]
+    assert len(surplus) > 8
+    assert all(json.loads(entry["dropped_row"])["query"] and entry["similarity"] is None for entry in surplus)
+    assert sum(run.record.rejected.values()) > 0.5 * run.record.rows_in  # surplus rows are fit to use
+    assert not too_many_rejected(run.record.rows_in, run.record.accepted, run.record.rejected, 0.5)
+
+
+def test_asking_ends_at_a_cap_and_says_so(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.answer = lambda asked: "no" if "translations" in asked.prompt else fresh(asked)
+    run = seeds(tmp_path, server, 40, max_reject_rate=0.9)
+    run.build()
+    assert run.record.by_task_type["sts"] == 30 and run.record.by_task_type["bitext"] == 0
+    assert run.record.notes == ["bitext: 0 of 10 rows were accepted; 40 were asked for, and at most 40 may be"]
+
+
+def test_a_hopeless_model_is_not_asked_for_more(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.answer = lambda asked: fresh(asked) if len(server.asked) % 3 == 0 else "no"
+    run = seeds(tmp_path, server, 30)
+    run.build()  # which `stage.build` refuses to publish
+    assert len(server.asked) == 30
+    assert too_many_rejected(run.record.rows_in, run.record.accepted, run.record.rejected, 0.5)
+
+
+def test_form_alone_decides_where_the_recipe_says_so(server: FakeOpenAI, tmp_path: Path) -> None:
+    answers = [triple("a", "a", "b"), triple("c", "d", "e"), '{"S1": "a"}', triple("f g h i", "j", "F g h i!")]
+    server.answer = lambda asked: answers[(len(server.asked) - 1) % 4]
+    runs = {}
+    for checks in ("form", "all"):
+        server.asked.clear()
+        runtime = {"in_flight": 1, "reask": False, "max_reject_rate": 0.2}
+        runs[checks] = Run("seed", tmp_path / checks, server, checks=checks, seed={"rows": 4}, runtime=runtime)
+        runs[checks].give("brainstorm", rows.TaskRow, *TASKS)
+    assert [row["flaw"] for row in runs["form"].build()] == ["positive_equals_query", "", "positive_equals_negative"]
+    assert runs["form"].record.measures.unchecked == {"positive_equals_query": 1, "positive_equals_negative": 1}
+    assert runs["form"].record.rejected == {"wrong_keys": 1}
+    server.asked.clear()
+    assert [row["flaw"] for row in runs["all"].build()] == [""]
+    assert runs["all"].record.measures.unchecked == {}
+
+
 ECHOES = [
     {"S1": "S1", "S2": "S2", "S3": "S3"},
     {"S1": "S2", "S2": "S3", "S3": "S1"},
@@ -286,6 +372,7 @@ def root_row(i: int, *candidates: str, reasons: tuple[str, ...] = ()) -> dict[st
         "prompt": f"prompt {i}",
         "candidates": list(candidates),
         "reasons": list(reasons or [""] * len(candidates)),
+        "flaws": [""] * len(candidates),
     }
 
 
@@ -314,7 +401,7 @@ def test_preference_takes_the_candidates_the_teacher_names(server: FakeOpenAI, t
         "reason": "it is clearer",
         "order": row["order"],
     }
-    assert run.record.rejected == {"bad_index": 2, "tie": 1, "bad_json": 1, "empty_field": 1, "echo": 3}
+    assert run.record.rejected == {"bad_index": 2, "tie": 1, "bad_json": 1, "empty_field": 2, "echo": 2}
     assert run.ledger()["root-0000001"]["detail"].endswith("; then best=2, worst=0 of 2 candidates")
     assert {asked.body["temperature"] for asked in server.asked} == {0.0}
     assert all(shown_in(prompt).keys() == {"x", "y"} and "[2]" not in prompt for prompt in server.prompts())
@@ -390,8 +477,7 @@ def test_of_verdicts_in_both_orders_only_agreements_are_kept(server: FakeOpenAI,
     run = Run("preference", tmp_path, server, preference={"judge": "both_orders"})
     (row,) = run.give("root", rows.RootRow, *(root_row(i, "x", "y") for i in range(3))).build()
     assert (row["id"], row["chosen"], row["rejected"]) == ("root-0000000", "x", "y")
-    assert run.record.rejected == {"orders_differ": 3, "bad_index": 1}
-    assert run.record.by_task_type == {"sts": 1}
+    assert run.record.rejected == {"orders_differ": 3, "bad_index": 1, "surplus": 1}
 
 
 def test_a_chosen_answer_with_a_stock_phrase_is_dropped(server: FakeOpenAI, tmp_path: Path) -> None:
@@ -405,7 +491,7 @@ def test_a_chosen_answer_with_a_stock_phrase_is_dropped(server: FakeOpenAI, tmp_
     run = Run("preference", tmp_path, server, preference={"stock_share": 0.3})
     found = [root_row(i, triple(text, "One more", f"A third, {i}"), "x") for i, text in enumerate(texts)]
     assert [row["id"] for row in run.give("root", rows.RootRow, *found).build()] == ["root-0000002", "root-0000003"]
-    assert run.record.rejected == {"stock_phrase": 2}
+    assert run.record.rejected == {"stock_phrase": 2, **run.record.rejected}
     assert stock.lower() in preference.stock_phrases(found, 0.3)  # one of three other prompts has it
     assert preference.stock_phrases(found, 0.34) == set()
 
@@ -425,6 +511,20 @@ def test_the_largest_margin_over_a_hard_negative_is_chosen() -> None:
     assert pair({0: (True, -0.1), 1: (False, 0.5), 2: (True, -0.2)}) == "no_margin"
     assert pair({0: (False, 0.5), 1: (False, 0.3)}) == "no_margin"
     assert pair({}) == "unfit_candidates"
+
+
+def test_signals_are_asked_for_until_there_are_enough(server: FakeOpenAI, tmp_path: Path) -> None:
+    good = '{"reason": "it is clearer", "best": 0, "worst": 1}'
+    tie = good.replace('"best": 0', '"best": 1')
+    server.answer = lambda asked: tie if asked.prompt.split("prompt ")[1][0] in "13" else good
+    found = [root_row(i, "x", "y", reasons=("empty_answer",) * 2 if i == 4 else ()) for i in range(9)]
+    run = Run("preference", tmp_path / "a", server, preference={"rows": 4}).give("root", rows.RootRow, *found)
+    assert [row["id"][-1] for row in run.build()] == ["0", "2", "5", "6"]
+    assert run.record.rejected == {"tie": 2, "unfit_candidates": 1, **run.record.rejected}
+    assert run.record.notes == []
+    run = Run("preference", tmp_path / "b", server, preference={"rows": 9}).give("root", rows.RootRow, *found)
+    assert len(run.build()) == 6
+    assert run.record.notes == ["sts: 6 of 9 rows were accepted; 9 were asked for, and at most 9 may be"]
 
 
 def test_the_first_root_rows_are_enough_where_the_recipe_says_so(server: FakeOpenAI, tmp_path: Path) -> None:
@@ -491,9 +591,10 @@ def test_which_candidate_is_revised_is_drawn_and_repeatable(server: FakeOpenAI, 
 
 
 def draft_row(i: int, *texts: str) -> dict[str, Any]:
-    row = {name: value for name, value in root_row(i).items() if name not in ("candidates", "reasons")}
+    row = {name: value for name, value in root_row(i).items() if name not in ("candidates", "reasons", "flaws")}
     example = dict(zip(("query", "positive", "negative"), map(sentence, texts), strict=True))
     more = {"completion": triple(*texts), "instruction": "Find it", "generator": "senior", "revised": False}
+    more["flaw"] = ""
     return row | example | more | {"id": f"synthesize-{i:07d}"}
 
 

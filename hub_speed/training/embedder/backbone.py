@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from peft import LoraConfig, PeftModel
@@ -12,14 +12,15 @@ from transformers import PreTrainedModel
 
 from hub_speed.errors import StageError
 from hub_speed.recipe import Lora
+from hub_speed.recipe import Pooling as Pool
 from hub_speed.training import older_readers
-from hub_speed.training.base_model import add_padding, close_with_eos, require_safetensors
+from hub_speed.training.base_model import add_padding, close_with_eos, lora_config, require_safetensors
 from hub_speed.training.process import child
 from hub_speed.training.process.settings import PinnedModel
 
 MODULES = "modules.json"
 """What an embedder has and a plain language model has not."""
-MODES = {"last": "lasttoken", "mean": "mean"}
+MODES: dict[Pool, str] = {"last": "lasttoken", "mean": "mean", "weighted_mean": "weightedmean"}
 """Our names of the poolings → those of sentence-transformers."""
 DOCUMENT = ("document", "passage", "corpus")
 """The names under which embedders keep the prompt of a document; the first that is not empty counts."""
@@ -28,15 +29,15 @@ OWN_CODE: dict[str, Any] = {"trust_remote_code": False}
 
 
 def embedder(
-    base: Path, max_length: int | None, pooling: Literal["last", "mean"] | None = None, *, half: bool = False
+    base: Path, max_length: int | None, pooling: Pool | None = None, *, half: bool = False
 ) -> SentenceTransformer:
     """An embedder to train: the base itself where it is an embedder, else an untrained one with vectors of unit length.
 
     Args:
         base: folder of the model.
         max_length: tokens of a text that are read, and of an embedder at most its own number; None: as the base says.
-        pooling: the last token or the mean, whatever the base is. None: an embedder keeps its modules; else last where
-            no token sees those after it (a decoder), else the mean.
+        pooling: the last token, the mean or the weighted mean, whatever the base is. None: an embedder keeps its
+            modules; else last where no token sees those after it (a decoder), else the mean.
         half: load the weights in 16 bits, on a GPU.
 
     Raises:
@@ -116,7 +117,7 @@ def pooling_of(model: SentenceTransformer) -> str:
     """The name of an embedder's pooling: last, mean, or what sentence-transformers calls it; "none" without one."""
     found = next((module.pooling_mode for module in model if isinstance(module, Pooling)), "none")
     modes = [found] if isinstance(found, str) else found
-    ours = {theirs: name for name, theirs in MODES.items()}
+    ours: dict[str, str] = {theirs: name for name, theirs in MODES.items()}
     return "+".join(ours.get(mode, mode) for mode in modes)
 
 
@@ -127,16 +128,12 @@ def prompts_of(model: SentenceTransformer) -> tuple[str, str]:
 
 
 def add_adapter(model: SentenceTransformer, recipe: Lora) -> None:
-    """Add the low-rank adapter to train (E5 §4.2: on every linear layer), in 32 bits whatever the base model has."""
-    model.add_adapter(
-        LoraConfig(
-            task_type="FEATURE_EXTRACTION",
-            r=recipe.lora_r,
-            lora_alpha=recipe.lora_alpha,
-            lora_dropout=recipe.lora_dropout,
-            target_modules="all-linear",
-        )
-    )
+    """Add the low-rank adapter to train, in 32 bits whatever the base model has.
+
+    Raises:
+        StageError: see `lora_config`.
+    """
+    model.add_adapter(lora_config(recipe, transformer_of(model).auto_model, "embedder", "FEATURE_EXTRACTION"))
     for weights in model.parameters():
         if weights.requires_grad:  # they come in the base model's type, which rounds small steps away
             weights.data = weights.data.float()

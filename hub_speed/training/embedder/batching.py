@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from hub_speed.text import with_instruction
+from hub_speed.text import Instructions, before_query
 
 TEXTS_AT_ONCE = 10_000
 """Texts per call of the tokenizer, whose record of a text takes much more memory than the token ids."""
@@ -38,14 +38,17 @@ class TokenizedRow:
 
 
 def encode(
-    rows: Sequence[dict[str, Any]], tokenizer: PreTrainedTokenizerBase, max_length: int
+    rows: Sequence[dict[str, Any]],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    form: Instructions = "natural",
 ) -> tuple[list[TokenizedRow], float]:
     """Tokenise rows; returns them and the share of their texts that were cut at `max_length` tokens.
 
     Two texts are the same whatever their case. A row's `label`, where there is one, belongs to its positive and to
     every hard negative with the same text.
     """
-    columns = [[_asked(row), row["positive"], *filter(None, [row["negative"]])] for row in rows]
+    columns = [[_asked(row, form), row["positive"], *filter(None, [row["negative"]])] for row in rows]
     tokens, cut = _tokenise([text for texts in columns for text in texts], tokenizer, max_length)
     labels = {
         (row["task_type"], _plain(row["positive"])): str(row["label"]) for row in rows if row.get("label") is not None
@@ -71,9 +74,10 @@ def encode(
     return examples, cut
 
 
-def _asked(row: dict[str, Any]) -> str:
+def _asked(row: dict[str, Any], form: Instructions) -> str:
     """The query as the embedder reads it; a row without `instruction` has all of it in `query`."""
-    return with_instruction(row["instruction"], row["query"]) if "instruction" in row else str(row["query"])
+    query = str(row["query"])
+    return before_query(form, row["instruction"], row["task_type"]) + query if "instruction" in row else query
 
 
 def _plain(text: str) -> str:

@@ -15,9 +15,10 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, TrainerCallback, set_seed
 
 from hub_speed.errors import StageError
+from hub_speed.mix import subset
 from hub_speed.parquet import read_parquet
 from hub_speed.record import Json
-from hub_speed.text import with_instruction
+from hub_speed.text import before_query
 from hub_speed.training.embedder import batching, labelled
 from hub_speed.training.embedder.backbone import add_adapter, embedder, pooling_of, publish, recompute, transformer_of
 from hub_speed.training.embedder.infonce import InfoNCE
@@ -70,7 +71,7 @@ def fit(
         add_adapter(model, recipe)
     if settings.gradient_checkpointing:
         recompute(model)
-    examples, truncated = batching.encode(rows, model.tokenizer, recipe.max_length)
+    examples, truncated = batching.encode(rows, model.tokenizer, recipe.max_length, recipe.instructions)
     order = batching.batches(
         examples, recipe.batch_size, recipe.epochs, mixed=recipe.batching == "mixed", rng_seed=recipe.rng_seed
     )
@@ -176,15 +177,25 @@ def train(settings: EmbedderSettings) -> Json:
     Raises:
         StageError: see `fit` and `labelled.read`.
     """
-    synthetic = sorted(read_parquet(settings.data, COLUMNS), key=lambda row: row["id"])[: settings.recipe.rows]
+    synthetic = subset(sorted(read_parquet(settings.data, COLUMNS), key=lambda row: row["id"]), settings.recipe.rows)
     extra, mined = labelled.read(settings)
     rows = synthetic + extra
     model, measures = fit(settings, rows, child.Reporter())
-    model.prompts = {"query": with_instruction(settings.default_instruction, ""), "document": ""}
+    model.prompts = _prompts(settings)
     model.default_prompt_name = None
     publish(model, settings.out, settings.base if settings.recipe.lora_r else None)
     mix = dict(Counter(row["task_type"] for row in rows))
     return {"rows": len(rows), **measures, "mix": mix, "mined_negatives": mined}
+
+
+def _prompts(settings: EmbedderSettings) -> dict[str, str | None]:
+    """What goes before a text, by the names of sentence-transformers."""
+    form = settings.recipe.instructions
+    found: dict[str, str | None] = {"document": ""}
+    found["query"] = before_query(form, settings.default_instruction, "retrieval")
+    if form == "task_type_prefix":
+        found["classify"] = before_query(form, "", "classification")
+    return found
 
 
 if __name__ == "__main__":

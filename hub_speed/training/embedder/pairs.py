@@ -8,7 +8,7 @@ import json
 import sys
 import warnings
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +60,8 @@ def label(value: Any) -> str | None:
     return None if name in ("", "-1") else name
 
 
-def of(rows: Iterable[Row], columns: dict[str, str], where: str) -> list[dict[str, list[str]]]:
-    """Our name of a column → the texts in it, for each row; `label` gives a list of one class, or of none.
+def of(rows: Iterable[Row], columns: dict[str, str], where: str) -> Iterator[dict[str, list[str]]]:
+    """Our name of a column → the texts in it, row by row; `label` gives a list of one class, or of none.
 
     Args:
         rows: as they were read.
@@ -71,7 +71,6 @@ def of(rows: Iterable[Row], columns: dict[str, str], where: str) -> list[dict[st
     Raises:
         StageError: a cell cannot be read; names row, column and type.
     """
-    found = []
     for number, row in enumerate(rows, 1):
         try:
             cells = {}
@@ -85,8 +84,7 @@ def of(rows: Iterable[Row], columns: dict[str, str], where: str) -> list[dict[st
                 got=str(error),
                 fix="bring the column into one of these shapes, or name another column",
             ) from error
-        found.append(cells)
-    return found
+        yield cells
 
 
 def read_file(path: Path) -> list[Row]:

@@ -20,7 +20,7 @@ from transformers import (
 from hub_speed.errors import StageError
 from hub_speed.record import Json
 from hub_speed.training import older_readers
-from hub_speed.training.base_model import add_padding, require_eos, require_safetensors
+from hub_speed.training.base_model import add_padding, lora_config, require_eos, require_safetensors
 from hub_speed.training.generator import tokens
 from hub_speed.training.generator.settings import GeneratorSettings
 from hub_speed.training.process import child, failures
@@ -94,18 +94,14 @@ def _quantisation(settings: GeneratorSettings) -> BitsAndBytesConfig | None:
     )
 
 
-def lora(settings: GeneratorSettings) -> LoraConfig | None:
-    """The adapter to train, or None to train every weight (lora_r = 0)."""
+def lora(settings: GeneratorSettings, model: PreTrainedModel) -> LoraConfig | None:
+    """The adapter to train, or None to train every weight (lora_r = 0).
+
+    Raises:
+        StageError: see `lora_config`.
+    """
     recipe = settings.recipe
-    if not recipe.lora_r:
-        return None
-    return LoraConfig(
-        r=recipe.lora_r,
-        lora_alpha=recipe.lora_alpha,
-        lora_dropout=recipe.lora_dropout,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
+    return lora_config(recipe, model, settings.section, "CAUSAL_LM") if recipe.lora_r else None
 
 
 def limit(settings: GeneratorSettings, model: PreTrainedModel) -> int:

@@ -54,7 +54,7 @@ def train(settings: DpoSettings) -> Json:
             ),
             train_dataset=_on_disk(data, settings.work / "rows"),
             processing_class=tokenizer,
-            peft_config=common.lora(settings),
+            peft_config=common.lora(settings, model),
         )
         measures = common.train(trainer, [example.length for example in examples], settings)
     common.save(trainer, tokenizer, settings)

@@ -53,7 +53,7 @@ def train(settings: SftSettings) -> Json:
             ),
             train_dataset=Dataset.from_list(data),
             processing_class=tokenizer,
-            peft_config=common.lora(settings),
+            peft_config=common.lora(settings, model),
         )
         # Packed rows are fewer than examples, and all about as long.
         packs = len(trainer.train_dataset)  # type: ignore[arg-type]

@@ -42,3 +42,24 @@ def test_an_adapter_is_trained_in_32_bits_on_a_base_in_16(decoder: Path) -> None
     assert {weights.dtype for weights in model.parameters() if weights.requires_grad} == {torch.float32}
     assert {weights.dtype for weights in model.parameters() if not weights.requires_grad} == {torch.bfloat16}
     assert torch.isfinite(torch.tensor(model.encode(["a text"]))).all()
+
+
+def test_an_adapter_is_on_the_layers_that_are_named_and_on_no_others(decoder: Path) -> None:
+    named = {name: ["q_proj", "down_proj"] if name == "some" else "all-linear" for name in ("some", "all")}
+    layers = {}
+    for which, modules in named.items():
+        model = backbone.embedder(decoder, 24)
+        backbone.add_adapter(model, Embedder(lora_r=4, target_modules=modules))
+        layers[which] = {
+            name.split(".")[-4]
+            for name, weights in model.named_parameters()
+            if weights.requires_grad and "lora_A" in name
+        }
+    assert (
+        layers["some"] == {"q_proj", "down_proj"} and {"k_proj", "up_proj"} <= layers["all"] and len(layers["all"]) == 7
+    )
+    with pytest.raises(StageError) as told:
+        backbone.add_adapter(backbone.embedder(decoder, 24), Embedder(lora_r=4, target_modules=["q_proj", "c_attn"]))
+    assert told.value.where == "embedder.target_modules: this base model has no linear layer c_attn"
+    assert "down_proj, gate_proj, k_proj" in told.value.expected
+    assert told.value.fix == "--set embedder.target_modules=all-linear"

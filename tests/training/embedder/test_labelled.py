@@ -1,35 +1,23 @@
-"""Labelled sets: weights, mined hard negatives, and what is said of a set that cannot be read."""
+"""Labelled sets beside the synthetic rows: weights, instructions, and how they train."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("torch")
 
-from tiny_models import WORDS
+from labelled_sets import labelled_set, like_e5s, source
 from tiny_training import embedder_settings as settings
 from tiny_training import some_rows, write
 
-from hub_speed.errors import StageError
+from hub_speed.hub import Hub
+from hub_speed.localhub import LocalHub
 from hub_speed.pipeline.table import STAGES
-from hub_speed.recipe import Labelled
 from hub_speed.recipes.loader import load
 from hub_speed.stage import FromHub
-from hub_speed.training.embedder import backbone, contrastive, labelled
+from hub_speed.training.embedder import contrastive, labelled
 from hub_speed.training.embedder.settings import LabelledSet
-
-
-def labelled_set(folder: Path, rows: list[dict]) -> Path:
-    write(rows, folder / "data")
-    (folder / "README.md").write_text(
-        "---\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n    path: data/*.parquet\n---\n"
-    )
-    return folder
-
-
-def source(folder: Path, **changes: object) -> LabelledSet:
-    fields = {"repo": "them/set", "instruction": "find it", "license": "mit", "negative": "wrong"}
-    return LabelledSet(recipe=Labelled(**fields | changes), folder=folder)
 
 
 def test_labelled_rows_come_as_often_as_their_weight_says(tmp_path: Path) -> None:
@@ -46,83 +34,17 @@ def test_labelled_rows_come_as_often_as_their_weight_says(tmp_path: Path) -> Non
     assert {row["task_type"] for row in found} == {"them/set"} and {row["label"] for row in found} <= {"0", "1"}
 
 
-def test_missing_hard_negatives_are_mined_within_ranks_and_margin(decoder: Path, tmp_path: Path) -> None:
-    rows = [{"query": row["query"], "positive": row["positive"]} for row in some_rows(40)]
-    folder = labelled_set(tmp_path / "set", rows)
-    given = settings(decoder, tmp_path, mine_to=10, mine_margin=0.02, miner=decoder)
-    found, mined = labelled.read(given.model_copy(update={"labelled": (source(folder, negative=None),)}))
-    assert mined == sum(row["negative"] is not None for row in found) > 0
-    model = backbone.embedder(decoder, 24)
-    corpus = sorted({row["positive"] for row in rows})
-    documents = dict(zip(corpus, model.encode(corpus), strict=True))
-    for row in found:
-        if row["negative"] is None:
-            continue
-        query = model.encode(row["query"])
-        own, other = (float(query @ documents[row[side]]) for side in ("positive", "negative"))
-        assert row["negative"] != row["positive"] and other <= own - 0.02 * abs(own) + 1e-5
-        rank = sum(float(query @ vector) > other + 1e-6 for text, vector in documents.items())
-        assert rank <= 11
-
-
-def test_no_document_of_a_rows_own_label_is_mined_for_it(decoder: Path, tmp_path: Path) -> None:
-    classes = ["travel", "sport", "news"]
-    rows = [{"query": f"{WORDS[i % 8]} {i}", "positive": f"{classes[i % 3]} {i // 6}"} for i in range(36)]
-    rows = [row | {"class": classes[i % 3]} for i, row in enumerate(rows)]
-    folder = labelled_set(tmp_path / "set", rows)
-    given = settings(decoder, tmp_path, mine_margin=0.0, miner=decoder)
-    found, mined = labelled.read(given.model_copy(update={"labelled": (source(folder, negative=None, label="class"),)}))
-    assert mined == sum(row["negative"] is not None for row in found) > 9
-    assert not [row for row in found if row["negative"] and row["negative"].split()[0] == row["label"]]
-    free, _ = labelled.read(given.model_copy(update={"labelled": (source(folder, negative=None),)}))
-    assert [row for row in free if row["negative"] and row["negative"].split()[0] == row["positive"].split()[0]]
-
-
-@pytest.mark.parametrize(
-    ("changes", "where", "expected"),
-    [
-        ({"config": "extra"}, "config: there is no extra", "one of default"),
-        ({"split": "test"}, "split: there is no test", "one of train"),
-        ({"query": "qury"}, "column of the query: there is no qury", "one of query, positive, wrong"),
-        ({"positive": "empty"}, "no row has a query and a positive", "texts in the columns query and empty"),
-    ],
-)
-def test_a_labelled_set_that_cannot_be_read_says_what_is_there(
-    tmp_path: Path, changes: dict, where: str, expected: str
-) -> None:
-    folder = labelled_set(tmp_path / "set", [{"query": "q", "positive": "p", "wrong": "n", "empty": " "}])
-    with pytest.raises(StageError) as error:
-        labelled.rows_of(source(folder, **changes), tmp_path / "cache")
-    assert where in error.value.where and "them/set" in error.value.where
-    assert expected in error.value.expected and error.value.fix
-
-
-def test_cells_of_other_shapes_are_read_or_refused_as_in_files_of_pairs(tmp_path: Path) -> None:
-    passages = [{"docid": "1", "title": "A title", "text": "and a text"}, {"docid": "2", "title": "", "text": "more"}]
-    rows = [
-        {"question": "q", "positive_passages": passages, "answers": {"text": ["a", "b"], "answer_start": [0, 1]}},
-        {"question": "no passage", "positive_passages": [], "answers": {"text": ["a"], "answer_start": [0]}},
-    ]
-    folder = labelled_set(tmp_path / "set", [row | {"raw": b"q", "class": float(i - 1)} for i, row in enumerate(rows)])
-    named = {"query": "question", "positive": "positive_passages", "negative": "answers", "label": "class"}
-    (row,) = labelled.rows_of(source(folder, **named), tmp_path / "cache")
-    assert (row["positive"], row["negative"], row["label"]) == ("A title and a text", "a", None)
-    with pytest.raises(StageError) as told:
-        labelled.rows_of(source(folder, **named | {"positive": "raw"}), tmp_path / "cache")
-    assert told.value.where == "labelled data them/set, train, row 1: the column raw cannot be read"
-    assert told.value.got == "a value of type bytes"
-
-
-def test_words_that_look_like_nothing_stay_texts_in_a_csv_of_the_hub(tmp_path: Path) -> None:
-    folder = labelled_set(tmp_path / "set", [{"a": "b"}])
-    (folder / "data" / "train-00000.parquet").unlink()
-    (folder / "data" / "train.csv").write_text("query,positive,wrong\nnull,NA,nan\n7,8,\n")
-    (folder / "README.md").write_text((folder / "README.md").read_text().replace("parquet", "csv"))
-    rows = labelled.rows_of(source(folder), tmp_path / "cache")
-    assert [(row["query"], row["positive"], row["negative"]) for row in rows] == [
-        ("null", "NA", "nan"),
-        ("7", "8", None),
-    ]
+def test_each_row_draws_its_instruction_whatever_other_rows_are_drawn(tmp_path: Path) -> None:
+    rows = [{"query": f"q{i}", "positive": f"p{i}", "wrong": "n"} for i in range(60)]
+    given = source(labelled_set(tmp_path / "set", rows), instruction=["one", "two", "three"])
+    drawn = {}
+    for weight in (1.0, 0.5):
+        one = given.model_copy(update={"recipe": given.recipe.model_copy(update={"weight": weight})})
+        found, _ = labelled.read(settings(tmp_path, tmp_path, labelled=(one,)))
+        drawn[weight] = {row["id"]: row["instruction"] for row in found}
+    assert len(drawn[0.5]) == 30 and drawn[0.5].items() <= drawn[1.0].items()
+    counts = [list(drawn[1.0].values()).count(name) for name in given.recipe.instructions]
+    assert sum(counts) == 60 and min(counts) > 8
 
 
 def test_labelled_rows_train_beside_the_synthetic_ones(encoder: Path, tmp_path: Path) -> None:
@@ -146,3 +68,60 @@ def test_labelled_sets_and_their_miner_are_inputs_of_the_embedder_alone() -> Non
     assert "miner" not in STAGES["embedder"].inputs(load("quickstart", [with_negatives]))
     assert set(STAGES["embedder"].inputs(load("quickstart"))) == {"data", "base"}
     assert not [name for name in STAGES["scaling"].inputs(load("quickstart", [given])) if name.startswith("labelled")]
+
+
+def test_just_the_files_that_some_set_reads_are_fetched() -> None:
+    def files(*patterns: str) -> tuple[str, ...]:
+        sets = ", ".join(
+            "{repo: them/set, instruction: find it, license: mit, negative: n" + pattern + "}" for pattern in patterns
+        )
+        source = STAGES["embedder"].inputs(load("quickstart", [f"embedder.labelled=[{sets}]"]))["labelled them/set"]
+        assert isinstance(source, FromHub)
+        return source.files
+
+    assert files(", files: [a*, b*]", ", files: [b*, c*]") == ("a*", "b*", "c*")
+    assert files(", files: [a*]", "") == ()
+
+
+@pytest.mark.parametrize("name", ["speed_full", "e5_full"])
+def test_the_supervised_recipes_have_the_sets_of_e5(name: str) -> None:
+    """E5 App. A: 13 sets, MS MARCO as passages and as documents; the papers have about 1.3M labelled rows."""
+    recipe, plain = load(name), load(name.removesuffix("_full"))
+    sets = recipe.embedder.labelled
+    assert len(sets) == len({each.kind for each in sets}) == 14 and 1.2e6 < recipe.embedder.labelled_rows < 1.5e6
+    assert sorted(each.weight for each in sets if each.weight < 0.6) == [0.1, 0.1, 0.5, 0.5]
+    assert {each.kind.partition(" ")[0] for each in sets if each.layout == "beir"} == {
+        *("mteb/fever", "mteb/hotpotqa", "mteb/msmarco"),
+    }
+    assert STAGES["embedder"].estimate(recipe, 9).rows - STAGES["embedder"].estimate(plain, 9).rows == (
+        recipe.embedder.labelled_rows
+    )
+    others = {"name", "embedder", "scaling"}
+    assert recipe.model_dump(exclude=others) == plain.model_dump(exclude=others)
+
+
+def test_the_supervised_recipe_reads_sets_of_these_shapes_from_the_hub(
+    local: LocalHub, decoder: Path, tmp_path: Path
+) -> None:
+    """Every set of `speed_full`, with the columns and files it names, as far as shapes are known: docs/finetune.md."""
+    hub, sets = Hub(str(local.endpoint)), []
+    for number, recipe in enumerate(load("speed_full").embedder.labelled):
+        name = recipe.repo.partition("@")[0]
+        folder = like_e5s(name, tmp_path / str(number))
+        ref = hub.publish("dataset", name, folder, message="x", tag="v1")
+        recipe = recipe.model_copy(update={"weight": 1.0})
+        sets.append(LabelledSet(recipe=recipe, folder=hub.fetch(ref, *recipe.files)))
+    assert not list(sets[3].folder.glob("*-all/*"))  # gigabytes that nobody reads
+    found, mined = labelled.read(
+        settings(decoder, tmp_path, miner=decoder, labelled=tuple(sets), mine_margin=0.0, max_length=64)
+    )
+    counts = Counter(row["task_type"].partition(" ")[0] for row in found)
+    assert counts.pop("sentence-transformers/miracl") == 12  # two languages
+    assert {counts.pop(f"mteb/{name}") for name in ("hotpotqa", "fever", "msmarco")} == {4}
+    assert len(counts) == 10 and set(counts.values()) == {6}
+    assert mined > 9 and {row["instruction"] for row in found if "quora" in row["id"]} <= set(
+        sets[10].recipe.instructions
+    )
+    assert {row["negative"] for row in found if "nli" in row["id"]} == {"the lazy dog alone"}
+    texts = {name: {row["positive"] for row in found if name in row["id"]} for name in ("tydi", "fever")}
+    assert "fox the fox jumps" in texts["tydi"] and {"fox the fox jumps", "the dog jumps"} <= texts["fever"]

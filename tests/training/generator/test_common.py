@@ -32,6 +32,7 @@ def test_an_adapter_is_published_beside_merged_weights_that_equal_base_plus_adap
     assert not list(tmp_path.glob("out/**/*.bin"))
     config = json.loads((adapter / "adapter_config.json").read_text())
     assert (config["base_model_name_or_path"], config["revision"]) == ("org/base", "0" * 40)
+    assert len(config["target_modules"]) == 6 and "k_proj" not in config["target_modules"]  # as SPEED published one
     merged = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
     joined = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(decoder), adapter)
     untrained = AutoModelForCausalLM.from_pretrained(decoder)
