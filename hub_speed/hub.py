@@ -37,6 +37,7 @@ from pydantic import ValidationError
 
 from hub_speed import safe_yaml
 from hub_speed.errors import HubError, NotFound, StaleParent, without_secrets
+from hub_speed.hosts import is_here, is_http, proxy_of
 from hub_speed.record import Kind, Ref, RunRecord
 
 RECORD = "speed_run.json"
@@ -285,6 +286,17 @@ class Hub:
         """
         try:
             yield
+        except ImportError as error:  # the client cannot be made where any of the proxies is none of HTTP
+            proxies = map(proxy_of, ("http", "https"))
+            variable, proxy = next((found for found in proxies if not is_http(found[1])), ("", ""))
+            if not variable:
+                raise
+            raise HubError(
+                f"{where}: the proxy in {variable} does not speak HTTP",
+                expected="http://…",
+                got=f"{proxy.partition('://')[0]}://…",
+                fix=f"{kept}set {variable} to an HTTP proxy, or unset it if {self.shown} can be reached without",
+            ) from error
         except (HTTPError, OSError, RuntimeError, ValueError) as error:
             raise self._translated(error, where, kept) from error
 
@@ -349,8 +361,7 @@ def _cause(error: Exception) -> Exception:
 def _public(endpoint: str) -> str:
     """The address for links in published files: without a password, and empty where only this machine is meant."""
     parts = urlsplit(endpoint)
-    host = parts.hostname or ""
-    if host == "localhost" or host.startswith("127.") or host in ("0.0.0.0", "::1"):
+    if is_here(parts.hostname or ""):
         return ""
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 

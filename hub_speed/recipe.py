@@ -31,8 +31,49 @@ ALL_LINEAR: Literal["all-linear"] = "all-linear"
 MINER = "intfloat/multilingual-e5-base"
 """What E5 mines hard negatives with (App. A)."""
 
+GENERATORS = ("senior", "junior", "base")
+"""The models that can write drafts."""
+
 BATCH_PRICE = 0.5
 """Of a provider's list price, in batches: "50% off", says OpenAI's page on its Batch API."""
+
+
+TOPIC_FILES = (".txt", ".txt.gz", ".parquet")
+"""How the name of a topic file ends; every other name is that of a dataset on the Hub."""
+
+Mix = dict[str, float]
+"""Several models that share a work: name → weight."""
+
+
+def as_mix(models: str | Mix) -> Mix:
+    """Name → weight, also of a single model."""
+    return {models: 1.0} if isinstance(models, str) else models
+
+
+def heaviest(models: str | Mix) -> str:
+    """The model with the largest weight; of several, the first."""
+    mix = as_mix(models)
+    return max(mix, key=mix.__getitem__)
+
+
+def joined(models: str | Mix) -> str:
+    """The models' names as one text."""
+    return " + ".join(as_mix(models))
+
+
+def _models(value: Any) -> str | Mix:
+    """A name, or a mapping name → weight; a mapping of one name is that name.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if isinstance(value, str):
+        return value
+    mix = value if isinstance(value, dict) else {}
+    fit = (isinstance(w, int | float) and 0 < w < math.inf and isinstance(name, str) for name, w in mix.items())
+    if not mix or not all(fit):
+        raise ValueError("a name, or a mapping name → weight with every weight above 0")
+    return next(iter(mix)) if len(mix) == 1 else {name: float(weight) for name, weight in mix.items()}
 
 
 Checks = Literal["form", "all"]
@@ -48,11 +89,22 @@ class Section(BaseModel):
 class Teacher(Section):
     """The strong model that brainstorms, writes the seed, judges and revises."""
 
-    model: str = "gpt-4o-2024-05-13"  # SPEED §4.1
+    model: str | Mix = "gpt-4o-2024-05-13"  # SPEED §4.1; or several, {name: weight}: llama-embed-nemotron (arXiv
+    # 2511.07025) reports 62.64 with the rows of the best single model, 62.89 with those of six
     sampling_temperature: float = Field(1.0, ge=0)  # SPEED App. B
     top_p: float = Field(1.0, gt=0, le=1)  # SPEED App. B
     judge_temperature: float = Field(0.0, ge=0)  # SPEED App. B
     max_tokens: int = Field(4096, gt=0)  # Assumption: two documents of 500 words and their JSON
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _mix(cls, value: Any) -> str | Mix:
+        return _models(value)
+
+    @property
+    def judge(self) -> str:
+        """The model that judges: of several, the heaviest alone, so that all verdicts are on one scale. Assumption."""
+        return heaviest(self.model)
 
 
 class Generator(Section):
@@ -75,8 +127,10 @@ class Generator(Section):
 class Brainstorm(Section):
     """Topics → a pool of tasks."""
 
-    topics: str = "topics.txt"  # a Hub dataset with a column `topic`, or a text file beside the recipe, one path a
-    # line; the default is the package's own
+    topics: str = "topics.txt.gz"  # a Hub dataset with a column `topic`, or a file beside the recipe: text, one path a
+    # line, or parquet; the default is the package's own
+    max_topics: int | None = Field(17_500, ge=1)  # the most that the teacher is asked for, spread over all there are;
+    # a type with fewer rows: its share. None: all. Assumption: SPEED states none; 20 rows a task at its 1.15M drafts
     tasks: str | None = None  # a Hub dataset with columns `task_type` and `task` (and `topic`): your own pool, without
     # a call; then no other field of this section counts
     max_depth: int = Field(4, ge=1)  # SPEED §4.3.2
@@ -205,8 +259,17 @@ class Synthesize(Section):
     """Drafts at scale."""
 
     rows: int = Field(1_150_000, ge=1)  # SPEED App. A: raw set, before MinHash
-    generator: Literal["senior", "junior", "base"] = "senior"  # SPEED; Table 2: "junior" is that without DPO, "base"
-    # the one without alignment: generator.base_model as it is
+    generator: str | Mix = "senior"  # SPEED; Table 2: "junior" is that without DPO, "base" the one without alignment:
+    # generator.base_model as it is; or several, {senior: 3, junior: 1}
+
+    @field_validator("generator", mode="before")
+    @classmethod
+    def _mix(cls, value: Any) -> str | Mix:
+        models = _models(value)
+        for name in as_mix(models):
+            if name not in GENERATORS:
+                raise ValueError(_unknown("generator", name, list(GENERATORS)))
+        return models
 
 
 class Revise(Section):
@@ -214,9 +277,12 @@ class Revise(Section):
 
     sampling_temperature: float = Field(1.0, ge=0)  # the released scripts, for generator and revisor alike
     top_p: float = Field(1.0, gt=0, le=1)  # the same
-    dedup_threshold: float = Field(0.9, gt=0, le=1)  # Assumption: SPEED says MinHash, not which threshold
-    dedup_words: int = Field(3, ge=1)  # of the n-grams that are compared. Assumption: not stated
-    dedup_permutations: int = Field(128, ge=16, multiple_of=4)  # Assumption: not stated; four to a band
+    dedup_threshold: float = Field(0.75, gt=0, le=1)  # Assumption: SPEED says MinHash, not how (docs/quality.md):
+    # of STS-B's pairs with the same meaning it finds 25%, of those with another one 0.2%
+    dedup_words: int = Field(1, ge=1)  # of the n-grams that are compared. Assumption: single words, as CodeParrot has
+    # them; rows are short, and one changed word changes three 3-grams
+    dedup_permutations: int = Field(120, ge=12, multiple_of=12)  # Assumption: not stated; 128 is usual, 120 has more
+    # divisors, and so more ways to cut it into bands
 
 
 class Labelled(Section):
@@ -299,7 +365,8 @@ class Embedder(Lora):
     base_model: str = "mistralai/Mistral-7B-v0.1"  # SPEED §4.1, E5 §4.2
     pooling: Pooling | None = None  # None: a decoder's last token (SPEED §3.3), an encoder's mean
     instructions: Instructions = "natural"  # before a query: E5 §3.2; the others are studies of E5 Table 5
-    data: Literal["revise", "synthesize", "seed"] = "revise"  # the others are studies of SPEED Tables 1 and 2
+    data: Literal["revise", "synthesize", "seed"] = "revise"  # the others are studies of SPEED Tables 1 and 2; drafts
+    # are used without near-duplicates, the teacher's rows without exact ones. Assumption: not stated
     rows: int | None = Field(None, ge=0)  # at most this many rows; None: all; 0: the labelled sets alone (E5 Table 5)
     loss_temperature: float = Field(0.02, gt=0)  # E5 §4.2; SPEED does not state one
     learning_rate: float = Field(1e-4, gt=0)  # E5 §4.2
@@ -390,7 +457,7 @@ class BudgetCaps(Section):
     """What the teacher costs, and the most that one `hub-speed run` may spend on it. Never part of an identity."""
 
     usd_per_million_read: float | None = Field(None, ge=0)  # the provider's list price, which `runtime.mode: batch`
-    # halves; None: costs are not shown
+    # halves; of several teachers, the highest; None: costs are not shown
     usd_per_million_written: float | None = Field(None, ge=0)  # as above
     max_calls: int | None = Field(None, ge=1)  # None: no cap
     max_tokens: int | None = Field(None, ge=1)  # read and written together

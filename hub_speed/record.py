@@ -18,6 +18,15 @@ Json = dict[str, Any]
 Kind = Literal["model", "dataset", "space"]
 
 
+TEACHER = "teacher"
+"""The teacher among the models that are asked; several teachers are "teacher/NAME"."""
+
+
+def of_teacher(counts: dict[str, int]) -> int:
+    """What the counts of the models hold for the teacher, or for all teachers together."""
+    return sum(count for model, count in counts.items() if model.partition("/")[0] == TEACHER)
+
+
 @dataclass(frozen=True)
 class Ref:
     """One version of one repository; `commit` has 40 hex digits."""
@@ -98,6 +107,7 @@ class Measures(BaseModel):
         unchecked: answers that are used though a check of their content says something (`checks: form`), by reason.
         server: what the model's server does otherwise than it was asked.
         quality: the measures of the rows (`data_quality.report`).
+        near_duplicates: drafts that were left out of a training.
         training: of a stage that trains a model.
         scores: `rows.ScoreRow`s.
         runs: `rows.ScalingRow`s.
@@ -115,6 +125,7 @@ class Measures(BaseModel):
     unchecked: dict[str, int] = {}
     server: list[str] = []
     quality: Json | None = None
+    near_duplicates: int | None = None
     training: Training | None = None
     scores: list[Json] = []
     runs: list[Json] = []
@@ -132,7 +143,8 @@ class RunRecord(BaseModel):
         identity: what the fingerprint is the hash of.
         lineage: repository@commit → this version's ancestors.
         rows_in, accepted, rejected: counts, the last by reason.
-        calls, prompt_tokens, completion_tokens: per model asked ("teacher", "junior", ...).
+        calls, prompt_tokens, completion_tokens: by the model that was asked: "teacher", or "teacher/NAME" for one of
+            several; "junior", …
         notes: what went otherwise than planned, a sentence each.
     """
 
@@ -158,7 +170,7 @@ class RunRecord(BaseModel):
     def teacher(self, field: Literal["calls", "prompt_tokens", "completion_tokens"], stage: str = "") -> int:
         """What this version and all its ancestors took of the teacher; with a stage, what this stage took."""
         nodes: list[RunRecord | Ancestor] = [self, *self.lineage.values()]
-        return sum(getattr(node, field).get("teacher", 0) for node in nodes if stage in ("", node.stage))
+        return sum(of_teacher(getattr(node, field)) for node in nodes if stage in ("", node.stage))
 
     def as_ancestor(self) -> Ancestor:
         """What the records of later versions keep of this one."""

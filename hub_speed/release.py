@@ -20,7 +20,7 @@ from hub_speed.hub import Hub
 from hub_speed.pipeline import run
 from hub_speed.pipeline.run import Result
 from hub_speed.pipeline.session import Session
-from hub_speed.recipe import Recipe
+from hub_speed.recipe import Recipe, as_mix
 from hub_speed.record import Ref, tag_of
 
 TAG = re.compile(r"(?!run-|content-)[A-Za-z0-9][A-Za-z0-9._-]*")  # those two are the pipeline's own
@@ -69,7 +69,7 @@ def release(recipe: Recipe, session: Session, tag: str, *, allow_conflict: bool 
             got="; ".join(conflicts),
             fix="--set license=… (changes the released card alone), or --allow-licence-conflict (said in the card)",
         )
-    notes = licences.notes(sources, "" if recipe.offline else recipe.teacher.model)
+    notes = licences.notes(sources, () if recipe.offline else as_mix(recipe.teacher.model))
     section = _section(recipe, scored, tag, sources, conflicts, notes)
     scores = _results(scored)
     card = hub.released_card(embedder.ref, section, scores, recipe.license)

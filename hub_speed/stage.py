@@ -63,8 +63,10 @@ class Estimate:
         rows: how many rows are made or trained on.
         read, written: tokens.
         cost_usd: what the teacher's provider will charge; None where the recipe has no prices, or nobody charges.
-        seconds: until all is answered, if the server keeps up with `runtime.in_flight` requests at once.
+        seconds: until all is answered, if the server keeps up with `runtime.in_flight` requests at once; of a training
+            or scoring, on one A100. 0 where nothing is known.
         expected: accepted rows for each request, of a stage that asks until it has its rows; otherwise None.
+        shares: the part of the calls that each model gets.
     """
 
     model: str | None
@@ -75,6 +77,12 @@ class Estimate:
     cost_usd: float | None = None
     seconds: float = 0.0
     expected: float | None = None
+    shares: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def by_model(self) -> dict[str, int]:
+        """The calls that each model can expect: rows are dealt by chance."""
+        return {name: round(self.calls * share) for name, share in self.shares.items()}
 
     def at_yield(self, share: float) -> "Estimate":
         """The same at another yield than the expected one."""

@@ -1,18 +1,60 @@
 #!/bin/sh
-# The whole method, one stage a line, in the order in which the stages run.
+# The whole method, one stage a line; or one figure or table of the papers.
 #
-#     sh scripts/run_all.sh                                             # recipe quickstart: offline, minutes
-#     RECIPE=speed RUN_FLAGS="--hub https://huggingface.co --org YOUR_ORG --endpoint teacher=https://api.openai.com" \
-#         HUB_FLAGS="--hub https://huggingface.co --org YOUR_ORG" sh scripts/run_all.sh
+#     sh scripts/run_all.sh                       # recipe quickstart, stage by stage: offline, minutes
+#     sh scripts/run_all.sh list                  # the names of the figures and tables
+#     sh scripts/run_all.sh table2                # the small, offline commands of docs/paper.md for SPEED's Table 2
+#     SIZE=paper sh scripts/run_all.sh table2     # those at the paper's size
+#     RECIPE=speed sh scripts/run_all.sh          # another recipe, stage by stage
+#
+# All but the offline ones need these:
+#     RUN_FLAGS="--hub https://huggingface.co --org YOUR_ORG --endpoint teacher=https://api.openai.com"
+#     HUB_FLAGS="--hub https://huggingface.co --org YOUR_ORG"
 #
 # A finished stage is found by its tag and costs nothing, so the script can be stopped and started again at any time.
-# `hub-speed run $RECIPE` does the same in one line, up to the scores.
+# `hub-speed run $RECIPE` does the same as the script in one line, up to the scores.
 set -eu
 RECIPE=${RECIPE:-quickstart}
 RUN_FLAGS=${RUN_FLAGS:-}
 HUB_FLAGS=${HUB_FLAGS:-}
+SIZE=${SIZE:-small}           # of a figure or table: small, or paper
+DRY=${DRY:-no}                # yes: print the commands of a figure or table, and run none
 STUDY=${STUDY:-no}            # yes: also vary two settings, with three seeds each (about 15 more embedders)
 RELEASE=${RELEASE:-}          # a tag, for example v1.0: also release the run
+PAGE=$(dirname "$0")/../docs/paper.md
+
+# The commands of one section of docs/paper.md, one a line: those in its first block, or in its second, the small one.
+commands() {
+  awk -v name="### \`$1\`" -v block="$2" '
+    /^##/ { inside = index($0, name) == 1; blocks = 0 }
+    inside && /^```bash/ { blocks++; code = 1; next }
+    /^```/ { code = 0 }
+    inside && code && blocks == block { if (sub(/ *\\$/, " ")) { line = line $0 } else { print line $0; line = "" } }
+  ' "$PAGE"
+}
+
+section() {
+  case $SIZE in small) block=2 ;; paper) block=1 ;; *) echo "SIZE is small or paper" >&2; exit 2 ;; esac
+  found=$(commands "$1" "$block")
+  [ -n "$found" ] || { echo "docs/paper.md has no commands for $1, SIZE=$SIZE; sh scripts/run_all.sh list" >&2; exit 2; }
+  echo "$found" | while read -r line; do
+    case $line in
+      "hub-speed run "* | "hub-speed study "*) line="$line $RUN_FLAGS" ;;
+      "hub-speed "*) line="$line $HUB_FLAGS" ;;
+    esac
+    echo "+ $line"
+    [ "$DRY" = yes ] || eval "$line" </dev/null
+  done
+}
+
+if [ "${1:-}" = list ]; then
+  sed -n 's/^### `\(.*\)`: \(.*\)/\1\t\2/p' "$PAGE"
+  exit
+fi
+if [ $# -gt 0 ]; then
+  for name in "$@"; do section "$name"; done
+  exit
+fi
 
 run() { hub-speed run "$RECIPE" $RUN_FLAGS --only "$1"; }
 

@@ -49,8 +49,9 @@ class Run:
         @contextmanager
         def address(model: str, weights: Path | None) -> Iterator[Address]:
             self.asked_for.append((model, weights))
-            dialect = "chat" if model == "teacher" else "completion"
-            prompt_format = "{prompt}" if model == "teacher" else self.recipe.generator.prompt_format
+            taught = model.partition("/")[0] == "teacher"
+            dialect = "chat" if taught else "completion"
+            prompt_format = "{prompt}" if taught else self.recipe.generator.prompt_format
             yield Address(model, f"the-{model}", (server.url,), dialect, prompt_format)
 
         self.ctx = Context(

@@ -50,7 +50,7 @@ def test_a_notebook_in_eight_lines_gets_what_the_command_line_prints(cli: Cli) -
         """,
     )
     why, accepted, rows, measured = json.loads(out)
-    assert why == ["new", "brainstorm runs first"]
+    assert why == ["new", "after brainstorm"]
     assert accepted == len(rows) == measured > 20
     printed = cli("rows", "speed-demo/speed-seed", "--json", "-n", "1000")
     assert [json.loads(line) for line in printed.splitlines()] == rows

@@ -18,7 +18,7 @@ HEAVY += ["sklearn", "openai"]
 
 # From the ground up: a part imports what stands in lines above its own, and itself.
 FLOORS: list[set[str]] = [
-    {"errors", "text", "rows", "safe_yaml", "cores", "mix"},
+    {"errors", "text", "rows", "safe_yaml", "cores", "mix", "hosts"},
     {"parquet", "record"},
     {"task_types"},
     {"recipe", "hub"},
@@ -158,8 +158,8 @@ def test_only_llm_opens_sockets_to_models() -> None:
     assert users("aiohttp") == {"llm.transport", "llm.embedded_server", "quickstart.teacher"}
     for server in ("llm.embedded_server", "quickstart.teacher"):  # these answer and never ask
         assert {other for other in IMPORTS[server] if other.startswith("aiohttp")} == {"aiohttp", "aiohttp.web"}
-    # llm.servers asks whether a server it has started is ready, llm.proxies reads the environment and asks nobody.
-    assert users("urllib.request") == {"llm.servers", "llm.proxies"}
+    # llm.servers asks whether a server it has started is ready; the others read the environment and ask nobody.
+    assert users("urllib.request") == {"llm.servers", "llm.proxies", "hosts"}
     assert users("openai") == users("httpx2") == {"llm.batch_api"}
     assert users("requests", "httpx", "urllib3", "http.client", "websockets") == set()
     assert {name.split(".")[0] for name in users("socket")} <= {"localhub", "llm"}

@@ -12,6 +12,7 @@ from hub_speed.api.sessions import DEFAULT_ORG, Pairs, open_session, topics_of
 from hub_speed.errors import RecipeError
 
 if TYPE_CHECKING:
+    from hub_speed.generation.estimate import Variety
     from hub_speed.pipeline.plan import Step
     from hub_speed.pipeline.run import Result
     from hub_speed.recipe import Recipe
@@ -52,6 +53,9 @@ class Plan:
         recipe: with its topic file as a pinned version, where that is published already.
         steps: the stages, each finished or with the reason why it has to run.
         estimates: what each stage takes when it runs, at the yield of its last run.
+        topics: how many there are to brainstorm for.
+        cut: how many paths were deeper than `brainstorm.max_depth`, and lost their middle.
+        variety: how many rows will share a task, for each task type.
     """
 
     recipe: "Recipe"
@@ -59,6 +63,9 @@ class Plan:
     endpoint: str
     steps: "list[Step]"
     estimates: "list[Estimate]"
+    topics: int
+    cut: int
+    variety: "list[Variety]"
 
 
 def plan(recipe: "Recipe", hub: OpenHub, *, org: str = DEFAULT_ORG, only: str | None = None) -> Plan:
@@ -74,13 +81,18 @@ def plan(recipe: "Recipe", hub: OpenHub, *, org: str = DEFAULT_ORG, only: str | 
         >>> [step.stage.name for step in plan(load_recipe("quickstart"), hub, only="seed").steps]
         ['brainstorm', 'seed']
     """
+    from hub_speed.generation.estimate import variety
+    from hub_speed.generation.topics import distinct, parts_of
     from hub_speed.pipeline import plan as plans
 
     with open_session(recipe, hub, org=org) as (session, pinned):
         steps, topics = plans.plan(pinned, session, only), topics_of(pinned, session)
+        count = len(distinct(topics, pinned.brainstorm.max_depth))
+        cut = sum(len(parts_of(path)) > pinned.brainstorm.max_depth for path in topics)
         stages = [step.stage for step in steps]
-        estimates = [plans.at_last_yield(s, s.estimate(pinned, topics), session) for s in stages]
-        return Plan(pinned, org, hub.hub.shown, steps, estimates)
+        estimates = [plans.at_last_yield(s, s.estimate(pinned, count), session) for s in stages]
+        tasks = plans.tasks_found(steps, session)
+        return Plan(pinned, org, hub.hub.shown, steps, estimates, count, cut, variety(pinned, count, tasks))
 
 
 def run(

@@ -69,12 +69,14 @@ def check_org(org: str) -> None:
         raise RecipeError(f"--org {org!r}", expected="the name of an organisation or user: letters, digits and -")
 
 
-def topics_of(recipe: "Recipe", session: "Session") -> int:
-    """How many topics there are, also before the quickstart's are on the Hub."""
-    from hub_speed.pipeline.topic_file import count_topics
+def topics_of(recipe: "Recipe", session: "Session") -> list[str]:
+    """The topics there are, also before the quickstart's are on the Hub; none for a recipe with tasks of its own."""
+    from hub_speed.pipeline.topic_file import read_topics
     from hub_speed.quickstart import assets
 
-    return count_topics(recipe, session) or (assets.count_topics() if recipe.offline else 0)
+    if recipe.brainstorm.tasks:
+        return []
+    return read_topics(recipe, session) or (assets.topics() if recipe.offline else [])
 
 
 @contextmanager

@@ -5,6 +5,7 @@ the Hub (`license:` in a card).
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 _NOTICE = frozenset({"keep the notices"})
@@ -64,7 +65,7 @@ def conflicts(own: str, sources: list[Source]) -> list[str]:
     ]
 
 
-def notes(sources: list[Source], teacher: str) -> list[str]:
+def notes(sources: list[Source], teachers: Iterable[str]) -> list[str]:
     """What a person has to read, because no name of a licence says it."""
     found = [f"{s.name} states no licence: ask its owner." for s in sources if not s.licence]
     found += [
@@ -72,8 +73,9 @@ def notes(sources: list[Source], teacher: str) -> list[str]:
         for s in sources
         if s.licence and s.licence not in DUTIES
     ]
-    if OPENAI.match(teacher):
-        found.append(
-            f"The teacher is {teacher}: OpenAI's terms of use restrict what models its answers may be used to develop."
-        )
+    found += [
+        f"The teacher is {teacher}: OpenAI's terms of use restrict what models its answers may be used to develop."
+        for teacher in teachers
+        if OPENAI.match(teacher)
+    ]
     return found

@@ -18,6 +18,7 @@ from hub_speed import parquet, rows
 from hub_speed.cards import licences
 from hub_speed.errors import NoSpace, Stopped
 from hub_speed.llm import dialects
+from hub_speed.recipe import joined
 from hub_speed.record import Json, tag_of
 from hub_speed.stage import Context, Stage
 
@@ -107,6 +108,8 @@ def _values(stage: Stage, ctx: Context) -> dict[str, Any]:
         "tag": tag_of(record.fingerprint),
         "record": record,
         "recipe": ctx.recipe,
+        "teacher": joined(ctx.recipe.teacher.model),
+        "generator": joined(ctx.recipe.synthesize.generator),
         "recipe_file": shlex.quote(Path(ctx.recipe.given).name),
         "system": dialects.SYSTEM,
         "columns": rows.columns(stage.row) if stage.row else {},

@@ -6,7 +6,10 @@ from typing import Annotated
 import typer
 
 Recipe = Annotated[
-    str, typer.Argument(help="quickstart, speed, speed_230k, small, open, e5, or the path of a .yaml file")
+    str,
+    typer.Argument(
+        help="quickstart, speed, speed_230k, speed_full, small, open, e5, e5_msmarco, e5_full, or the path of a .yaml"
+    ),
 ]
 Org = Annotated[str, typer.Option("--org", help="organisation or user that owns the repositories")]
 Hub = Annotated[str, typer.Option("--hub", help="local (embedded) or the address of a Hub")]

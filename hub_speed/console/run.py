@@ -9,7 +9,7 @@ from hub_speed.console.terminal import console, print_json, table
 from hub_speed.evaluation import published_scores
 from hub_speed.pipeline.run import Result
 from hub_speed.pipeline.table import STAGES
-from hub_speed.record import Json, RunRecord
+from hub_speed.record import Json, RunRecord, of_teacher
 
 
 def print_result(result: Result, bars: Bars, *, cached: bool = True, as_json: bool = False) -> None:
@@ -74,7 +74,7 @@ def _print_lineage(results: list[Result]) -> None:
 
 
 def _print_calls(by_name: dict[str, RunRecord]) -> None:
-    calls = {name: record.calls.get("teacher", 0) for name, record in by_name.items()}
+    calls = {name: of_teacher(record.calls) for name, record in by_name.items()}
     total = sum(n for name, n in calls.items() if name != "audit")
     rows = next((by_name[name].accepted for name in ("revise", "synthesize", "seed") if name in by_name), 0)
     console.print(

@@ -3,16 +3,16 @@
 Batches at a provider carry the stage's fingerprint, by which any machine finds them again; the ledger keeps their names
 as well, for a provider that lists them late. A round collects what is answered, submits what is neither in the ledger
 nor under way, and waits. Requests that expired or failed are in neither, so the next round submits them again; one that
-keeps failing is given up for this run. A batch refused as a whole is sent again with its schema in another form. A
-batch that does not fit into the provider's queue waits until others are done. Batch mode never re-asks after an
-unreadable answer.
+keeps failing is given up for this run. What was refused for its wording is sent again in other words: see
+`batch_wording`. A batch that does not fit into the provider's queue waits until others are done. Batch mode never
+re-asks after an unreadable answer.
 """
 
 import asyncio
 import logging
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from itertools import chain, islice
 from typing import Any, TypeVar
 
@@ -22,13 +22,13 @@ from hub_speed.errors import BudgetSpent, EndpointDown, EndpointRefused, Stopped
 from hub_speed.generation.jobs import Job, Jobs, OnRows, Outcome, ledger_entry
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Rejected
-from hub_speed.llm import batch_api, dialects
+from hub_speed.llm import batch_api
 from hub_speed.llm.address import Address
 from hub_speed.llm.batch_api import WORKING, Batch, BatchAnswer, Batches
+from hub_speed.llm.batch_wording import BatchWording, Sent
 from hub_speed.llm.budget import BudgetMeter, Spent
-from hub_speed.llm.dialects import Completion, SchemaForm
+from hub_speed.llm.dialects import Completion
 from hub_speed.llm.faults import REFUSED_IN_A_ROW
-from hub_speed.llm.schema_forms import OF_THE_SCHEMA, SchemaForms
 from hub_speed.llm.transport import REFUSED_STATUS
 from hub_speed.llm.vllm_run_batch import RunBatch
 
@@ -109,11 +109,8 @@ class _Rounds:
         self._spent: defaultdict[str, Spent] = defaultdict(Spent)  # of the batches of earlier runs
         self._unread: set[str] = set()  # batches of earlier runs with answers to rows that are not asked for yet
         self._rows: dict[str, set[str]] = {}  # batch → rows, of all that were seen under way
-        self._submitted: dict[str, SchemaForm] = {}  # batch → how its schema was sent, of those of this process
-        self._forms = SchemaForms(self._address.dialect, self.notes)
-        self._without: dict[str, str] = {}  # what the model does not take, with the provider's words
-        self._sent_without: dict[str, frozenset[str]] = {}  # batch → what was left out, of those of this process
-        self._wording_works = False  # whether a batch of this process was answered
+        self._submitted: dict[str, Sent] = {}  # batch → its words, of those of this process
+        self._wording = BatchWording(self._address.dialect, self.notes)
         self._per_batch = REQUESTS_PER_BATCH
         self._no_room: Batch | None = None  # one that waits until others are done
         self._failures: Counter[str] = Counter()  # of a request, at the provider
@@ -179,7 +176,8 @@ class _Rounds:
 
         What an earlier run was refused is asked for again: its cause may have gone.
         """
-        own = self._rows[batch.id] if batch.id in self._submitted else set()
+        sent = self._submitted.get(batch.id)
+        own = self._rows[batch.id] if sent else set()
         answers = await self._answers_of(batch)
         for row in own:
             self._settle(row, answers[row].completion if row in answers else None)
@@ -191,8 +189,7 @@ class _Rounds:
             where = f"endpoint {self._address.name}: the provider refuses batch {batch.id}"
             fix = "mend what it names, and run the same command again: what was answered is kept"
             raise EndpointRefused(where, got=batch.problem, fix=fix)
-        if own and self._is_for_its_wording(batch, answers.values()):
-            return True
+        again = self._wording.learn(sent, answers) if sent else set()
         answered, finished = sum(bool(answer.completion) for answer in answers.values()), self._ledger.count_finished()
         todo, entries = self._ledger.todo(), []
         refused: list[EndpointRefused] = []  # of rows that did not fail in an earlier run
@@ -201,8 +198,8 @@ class _Rounds:
             if answer.completion is not None and answer.custom_id == _custom_id(job, self._address):
                 outcome = self._read(job, answer.completion)
                 entries.append(ledger_entry(job, self._address, answer.completion, outcome))
-                self._forms.check(job.request, answer.completion, self._submitted.get(batch.id, "none"))
-            elif job.id in own and (reason := self._failure(batch, job, answer, answered, finished)):
+                self._wording.check(job.id, job.request, answer.completion, sent)
+            elif job.id in own - again and (reason := self._failure(batch, job, answer, answered, finished)):
                 if reason == "refused" and job.id not in self._failed_before:
                     refused.append(self._refused(batch, answer))
                 self._given_up.add(job.id)
@@ -219,7 +216,7 @@ class _Rounds:
         self._on_rows([entry for entry, _ in entries], 0)
         if len(refused) > max(REFUSED_IN_A_ROW, answered):
             raise refused[0]
-        return bool(entries)
+        return bool(entries or again)
 
     async def _answers_of(self, batch: Batch) -> dict[str, BatchAnswer]:
         """What became of the requests of a batch, by row."""
@@ -230,26 +227,6 @@ class _Rounds:
                     found = batch_api.read_answers(self._address, lines)
                     answers |= {_row_of(answer.custom_id): answer for answer in found}
         return answers
-
-    def _is_for_its_wording(self, batch: Batch, answers: Collection[BatchAnswer]) -> bool:
-        """Whether a batch of ours may have been refused for how it was asked; then another way is tried."""
-        form = self._submitted[batch.id]
-        if any(answer.completion for answer in answers):
-            self._forms.works(form)
-            if not self._wording_works:
-                self.notes += [dialects.left_out_note(name, words) for name, words in self._without.items()]
-            self._wording_works = True
-            return False
-        refused = [answer for answer in answers if answer.status in REFUSED_STATUS]
-        failed = [answer for answer in answers if answer.status in OF_THE_SCHEMA - REFUSED_STATUS]
-        found = refused or (failed if len(failed) == len(answers) else [])
-        if not found or any(answer.status not in OF_THE_SCHEMA for answer in found):
-            return False
-        name = dialects.unsupported(found[0].problem, self._sent_without[batch.id])
-        if name and not self._wording_works:
-            self._without.setdefault(name, found[0].problem)
-            return True
-        return self._forms.refuse(form, f"{found[0].status} {found[0].problem}")
 
     def _failure(self, batch: Batch, job: Job, answer: BatchAnswer, answered: int, finished: int) -> str:
         """Why a request of ours is given up; empty when it is not, or not yet.
@@ -302,18 +279,20 @@ class _Rounds:
         first = next(unasked, None)
         if first is None:
             return True
-        if first.request.schema is None:
-            self._forms.send_none()
-        without = frozenset(self._without)
-        lines = list(islice(self._affordable(chain([first], unasked)), self._per_batch))
-        if lines:
-            batch = await self._provider.submit(lines, self._ledger.note_batch)
-            self._rows[batch.id] = {_row_of(orjson.loads(line)["custom_id"]) for line in lines}
-            self._submitted[batch.id], self._sent_without[batch.id] = self._forms.left[0], without
+        asked = list(islice(self._affordable(chain([first], unasked)), self._per_batch))
+        if asked:
+            sent = self._wording.next((job.id, job.request) for job in asked)
+            batch = await self._provider.submit((self._line(job, sent) for job in asked), self._ledger.note_batch)
+            self._rows[batch.id], self._submitted[batch.id] = {job.id for job in asked}, sent
         return False
 
-    def _affordable(self, jobs: Iterable[Job]) -> Iterator[bytes]:
-        """The lines of the jobs, as long as they fit into the budget."""
+    def _line(self, job: Job, sent: Sent) -> bytes:
+        """A job as a line of a batch."""
+        _, form = sent.rows[job.id]
+        return batch_api.line(_custom_id(job, self._address), self._address, job.request, form, sent.without)
+
+    def _affordable(self, jobs: Iterable[Job]) -> Iterator[Job]:
+        """The jobs, as long as they fit into the budget."""
         for i, job in enumerate(jobs):
             if self._budget:
                 try:
@@ -325,9 +304,7 @@ class _Rounds:
                 if aside is None:
                     return
                 self._aside[job.id] = aside
-            yield batch_api.line(
-                _custom_id(job, self._address), self._address, job.request, self._forms.left[0], self._without
-            )
+            yield job
 
     def _settle(self, row_id: str, completion: Completion | None) -> None:
         aside = self._aside.pop(row_id, None)

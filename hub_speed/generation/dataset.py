@@ -18,6 +18,7 @@ from hub_speed.generation.jobs import Job, Jobs, Outcome, read_again
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.online import generate
 from hub_speed.generation.quota import Quota
+from hub_speed.generation.writers import Writer, Writers
 from hub_speed.llm.address import Address
 from hub_speed.llm.batch_api import Batches
 from hub_speed.llm.budget import BudgetMeter, Spent
@@ -40,8 +41,7 @@ def make(
     read: Read,
     *,
     rows: int | Quota,
-    model: str,
-    weights: Path | None = None,
+    writers: Writers,
     row: type[BaseModel],
     sift: Callable[[Ledger], None] | None = None,
     publish: Callable[[Ledger, str], Iterable[dict[str, Any]]] | None = None,
@@ -54,8 +54,7 @@ def make(
         jobs: what to ask for, given a function that tells which rows are still to be asked for.
         read: turns an answer into an accepted row or the reason why not.
         rows: how many jobs there are; or how many rows are wanted, where `jobs` follows what the quota says.
-        model: the name of the model that is asked ("teacher", "junior", ...).
-        weights: its files, when it is not the teacher.
+        writers: the model that is asked, or the several that share the rows.
         row: the kind of row that is published.
         sift: looks at all accepted rows together once they are there, and rejects some (duplicates).
         publish: (ledger, task type) → the rows to publish, where they are not simply the accepted ones.
@@ -82,8 +81,8 @@ def make(
             quota.resume(ledger)
         ledger.add((entry, None) for entry in skipped())
         total = rows.total if isinstance(rows, Quota) else rows
-        ask(ctx, ledger, jobs, read, total=total, model=model, weights=weights, more=more)
-        finish(ctx, ledger, quota, model=model, row=row, publish=publish)
+        ask(ctx, ledger, jobs, read, total=total, writers=writers, more=more)
+        finish(ctx, ledger, quota, writers=writers, row=row, publish=publish)
 
 
 def finish(
@@ -91,11 +90,11 @@ def finish(
     ledger: Ledger,
     quota: Quota | None,
     *,
-    model: str | None,
+    writers: Writers | None,
     row: type[BaseModel],
     publish: Callable[[Ledger, str], Iterable[dict[str, Any]]] | None = None,
 ) -> None:
-    """Fill `ctx.out` and the counts of `ctx.record` from a sifted ledger; see `make`. No model: nobody was asked."""
+    """Fill `ctx.out` and the counts of `ctx.record` from a sifted ledger; see `make`. No writers: nobody was asked."""
     if quota:
         quota.drop_surplus(ledger)
         ctx.record.notes += quota.shortfalls(ledger)
@@ -104,7 +103,7 @@ def finish(
         found = _counted(publish(ledger, task_type) if publish else ledger.rows(task_type), unchecked)
         ctx.record.by_task_type[task_type] = write_parquet(found, row, ctx.out / "data" / task_type)
     ctx.record.measures.unchecked = dict(unchecked.most_common())
-    tally(ctx, ledger, model)
+    tally(ctx, ledger, writers)
 
 
 def _counted(rows: Iterable[dict[str, Any]], flaws: Counter[str]) -> Iterator[dict[str, Any]]:
@@ -121,26 +120,81 @@ def ask(
     read: Read,
     *,
     total: int,
-    model: str,
-    weights: Path | None = None,
+    writers: Writers,
     more: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Ask for every job the ledger does not hold yet; `more` is called when all have ended, as in `online.generate`."""
+    """Ask for every job the ledger does not hold yet; `more` is called when all have ended, as in `online.generate`.
+
+    Several writers are asked one after the other, and all of them before `more` is called.
+    """
     if ctx.recipe.runtime.reread:
         read_again(jobs, read, ledger)
     ctx.progress.start(total, "rows", done=ledger.count_finished())
-    budget = ctx.budget if model == "teacher" else None
+    budget = ctx.budget if writers.everyone[0].teaches else None
     meter = Meter(ctx.progress, budget)
     if budget:
         budget.count_earlier(f"{ctx.record.stage}-{ctx.record.fingerprint}", Spent(*ledger.usage()))
-    with ctx.address(model, weights) as address:
-        if provider := _batches(ctx, address, model, weights):
-            retries = ctx.limits.retries
-            notes = generate_in_batches(jobs, read, provider, ledger, retries, meter.rows, ctx.stop, budget, more)
-        else:
-            notes = generate(jobs, read, address, ledger, ctx.limits, meter.rows, ctx.stop, budget, more)
+    if len(writers.everyone) == 1:
+        notes = _ask_one(ctx, ledger, jobs, read, writers.everyone[0], meter, budget, more)
+    else:
+        notes = _ask_in_turn(ctx, ledger, jobs, read, writers, meter, budget)
+        while more():
+            notes += _ask_in_turn(ctx, ledger, jobs, read, writers, meter, budget)
     if notes:
-        ctx.record.measures.server = notes
+        ctx.record.measures.server = list(dict.fromkeys(notes))
+
+
+def _ask_in_turn(
+    ctx: Context,
+    ledger: Ledger,
+    jobs: Jobs,
+    read: Read,
+    writers: Writers,
+    meter: "Meter",
+    budget: BudgetMeter | None,
+) -> list[str]:
+    """Ask every writer for its rows; returns what their servers do otherwise than they were asked."""
+    notes = []
+    for writer in writers.everyone:
+        mine = writers.part(writer, jobs)
+        if any(True for _ in mine(ledger.todo())):  # no server is started for nothing
+            found = _ask_one(ctx, ledger, mine, read, writer, meter, budget, batches=f"-{writer.name}")
+            notes += [f"{writer.name}: {note}" for note in found]
+            _check_answered(ctx, ledger, writers, writer)
+    return notes
+
+
+def _ask_one(
+    ctx: Context,
+    ledger: Ledger,
+    jobs: Jobs,
+    read: Read,
+    writer: Writer,
+    meter: "Meter",
+    budget: BudgetMeter | None,
+    more: Callable[[], bool] = lambda: False,
+    batches: str = "",
+) -> list[str]:
+    """Ask one writer; returns what its server does otherwise than it was asked.
+
+    `batches` tells its batches from those of other writers.
+    """
+    with ctx.address(writer.asked_as, writer.weights) as address:
+        if provider := _batches(ctx, address, writer.weights, batches):
+            retries = ctx.limits.retries
+            return generate_in_batches(jobs, read, provider, ledger, retries, meter.rows, ctx.stop, budget, more)
+        return generate(jobs, read, address, ledger, ctx.limits, meter.rows, ctx.stop, budget, more)
+
+
+def _check_answered(ctx: Context, ledger: Ledger, writers: Writers, writer: Writer) -> None:
+    """Raise StageError where one of several writers answered nothing: its rows would be missing, and nobody told."""
+    failed = next((row_id for row_id in sorted(ledger.failed()) if writers.of(row_id) == writer), None)
+    if failed and not ledger.usage_by(lambda row_id: writers.of(row_id).name)[writer.name][0]:
+        raise StageError(
+            f"{ctx.record.stage}: {writer.name} answered no request",
+            got=ledger.entry(failed)["detail"],
+            fix="check its name and its address; the same command asks for its rows again, and keeps those of others",
+        )
 
 
 def _check_distinct(ctx: Context, ledger: Ledger) -> None:
@@ -164,14 +218,14 @@ def _is_hopeless(ctx: Context, ledger: Ledger) -> bool:
     return too_many_rejected(ledger.counts().total(), accepted, ledger.reasons(), limit)
 
 
-def _batches(ctx: Context, address: Address, model: str, weights: Path | None) -> Batches | RunBatch | None:
+def _batches(ctx: Context, address: Address, weights: Path | None, whose: str) -> Batches | RunBatch | None:
     """What answers the requests in batches; None where they are asked for one by one."""
     runtime = ctx.recipe.runtime
-    if model == "teacher" and runtime.mode == "batch":
-        return Batches(address, f"{ctx.record.stage}-{ctx.record.fingerprint}")
+    if weights is None and runtime.mode == "batch":
+        return Batches(address, f"{ctx.record.stage}-{ctx.record.fingerprint}{whose}")
     if weights is None or address.urls:
         return None
-    log, folder = ctx.work / "server.log", ctx.work / "batches"
+    log, folder = ctx.work / "server.log", ctx.work / f"batches{whose}"
     return RunBatch(address, weights, folder, runtime.server_flags, log, ctx.stop.is_set)
 
 
@@ -219,7 +273,7 @@ class Meter:
         return numbers if cost is None else numbers | {"cost_usd": round(cost, 2)}
 
 
-def tally(ctx: Context, ledger: Ledger, model: str | None) -> None:
+def tally(ctx: Context, ledger: Ledger, writers: Writers | None) -> None:
     """Write the ledger into `ctx.out` and its counts into `ctx.record`."""
     record, states = ctx.record, ledger.counts()
     write_parquet(ledger.entries(), LedgerRow, ctx.out / "ledger")
@@ -227,5 +281,6 @@ def tally(ctx: Context, ledger: Ledger, model: str | None) -> None:
     record.accepted = sum(states[state] for state in ACCEPTED)
     record.rejected = dict(ledger.reasons().most_common())
     record.measures.repaired, record.measures.reasked = states["repaired"], states["reasked"]
-    if model:
-        record.calls[model], record.prompt_tokens[model], record.completion_tokens[model] = ledger.usage()
+    if writers:
+        for model, used in ledger.usage_by(lambda row_id: writers.of(row_id).asked_as).items():
+            record.calls[model], record.prompt_tokens[model], record.completion_tokens[model] = used

@@ -14,6 +14,8 @@ from hub_speed.generation.echo import plain
 from hub_speed.rows import ACCEPTED
 from hub_speed.text import words
 
+MISSED = 0.02  # of the pairs that are just as similar as the threshold; of others, fewer. Assumption
+
 
 class Duplicate(NamedTuple):
     """A row that repeats an earlier one.
@@ -52,7 +54,7 @@ def near_duplicates(
     """
     from rensa import RMinHash, RMinHashLSH  # the Space imports the stages, and removes no duplicates
 
-    index = RMinHashLSH(threshold, permutations, permutations // 4)
+    index = RMinHashLSH(threshold, permutations, bands(threshold, permutations))
     earlier: list[tuple[str, RMinHash]] = []
     for row in rows:
         signature = RMinHash(permutations, seed=42)
@@ -64,6 +66,16 @@ def near_duplicates(
         if similarity < 1:  # whatever resembles one of two equal signatures resembles the other as much
             index.insert(len(earlier), signature)
             earlier.append((row["id"], signature))
+
+
+def bands(threshold: float, permutations: int) -> int:
+    """In how many bands a signature is cut: few, so that few rows are compared, but no more than `MISSED` are missed.
+
+    Two rows are compared where one of their bands is the same: with probability 1 - (1 - similarity^length)^bands.
+    """
+    counts = (count for count in range(1, permutations + 1) if permutations % count == 0)
+    few = (count for count in counts if (1 - threshold ** (permutations // count)) ** count <= MISSED)
+    return next(few, permutations)
 
 
 def thin(ledger: Iterable[dict[str, Any]], threshold: float) -> Iterator[str]:

@@ -1,14 +1,21 @@
 """What a stage will take, before it runs: calls, tokens, cost, time; estimated from prompts rendered for the recipe.
 
-Of a training: the tokens it reads, over all epochs. How long that takes depends on the machine and is not guessed.
+Of a training: the tokens it reads over all epochs, and its time on one A100. Whatever is estimated here is a rule of
+thumb: it says hours from weeks. As a check, E5's training (a 7B model, 1.8M rows, 18 h on 32 V100: §4.2) comes out for
+some 1,400 tokens a row, of at most 1,536.
 """
 
+import math
+import re
+from collections import Counter
 from dataclasses import dataclass
 from statistics import mean
 
 from hub_speed.generation import prompts
 from hub_speed.generation.planning import plan_rows
-from hub_speed.recipe import Recipe
+from hub_speed.generation.topics import per_type
+from hub_speed.mix import shares
+from hub_speed.recipe import Mix, Recipe, as_mix
 from hub_speed.stage import Estimate
 from hub_speed.task_types import TASK_TYPES
 
@@ -18,6 +25,15 @@ A_TASK = "Given a question about the topic at hand, find passages that answer it
 TOKENS_PER_S = 50  # that a server writes for one request. Assumption: a model of some ten billion weights on one GPU
 REASON_WORDS = 50  # Assumption: an explanation in two to four sentences
 TASK_WORDS = 15  # Assumption: a task is one sentence
+A100_FLOPS = 312e12  # a second, dense, in 16 bits: NVIDIA's data sheet
+V100_FLOPS = 125e12  # the same
+USE = 0.4  # of that in a training: 38 to 43% in Llama 3's (arXiv 2407.21783 Table 4)
+SFT_PASSES = 6  # operations a weight and token (arXiv 2001.08361); an adapter has no gradients of the base's weights (2
+# fewer), but reads every row twice, as gradients are checkpointed (2 more)
+DPO_PASSES = 8  # and the reference model reads it once (2 more)
+MTEB_V1_S = 3 * 24 * 3600 * 8 * V100_FLOPS / A100_FLOPS  # three days on 8 V100 for a 7B model (E5 App. C), on one A100
+ROWS_PER_TASK = 20  # above it, `plan` warns. Assumption; E5 has about two (500K rows, 150K instructions, §3.1)
+PROMPTS_DRAWN = 1000  # of one task, to see how many are alike
 
 
 # Accepted rows for each request, until a run has shown them.
@@ -33,18 +49,38 @@ def asks(
     words_read: float,
     words_written: float,
     expected: float | None = None,
+    mix: str | Mix | None = None,
 ) -> Estimate:
-    """Requests of so many words each: as many as there are rows, or as these take at the expected yield."""
+    """Requests of so many words each: as many as there are rows, or as these take at the expected yield.
+
+    `mix` names the models behind `model`, where these are others.
+    """
     calls = round(rows / (expected or 1))
     read, written = (round(calls * words * TOKENS_PER_WORD) for words in (words_read, words_written))
     cost = recipe.effective_budget.cost_usd(read, written) if model == "teacher" else None
     seconds = written / TOKENS_PER_S / recipe.runtime.in_flight
-    return Estimate(model, rows, calls, read, written, cost, seconds, expected)
+    weights = as_mix(mix or model)
+    parts = {name: weight / sum(weights.values()) for name, weight in weights.items()}
+    return Estimate(model, rows, calls, read, written, cost, seconds, expected, parts)
 
 
-def trains(rows: int, words: float, epochs: float) -> Estimate:
-    """A training on rows of so many words each."""
-    return Estimate(None, rows, 0, round(rows * words * TOKENS_PER_WORD * epochs), 0)
+def trains(model: str, rows: int, words: float, epochs: float, passes: int = SFT_PASSES) -> Estimate:
+    """A training of a model on rows of so many words each."""
+    read = rows * words * TOKENS_PER_WORD * epochs
+    return Estimate(None, rows, 0, round(read), 0, None, passes * weights(model) * read / (A100_FLOPS * USE))
+
+
+def scores(recipe: Recipe, models: int) -> float:
+    """Seconds to score so many embedders on MTEB(eng, v1); other benchmarks have no published time, and count as 0."""
+    if "mteb:MTEB(eng, v1)" not in recipe.evaluate.benchmarks:
+        return 0.0
+    return models * MTEB_V1_S * weights(recipe.embedder.base_model) / 7e9
+
+
+def weights(model: str) -> float:
+    """How many weights a model has by its name ("Meta-Llama-3-8B": eight billion); 0 where the name does not say."""
+    found = re.search(r"(?<![\w.])(\d+(?:\.\d+)?)([bBmM])(?![a-zA-Z])", model)
+    return float(found[1]) * (1e9 if found[2] in "bB" else 1e6) if found else 0.0
 
 
 @dataclass(frozen=True)
@@ -83,3 +119,54 @@ def brainstorm_words(recipe: Recipe) -> float:
     if not kinds:  # of types whose task is always the same
         return 0.0
     return mean(len(f"{kind.brainstorm} {' '.join(kind.task_examples)}".split()) for kind in kinds)
+
+
+# --- variety: how often a task, and a whole prompt, comes back --------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Variety:
+    """How the rows that the embedder is trained on share tasks and prompts, for one task type.
+
+    Attributes:
+        tasks: how many there are, or None when that is not known yet.
+        alike: the share of rows whose prompt some other row has as well, the order of its lines aside.
+    """
+
+    task_type: str
+    rows: int
+    topics: int
+    tasks: int | None
+    alike: float = 0.0
+
+    @property
+    def rows_per_task(self) -> float:
+        """How many rows have the same task, or the same topic where all have one task."""
+        return self.rows / self.tasks if self.tasks else 0.0
+
+
+def variety(recipe: Recipe, topics: int, found: dict[str, int]) -> list[Variety]:
+    """One line for each task type of the mixture.
+
+    Args:
+        recipe: what decides rows and prompts.
+        topics: how many there are.
+        found: task type → how many tasks it has, once they are brainstormed.
+    """
+    lines, settings, rows = [], recipe.brainstorm, shares(recipe.mixture, embedder_rows(recipe))
+    for name, share in per_type(recipe, topics).items():
+        each = 1 if TASK_TYPES[name].fixed_task else min(settings.tasks_per_topic, settings.tasks_per_prompt)
+        tasks = found.get(name) or share * each or None
+        alike = _alike(recipe, name, rows[name] / tasks) if tasks else 0.0
+        lines.append(Variety(name, rows[name], share, tasks, alike))
+    return lines
+
+
+def _alike(recipe: Recipe, task_type: str, rows_per_task: float) -> float:
+    """The share of rows whose prompt another row of their task has, from prompts drawn for one task."""
+    alone = recipe.model_copy(update={"mixture": {task_type: 1}})
+    pool = {task_type: [(A_TASK, "Arts/Movies")]}
+    drawn = Counter(tuple(sorted(row.prompt.split("\n"))) for row in plan_rows(alone, "estimate", PROMPTS_DRAWN, pool))
+    # A prompt drawn with probability p comes back among the other rows of its task with 1 - exp(-p * rows per task).
+    others = ((count, (count - 1) / (PROMPTS_DRAWN - 1)) for count in drawn.values())
+    return sum(count * (1 - math.exp(-p * rows_per_task)) for count, p in others) / PROMPTS_DRAWN

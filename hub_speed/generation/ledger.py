@@ -227,6 +227,14 @@ class Ledger:
         calls, read, written = next(self._read(query))
         return calls or 0, read or 0, written or 0
 
+    def usage_by(self, of: Callable[[str], str]) -> dict[str, tuple[int, int, int]]:
+        """The same for every group of rows; `of` says to which a row belongs."""
+        found: dict[str, tuple[int, int, int]] = {}
+        for row_id, *used in self._read("SELECT id, calls, prompt_tokens, completion_tokens FROM ledger"):
+            calls, read, written = found.get(group := of(row_id), (0, 0, 0))
+            found[group] = (calls + used[0], read + used[1], written + used[2])
+        return found
+
     def rows(self, task_type: str | None = None) -> Iterator[dict[str, Any]]:
         """The accepted rows, by id; of one task type, or all."""
         query = "SELECT row FROM ledger WHERE row IS NOT NULL AND (?1 IS NULL OR task_type = ?1) ORDER BY id"

@@ -133,7 +133,7 @@ class Writing:
         return PlannedRow(row_id, "retrieval", task, "", language, "", knobs, prompt)
 
     def _read(self, job: Job, completion: Completion) -> Outcome:
-        model = self.recipe.teacher.model
+        model = self.recipe.teacher.judge
         if not self.passages:
             return examples.read_example(job.source, completion, model, self.recipe.checks)
         row, passage = job.source

@@ -3,11 +3,14 @@
     --endpoint teacher=https://api.openai.com      or HUB_SPEED_TEACHER_URL, with the key in HUB_SPEED_TEACHER_KEY
     --endpoint senior=http://gpu1:8000,http://gpu2:8000#my-senior      two replicas that call the model my-senior
     --endpoint junior=tgi+http://gpu1:8080      asked in another dialect: chat, completion or tgi
+    --endpoint teacher/qwen3=http://gpu1:8000      one of several teachers; the others are at the teacher's
 
-Keys come from the environment only. OPENAI_API_KEY is used for api.openai.com and for no other address.
+Keys come from the environment only. OPENAI_API_KEY is used for api.openai.com and for no other address. A teacher with
+an address of its own has a key of its own: HUB_SPEED_TEACHER_QWEN3_KEY.
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +21,11 @@ from hub_speed.errors import RecipeError, did_you_mean
 from hub_speed.llm import servers
 from hub_speed.llm.address import Address, sendable_key, shown
 from hub_speed.llm.dialects import Dialect
-from hub_speed.recipe import CHAT, Recipe
+from hub_speed.recipe import CHAT, Recipe, as_mix, heaviest
+from hub_speed.record import TEACHER
 
-MODELS = ("teacher", "base", "junior", "senior", "revisor")
+MODELS = (TEACHER, "base", "junior", "senior", "revisor")
+ONE_OF_SEVERAL = f"{TEACHER}/"
 
 
 class Addresses:
@@ -39,8 +44,9 @@ class Addresses:
         self._given = {name: os.environ[f"HUB_SPEED_{name.upper()}_URL"] for name in MODELS if _in_environment(name)}
         for value in given:
             name, _, url = value.partition("=")
-            if name not in MODELS or not url.strip():  # nothing of the value is shown: it may be a key
-                wanted = f"NAME=URL, NAME one of {', '.join(MODELS)}"
+            known = name in MODELS or name.removeprefix(ONE_OF_SEVERAL) not in ("", name)
+            if not known or not url.strip():  # nothing of the value is shown: it may be a key
+                wanted = f"NAME=URL, NAME one of {', '.join(MODELS)}, or teacher/MODEL"
                 raise RecipeError("--endpoint: not a value of it", expected=wanted, fix=did_you_mean(name, MODELS))
             self._given[name] = url
         self._dialects: dict[str, Dialect] = {}
@@ -55,13 +61,12 @@ class Addresses:
                 raise RecipeError(
                     f"endpoint {name}: its address holds a user's name or password",
                     expected="an address without @",
-                    fix=f"put the key into HUB_SPEED_{name.upper()}_KEY",
+                    fix=f"put the key into {_variable(name)}",
                 )
             if not all(map(_is_address, split)):
                 raise RecipeError(
                     f"endpoint {name}: its value is not an address",
-                    expected="http://… or https://…, or DIALECT+http://…; a key belongs into "
-                    f"HUB_SPEED_{name.upper()}_KEY",
+                    expected=f"http://… or https://…, or DIALECT+http://…; a key belongs into {_variable(name)}",
                 )
 
     @contextmanager
@@ -72,7 +77,7 @@ class Addresses:
 
         Args:
             recipe: the run's recipe.
-            name: of the model.
+            name: of the model, "teacher/NAME" for one of several teachers.
             weights: its files, for all but the teacher.
             threads: processor threads a started server may use.
             log: where a started server's messages go.
@@ -80,9 +85,12 @@ class Addresses:
         Raises:
             RecipeError: the teacher has no address, or a generator is asked in another way than it was trained.
         """
-        teacher = name == "teacher"
+        kind, _, of_several = name.partition("/")
+        teacher, place = kind == TEACHER, name if name in self._given else kind
+        if teacher:
+            self._check_teachers(recipe, place)
         chat = teacher or recipe.generator.prompt_format == CHAT
-        dialect = self._dialects.get(name, "chat" if chat else "completion")
+        dialect = self._dialects.get(place, "chat" if chat else "completion")
         prompt_format = "{prompt}" if chat else recipe.generator.prompt_format
         if chat and not teacher and dialect != "chat":
             raise RecipeError(
@@ -90,11 +98,11 @@ class Addresses:
                 expected="chat, because of generator.prompt_format: chat",
                 fix=f"--endpoint {name}={shown(self._given[name])}",
             )
-        known_as = recipe.teacher.model if teacher else f"speed-{name}"
-        if name in self._given:
-            urls, _, model = self._given[name].partition("#")
+        known_as = (of_several or heaviest(recipe.teacher.model)) if teacher else f"speed-{name}"
+        if place in self._given:
+            urls, _, model = self._given[place].partition("#")
             model = model or (known_as if teacher else "")
-            yield Address(name, model, tuple(urls.split(",")), dialect, prompt_format, _key(name, urls))
+            yield Address(name, model, tuple(urls.split(",")), dialect, prompt_format, _key(place, urls))
         elif weights is not None and recipe.runtime.server == "vllm run-batch":
             yield Address(name, known_as, (), dialect, prompt_format)
         elif weights is not None and recipe.runtime.server != "embedded":
@@ -123,7 +131,24 @@ class Addresses:
             raise RecipeError(
                 f"recipe {recipe.name}: the {name} has no endpoint",
                 expected=f"the address of a server of {known_as}",
-                fix=f"--endpoint {name}=https://… or HUB_SPEED_{name.upper()}_URL; key in HUB_SPEED_{name.upper()}_KEY",
+                fix=f"--endpoint {kind}=https://… or HUB_SPEED_{kind.upper()}_URL; key in {_variable(kind)}",
+            )
+
+    def _check_teachers(self, recipe: Recipe, place: str) -> None:
+        """Raise RecipeError where an address is that of no teacher, or names one model for several teachers."""
+        names = as_mix(recipe.teacher.model)
+        for name in (given.removeprefix(ONE_OF_SEVERAL) for given in self._given if given.startswith(ONE_OF_SEVERAL)):
+            if name not in names or len(names) == 1:
+                raise RecipeError(
+                    f"--endpoint {ONE_OF_SEVERAL}{name}: teacher.model of recipe {recipe.name} is not a mix with it",
+                    expected=f"one of {', '.join(names)}" if len(names) > 1 else "--endpoint teacher=URL",
+                    fix=did_you_mean(name, names),
+                )
+        if place == TEACHER and len(names) > 1 and "#" in self._given.get(place, ""):
+            raise RecipeError(
+                "endpoint teacher: its address names one model, and the recipe has several teachers",
+                expected=f"an address without #, which serves {', '.join(names)}",
+                fix="give a model its own address: --endpoint teacher/NAME=URL#MODEL",
             )
 
 
@@ -138,13 +163,18 @@ def _in_environment(name: str) -> bool:
     return bool(os.environ.get(f"HUB_SPEED_{name.upper()}_URL"))
 
 
+def _variable(name: str) -> str:
+    """Where the key for a model is: HUB_SPEED_TEACHER_KEY, HUB_SPEED_TEACHER_GPT_4O_KEY."""
+    return f"HUB_SPEED_{re.sub(r'[^A-Za-z0-9]', '_', name).upper()}_KEY"
+
+
 def _key(name: str, urls: str) -> str | None:
     """The key for a model, if there is one.
 
     Raises:
         RecipeError: it holds a character that cannot be sent.
     """
-    variable = f"HUB_SPEED_{name.upper()}_KEY"
+    variable = _variable(name)
     key = os.environ.get(variable)
     if key is None and all(urlsplit(url).hostname == "api.openai.com" for url in urls.split(",")):
         variable, key = "OPENAI_API_KEY", os.environ.get("OPENAI_API_KEY")

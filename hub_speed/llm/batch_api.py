@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from openai.types import Batch as Found
 
 TRIES = 8  # Assumption: what fails is repeated for about a minute, or for as long as the provider asks to wait
+LOOKS = 14
+"""How often a batch is looked for that a run may have started before it was cut off. Assumption: for about six minutes;
+a provider that lists a batch later gets the rows a second time."""
 MAX_FILE_BYTES = 1 << 30  # Assumption: a batch has at most 10,000 answers; 100 kB each
 WORKING = ("validating", "in_progress", "finalizing", "cancelling")
 """States of a batch that will still change."""
@@ -195,8 +198,8 @@ class Batches:
                 return batch
 
     async def find(self, file: str) -> Batch | None:
-        """The batch of a file, which a run may have started before it was cut off; looks as often as it is tried."""
-        for failures in range(1, TRIES + 1):
+        """The batch of a file, which a run may have started before it was cut off."""
+        for failures in range(1, LOOKS + 1):
             if batch := await self._of_file(file):
                 return batch
             await asyncio.sleep(wait_s(failures, None))

@@ -238,24 +238,30 @@ class _RoomyLayer(DynamicLayer):
     Whoever sets `keys` and `values` anew gets room again at the next step.
     """
 
+    _room: tuple[torch.Tensor, torch.Tensor]  # both, with columns that are still free
+    _shown: torch.Tensor | None = None  # the part of the first that `keys` was when it was last written here
+
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Append the new keys and values; returns all of them."""
         start = self.get_seq_length()
         if not start:
-            self._shown: torch.Tensor | None = None
             return super().update(key_states, value_states, *args, **kwargs)
+        assert self.keys is not None and self.values is not None, "start is above 0"
         end = start + key_states.shape[2]
         if self.keys is not self._shown or end > self._room[0].shape[2]:
-            self._room = [
-                torch.nn.functional.pad(old, (0, 0, 0, end - start + ROOM)) for old in (self.keys, self.values)
-            ]
-        for room, new in zip(self._room, (key_states, value_states), strict=True):
-            room[:, :, start:end] = new
-        self.keys, self.values = (room[:, :, :end] for room in self._room)
+            self._room = (_with_room(self.keys, end), _with_room(self.values, end))
+        keys, values = self._room
+        keys[:, :, start:end], values[:, :, start:end] = key_states, value_states
+        self.keys, self.values = keys[:, :, :end], values[:, :, :end]
         self._shown = self.keys
         return self.keys, self.values
+
+
+def _with_room(cache_BHTD: torch.Tensor, width: int) -> torch.Tensor:
+    """`cache` in the first columns of a tensor for `width` columns and `ROOM` more."""
+    return torch.nn.functional.pad(cache_BHTD, (0, 0, 0, width + ROOM - cache_BHTD.shape[2]))
 
 
 def _cache() -> DynamicCache:

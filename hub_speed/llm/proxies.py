@@ -5,12 +5,12 @@ A server on this machine is never asked through a proxy, even where NO_PROXY doe
 """
 
 import base64
-import ipaddress
 from typing import Any
 from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies_environment, proxy_bypass
+from urllib.request import proxy_bypass
 
 from hub_speed.errors import EndpointDown
+from hub_speed.hosts import is_here, is_http, proxy_of
 
 
 def proxy_for(url: str) -> str | None:
@@ -19,20 +19,20 @@ def proxy_for(url: str) -> str | None:
     Raises:
         EndpointDown: it is not an HTTP proxy.
     """
-    parts, named = urlsplit(url), getproxies_environment()
+    parts = urlsplit(url)
     host = parts.hostname or ""
-    proxy = named.get(parts.scheme) or named.get("all")
-    if not proxy or _is_here(host) or proxy_bypass(parts.netloc.rpartition("@")[2]):
+    variable, proxy = proxy_of(parts.scheme)
+    if not proxy or is_here(host) or proxy_bypass(parts.netloc.rpartition("@")[2]):
         return None
-    proxy = proxy if "://" in proxy else f"http://{proxy}"
-    if urlsplit(proxy).scheme not in ("http", "https"):
+    if not is_http(proxy):
         raise EndpointDown(
             f"the proxy for {host} does not speak HTTP",
-            expected="http://… in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY",
-            got=f"{urlsplit(proxy).scheme}://…",
-            fix=f"name an HTTP proxy, or put {host} into NO_PROXY",
+            expected=f"http://… in {variable}",
+            got=f"{proxy.partition('://')[0]}://…",
+            fix=f"set {variable} to an HTTP proxy (a SOCKS proxy often offers one at another port), or put {host} into"
+            " NO_PROXY if it can be reached without",
         )
-    return proxy
+    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 def request_options(url: str, headers: dict[str, str]) -> dict[str, Any]:
@@ -54,10 +54,3 @@ def request_options(url: str, headers: dict[str, str]) -> dict[str, Any]:
     if url.startswith("https:"):
         return options | {"headers": headers, "proxy_headers": login}
     return options | {"headers": headers | login}
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")

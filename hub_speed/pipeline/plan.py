@@ -7,7 +7,7 @@ from typing import Any
 from hub_speed.errors import HubError, NotFound
 from hub_speed.pipeline.session import Session
 from hub_speed.pipeline.table import wanted
-from hub_speed.recipe import Recipe
+from hub_speed.recipe import TOPIC_FILES, Recipe
 from hub_speed.record import Ref, RunRecord, fingerprint_of, tag_of
 from hub_speed.stage import SURPLUS, Estimate, FromHub, FromStage, Stage
 
@@ -47,6 +47,16 @@ def plan(recipe: Recipe, session: Session, only: str | None = None, again: Colle
     return steps
 
 
+def tasks_found(steps: list[Step], session: Session) -> dict[str, int]:
+    """Task type → how many tasks were brainstormed, once that is finished; else nothing."""
+    ref = next((step.ref for step in steps if step.stage.name == "brainstorm"), None)
+    try:
+        record = session.hub.record(ref) if ref else None
+    except HubError:  # of another version: a plan can do without
+        return {}
+    return record.by_task_type if record else {}
+
+
 def _step(s: Stage, recipe: Recipe, session: Session, done: dict[str, Ref], again: bool) -> Step:
     """One line of the plan.
 
@@ -57,7 +67,7 @@ def _step(s: Stage, recipe: Recipe, session: Session, done: dict[str, Ref], agai
     there = [source for source in sources if not _is_brought(source, recipe, session)]
     missing = [other for other in s.inputs(recipe).values() if isinstance(other, FromStage) and other.name not in done]
     _pin_all(there, session)
-    why = f"{missing[0].name} runs first" if missing else "asked for again" if again else "new"
+    why = f"after {missing[0].name}" if missing else "asked for again" if again else "new"
     if not missing and there == sources:
         identity = s.identity(recipe, pin(s, recipe, session, done))
         ref = session.hub.find(s.kind, s.repo(session.org), tag_of(fingerprint_of(identity)))
@@ -90,7 +100,7 @@ def _pin_all(sources: list[FromHub], session: Session) -> None:
 
 def _is_brought(source: FromHub, recipe: Recipe, session: Session) -> bool:
     """Whether an input is not there yet because a run brings it along: the quickstart's parts, a topic file."""
-    if source.name.endswith(".txt"):
+    if source.name.endswith(TOPIC_FILES):
         return True
     if not recipe.offline or "/" in source.name:
         return False

@@ -6,10 +6,10 @@ from pathlib import Path
 from hub_speed.cards.render import topics_card
 from hub_speed.errors import NotFound
 from hub_speed.generation import topics
-from hub_speed.parquet import count_parquet, write_parquet
+from hub_speed.parquet import write_parquet
 from hub_speed.pipeline.plan import pin_repo
 from hub_speed.pipeline.session import Session
-from hub_speed.recipe import Recipe
+from hub_speed.recipe import TOPIC_FILES, Recipe
 from hub_speed.rows import TopicRow
 from hub_speed.stage import FromHub
 
@@ -23,7 +23,7 @@ def with_topics(recipe: Recipe, session: Session, *, publish: bool) -> Recipe:
         RecipeError: the file cannot be read or is empty.
     """
     name = recipe.brainstorm.topics
-    if recipe.brainstorm.tasks or not name.endswith(".txt"):
+    if recipe.brainstorm.tasks or not name.endswith(TOPIC_FILES):
         return recipe
     paths = topics.read_file(Path(name))
 
@@ -43,12 +43,12 @@ def with_topics(recipe: Recipe, session: Session, *, publish: bool) -> Recipe:
     return recipe.model_copy(update={"brainstorm": pinned})
 
 
-def count_topics(recipe: Recipe, session: Session) -> int:
-    """How many topics there are to brainstorm for; 0 when they are not on the Hub yet, or may not be read."""
+def read_topics(recipe: Recipe, session: Session) -> list[str]:
+    """The topics there are to brainstorm for; none when they are not on the Hub yet, or may not be read."""
     name = recipe.brainstorm.topics
-    if name.endswith(".txt"):
-        return len(topics.read_file(Path(name)))
+    if name.endswith(TOPIC_FILES):
+        return topics.read_file(Path(name))
     try:
-        return count_parquet(session.hub.fetch(pin_repo(FromHub("dataset", name), session), "data/*"))
+        return topics.read_set(session.hub.fetch(pin_repo(FromHub("dataset", name), session)), name)
     except NotFound:
-        return 0
+        return []

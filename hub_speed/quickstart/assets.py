@@ -28,9 +28,9 @@ def publish(hub: Hub, org: str) -> list[Ref]:
     ]
 
 
-def count_topics() -> int:
-    """The number of topics of the quickstart."""
-    return sum(1 for _ in tasks.topics(0, ENTITIES_PER_DOMAIN))
+def topics() -> list[str]:
+    """The topics of the quickstart."""
+    return list(tasks.topics(0, ENTITIES_PER_DOMAIN))
 
 
 def _card(folder: Path, header: dict[str, Any], text: str) -> None:
@@ -39,7 +39,7 @@ def _card(folder: Path, header: dict[str, Any], text: str) -> None:
 
 
 def _topics(folder: Path) -> None:
-    count = write_parquet(({"topic": path} for path in tasks.topics(0, ENTITIES_PER_DOMAIN)), TopicRow, folder / "data")
+    count = write_parquet(({"topic": path} for path in topics()), TopicRow, folder / "data")
     _card(
         folder,
         {"configs": [{"config_name": "default", "data_files": "data/*.parquet"}]},

@@ -13,7 +13,7 @@ from pydantic import (
 
 from hub_speed import safe_yaml
 from hub_speed.errors import RecipeError, did_you_mean
-from hub_speed.recipe import Brainstorm, Recipe
+from hub_speed.recipe import TOPIC_FILES, Brainstorm, Recipe
 
 _FIELD = re.compile(r"[a-z_]*(\.[a-z_]*)*")
 
@@ -67,7 +67,7 @@ def load(name_or_path: str, overrides: list[str] | None = None) -> Recipe:
     brainstorm = _section(data, "brainstorm", f"recipe {path.name}")
     # A topic file that is named lies beside the recipe; the default is the package's.
     topics = str(brainstorm.get("topics", Brainstorm().topics))
-    if topics.endswith(".txt"):
+    if topics.endswith(TOPIC_FILES):
         folder = path.parent if "topics" in brainstorm else _shipped()
         data["brainstorm"] = brainstorm | {"topics": str(folder / topics)}
     try:

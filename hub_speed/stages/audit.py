@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hub_speed.evaluation.intervals import wilson
-from hub_speed.generation import dataset, estimate, examples, prompts
+from hub_speed.generation import dataset, estimate, examples, prompts, writers
 from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Rejected
 from hub_speed.llm.dialects import Completion, Sampling
 from hub_speed.mix import subset
 from hub_speed.parquet import count_parquet, read_parquet, write_parquet
-from hub_speed.recipe import Checks, Recipe
+from hub_speed.recipe import Checks, Recipe, joined
 from hub_speed.record import Json
 from hub_speed.rows import ACCEPTED, AuditRow
 from hub_speed.stage import Context, Estimate, FromStage, Source, Stage, pick
@@ -42,7 +42,7 @@ class Audited:
 
 def build(ctx: Context) -> None:
     """Fill `ctx.out` with yields and pass rates."""
-    sets = _sets(ctx)
+    sets, who = _sets(ctx), writers.judge(ctx.recipe)
     sampling = Sampling(ctx.recipe.teacher.judge_temperature, 1.0, ctx.recipe.teacher.max_tokens)
 
     def jobs(todo: Todo) -> Iterator[Job]:
@@ -59,8 +59,8 @@ def build(ctx: Context) -> None:
 
     with Ledger(ctx.work, ctx.record.identity) as ledger:
         total = sum(len(audited.rows) for audited in sets.values())
-        dataset.ask(ctx, ledger, jobs, read, total=total, model="teacher")
-        dataset.tally(ctx, ledger, "teacher")
+        dataset.ask(ctx, ledger, jobs, read, total=total, writers=who)
+        dataset.tally(ctx, ledger, who)
         passed = {row_id for row_id, row in ledger.accepted() if row["unchanged"]}
     shares = [_share("yield", name, len(each.rows), each.asked) for name, each in sets.items()]
     for name, each in sets.items():
@@ -90,9 +90,9 @@ def _sets(ctx: Context) -> dict[str, Audited]:
     limit, found = ctx.recipe.audit.rows, {}
     if "root" in ctx.inputs:
         found["junior"] = _first_candidates(ctx.inputs["root"], limit, ctx.recipe.checks)
-    found[ctx.recipe.synthesize.generator] = _drafts(ctx.inputs["synthesize"], limit)
+    found[joined(ctx.recipe.synthesize.generator)] = drafts = _drafts(ctx.inputs["synthesize"], limit)
     if "revise" in ctx.inputs:
-        found["revised"] = _revised(ctx.inputs["revise"], found[ctx.recipe.synthesize.generator])
+        found["revised"] = _revised(ctx.inputs["revise"], drafts)
     return found
 
 
@@ -137,13 +137,13 @@ def _inputs(recipe: Recipe) -> dict[str, Source]:
 
 
 def _fields(recipe: Recipe) -> Json:
-    asked = ("teacher.model", "teacher.judge_temperature", "teacher.max_tokens")
-    return pick(recipe, "checks", *asked, "synthesize.generator", "audit")
+    return pick(recipe, "checks") | writers.judge_fields(recipe) | pick(recipe, "synthesize.generator", "audit")
 
 
 def _estimate(recipe: Recipe, topics: int) -> Estimate:
     words, calls = estimate.words(recipe), len(SETS[recipe.embedder.data]) * recipe.audit.rows
-    return estimate.asks(recipe, "teacher", calls, words.revise, words.answer + estimate.REASON_WORDS)
+    written = words.answer + estimate.REASON_WORDS
+    return estimate.asks(recipe, "teacher", calls, words.revise, written, mix=recipe.teacher.judge)
 
 
 STAGE = Stage(

@@ -3,7 +3,9 @@
 In: topics (a dataset with a column `topic`), or your own tasks (`brainstorm.tasks`). Out: speed-tasks.
 Source: SPEED §3.2.1 and App. C.1: one prompt per topic and task type, about five tasks asked for, one kept (Table 3).
 Differs: which of the five is kept is not stated; here the row's own generator draws their order, and the first that
-no earlier topic has taken is kept. Types with a fixed task (STS, bitext) get one row per topic without a call.
+no earlier topic has taken is kept. The others are not waste: within a list a model makes its tasks differ, while the
+one task it would give is the most typical (arXiv 2510.01171), and a spare is kept where an earlier topic has the first.
+Types with a fixed task (STS, bitext) get one row per topic without a call.
 """
 
 import random
@@ -12,14 +14,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from hub_speed.errors import RecipeError
-from hub_speed.generation import dataset, estimate, prompts
+from hub_speed.generation import dataset, estimate, prompts, writers
 from hub_speed.generation.dedup import Duplicate
 from hub_speed.generation.echo import echo, plain
 from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Rejected, parse
 from hub_speed.generation.planning import row_rng
-from hub_speed.generation.topics import read_set, spoken, truncate
+from hub_speed.generation.topics import choose, distinct, per_type, read_set, spoken
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.parquet import read_parquet, write_parquet
 from hub_speed.recipe import Recipe
@@ -123,8 +125,8 @@ def _copy(ctx: Context) -> None:
 def _ask(ctx: Context) -> None:
     """What the teacher finds for the topics."""
     recipe, teacher, settings = ctx.recipe, ctx.recipe.teacher, ctx.recipe.brainstorm
-    names = read_set(ctx.inputs["topics"], settings.topics)
-    topics = list(dict.fromkeys(truncate(name, settings.max_depth) for name in names))
+    topics = distinct(read_set(ctx.inputs["topics"], settings.topics), settings.max_depth)
+    chosen = choose(recipe, topics)
     to_ask = [name for name in recipe.mixture if TASK_TYPES[name].brainstorm]
     sampling = Sampling(teacher.sampling_temperature, teacher.top_p, teacher.max_tokens)
     schema = prompts.tasks_schema(settings.tasks_per_prompt)
@@ -133,7 +135,7 @@ def _ask(ctx: Context) -> None:
         for i, topic in enumerate(topics):
             for name in to_ask:
                 job_id = f"brainstorm-{i:07d}-{name}"
-                if not todo(job_id):
+                if i not in chosen[name] or not todo(job_id):
                     continue
                 rng = row_rng(recipe.rng_seed, "brainstorm", job_id)
                 prompt = prompts.brainstorm(TASK_TYPES[name], spoken(topic), settings.tasks_per_prompt, rng)
@@ -155,8 +157,8 @@ def _ask(ctx: Context) -> None:
         for i, (task, topic) in enumerate(pairs):
             yield {"id": f"task-{task_type}-{i:07d}", "task_type": task_type, "task": task, "topic": topic}
 
-    total = len(topics) * len(to_ask)
-    dataset.make(ctx, jobs, read, rows=total, model="teacher", row=TaskRow, sift=sift, publish=publish)
+    total, who = sum(len(chosen[name]) for name in to_ask), writers.teachers(recipe, "brainstorm")
+    dataset.make(ctx, jobs, read, rows=total, writers=who, row=TaskRow, sift=sift, publish=publish)
 
 
 def _inputs(recipe: Recipe) -> dict[str, Source]:
@@ -171,7 +173,9 @@ def _fields(recipe: Recipe) -> Json:
         return {"mixture": sorted(recipe.mixture)}
     settings = ("brainstorm.max_depth", "brainstorm.tasks_per_prompt", "brainstorm.tasks_per_topic")
     asked = ("teacher.model", "teacher.sampling_temperature", "teacher.top_p", "teacher.max_tokens")
-    return pick(recipe, "rng_seed", *settings, *asked) | {"mixture": sorted(recipe.mixture)}
+    if recipe.brainstorm.max_topics is None:
+        return pick(recipe, "rng_seed", *settings, *asked) | {"mixture": sorted(recipe.mixture)}
+    return pick(recipe, "rng_seed", *settings, "brainstorm.max_topics", *asked, "mixture")  # its weights share them out
 
 
 def _prompts(recipe: Recipe) -> dict[str, Any]:
@@ -183,9 +187,10 @@ def _prompts(recipe: Recipe) -> dict[str, Any]:
 def _estimate(recipe: Recipe, topics: int) -> Estimate:
     if recipe.brainstorm.tasks:
         return Estimate(None, 0, 0, 0, 0)
-    kinds = sum(TASK_TYPES[name].brainstorm is not None for name in recipe.mixture)
+    calls = sum(n for name, n in per_type(recipe, topics).items() if TASK_TYPES[name].brainstorm)
     written = estimate.TASK_WORDS * recipe.brainstorm.tasks_per_prompt
-    return estimate.asks(recipe, "teacher", topics * kinds, estimate.brainstorm_words(recipe), written)
+    read = estimate.brainstorm_words(recipe)
+    return estimate.asks(recipe, "teacher", calls, read, written, mix=recipe.teacher.model)
 
 
 STAGE = Stage(

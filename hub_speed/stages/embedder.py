@@ -12,6 +12,7 @@ from hub_speed.parquet import count_parquet
 from hub_speed.recipe import Embedder, Recipe
 from hub_speed.record import Json, Training
 from hub_speed.stage import Context, Estimate, FromHub, FromStage, Source, Stage
+from hub_speed.training.embedder import drafts
 from hub_speed.training.embedder.settings import EmbedderSettings, LabelledSet
 from hub_speed.training.process.launch import launch
 from hub_speed.training.process.settings import PinnedModel
@@ -22,7 +23,7 @@ DEFAULT_INSTRUCTION = "Given a question, retrieve passages that answer it"
 
 def build(ctx: Context) -> None:
     """Fill `ctx.out` with the embedder."""
-    data, base, runtime = ctx.inputs["data"] / "data", ctx.refs["base"], ctx.recipe.runtime
+    data, base, runtime = drafts.training_rows(ctx), ctx.refs["base"], ctx.recipe.runtime
     settings = EmbedderSettings(
         work=ctx.work / "trainer",
         base=PinnedModel(folder=ctx.inputs["base"], repo=base.repo, commit=base.commit),
@@ -38,7 +39,7 @@ def build(ctx: Context) -> None:
         miner=ctx.inputs.get("miner"),
         default_instruction=DEFAULT_INSTRUCTION,
     )
-    ctx.record.rows_in = count_parquet(data)
+    ctx.record.rows_in = count_parquet(ctx.inputs["data"] / "data")
     measures = launch(ctx, "training.embedder.contrastive", settings)
     ctx.record.accepted = measures.pop("rows")
     ctx.record.measures.training = Training.model_validate(measures)
@@ -74,7 +75,7 @@ def _estimate(recipe: Recipe, topics: int) -> Estimate:
     drawn = estimate.embedder_rows(recipe)
     rows = drawn if recipe.embedder.rows is None else min(recipe.embedder.rows, drawn)
     rows += recipe.embedder.labelled_rows
-    return estimate.trains(rows, estimate.words(recipe).answer, recipe.embedder.epochs)
+    return estimate.trains(recipe.embedder.base_model, rows, estimate.words(recipe).answer, recipe.embedder.epochs)
 
 
 STAGE = Stage(
@@ -85,7 +86,7 @@ STAGE = Stage(
     purpose="An embedder is trained on the rows.",
     build=build,
     inputs=_inputs,
-    fields=lambda recipe: {"embedder": recipe.embedder.deciding()},
+    fields=lambda recipe: {"embedder": recipe.embedder.deciding()} | drafts.fields(recipe),
     estimate=_estimate,
     facts=_facts,
     metadata={"library_name": "sentence-transformers", "pipeline_tag": "sentence-similarity"},

@@ -12,7 +12,9 @@ from pathlib import Path
 from hub_speed.errors import StageError
 from hub_speed.evaluation import published_scores
 from hub_speed.evaluation.settings import Benchmark, ScoringSettings, Subject
+from hub_speed.generation import estimate
 from hub_speed.parquet import read_parquet, write_parquet
+from hub_speed.recipe import Recipe
 from hub_speed.record import Json
 from hub_speed.rows import ScoreRow
 from hub_speed.stage import Context, Estimate, FromHub, FromStage, Stage, benchmark_fields, benchmark_inputs, pick
@@ -57,6 +59,14 @@ def _bases(folder: Path) -> tuple[Subject, ...]:
     )
 
 
+def _fields(recipe: Recipe) -> Json:
+    """What the scores depend on; the form of instructions only where it is not the usual one."""
+    used = ["embedder.max_length", "embedder.pooling"]
+    if recipe.embedder.instructions != "natural":
+        used.append("embedder.instructions")
+    return benchmark_fields(recipe) | pick(recipe, *used)
+
+
 def _facts(ctx: Context) -> Json:
     return {"averages": published_scores.averages(ctx.record.measures.scores)}
 
@@ -79,8 +89,8 @@ STAGE = Stage(
         "base": FromHub("model", recipe.embedder.base_model),
         **benchmark_inputs(recipe),
     },
-    fields=lambda recipe: benchmark_fields(recipe) | pick(recipe, "embedder.max_length", "embedder.pooling"),
-    estimate=lambda recipe, topics: Estimate(None, 0, 0, 0, 0),
+    fields=_fields,
+    estimate=lambda recipe, topics: Estimate(None, 0, 0, 0, 0, None, estimate.scores(recipe, 1)),
     row=ScoreRow,
     facts=_facts,
     figures=_figures,

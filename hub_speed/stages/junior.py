@@ -17,7 +17,9 @@ def build(ctx: Context) -> None:
 
 def _estimate(recipe: Recipe, topics: int) -> Estimate:
     words = estimate.words(recipe)
-    return estimate.trains(recipe.seed.rows, words.prompt + words.answer, recipe.junior.epochs)
+    return estimate.trains(
+        recipe.generator.base_model, recipe.seed.rows, words.prompt + words.answer, recipe.junior.epochs
+    )
 
 
 STAGE = Stage(

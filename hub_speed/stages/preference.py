@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from hub_speed.generation import dataset, estimate, examples, prompts
+from hub_speed.generation import dataset, estimate, examples, prompts, writers
 from hub_speed.generation.dedup import exact_duplicates, shingles
 from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo, not_asked
 from hub_speed.generation.ledger import Ledger
@@ -83,7 +83,8 @@ def _by_judge(ctx: Context, root: list[Json], quota: Quota, sift: Callable[[Ledg
                 why = Rejected("unfit_candidates", ", ".join(row["reasons"]))
                 yield not_asked(name, row["task_type"], row["prompt"], why)
 
-    dataset.make(ctx, jobs, read, rows=quota, model="teacher", row=PreferenceRow, sift=sift, skipped=skipped)
+    who = writers.judge(recipe)
+    dataset.make(ctx, jobs, read, rows=quota, writers=who, row=PreferenceRow, sift=sift, skipped=skipped)
 
 
 def requests(recipe: Recipe) -> int:
@@ -179,7 +180,7 @@ def _by_margin(ctx: Context, root: list[Json], quota: Quota, sift: Callable[[Led
     with Ledger(ctx.work, ctx.record.identity) as ledger:
         ledger.add(_entry(row, choose(row, ranks[row["id"]])) for row in root)
         sift(ledger)
-        dataset.finish(ctx, ledger, quota, model=None, row=PreferenceRow)
+        dataset.finish(ctx, ledger, quota, writers=None, row=PreferenceRow)
 
 
 def _entry(row: Json, outcome: Outcome) -> tuple[LedgerRow, Json | None]:
@@ -229,8 +230,8 @@ def _inputs(recipe: Recipe) -> dict[str, Source]:
 
 
 def _fields(recipe: Recipe) -> Json:
-    asked = ("rng_seed", "teacher.model", "teacher.judge_temperature", "teacher.max_tokens")
-    fields = pick(recipe, *asked) if recipe.preference.signal == "judge" else {}
+    by_judge = recipe.preference.signal == "judge"
+    fields = writers.judge_fields(recipe) | pick(recipe, "rng_seed") if by_judge else {}
     fields |= {"preference": recipe.preference.deciding()}
     return fields | (pick(recipe, "mixture") if recipe.preference.rows else {})
 
@@ -244,10 +245,11 @@ def _prompts(recipe: Recipe) -> dict[str, Any]:
 def _estimate(recipe: Recipe, topics: int) -> Estimate:
     settings, words = recipe.preference, estimate.words(recipe)
     if settings.signal == "retrieval":
-        return estimate.trains(recipe.root.rows, recipe.root.candidates * words.answer, 1)
+        return estimate.trains(settings.embedder, recipe.root.rows, recipe.root.candidates * words.answer, 1, passes=1)
     calls = requests(recipe) * estimate.signals(recipe, settings.rows)
     read = words.prompt + words.judge + recipe.root.candidates * words.answer
-    return estimate.asks(recipe, "teacher", calls, read, estimate.REASON_WORDS, estimate.TEACHER_YIELD)
+    how_many = (calls, read, estimate.REASON_WORDS, estimate.TEACHER_YIELD)
+    return estimate.asks(recipe, "teacher", *how_many, recipe.teacher.judge)
 
 
 STAGE = Stage(

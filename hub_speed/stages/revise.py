@@ -8,7 +8,7 @@ for after revision (not stated).
 
 from collections.abc import Iterator
 
-from hub_speed.generation import dataset, estimate, examples, prompts
+from hub_speed.generation import dataset, estimate, examples, prompts, writers
 from hub_speed.generation.dedup import near_duplicates
 from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
 from hub_speed.generation.ledger import Ledger
@@ -47,8 +47,7 @@ def build(ctx: Context) -> None:
         jobs,
         read,
         rows=count_parquet(drafts),
-        model="revisor",
-        weights=ctx.inputs["revisor"],
+        writers=writers.one("revisor", ctx.inputs["revisor"]),
         row=SyntheticRow,
         sift=sift,
     )

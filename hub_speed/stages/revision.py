@@ -10,7 +10,7 @@ the check of its task type is not kept.
 
 from collections.abc import Iterator
 
-from hub_speed.generation import dataset, estimate, examples, prompts
+from hub_speed.generation import dataset, estimate, examples, prompts, writers
 from hub_speed.generation.dedup import exact_duplicates
 from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
 from hub_speed.generation.ledger import Ledger
@@ -41,7 +41,7 @@ def build(ctx: Context) -> None:
     recipe, teacher = ctx.recipe, ctx.recipe.teacher
     sampling = Sampling(teacher.sampling_temperature, teacher.top_p, teacher.max_tokens)
     root = examples.root_rows(ctx.inputs["root"])
-    quota = examples.signals(recipe, root, recipe.revision.rows)
+    quota, who = examples.signals(recipe, root, recipe.revision.rows), writers.teachers(recipe, "revision")
     best: dict[str, str] = {}
     if recipe.revision.candidate == "best":
         judged = read_parquet(ctx.inputs["preference"] / "data", ["id", "chosen"])
@@ -64,7 +64,7 @@ def build(ctx: Context) -> None:
     def sift(ledger: Ledger) -> None:
         ledger.reject(exact_duplicates(ledger.rows(), "task_type", "prompt", "completion"), "duplicate")
 
-    dataset.make(ctx, jobs, read, rows=quota, model="teacher", row=RevisionRow, sift=sift)
+    dataset.make(ctx, jobs, read, rows=quota, writers=who, row=RevisionRow, sift=sift)
 
 
 def _inputs(recipe: Recipe) -> dict[str, Source]:
@@ -81,7 +81,8 @@ def _fields(recipe: Recipe) -> Json:
 def _estimate(recipe: Recipe, topics: int) -> Estimate:
     words, calls = estimate.words(recipe), estimate.signals(recipe, recipe.revision.rows)
     written = words.answer + estimate.REASON_WORDS
-    return estimate.asks(recipe, "teacher", calls, words.revise, written, estimate.TEACHER_YIELD)
+    how_many = (calls, words.revise, written, estimate.TEACHER_YIELD)
+    return estimate.asks(recipe, "teacher", *how_many, recipe.teacher.model)
 
 
 STAGE = Stage(

@@ -17,7 +17,8 @@ def build(ctx: Context) -> None:
 
 def _estimate(recipe: Recipe, topics: int) -> Estimate:
     words, rows = estimate.words(recipe), estimate.signals(recipe, recipe.revision.rows)
-    return estimate.trains(rows, words.revise + words.answer + estimate.REASON_WORDS, recipe.revisor.epochs)
+    read = words.revise + words.answer + estimate.REASON_WORDS
+    return estimate.trains(recipe.generator.base_model, rows, read, recipe.revisor.epochs)
 
 
 STAGE = Stage(

@@ -8,7 +8,7 @@ answers with the same words the first is kept.
 
 from collections.abc import Iterator
 
-from hub_speed.generation import dataset, estimate, examples, planning, prompts
+from hub_speed.generation import dataset, estimate, examples, planning, prompts, writers
 from hub_speed.generation.echo import plain
 from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
 from hub_speed.generation.parsing import Rejected
@@ -50,7 +50,7 @@ def build(ctx: Context) -> None:
     def read(job: Job, completion: Completion) -> Outcome:
         return read_candidates(job.source, completion, recipe.checks)
 
-    dataset.make(ctx, jobs, read, rows=quota, model="junior", weights=ctx.inputs["junior"], row=RootRow)
+    dataset.make(ctx, jobs, read, rows=quota, writers=writers.one("junior", ctx.inputs["junior"]), row=RootRow)
 
 
 def _estimate(recipe: Recipe, topics: int) -> Estimate:

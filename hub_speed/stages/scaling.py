@@ -6,6 +6,7 @@ Differs: several seeds per size; a saturating power law is fitted as well, and b
 largest size. A benchmark that fails is reported; a benchmark that some run lacks is in no fit.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from hub_speed.errors import StageError
@@ -18,13 +19,14 @@ from hub_speed.recipe import MINING, Recipe
 from hub_speed.record import Json
 from hub_speed.rows import ScalingRow
 from hub_speed.stage import Context, Estimate, FromHub, FromStage, Stage, benchmark_fields, benchmark_inputs, pick
+from hub_speed.training.embedder import drafts
 from hub_speed.training.process.launch import launch
 from hub_speed.training.process.settings import PinnedModel
 
 
 def build(ctx: Context) -> None:
     """Fill `ctx.out` with one score per size, seed and measure."""
-    settings, runtime, data = ctx.recipe.scaling, ctx.recipe.runtime, ctx.inputs["data"] / "data"
+    settings, runtime, data = ctx.recipe.scaling, ctx.recipe.runtime, drafts.training_rows(ctx)
     available = count_parquet(data)
     sizes = [size for size in settings.sizes if size <= available]
     if len(sizes) < 2:
@@ -62,7 +64,7 @@ def _fields(recipe: Recipe) -> Json:
     """The embedder's fields, without those that a scaling law sets itself or does not use."""
     unused = ("rows", "rng_seed", "labelled", *MINING)
     embedder = {name: value for name, value in recipe.embedder.deciding().items() if name not in unused}
-    return {"embedder": embedder} | benchmark_fields(recipe) | pick(recipe, "scaling")
+    return {"embedder": embedder} | benchmark_fields(recipe) | pick(recipe, "scaling") | drafts.fields(recipe)
 
 
 def _figures(ctx: Context, folder: Path) -> dict[str, Path]:
@@ -73,9 +75,10 @@ def _figures(ctx: Context, folder: Path) -> dict[str, Path]:
 
 
 def _estimate(recipe: Recipe, topics: int) -> Estimate:
-    drawn = estimate.embedder_rows(recipe)
-    rows = sum(size for size in recipe.scaling.sizes if size <= drawn) * len(recipe.scaling.rng_seeds)
-    return estimate.trains(rows, estimate.words(recipe).answer, recipe.embedder.epochs)
+    sizes = [size for size in recipe.scaling.sizes if size <= estimate.embedder_rows(recipe)]
+    seeds, words = len(recipe.scaling.rng_seeds), estimate.words(recipe).answer
+    takes = estimate.trains(recipe.embedder.base_model, sum(sizes) * seeds, words, recipe.embedder.epochs)
+    return replace(takes, seconds=takes.seconds + estimate.scores(recipe, len(sizes) * seeds))
 
 
 STAGE = Stage(

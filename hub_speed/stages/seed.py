@@ -7,7 +7,7 @@ Differs: exact duplicates are always dropped (SPEED does not say).
 
 from collections.abc import Iterator
 
-from hub_speed.generation import dataset, estimate, examples, planning, prompts
+from hub_speed.generation import dataset, estimate, examples, planning, prompts, writers
 from hub_speed.generation.dedup import exact_duplicates
 from hub_speed.generation.jobs import Job, Outcome, Todo
 from hub_speed.generation.ledger import Ledger
@@ -23,7 +23,7 @@ def build(ctx: Context) -> None:
     """Fill `ctx.out` with seed rows."""
     recipe, teacher = ctx.recipe, ctx.recipe.teacher
     sampling = Sampling(teacher.sampling_temperature, teacher.top_p, teacher.max_tokens)
-    pool = examples.task_pool(ctx.inputs["brainstorm"])
+    pool, who = examples.task_pool(ctx.inputs["brainstorm"]), writers.teachers(recipe, "seed")
     quota = Quota.of(recipe.mixture, recipe.seed.rows)
 
     def jobs(todo: Todo) -> Iterator[Job]:
@@ -31,17 +31,18 @@ def build(ctx: Context) -> None:
             yield Job(row.id, row.task_type, examples.request(row, sampling), source=row)
 
     def read(job: Job, completion: Completion) -> Outcome:
-        return examples.read_example(job.source, completion, teacher.model, recipe.checks)
+        return examples.read_example(job.source, completion, who.of(job.id).name, recipe.checks)
 
     def sift(ledger: Ledger) -> None:
         ledger.reject(exact_duplicates(ledger.rows(), *examples.TEXTS), "duplicate")
 
-    dataset.make(ctx, jobs, read, rows=quota, model="teacher", row=SeedRow, sift=sift)
+    dataset.make(ctx, jobs, read, rows=quota, writers=who, row=SeedRow, sift=sift)
 
 
 def _estimate(recipe: Recipe, topics: int) -> Estimate:
     words = estimate.words(recipe)
-    return estimate.asks(recipe, "teacher", recipe.seed.rows, words.prompt, words.answer, estimate.TEACHER_YIELD)
+    how_many = (recipe.seed.rows, words.prompt, words.answer, estimate.TEACHER_YIELD)
+    return estimate.asks(recipe, "teacher", *how_many, recipe.teacher.model)
 
 
 STAGE = Stage(

@@ -17,7 +17,8 @@ def build(ctx: Context) -> None:
 
 def _estimate(recipe: Recipe, topics: int) -> Estimate:
     words, pairs = estimate.words(recipe), estimate.signals(recipe, recipe.preference.rows)
-    return estimate.trains(pairs, 2 * (words.prompt + words.answer), recipe.senior.epochs)
+    read, passes = 2 * (words.prompt + words.answer), estimate.DPO_PASSES
+    return estimate.trains(recipe.generator.base_model, pairs, read, recipe.senior.epochs, passes)
 
 
 STAGE = Stage(

@@ -11,6 +11,7 @@ import re
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import yaml
 
 from hub_speed import safe_yaml, stage
 from hub_speed.errors import RecipeError
+from hub_speed.generation.topics import distinct
 from hub_speed.parquet import read_parquet
 from hub_speed.pipeline import run as pipeline
 from hub_speed.pipeline.plan import plan as plan_run
@@ -190,9 +192,10 @@ class Load:
     cost_usd: float | None = None
 
 
-def plan(study: Study, session: Session, topics: int) -> list[Load]:
+def plan(study: Study, session: Session, topics: list[str]) -> list[Load]:
     """What a study will run, and what is finished already. Reads the Hub, writes nothing."""
     loads: dict[str, Load] = {}
+    count = cache(lambda max_depth: len(distinct(topics, max_depth)))
     state: dict[tuple[str, str], tuple[bool, Recipe]] = {}
     for run in study.runs:
         recipe = with_topics(run.recipe, session, publish=False)
@@ -205,7 +208,7 @@ def plan(study: Study, session: Session, topics: int) -> list[Load]:
         load.versions += 1
         load.finished += finished
         if not finished:
-            takes = load.stage.estimate(recipe, topics)
+            takes = load.stage.estimate(recipe, count(recipe.brainstorm.max_depth))
             load.model = takes.model or ""
             load.calls += takes.calls
             load.tokens += takes.tokens

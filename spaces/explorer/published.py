@@ -32,7 +32,7 @@ from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.llm.endpoint import Endpoint, RowFailed
 from hub_speed.parquet import read_parquet
 from hub_speed.pipeline.table import STAGES
-from hub_speed.recipe import Generator, Recipe, Revise
+from hub_speed.recipe import Generator, Recipe, Revise, heaviest
 from hub_speed.record import RunRecord
 from hub_speed.rows import REASONS
 from hub_speed.text import with_instruction
@@ -148,7 +148,7 @@ class Published:
             task_type: one of the six.
             topic: a topic of `topics()`; empty draws one.
         """
-        generator = self.recipe().synthesize.generator
+        generator = heaviest(self.recipe().synthesize.generator)
         row = self._draw(task_type, topic)
         flow: Json = {
             "task_type": row.task_type,

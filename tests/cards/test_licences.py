@@ -29,9 +29,9 @@ def test_a_licence_may_add_duties_and_not_drop_one(own: str, source: str, duty: 
 
 
 def test_what_no_name_says_is_a_note() -> None:
-    found = licences.notes([Source("a/b", ""), Source("a/c", "other"), Source("a/d", "mit")], "gpt-4o-2024-05-13")
+    found = licences.notes([Source("a/b", ""), Source("a/c", "other"), Source("a/d", "mit")], ["gpt-4o-2024-05-13"])
     assert [note.split()[0] for note in found] == ["a/b", "a/c", "The"] and "OpenAI" in found[2]
-    assert licences.notes([Source("a/d", "mit")], "offline-teacher") == []
+    assert licences.notes([Source("a/d", "mit")], ["offline-teacher"]) == []
 
 
 @pytest.mark.parametrize(
@@ -48,4 +48,4 @@ def test_what_no_name_says_is_a_note() -> None:
     ],
 )
 def test_whose_terms_bind_a_teachers_answers(teacher: str, bound: bool) -> None:
-    assert ["OpenAI's terms" in note for note in licences.notes([], teacher)] == [True] * bound
+    assert ["OpenAI's terms" in note for note in licences.notes([], [teacher])] == [True] * bound

@@ -18,7 +18,7 @@ from running import kill
 
 from hub_speed.console.progress import Bars
 from hub_speed.errors import BudgetSpent, EndpointDown, EndpointRefused, Stopped
-from hub_speed.generation import batched, dataset
+from hub_speed.generation import batched, dataset, writers
 from hub_speed.generation.batched import generate_in_batches
 from hub_speed.generation.jobs import Accepted, Job, Jobs, Outcome
 from hub_speed.generation.ledger import Ledger
@@ -50,11 +50,12 @@ def provider() -> Iterator[FakeBatches]:
         yield running
 
 
-def jobs(count: int) -> Jobs:
+def jobs(count: int, schemas: tuple[str, ...] = ("answer",)) -> Jobs:
     def some(todo: Any) -> Iterator[Job]:
         for i in range(count):
             if todo(f"row-{i:03d}"):
-                yield Job(f"row-{i:03d}", "sts", Request(f"prompt {i}", Sampling(1.0, 1.0, 50), {"type": "object"}), i)
+                schema = {"type": "object"}, schemas[i % len(schemas)]
+                yield Job(f"row-{i:03d}", "sts", Request(f"prompt {i}", Sampling(1.0, 1.0, 50), *schema), i)
 
     return some
 
@@ -74,6 +75,7 @@ def run(
     rounds: int = 3,
     purpose: str = "seed-abc",
     notes: list[str] | None = None,
+    schemas: tuple[str, ...] = ("answer",),
 ) -> dict[str, dict[str, Any]]:
     """The ledger afterwards, by row; what was noticed goes into `notes`. What was raised goes through."""
     address, stop = Address("teacher", "m", (url,), key=KEY), stop or threading.Event()
@@ -83,7 +85,7 @@ def run(
         if budget:
             budget.count_earlier(purpose, Spent(*ledger.usage()))
         noticed = generate_in_batches(
-            jobs(count), read, provider, ledger, rounds, lambda e, n: told.append(len(e)), stop, budget
+            jobs(count, schemas), read, provider, ledger, rounds, lambda e, n: told.append(len(e)), stop, budget
         )
         if notes is not None:
             notes += noticed
@@ -434,24 +436,42 @@ def test_a_parameter_that_the_model_does_not_take_is_left_out(
     assert notes[0] == f"does not take max_tokens: sent as max_completion_tokens. It says: {words}"
 
 
-def test_what_was_noticed_is_in_the_record(provider: FakeBatches, tmp_path: Path) -> None:
-    provider.work = takes("none")
-    ctx = Context(
-        recipe=Recipe.model_validate({"name": "test", "runtime": {"mode": "batch"}}),
+def context(provider: FakeBatches, folder: Path, **values: Any) -> Context:
+    """A stage in batch mode; every model is at the provider."""
+    return Context(
+        recipe=Recipe.model_validate({"name": "test", "runtime": {"mode": "batch"}} | values),
         repo="org/x",
         inputs={},
         refs={},
-        out=tmp_path / "out",
-        work=tmp_path,
+        out=folder / "out",
+        work=folder,
         record=RunRecord(stage="seed", fingerprint="0" * 12, recipe="test", identity={}, inputs={}, lineage={}),
         progress=Bars(Console(quiet=True)).stage("seed"),
         stop=threading.Event(),
         threads=1,
-        address=lambda name, weights: nullcontext(Address(name, "m", (provider.url,))),
+        address=lambda name, weights: nullcontext(Address(name, name.rpartition("/")[2], (provider.url,))),
     )
+
+
+def test_what_was_noticed_is_in_the_record(provider: FakeBatches, tmp_path: Path) -> None:
+    provider.work = takes("none")
+    ctx = context(provider, tmp_path)
     with Ledger(tmp_path) as ledger:
-        dataset.ask(ctx, ledger, jobs(4), read, total=4, model="teacher")
+        dataset.ask(ctx, ledger, jobs(4), read, total=4, writers=writers.judge(ctx.recipe))
     assert "sent as none" in ctx.record.measures.server[0]
+
+
+def test_each_of_several_teachers_has_batches_of_its_own(provider: FakeBatches, tmp_path: Path) -> None:
+    ctx = context(provider, tmp_path, teacher={"model": {"m": 2, "n": 1}})
+    who = writers.teachers(ctx.recipe, "seed")
+    with Ledger(tmp_path) as ledger:
+        for _ in range(2):  # the second time, nothing is left to ask
+            dataset.ask(ctx, ledger, jobs(12), read, total=12, writers=who)
+        dataset.tally(ctx, ledger, who)
+    found = [({line["body"]["model"] for line in lines}, len(lines)) for lines in provider.submitted]
+    assert [models for models, _ in found] == [{"m"}, {"n"}]
+    assert [batch["metadata"]["hub_speed"] for batch in provider.batches] == [f"seed-{'0' * 12}-{n}" for n in "mn"]
+    assert ctx.record.calls == {f"teacher/{n}": count for n, (_, count) in zip("mn", found, strict=True)}
 
 
 def test_a_provider_that_refuses_every_form_is_told(provider: FakeBatches, tmp_path: Path) -> None:
@@ -471,10 +491,38 @@ def test_what_is_left_over_and_refused_is_refused_in_every_later_run(provider: F
 
     provider.work = work
     first = run(provider.url, tmp_path)
-    assert len(provider.submitted) == 1
+    assert asked(provider)[1:] == [["row-005"]] and forms(provider) == ["response_format", "none"]
     assert run(provider.url, tmp_path) == first  # whether the schema takes part in it is found out again
-    assert asked(provider)[1:] == [["row-005"]] * 3
+    assert asked(provider)[2:] == [["row-005"]] * 3
     assert (first["row-005"]["state"], first["row-005"]["reason"]) == ("failed", "refused")
+
+
+def test_a_row_that_a_working_schema_refuses_is_asked_once_without_it(provider: FakeBatches, tmp_path: Path) -> None:
+    def work(_: int, requests: Lines) -> Lines:
+        deep = [r["custom_id"] for r in requests if "row-005" in r["custom_id"] and form_of(r) != "none"]
+        done = all_good(0, requests)
+        return [refused(r["custom_id"], 400, "too deep") if r["custom_id"] in deep else r for r in done]
+
+    provider.work = work
+    found = run(provider.url, tmp_path)
+    assert found["row-005"]["state"] == "accepted"
+    assert asked(provider)[1:] == [["row-005"]] and forms(provider) == ["response_format", "none"]
+
+
+def test_each_schema_has_a_form_of_its_own(provider: FakeBatches, tmp_path: Path) -> None:
+    def work(_: int, requests: Lines) -> Lines:
+        deep = {r["custom_id"] for r in requests if "deep" in str(r["body"].get("response_format"))}
+        done = all_good(0, requests)
+        return [refused(r["custom_id"], 400, "no") if r["custom_id"] in deep else r for r in done]
+
+    provider.work = work
+    notes: list[str] = []
+    run(provider.url, tmp_path, schemas=("flat", "deep"), notes=notes)
+    assert [len(rows) for rows in asked(provider)] == [20, 10]
+    assert [form_of(request) for request in provider.submitted[1]] == ["structured_outputs"] * 10
+    assert "refuses a JSON schema as response_format: sent as structured_outputs. It says: 400 no" in notes
+    run(provider.url, tmp_path, 24, schemas=("flat", "deep"))
+    assert len(provider.submitted) == 4
 
 
 def test_a_batch_of_refused_rows_does_not_cost_others_their_schema(
@@ -490,7 +538,9 @@ def test_a_batch_of_refused_rows_does_not_cost_others_their_schema(
     provider.work, provider.looks = work, 2
     found = run(provider.url, tmp_path)
     assert {row for row, entry in found.items() if entry["reason"] == "refused"} == odd and len(found) == 20
-    assert "structured_outputs" in forms(provider) and forms(provider)[-1] == "response_format"
+    last = {request["custom_id"][:7]: form_of(request) for requests in provider.submitted for request in requests}
+    assert "structured_outputs" in forms(provider)
+    assert {form for row, form in last.items() if row not in odd} == {"response_format"}
 
 
 def test_a_provider_that_ignores_the_schema_is_noticed(provider: FakeBatches, tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub_speed.generation.dedup import Duplicate, exact_duplicates, near_duplicates, shingles, thin
+from hub_speed.generation.dedup import MISSED, Duplicate, bands, exact_duplicates, near_duplicates, shingles, thin
 from hub_speed.generation.ledger import Ledger
+from hub_speed.recipe import Recipe
 from hub_speed.rows import LedgerRow
 
 # --- duplicates -----------------------------------------------------------------------------------------------------
@@ -103,7 +104,7 @@ def test_shorter_n_grams_forgive_more() -> None:
     assert [len(list(near_duplicates(rows, 0.7, 256, size))) for size in (1, 3)] == [1, 0]
 
 
-@pytest.mark.parametrize("permutations", [16, 64, 100, 128, 256])
+@pytest.mark.parametrize("permutations", [12, 60, 120, 256])
 def test_any_number_of_permutations_a_recipe_allows(permutations: int) -> None:
     rng = random.Random(4)
     rows = [row(i, " ".join(text(rng)), "x") for i in range(50)] * 2
@@ -111,6 +112,31 @@ def test_any_number_of_permutations_a_recipe_allows(permutations: int) -> None:
     assert [row_id for row_id, *_ in near_duplicates(rows, 0.9, permutations, 3)] == [
         f"{i:05d}" for i in range(50, 100)
     ]
+
+
+def test_by_default_one_other_word_makes_no_new_row_and_another_subject_does() -> None:
+    how = Recipe(name="r").revise
+    query, positive = "how long do oak trees live", "Most oak trees live for two or three centuries, some much longer."
+    rows = [
+        row(0, query, positive),
+        row(1, query, positive.replace("Most", "Many")),
+        row(2, query, "An oak drops its leaves in autumn, and its wood is used for barrels and floors."),
+        row(
+            3,
+            query.replace("oak trees", "house cats"),
+            "A house cat often reaches fifteen years, and some reach twenty.",
+        ),
+    ]
+    found = near_duplicates(rows, how.dedup_threshold, how.dedup_permutations, how.dedup_words)
+    assert [(each.id, each.of) for each in found] == [("00001", "00000")]
+    assert list(near_duplicates(rows, 0.9, 120, 3)) == []  # 3-grams at 0.9 are nearly an exact match
+
+
+@given(st.floats(0.3, 1), st.integers(1, 20).map(lambda n: 12 * n))
+def test_bands_miss_few_pairs_and_divide_a_signature(threshold: float, permutations: int) -> None:
+    count = bands(threshold, permutations)
+    assert permutations % count == 0
+    assert (1 - threshold ** (permutations // count)) ** count <= MISSED or count == permutations
 
 
 def entry(row_id: str, state: str = "accepted") -> LedgerRow:

@@ -146,7 +146,7 @@ def test_the_papers_calls_and_tokens_come_out() -> None:
         "senior": 10_000,
         "revisor": 10_000,
         "embedder": 1_150_000,
-        "scaling": 862_500,  # two seeds of four sizes
+        "scaling": 3_622_500,  # two seeds of six sizes
     }
     assert 0.9 < trained["junior"].tokens / found["seed"].tokens < 1.1  # it reads what the teacher read and wrote
 
@@ -157,6 +157,8 @@ def test_an_estimate_follows_the_recipe() -> None:
     assert STAGES["revision"].estimate(r, 10).calls == 12_500  # all of root
     assert STAGES["audit"].estimate(r, 10).calls == 0
     assert STAGES["synthesize"].estimate(r, 10).model == "junior"
+    both, margin = (load("speed", [f"preference.{change}"]) for change in ("judge=both_orders", "signal=retrieval"))
+    assert [STAGES["preference"].estimate(one, 10).calls for one in (both, margin)] == [20_000, 0]
 
 
 def test_an_estimate_has_a_cost_where_there_are_prices_and_a_time() -> None:
@@ -182,3 +184,59 @@ def test_an_estimate_of_types_whose_task_is_always_the_same() -> None:
     r = load("speed", ["mixture={sts: 1}"])
     assert all(stage.estimate(r, 10).calls >= 0 for stage in STAGES.values())
     assert STAGES["brainstorm"].estimate(r, 10).calls == 0
+
+
+def test_hours_of_training_and_scoring_follow_weights_and_tokens() -> None:
+    found = {name: stage.estimate(load("speed"), 1000) for name, stage in STAGES.items()}
+    for name, passes, weights in (("junior", 6, 8e9), ("senior", 8, 8e9), ("embedder", 6, 7e9)):
+        assert found[name].seconds == pytest.approx(passes * weights * found[name].read / (312e12 * 0.4))
+    # E5 App. C: three days on 8 V100 for MTEB. An A100 does 312/125 as much.
+    assert found["evaluate"].seconds / 3600 == pytest.approx(3 * 24 * 8 * 125 / 312)
+    assert found["scaling"].seconds > 8 * found["evaluate"].seconds  # all runs are scored
+    # E5 §4.2: 1.8M rows in 18 h on 32 V100, which is reached with less than three texts of 512 tokens a row.
+    e5 = estimate.trains("mistralai/Mistral-7B-v0.1", 1_800_000, 3 * 512 / estimate.TOKENS_PER_WORD, 1)
+    assert 0.5 < e5.seconds / (18 * 3600 * 32 * 125 / 312) < 1.5
+    unknown = load("speed", ["generator.base_model=org/base", "evaluate.benchmarks=[]"])
+    assert {STAGES[name].estimate(unknown, 10).seconds for name in ("junior", "revisor", "evaluate")} == {0}
+
+
+@pytest.mark.parametrize(
+    ("name", "weights"),
+    [
+        ("meta-llama/Meta-Llama-3-8B", 8e9),
+        ("mistralai/Mistral-7B-v0.1", 7e9),
+        ("Qwen/Qwen3-0.6B-Base", 6e8),
+        ("Qwen/Qwen3-30B-A3B-Instruct-2507", 30e9),
+        ("HuggingFaceTB/SmolLM2-135M-Instruct", 135e6),
+        ("sentence-transformers/all-MiniLM-L6-v2", 0),
+        ("tiny-base", 0),
+        ("org/v2beta", 0),
+    ],
+)
+def test_a_models_weights_are_read_from_its_name(name: str, weights: float) -> None:
+    assert estimate.weights(name) == weights
+
+
+def test_rows_per_task_and_prompts_that_come_back() -> None:
+    r = load("speed")
+    lines = {line.task_type: line for line in estimate.variety(r, 60_000, {"classification": 7_000})}
+    assert {name: (line.rows, line.topics, line.tasks) for name, line in lines.items()} == {
+        "retrieval": (350_000, 17_500, 17_500),
+        "classification": (350_000, 17_500, 7_000),  # as they were brainstormed
+        "sts": (350_000, 60_000, 60_000),
+        "short_matching": (50_000, 2_500, 2_500),
+        "long_matching": (50_000, 2_500, 2_500),
+    }
+    assert lines["classification"].rows_per_task == 50
+    assert 0 < lines["retrieval"].alike < lines["classification"].alike <= 1
+    assert estimate.variety(load("speed", ["brainstorm.tasks=org/tasks"]), 0, {})[0].tasks is None
+
+
+def test_the_share_of_prompts_that_come_back_is_that_of_rows_drawn() -> None:
+    """Against the count among rows that are really drawn, for a pool with as many rows per task."""
+    r = load("speed", ["mixture={sts: 1}", "synthesize.rows=3000"])
+    line = estimate.variety(r, 150, {})[0]
+    pool = {"sts": [("t", f"Topic_{i}") for i in range(150)]}
+    drawn = Counter(tuple(sorted(row.prompt.split("\n"))) for row in plan_rows(r, "synthesize", 3000, pool))
+    assert line.rows_per_task == 20
+    assert line.alike == pytest.approx(sum(count for count in drawn.values() if count > 1) / 3000, abs=0.05)

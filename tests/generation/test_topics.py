@@ -1,6 +1,8 @@
 """Topic paths: truncation, spelling out, and topic files."""
 
-from importlib import resources
+import gzip
+import math
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub_speed.errors import RecipeError, StageError
-from hub_speed.generation.topics import read_file, read_set, spoken, truncate
+from hub_speed.generation.topics import choose, read_file, read_set, spoken, truncate
+from hub_speed.recipe import Recipe
 
 PART = st.text(alphabet="abcXYZ_ é-3", min_size=1, max_size=6).filter(str.strip)
 
@@ -94,13 +97,59 @@ def test_a_topic_file_that_is_none(tmp_path: Path, content: bytes | None, says: 
     assert "topics.txt" in str(caught.value)
 
 
-def test_the_shipped_topics_are_paths_of_many_grains() -> None:
-    topics = read_file(Path(str(resources.files("hub_speed"))) / "recipes" / "topics.txt")
-    assert len(topics) == len(set(topics)) > 300
-    assert {1, 2, 3, 4} <= {topic.count("/") + 1 for topic in topics}
-    assert len({truncate(topic, 4) for topic in topics}) == len(topics)  # what is cut stays a topic of its own
-    assert all("/".join(topic.split("/")[:-1]) in {"", *topics} for topic in topics)
-    assert not [topic for topic in topics if " " in topic or "{" in topic]
+def test_a_topic_file_may_be_packed_or_parquet(tmp_path: Path) -> None:
+    packed, table = tmp_path / "topics.txt.gz", tmp_path / "topics.parquet"
+    packed.write_bytes(gzip.compress("# a comment\nArts\nÄrzte\n".encode()))
+    pq.write_table(pa.table({"topic": ["Arts", "", None, "Ärzte"]}), table)
+    assert read_file(packed) == read_file(table) == ["Arts", "Ärzte"]
+    whole = packed.read_bytes()
+    for content in (b"Arts\n", whole[:-9], whole[:12] + b"xxxx" + whole[16:]):
+        packed.write_bytes(content)
+        with pytest.raises(RecipeError, match=r"brainstorm.topics: .*topics.txt.gz cannot be read"):
+            read_file(packed)
+    pq.write_table(pa.table({"path": ["Arts"]}), table)
+    with pytest.raises(StageError, match=r"topics .*topics.parquet: no column topic of texts"):
+        read_file(table)
+    table.write_bytes(b"Arts")
+    with pytest.raises(StageError, match=r"topics .*topics.parquet: cannot be read as parquet"):
+        read_file(table)
+
+
+# --- which of the topics are used ------------------------------------------------------------------------------------
+
+
+def recipe(max_topics: int | None, **mixture: float) -> Recipe:
+    return Recipe.model_validate({"name": "x", "brainstorm": {"max_topics": max_topics}, "mixture": mixture})
+
+
+TREE = [f"{a}/{b}/{c}" for a in "abcdefgh" for b in "ijklmnop" for c in "qrstuvwx"]
+
+
+@given(st.sets(PART, max_size=60), st.integers(1, 70), st.integers(0, 70))
+def test_a_smaller_choice_is_part_of_a_larger_one(topics: set[str], few: int, more: int) -> None:
+    paths = sorted(topics, reverse=True)
+    small, large = (choose(recipe(n, retrieval=7, sts=1, long_matching=2), paths) for n in (few, few + more))
+    assert all(small[name] <= large[name] for name in small)
+    assert len(small["retrieval"]) == min(few, len(paths))
+    assert len(small["long_matching"]) == min(math.ceil(few * 2 / 7), len(paths))
+    assert small["long_matching"] <= small["retrieval"]
+    assert small["sts"] == set(range(len(paths)))  # takes no call
+
+
+def test_without_a_limit_every_type_gets_every_topic() -> None:
+    assert set(map(frozenset, choose(recipe(None, retrieval=7, sts=1, long_matching=2), TREE).values())) == {
+        frozenset(range(len(TREE)))
+    }
+    assert choose(recipe(5, sts=1), TREE) == {"sts": set(range(len(TREE)))}
+
+
+@pytest.mark.parametrize("count", [40, 100, 200])
+def test_a_choice_is_spread_over_the_tree(count: int) -> None:
+    """No branch, and no kind of leaf, is left out or taken twice as often as it should be."""
+    chosen = [TREE[i] for i in choose(recipe(count, retrieval=1), TREE)["retrieval"]]
+    for part in (0, 2, 4):
+        found = Counter(path[part] for path in chosen)
+        assert len(found) == 8 and max(found.values()) < 2 * count / 8
 
 
 def test_the_topics_of_a_set_are_read_as_libraries_write_them(tmp_path: Path) -> None:

@@ -187,3 +187,14 @@ def test_nobody_there_is_told_without_the_key() -> None:
     with pytest.raises(EndpointDown, match="keeps failing") as caught:
         ask("http://127.0.0.1:9", mine)
     assert KEY not in str(caught.value) and "run the same command again" in caught.value.fix
+
+
+def test_a_batch_that_is_listed_minutes_after_a_kill_is_found(provider: FakeBatches, waits: list[float]) -> None:
+    async def start_and_find(batches: Batches) -> object:
+        provider.late = 11
+        started = await batches.submit([b"{}"], lambda file, name: None)
+        return started.id, await batches.find(started.requests)
+
+    name, found = ask(provider.url, start_and_find)
+    assert found is not None and found.id == name
+    assert batch_api.TRIES < len(waits) < batch_api.LOOKS

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 from fake_openai import FakeOpenAI, Reply
 
-from hub_speed.errors import EndpointDown
+from hub_speed.errors import EndpointDown, HubError
+from hub_speed.hub import Hub
 from hub_speed.llm.address import Address
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.llm.endpoint import Endpoint
@@ -75,8 +76,14 @@ def test_a_host_of_no_proxy_is_asked_directly(server: FakeOpenAI, monkeypatch: p
     assert server.probes == []
 
 
-def test_a_proxy_of_another_kind_is_told(server: FakeOpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ALL_PROXY", "socks5://user:s3cret@127.0.0.1:9")
+@pytest.mark.parametrize("name", ["ALL_PROXY", "http_proxy", "HTTP_PROXY"])
+def test_a_proxy_of_another_kind_is_told(server: FakeOpenAI, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "socks5h://user:s3cret@127.0.0.1:9")
     with pytest.raises(EndpointDown, match=r"the proxy for model.example does not speak HTTP") as caught:
         ask("http://model.example")
+    assert f"set {name} to an HTTP proxy" in caught.value.fix and caught.value.got == "socks5h://…"
     assert "s3cret" not in str(caught.value)
+    assert ask(server.url).texts == ("fine",)
+    with pytest.raises(HubError, match=f"the proxy in {name} does not speak HTTP") as of_hub:
+        Hub("https://hub.example").head("dataset", "a/b")
+    assert "s3cret" not in str(of_hub.value)

@@ -34,7 +34,7 @@ FIELDS = {
     """,
     "brainstorm": """
         brainstorm.topics=org/topics  brainstorm.max_depth=3  brainstorm.tasks_per_prompt=20
-        brainstorm.tasks_per_topic=3  brainstorm.tasks=org/tasks
+        brainstorm.tasks_per_topic=3  brainstorm.max_topics=9  brainstorm.max_topics=null  brainstorm.tasks=org/tasks
     """,
     "brainstorm seed revision": "teacher.sampling_temperature=0.5  teacher.top_p=0.9",
     "brainstorm seed preference revision audit": "teacher.model=other  teacher.max_tokens=99",
@@ -46,7 +46,7 @@ FIELDS = {
         languages={English: 1, German: 1}  retrieval={difficulty: [PhD]}  classification={difficulty: [PhD]}
         sts={low_score: [2]}  short_matching={text_length: [2 words]}  long_matching={min_words: [2]}
     """,
-    "seed root preference revision synthesize": """
+    "brainstorm seed root preference revision synthesize": """
         mixture={retrieval: 9, classification: 7, sts: 7, short_matching: 1, long_matching: 1}
     """,
     "brainstorm seed root preference revision synthesize revise audit": "mixture={retrieval: 7, sts: 7}",
@@ -80,10 +80,10 @@ FIELDS = {
         revisor.load_in_4bit=true  revisor.learning_rate=0.7  revisor.batching=packed  revisor.weight_decay=0.7
     """,
     "synthesize": "synthesize.rows=7",
-    "synthesize audit": "synthesize.generator=junior",
+    "synthesize audit": "synthesize.generator=junior  synthesize.generator={senior: 3, junior: 1}",
     "revise": """
         revise.sampling_temperature=0.5  revise.top_p=0.9  revise.dedup_threshold=0.7  revise.dedup_words=2
-        revise.dedup_permutations=64
+        revise.dedup_permutations=60
     """,
     "embedder": f"embedder.rows=7  embedder.rng_seed=7  embedder.labelled=[{LABELLED}]",
     "embedder scaling": """
@@ -93,7 +93,7 @@ FIELDS = {
         embedder.epochs=7  embedder.batching=mixed  embedder.false_negative_margin=0.7  embedder.matryoshka=[7]
     """,
     "embedder evaluate scaling": """
-        embedder.base_model=org/other  embedder.pooling=mean  embedder.max_length=77
+        embedder.base_model=org/other  embedder.pooling=mean  embedder.max_length=77  embedder.instructions=none
     """,
     "embedder audit scaling": "embedder.data=synthesize",
     "evaluate scaling": "evaluate.benchmarks=[org/bench]  evaluate.instructions={}",
@@ -205,6 +205,9 @@ def test_fields_that_nothing_reads_here_move_what_reads_them_there() -> None:
     assert moved(load("speed", mining), load("speed", [*mining, "embedder.miner_prompts=[a, b]"])) == {"embedder"}
     rows = [mining[0].replace("mit", "mit, rows: 7")]
     assert moved(load("speed", mining), load("speed", rows)) == set()  # of the plan alone
+    drafts = ["embedder.data=synthesize"]  # near-duplicates are left out where an embedder is trained on them
+    for change in ("revise.dedup_threshold=0.7", "revise.dedup_words=2", "revise.dedup_permutations=60"):
+        assert moved(load("speed", drafts), load("speed", [*drafts, change])) == {"revise", "embedder", "scaling"}
     base = ["synthesize.generator=base"]
     assert moved(load("speed", base), load("speed", [*base, "generator.base_model=org/m"])) == {
         *("junior", "revisor", "synthesize"),

@@ -82,7 +82,7 @@ def finish(session: Session, folder: Path, *stages: str) -> None:
 
 def test_a_plan_pins_everything_once_for_the_whole_session(session: Session, tmp_path: Path) -> None:
     steps = plan(recipe(), session)
-    assert [step.why for step in steps] == ["new", "brainstorm runs first", "seed runs first", "embedder runs first"]
+    assert [step.why for step in steps] == ["new", "after brainstorm", "after seed", "after embedder"]
     assert not any(step.problem for step in steps)
     before = pin_repo(FromHub("model", "org/base"), session)
     publish(session.hub, tmp_path / "org/base", "model", "org/base", "apache-2.0", tag="v2")

@@ -96,7 +96,7 @@ def test_a_second_run_asks_nobody_and_a_changed_field_runs_only_what_depends_on_
     assert shown(ran) == before
     planned = ran("plan", "quickstart", "--only", "seed", *tiny(license="cc0-1.0", seed__rows=70))
     assert re.search(r"brainstorm .* cached", planned)
-    assert re.search(r"seed .* will run +seed.rows 64 → 70", planned)
+    assert re.search(r"seed .* seed.rows 64 → 70", planned)
     out = seed(ran, seed__rows=70)
     assert re.search(r"brainstorm .* cached", out) and re.search(r"✓ seed +70 rows", out)
     # Both versions are still there, each under its tag, and more rows keep the earlier ones.

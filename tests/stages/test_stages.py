@@ -69,6 +69,16 @@ def test_brainstorm_asks_per_topic_and_type_and_keeps_one_task(server: FakeOpenA
     assert brainstorm(tmp_path / "b", server, *topics).build() == found  # which one is kept is no accident
 
 
+def test_brainstorm_asks_for_as_many_topics_as_it_may(server: FakeOpenAI, tmp_path: Path) -> None:
+    """The rarer type gets its share of them; the one with a fixed task gets all, as it takes no call."""
+    server.answer = lambda asked: json.dumps({"tasks": [f"Find the books of writer {len(server.asked)}."]})
+    topics = [f"Topic_{i}" for i in range(12)]
+    settings = {"mixture": {"retrieval": 4, "sts": 1, "long_matching": 2}, "brainstorm": {"max_topics": 6}}
+    run = Run("brainstorm", tmp_path, server, **settings).give("topics", rows.TopicRow, *({"topic": t} for t in topics))
+    found = Counter(row["task_type"] for row in run.build())
+    assert found == {"retrieval": 6, "sts": 12, "long_matching": 3} and len(server.asked) == 9
+
+
 def test_brainstorm_keeps_as_many_different_tasks_as_it_may(server: FakeOpenAI, tmp_path: Path) -> None:
     different = ["Find a recipe for bread.", "Find the plays of a poet.", "Find the way to a town."]
     tasks = [*different, "find a recipe, for bread"]

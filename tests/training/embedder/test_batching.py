@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 from tiny_training import some_rows  # noqa: E402
 from transformers import AutoTokenizer  # noqa: E402
 
+from hub_speed.text import Instructions  # noqa: E402
 from hub_speed.training.embedder import backbone, batching  # noqa: E402
 from hub_speed.training.embedder.infonce import InfoNCE  # noqa: E402
 
@@ -102,3 +103,18 @@ def test_tokens_are_the_same_however_many_texts_are_tokenised_at_once(
         assert [ids.tolist() for ids in one.texts] == [ids.tolist() for ids in other.texts]
         assert one.texts[1].tolist() == tokenizer(row["positive"], truncation=True, max_length=12).input_ids
         assert {ids.dtype.itemsize for ids in one.texts} == {4}
+
+
+@pytest.mark.parametrize(
+    ("form", "before"),
+    [("natural", {"Instruct: find it\nQuery: "}), ("task_type_prefix", {"classify: ", "", "query: "}), ("none", {""})],
+)
+def test_a_query_is_read_with_what_the_form_puts_before_it(form: Instructions, before: set[str], decoder: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(decoder)
+    row = {"instruction": "find it", "query": "the fox", "positive": "a dog", "negative": None}
+    rows = [row | {"task_type": kind} for kind in ("classification", "sts", "retrieval", "org/a labelled set")]
+    examples, _ = batching.encode(rows, tokenizer, 48, form)
+    assert {tuple(one.texts[0]) for one in examples} == {
+        tuple(tokenizer(f"{text}the fox").input_ids) for text in before
+    }
+    assert {tuple(one.texts[1]) for one in examples} == {tuple(tokenizer("a dog").input_ids)}

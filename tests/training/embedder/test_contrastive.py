@@ -41,19 +41,37 @@ def by_hand(folder: Path, texts: list[str], pooling: str, side: str) -> np.ndarr
     with torch.inference_mode():
         states = model(**batch).last_hidden_state
     mask = batch["attention_mask"]
-    if pooling == "mean":
+    if pooling == "weighted_mean":
+        mask = mask * torch.arange(1, mask.shape[1] + 1)
+    if "mean" in pooling:
         vectors = (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
     else:
         vectors = states[:, -1] if side == "left" else states[torch.arange(len(texts)), mask.sum(1) - 1]
     return torch.nn.functional.normalize(vectors, dim=-1).numpy()
 
 
-@pytest.mark.parametrize(("kind", "pooling"), [("decoder", "last"), ("encoder", "mean"), ("decoder", "mean")])
+NATURAL = {"query": "Instruct: find it\nQuery: "}
+PREFIXES = {"query": "query: ", "classify": "classify: "}
+CASES: list[
+    tuple[str, str, dict[str, str], dict[str, str]]
+] = [  # the base, its pooling, what the recipe says, the prompts
+    ("decoder", "last", {}, NATURAL),  # the pooling by the architecture
+    ("encoder", "mean", {"instructions": "none"}, {"query": ""}),
+    ("decoder", "mean", {"pooling": "mean"}, NATURAL),
+    ("decoder", "weighted_mean", {"pooling": "weighted_mean", "instructions": "task_type_prefix"}, PREFIXES),
+]
+
+
+@pytest.mark.parametrize(("kind", "pooling", "given", "prompts"), CASES)
 def test_the_embedder_learns_and_plain_transformers_gives_the_same_vectors(
-    kind: str, pooling: str, request: pytest.FixtureRequest, tmp_path: Path
+    kind: str,
+    pooling: str,
+    given: dict[str, str],
+    prompts: dict[str, str],
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
 ) -> None:
     base = request.getfixturevalue(kind)
-    given = {} if (kind, pooling) != ("decoder", "mean") else {"pooling": "mean"}  # else by the architecture
     result = published(base, tmp_path, **given)
     assert (result["rows"], result["dimension"], result["pooling"]) == (48, 32, pooling)
     losses = [loss for _, loss in result["loss_curve"]]
@@ -61,10 +79,11 @@ def test_the_embedder_learns_and_plain_transformers_gives_the_same_vectors(
     out = tmp_path / "out"
     assert not [path for path in out.rglob("*") if path.suffix in (".bin", ".pt", ".pth")]
     model = SentenceTransformer(str(out), device="cpu")
-    assert model.prompts == {"query": "Instruct: find it\nQuery: ", "document": ""}
+    assert model.prompts == {"document": ""} | prompts
     texts = ["the quick brown fox", "dog", "lazy " * 40]
     vectors = model.encode(texts)
-    sides = ["right"] if kind == "encoder" else ["left", "right"]  # an encoder counts positions from the left end
+    # An encoder counts positions from the left end, and so do the weights.
+    sides = ["right"] if kind == "encoder" or pooling == "weighted_mean" else ["left", "right"]
     for side in sides:
         assert np.allclose(by_hand(out, texts, pooling, side), vectors, atol=1e-5)
         model.tokenizer.padding_side = side

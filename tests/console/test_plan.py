@@ -1,0 +1,53 @@
+"""What a plan prints: the command to run, rows per task, and what to change where they are too many."""
+
+import shlex
+
+import pytest
+from typer.testing import CliRunner
+
+from hub_speed.cli import app
+from hub_speed.console import terminal
+from hub_speed.localhub import LocalHub
+
+
+def plan(*args: str) -> str:
+    shown = CliRunner().invoke(app, ["plan", *args])
+    assert shown.exit_code == 0, shown.output
+    return shown.output
+
+
+@pytest.fixture
+def url(local: LocalHub, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(terminal.console, "width", 160)
+    return str(local.endpoint)
+
+
+def test_the_command_to_run_has_all_that_was_given(url: str) -> None:
+    flags = ["--hub", url, "--set", "seed.rows=7", "--set", "mixture={sts: 1}", "--mode", "batch", "--only", "seed"]
+    command = shlex.split(plan("speed", "--org", "someone", *flags).partition("run it")[2])
+    assert command == ["hub-speed", "run", "speed", "--org", "someone", *flags]
+
+
+def test_rows_per_task_calls_and_hours_are_printed(url: str) -> None:
+    out = plan("speed", "--hub", url)
+    lines = {line.split()[0]: line.split() for line in out.splitlines() if line.split()}
+    assert lines["retrieval"][1:5] == ["17,500", "17,500", "350,000", "20.0"]
+    assert lines["long_matching"][1:5] == ["2,500", "2,500", "50,000", "20.0"]
+    assert float(lines["sts"][4]) < 10
+    assert "45,000 as SPEED counts them" in out and "+ 40,000 to brainstorm" in out
+    assert all(lines[stage][-5:].count("h") == 1 for stage in ("junior", "embedder", "evaluate", "scaling"))
+    assert "paths are deeper than brainstorm.max_depth (4)" in out
+    assert "warning" not in out
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["brainstorm.max_topics=1000"], "350 rows a task, above 20; raise brainstorm.max_topics to 17,500"),
+        (["synthesize.rows=11500000"], "name about 175,000 topics in brainstorm.topics"),
+        (["brainstorm.max_depth=1"], "name about 17,500 topics in brainstorm.topics"),
+        (["brainstorm.max_depth=9"], "no path is deeper than brainstorm.max_depth (9)"),
+    ],
+)
+def test_a_plan_says_which_field_to_change(url: str, flags: list[str], says: str) -> None:
+    assert says in plan("speed", "--hub", url, "--only", "seed", *(part for flag in flags for part in ("--set", flag)))
