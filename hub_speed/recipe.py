@@ -202,17 +202,40 @@ class Root(Section):
 
 
 class Preference(Section):
-    """Best and worst candidate by the teacher."""
+    """Best and worst candidate, by the teacher or by an embedder."""
 
     rows: int | None = Field(None, ge=1)  # accepted pairs; None: what all of root gives
+    signal: Literal["judge", "retrieval"] = "judge"  # SPEED §3.2.4; retrieval: an embedder's margin, without a teacher
+    # call (after arXiv 2505.19307, which prefers by a ranker's score)
+    embedder: str = "intfloat/multilingual-e5-base"  # whose margin it is. Assumption: the miner of E5 App. A
+    judge: Literal["once", "both_orders"] = "once"  # SPEED §3.2.4; both_orders: asked again with the candidates in
+    # reverse, only agreements are kept (position bias: arXiv 2306.05685 §3.4)
+    stock_share: float | None = Field(None, gt=0, lt=1)  # drops pairs whose chosen answer has a phrase that this share
+    # of the type's other prompts got as well (`stages/preference.py`); None: none, as in SPEED
+
+    def deciding(self) -> dict[str, Any]:
+        """The fields that decide the pairs, without what is an input; those that SPEED does not have only if used."""
+        idle = {"signal": "judge", "judge": "once", "stock_share": None}.items()
+        unused = {"embedder"} | ({"judge"} if self.signal == "retrieval" else set())
+        found = self.model_dump(mode="json", exclude=unused)
+        return dict(item for item in found.items() if item not in idle)
 
 
 class Senior(Tuning):
     """Junior + preferences → senior generator, by DPO."""
 
-    dpo_beta: float = Field(0.1, gt=0)  # SPEED App. B, best of 0.05-0.3
+    dpo_beta: float = Field(0.1, gt=0)  # SPEED App. B, best of 0.05-0.3; Tülu 3 takes 5 for sigmoid_norm
+    dpo_loss: Literal["sigmoid", "sigmoid_norm"] = "sigmoid"  # SPEED Eq. 2; sigmoid_norm divides the log-ratio of an
+    # answer by its tokens, so that length is no reward in itself (Tülu 3, arXiv 2411.15124 §5.1)
+    dpo_tail: float = Field(1.0, ge=0, le=1)  # what the tokens by which an answer is longer than the other count: alpha
+    # of LD-DPO (arXiv 2409.06411); 1 as in SPEED Eq. 2
     learning_rate: float = Field(1e-5, gt=0)  # SPEED App. B
     batching: Literal["by_length", "shuffled"] = "shuffled"  # Assumption: not stated
+
+    def deciding(self) -> dict[str, Any]:
+        """As above; what differs from SPEED's loss only where something does."""
+        as_in_speed = {"dpo_loss": "sigmoid", "dpo_tail": 1.0}.items()
+        return dict(item for item in super().deciding().items() if item not in as_in_speed)
 
 
 class RevisionSignals(Section):

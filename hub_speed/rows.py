@@ -27,6 +27,9 @@ REASONS = {
     "tie": "the judge named the same candidate best and worst",
     "unfit_best": "the check rejects the candidate that the judge named best",
     "unfit_candidates": "the check rejects every candidate, so the judge was not asked",
+    "orders_differ": "asked with the candidates in reverse order, the judge named another best or worst one",
+    "stock_phrase": "the chosen answer has a phrase that too many other prompts got as well",
+    "no_margin": "no candidate has a positive that is nearer to the query than a hard negative",
     "same_candidates": "there are fewer than two different candidates",
     "duplicate": "another accepted row has exactly the same text",
     "near_duplicate": "another accepted row has almost the same text",
@@ -113,10 +116,10 @@ class PreferenceRow(Row):
     """The best and the worst candidate of one prompt, for direct preference optimisation."""
 
     prompt: str = Field(description="the user message a model was given")
-    chosen: str = Field(description="the candidate the teacher judged best")
-    rejected: str = Field(description="the candidate the teacher judged worst")
-    reason: str = Field(description="why, in the teacher's words; its numbers are places in `order`")
-    order: list[int] = Field(description="the candidates of the root row in the order the teacher saw them, by number")
+    chosen: str = Field(description="the candidate that was judged best")
+    rejected: str = Field(description="the candidate that was judged worst")
+    reason: str = Field(description="why, in the judge's words (numbers are places in `order`); an embedder's margins")
+    order: list[int] = Field(description="the root row's candidates in the order the teacher saw them, by number")
 
 
 class RevisionRow(Row):

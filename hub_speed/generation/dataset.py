@@ -82,15 +82,28 @@ def make(
         ledger.add((entry, None) for entry in skipped())
         total = rows.total if isinstance(rows, Quota) else rows
         ask(ctx, ledger, jobs, read, total=total, writers=writers, more=more)
-        if quota:
-            quota.drop_surplus(ledger)
-            ctx.record.notes += quota.shortfalls(ledger)
-        unchecked: Counter[str] = Counter()
-        for task_type in ctx.recipe.mixture:
-            found = _counted(publish(ledger, task_type) if publish else ledger.rows(task_type), unchecked)
-            ctx.record.by_task_type[task_type] = write_parquet(found, row, ctx.out / "data" / task_type)
-        ctx.record.measures.unchecked = dict(unchecked.most_common())
-        tally(ctx, ledger, writers)
+        finish(ctx, ledger, quota, writers=writers, row=row, publish=publish)
+
+
+def finish(
+    ctx: Context,
+    ledger: Ledger,
+    quota: Quota | None,
+    *,
+    writers: Writers | None,
+    row: type[BaseModel],
+    publish: Callable[[Ledger, str], Iterable[dict[str, Any]]] | None = None,
+) -> None:
+    """Fill `ctx.out` and the counts of `ctx.record` from a sifted ledger; see `make`. No writers: nobody was asked."""
+    if quota:
+        quota.drop_surplus(ledger)
+        ctx.record.notes += quota.shortfalls(ledger)
+    unchecked: Counter[str] = Counter()
+    for task_type in ctx.recipe.mixture:
+        found = _counted(publish(ledger, task_type) if publish else ledger.rows(task_type), unchecked)
+        ctx.record.by_task_type[task_type] = write_parquet(found, row, ctx.out / "data" / task_type)
+    ctx.record.measures.unchecked = dict(unchecked.most_common())
+    tally(ctx, ledger, writers)
 
 
 def _counted(rows: Iterable[dict[str, Any]], flaws: Counter[str]) -> Iterator[dict[str, Any]]:
@@ -260,7 +273,7 @@ class Meter:
         return numbers if cost is None else numbers | {"cost_usd": round(cost, 2)}
 
 
-def tally(ctx: Context, ledger: Ledger, writers: Writers) -> None:
+def tally(ctx: Context, ledger: Ledger, writers: Writers | None) -> None:
     """Write the ledger into `ctx.out` and its counts into `ctx.record`."""
     record, states = ctx.record, ledger.counts()
     write_parquet(ledger.entries(), LedgerRow, ctx.out / "ledger")
@@ -268,5 +281,6 @@ def tally(ctx: Context, ledger: Ledger, writers: Writers) -> None:
     record.accepted = sum(states[state] for state in ACCEPTED)
     record.rejected = dict(ledger.reasons().most_common())
     record.measures.repaired, record.measures.reasked = states["repaired"], states["reasked"]
-    for model, used in ledger.usage_by(lambda row_id: writers.of(row_id).asked_as).items():
-        record.calls[model], record.prompt_tokens[model], record.completion_tokens[model] = used
+    if writers:
+        for model, used in ledger.usage_by(lambda row_id: writers.of(row_id).asked_as).items():
+            record.calls[model], record.prompt_tokens[model], record.completion_tokens[model] = used

@@ -75,9 +75,9 @@ def read_again(jobs: Jobs, read: Callable[[Job, Completion], Outcome], ledger: L
     ledger.add(mended)
 
 
-def not_asked(row_id: str, task_type: str, prompt: str, why: Rejected) -> LedgerRow:
-    """The ledger's entry for a row of which it is known beforehand that no answer could be used."""
-    return _entry(row_id, task_type, _verdict(why), prompt, "", Completion((), (), "", 0, 0, attempts=0, calls=0))
+def not_asked(row_id: str, task_type: str, prompt: str, outcome: Outcome) -> LedgerRow:
+    """The ledger's entry for a row that needs no model: its outcome is known without one."""
+    return _entry(row_id, task_type, _verdict(outcome), prompt, "", Completion((), (), "", 0, 0, attempts=0, calls=0))
 
 
 def ledger_entry(

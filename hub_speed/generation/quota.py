@@ -24,12 +24,14 @@ class Quota:
         wanted: how many accepted rows are wanted.
         most: how many are asked for at most.
         strict: whether it is worth a note that fewer were accepted than are wanted.
+        requests: how many requests a row takes.
         asked: how many have been asked for so far: the first ones, in the order of their ids.
     """
 
     wanted: Mapping[str, int]
     most: Mapping[str, int]
     strict: bool = True
+    requests: int = 1
     asked: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -43,8 +45,8 @@ class Quota:
 
     @property
     def total(self) -> int:
-        """How many rows have been asked for."""
-        return sum(self.asked.values())
+        """How many requests have been made, or are known to be needless."""
+        return self.requests * sum(self.asked.values())
 
     def resume(self, ledger: Ledger) -> None:
         """Go on where an earlier run has stopped."""

@@ -160,6 +160,8 @@ def test_an_estimate_follows_the_recipe() -> None:
     assert STAGES["revision"].estimate(r, 10).calls == 12_500  # all of root
     assert STAGES["audit"].estimate(r, 10).calls == 0
     assert STAGES["synthesize"].estimate(r, 10).model == "junior"
+    both, margin = (load("speed", [f"preference.{change}"]) for change in ("judge=both_orders", "signal=retrieval"))
+    assert [STAGES["preference"].estimate(one, 10).calls for one in (both, margin)] == [20_000, 0]
 
 
 def test_an_estimate_has_a_cost_where_there_are_prices_and_a_time() -> None:

@@ -24,7 +24,7 @@ LABELLED = "{repo: org/pairs, instruction: Find it, license: mit}"
 # Recipe `speed`: which stages move → the changes that move just these.
 FIELDS = {
     "": """
-        license=mit  offline=true  bitext={unit: [passages]}  embedder.miner_model=org/m
+        license=mit  offline=true  bitext={unit: [passages]}  embedder.miner_model=org/m  preference.embedder=org/e
         embedder.miner_prompts=[a, b]  embedder.mine_from=5  embedder.mine_to=50  embedder.mine_margin=0.2
         runtime.mode=batch  runtime.in_flight=7  runtime.timeout_s=7  runtime.retries=7  runtime.reask=false
         runtime.reread=true  runtime.max_reject_rate=0.7  runtime.jobs=7  runtime.replicas=7  runtime.server=tgi
@@ -61,12 +61,15 @@ FIELDS = {
     "root synthesize": "generator.sampling_temperature=0.5  generator.top_p=0.9",
     "root synthesize revise": "generator.max_tokens=99",
     "root": "root.rows=70000  root.candidates=7",
-    "preference": "preference.rows=7",
+    "preference": """
+        preference.rows=7  preference.signal=retrieval  preference.judge=both_orders  preference.stock_share=0.1
+    """,
     "senior": """
         senior.target_modules=[q_proj]
         senior.lora_r=8  senior.lora_alpha=8  senior.lora_dropout=0.2  senior.batch_size=7  senior.epochs=7
         senior.max_length=777  senior.too_long=truncate  senior.warmup_ratio=0.7  senior.schedule=linear
         senior.load_in_4bit=true  senior.learning_rate=0.7  senior.batching=by_length  senior.dpo_beta=0.7
+        senior.dpo_loss=sigmoid_norm  senior.dpo_tail=0.5
     """,
     "revision": "revision.rows=7  revision.candidate=best",
     "revision revise": "revision.may_keep=true",
@@ -190,6 +193,11 @@ def test_fields_that_nothing_reads_here_move_what_reads_them_there() -> None:
         assert moved(load("speed", mining), load("speed", [*mining, change])) == {"embedder"}
     licence = [mining[0].replace("mit", "cc-by-4.0")]
     assert moved(load("speed", mining), load("speed", licence)) == set()  # of the card alone
+    margin = ["preference.signal=retrieval"]
+    for change, stages in (("preference.embedder=org/e", {"preference"}), ("preference.judge=both_orders", set())):
+        assert moved(load("speed", margin), load("speed", [*margin, change])) == stages
+    asked = moved(load("speed", margin), load("speed", [*margin, "teacher.model=other"]))
+    assert "preference" not in asked and "revision" in asked
     whole = ["junior.lora_r=0"]
     for change in ("junior.lora_alpha=7", "junior.target_modules=all-linear"):
         assert moved(load("speed", whole), load("speed", [*whole, change])) == set()

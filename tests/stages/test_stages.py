@@ -16,10 +16,12 @@ from stage_run import Run
 
 from hub_speed import rows
 from hub_speed.errors import RecipeError, StageError, Stopped
+from hub_speed.generation.parsing import Rejected
 from hub_speed.parquet import read_parquet
 from hub_speed.pipeline.table import STAGES
 from hub_speed.record import tag_of
 from hub_speed.stage import too_many_rejected
+from hub_speed.stages import preference
 
 Answer = Callable[[Asked], Reply | str]
 pytestmark = pytest.mark.usefixtures("short_waits")
@@ -471,6 +473,54 @@ def test_a_pair_is_published_once(server: FakeOpenAI, tmp_path: Path) -> None:
     (row,) = run.give("root", rows.RootRow, root_row(0, "x", "y"), again).build()
     assert row["id"] == "root-0000000"
     assert run.record.rejected == {"duplicate": 1}
+
+
+def test_of_verdicts_in_both_orders_only_agreements_are_kept(server: FakeOpenAI, tmp_path: Path) -> None:
+    """Row 0 is judged by what the answers say, row 1 by their places; row 2 gets a verdict in one order alone."""
+
+    def judge(asked: Asked) -> str:
+        i, shown = int(asked.prompt.split("prompt ")[1][0]), shown_in(asked.prompt)
+        best = {0: shown["x"], 1: 0, 2: 7 * shown["x"]}[i]
+        return json.dumps({"reason": "it is clearer", "best": best, "worst": 1 - best})
+
+    server.answer = judge
+    run = Run("preference", tmp_path, server, preference={"judge": "both_orders"})
+    (row,) = run.give("root", rows.RootRow, *(root_row(i, "x", "y") for i in range(3))).build()
+    assert (row["id"], row["chosen"], row["rejected"]) == ("root-0000000", "x", "y")
+    assert run.record.rejected == {"orders_differ": 3, "bad_index": 1, "surplus": 1}
+
+
+def test_a_chosen_answer_with_a_stock_phrase_is_dropped(server: FakeOpenAI, tmp_path: Path) -> None:
+    def judge(asked: Asked) -> str:
+        best = 0 if "[0] <<<\n{" in asked.prompt else 1
+        return json.dumps({"reason": "it is clearer", "best": best, "worst": 1 - best})
+
+    server.answer = judge
+    stock = "There is much to say about"
+    texts = [f"{stock} owls", f"{stock} cats", "Seven owls sat in the tall tree", "A cat"]
+    run = Run("preference", tmp_path, server, preference={"stock_share": 0.3})
+    found = [root_row(i, triple(text, "One more", f"A third, {i}"), "x") for i, text in enumerate(texts)]
+    assert [row["id"] for row in run.give("root", rows.RootRow, *found).build()] == ["root-0000002", "root-0000003"]
+    assert run.record.rejected == {"stock_phrase": 2, **run.record.rejected}
+    assert stock.lower() in preference.stock_phrases(found, 0.3)  # one of three other prompts has it
+    assert preference.stock_phrases(found, 0.34) == set()
+
+
+def test_the_largest_margin_over_a_hard_negative_is_chosen() -> None:
+    row = root_row(0, "a", "b", "c", "d", reasons=("", "", "", "bad_json"))
+
+    def pair(ranks: dict[int, preference.Rank], row: dict[str, Any] = row) -> tuple[str, str] | str:
+        found = preference.choose(row, ranks)
+        return found.reason if isinstance(found, Rejected) else (found.row["chosen"], found.row["rejected"])
+
+    assert pair({0: (True, 0.2), 1: (True, 0.3), 2: (False, 0.9)}) == ("b", "d")
+    fit = row | {"candidates": ["a", "b", "c"], "reasons": ["", "", ""]}
+    assert pair({0: (True, 0.2), 1: (True, 0.3), 2: (False, 0.9)}, fit) == ("b", "c")
+    assert pair({0: (True, 0.2), 1: (True, 0.3), 2: (True, -0.9)}, fit) == ("b", "c")
+    assert pair({0: (True, 0.3), 1: (True, 0.3), 2: (True, 0.3)}, fit) == "tie"
+    assert pair({0: (True, -0.1), 1: (False, 0.5), 2: (True, -0.2)}) == "no_margin"
+    assert pair({0: (False, 0.5), 1: (False, 0.3)}) == "no_margin"
+    assert pair({}) == "unfit_candidates"
 
 
 def test_signals_are_asked_for_until_there_are_enough(server: FakeOpenAI, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from hub_speed.recipe import Embedder, Labelled
-from hub_speed.training.process.settings import TrainingSettings
+from hub_speed.training.process.settings import Settings, TrainingSettings
 
 
 class LabelledSet(BaseModel):
@@ -40,3 +40,15 @@ class EmbedderSettings(FitSettings):
     labelled: tuple[LabelledSet, ...] = ()
     miner: Path | None = None
     default_instruction: str
+
+
+class MarginSettings(Settings):
+    """What it takes to measure candidates for training rows.
+
+    Attributes:
+        model: folder of an embedder.
+        candidates: a JSON list of objects with task_type, prompt, query, positive and negative (null for pairs).
+    """
+
+    model: Path
+    candidates: Path

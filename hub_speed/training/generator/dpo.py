@@ -1,4 +1,7 @@
-"""Direct preference optimisation against the frozen start (SPEED Eq. 2: the standard sigmoid loss)."""
+"""Direct preference optimisation against the frozen start (SPEED Eq. 2: the standard sigmoid loss).
+
+The recipe may take two remedies against answers that only grow longer: `dpo_loss`, `dpo_tail`.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -44,7 +47,8 @@ def train(settings: DpoSettings) -> Json:
             args=DPOConfig(
                 **common.arguments(settings),
                 beta=recipe.dpo_beta,
-                loss_type=["sigmoid"],
+                loss_type=[recipe.dpo_loss],
+                ld_alpha=None if recipe.dpo_tail == 1 else recipe.dpo_tail,
                 precompute_ref_log_probs=True,
                 max_length=None,
             ),
