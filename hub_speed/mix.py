@@ -1,5 +1,9 @@
-"""Shares of task types: how rows are dealt out to them, and how a part of a set keeps the mix of the whole."""
+"""Weights: how rows are dealt out to task types by them, and how several models share a work.
 
+A part of a set keeps the mix of the whole.
+"""
+
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -42,3 +46,40 @@ def subset(rows: Sequence[dict[str, Any]], count: int | None) -> list[dict[str, 
         return list(rows)
     there = Counter(row["task_type"] for row in rows)
     return list(firsts(rows, shares(dict(sorted(there.items())), count)))
+
+
+# --- models that share a work -----------------------------------------------------------------------------------------
+
+Mix = dict[str, float]
+"""Several models that share a work: name → weight."""
+
+
+def one_or_mix(value: Any) -> str | Mix:
+    """A name, or a mapping name → weight; a mapping of one name is that name.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if isinstance(value, str):
+        return value
+    mix = value if isinstance(value, dict) else {}
+    fit = (isinstance(w, int | float) and 0 < w < math.inf and isinstance(name, str) for name, w in mix.items())
+    if not mix or not all(fit):
+        raise ValueError("a name, or a mapping name → weight with every weight above 0")
+    return next(iter(mix)) if len(mix) == 1 else {name: float(weight) for name, weight in mix.items()}
+
+
+def as_mix(models: str | Mix) -> Mix:
+    """Name → weight, also of a single model."""
+    return {models: 1.0} if isinstance(models, str) else models
+
+
+def heaviest(models: str | Mix) -> str:
+    """The model with the largest weight; of several, the first."""
+    mix = as_mix(models)
+    return max(mix, key=mix.__getitem__)
+
+
+def joined(models: str | Mix) -> str:
+    """The models' names as one text."""
+    return " + ".join(as_mix(models))

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from hub_speed.errors import did_you_mean
+from hub_speed.mix import Mix, as_mix, heaviest, one_or_mix
 from hub_speed.task_types import TASK_TYPES, TaskType
 from hub_speed.text import SCRIPTS, Instructions
 
@@ -37,44 +38,8 @@ GENERATORS = ("senior", "junior", "base")
 BATCH_PRICE = 0.5
 """Of a provider's list price, in batches: "50% off", says OpenAI's page on its Batch API."""
 
-
 TOPIC_FILES = (".txt", ".txt.gz", ".parquet")
 """How the name of a topic file ends; every other name is that of a dataset on the Hub."""
-
-Mix = dict[str, float]
-"""Several models that share a work: name → weight."""
-
-
-def as_mix(models: str | Mix) -> Mix:
-    """Name → weight, also of a single model."""
-    return {models: 1.0} if isinstance(models, str) else models
-
-
-def heaviest(models: str | Mix) -> str:
-    """The model with the largest weight; of several, the first."""
-    mix = as_mix(models)
-    return max(mix, key=mix.__getitem__)
-
-
-def joined(models: str | Mix) -> str:
-    """The models' names as one text."""
-    return " + ".join(as_mix(models))
-
-
-def _models(value: Any) -> str | Mix:
-    """A name, or a mapping name → weight; a mapping of one name is that name.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    if isinstance(value, str):
-        return value
-    mix = value if isinstance(value, dict) else {}
-    fit = (isinstance(w, int | float) and 0 < w < math.inf and isinstance(name, str) for name, w in mix.items())
-    if not mix or not all(fit):
-        raise ValueError("a name, or a mapping name → weight with every weight above 0")
-    return next(iter(mix)) if len(mix) == 1 else {name: float(weight) for name, weight in mix.items()}
-
 
 Checks = Literal["form", "all"]
 """What an answer is rejected for: its form alone, or its content as well."""
@@ -99,7 +64,7 @@ class Teacher(Section):
     @field_validator("model", mode="before")
     @classmethod
     def _mix(cls, value: Any) -> str | Mix:
-        return _models(value)
+        return one_or_mix(value)
 
     @property
     def judge(self) -> str:
@@ -265,7 +230,7 @@ class Synthesize(Section):
     @field_validator("generator", mode="before")
     @classmethod
     def _mix(cls, value: Any) -> str | Mix:
-        models = _models(value)
+        models = one_or_mix(value)
         for name in as_mix(models):
             if name not in GENERATORS:
                 raise ValueError(_unknown("generator", name, list(GENERATORS)))

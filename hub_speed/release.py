@@ -17,10 +17,11 @@ from hub_speed.cards.licences import Source
 from hub_speed.errors import HubError, RecipeError
 from hub_speed.evaluation import published_scores
 from hub_speed.hub import Hub
+from hub_speed.mix import as_mix
 from hub_speed.pipeline import run
 from hub_speed.pipeline.run import Result
 from hub_speed.pipeline.session import Session
-from hub_speed.recipe import Recipe, as_mix
+from hub_speed.recipe import Recipe
 from hub_speed.record import Ref, tag_of
 
 TAG = re.compile(r"(?!run-|content-)[A-Za-z0-9][A-Za-z0-9._-]*")  # those two are the pipeline's own

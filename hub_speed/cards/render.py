@@ -18,7 +18,7 @@ from hub_speed import parquet, rows
 from hub_speed.cards import licences
 from hub_speed.errors import NoSpace, Stopped
 from hub_speed.llm import dialects
-from hub_speed.recipe import joined
+from hub_speed.mix import joined
 from hub_speed.record import Json, tag_of
 from hub_speed.stage import Context, Stage
 

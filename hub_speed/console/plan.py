@@ -13,7 +13,8 @@ from hub_speed.api import Plan
 from hub_speed.cards.render import PAPER
 from hub_speed.console.terminal import console, table
 from hub_speed.generation.estimate import ROWS_PER_TASK, Variety
-from hub_speed.recipe import BATCH_PRICE, as_mix, joined
+from hub_speed.mix import as_mix, joined
+from hub_speed.recipe import BATCH_PRICE
 
 
 def print_plan(plan: Plan, flags: Sequence[str] = ()) -> None:

@@ -14,8 +14,8 @@ from statistics import mean
 from hub_speed.generation import prompts
 from hub_speed.generation.planning import plan_rows
 from hub_speed.generation.topics import per_type
-from hub_speed.mix import shares
-from hub_speed.recipe import Mix, Recipe, as_mix
+from hub_speed.mix import Mix, as_mix, shares
+from hub_speed.recipe import Recipe
 from hub_speed.stage import Estimate
 from hub_speed.task_types import TASK_TYPES
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from hub_speed.generation.jobs import Jobs
 from hub_speed.generation.planning import row_rng
-from hub_speed.recipe import Recipe, as_mix
+from hub_speed.mix import as_mix
+from hub_speed.recipe import Recipe
 from hub_speed.record import TEACHER, Json
 from hub_speed.stage import pick
 

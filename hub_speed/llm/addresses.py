@@ -21,7 +21,8 @@ from hub_speed.errors import RecipeError, did_you_mean
 from hub_speed.llm import servers
 from hub_speed.llm.address import Address, sendable_key, shown
 from hub_speed.llm.dialects import Dialect
-from hub_speed.recipe import CHAT, Recipe, as_mix, heaviest
+from hub_speed.mix import as_mix, heaviest
+from hub_speed.recipe import CHAT, Recipe
 from hub_speed.record import TEACHER
 
 MODELS = (TEACHER, "base", "junior", "senior", "revisor")

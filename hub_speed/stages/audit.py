@@ -16,9 +16,9 @@ from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Rejected
 from hub_speed.llm.dialects import Completion, Sampling
-from hub_speed.mix import subset
+from hub_speed.mix import joined, subset
 from hub_speed.parquet import count_parquet, read_parquet, write_parquet
-from hub_speed.recipe import Checks, Recipe, joined
+from hub_speed.recipe import Checks, Recipe
 from hub_speed.record import Json
 from hub_speed.rows import ACCEPTED, AuditRow
 from hub_speed.stage import Context, Estimate, FromStage, Source, Stage, pick

@@ -14,7 +14,8 @@ from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.planning import plan_rows
 from hub_speed.generation.quota import Quota
 from hub_speed.llm.dialects import Completion, Sampling
-from hub_speed.recipe import Recipe, as_mix, joined
+from hub_speed.mix import as_mix, joined
+from hub_speed.recipe import Recipe
 from hub_speed.rows import DraftRow
 from hub_speed.stage import Context, Estimate, FromHub, FromStage, Source, Stage, pick
 

@@ -30,9 +30,10 @@ from hub_speed.llm.address import Address
 from hub_speed.llm.addresses import Addresses
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.llm.endpoint import Endpoint, RowFailed
+from hub_speed.mix import heaviest
 from hub_speed.parquet import read_parquet
 from hub_speed.pipeline.table import STAGES
-from hub_speed.recipe import Generator, Recipe, Revise, heaviest
+from hub_speed.recipe import Generator, Recipe, Revise
 from hub_speed.record import RunRecord
 from hub_speed.rows import REASONS
 from hub_speed.text import with_instruction
