@@ -18,6 +18,7 @@ from huggingface_hub.constants import ENDPOINT
 from pydantic import ValidationError
 from sentence_transformers import SentenceTransformer
 
+from hub_speed.cards.licences import DUTIES
 from hub_speed.errors import HubSpeedError, StageError
 from hub_speed.evaluation.intervals import bootstrap_mean, ndcg_at_10
 from hub_speed.hub import Hub
@@ -33,12 +34,15 @@ CARD = """---
 library_name: sentence-transformers
 pipeline_tag: sentence-similarity
 base_model: {base}
+license: {licence}
 ---
 
 # {base}, fine-tuned
 
 On {trained} pairs of `{pairs}`. nDCG@10 on {held} queries that were held out: before {before}, after {after}.
 The prompt of a query is {query}, that of a document {document}.
+
+The licence is that of {base}, as its card names it; that of the pairs was not looked at.
 """
 READ = ("query", "positive", "negative")
 LEAST = 5
@@ -157,9 +161,12 @@ def run(asked: argparse.Namespace, work: str) -> None:
     after = score(model, held, documents, (query, document))
     backbone.publish(model, asked.out, settings.base if asked.lora_r else None)
     source = Path(asked.pairs).name if Path(asked.pairs).exists() else asked.pairs
+    named = hub.licences(ref)[0]
     numbers = {"trained": len(rest), "held": len(held), "before": before, "after": after}
     prompts = {"query": f"`{json.dumps(query)}`", "document": f"`{json.dumps(document)}`"}
-    (asked.out / "README.md").write_text(CARD.format(base=ref.repo, pairs=source, **numbers, **prompts), "utf-8")
+    licence = named if named in DUTIES else "other"
+    card = CARD.format(base=ref.repo, pairs=source, licence=licence, **numbers, **prompts)
+    (asked.out / "README.md").write_text(card, "utf-8")
     print(f"after:  nDCG@10 {after}; saved in {asked.out}", flush=True)
     if asked.push:
         print(f"pushed: {hub.publish('model', asked.push, asked.out, message='Fine-tune', tag='finetuned')}")

@@ -134,6 +134,22 @@ def test_a_default_that_is_spelled_out_is_the_same_recipe() -> None:
     assert spelled_out.model_dump_json() == plain.model_dump_json()  # 1 and 1.0 would be two fingerprints
 
 
+def test_an_embedder_needs_some_rows() -> None:
+    assert load("e5_msmarco", ["embedder.rows=0"]).embedder.rows == 0  # the labelled set alone
+    with pytest.raises(RecipeError, match="nothing to train on"):
+        load("e5", ["embedder.rows=0"])
+
+
+@pytest.mark.parametrize("names", [("e5", "e5_msmarco", "e5_full"), ("speed", "speed_full")])
+def test_labelled_sets_are_all_that_a_supervised_recipe_adds(names: tuple[str, ...]) -> None:
+    """So its rows are those of the plain recipe, found by their tags."""
+    made = [load(name).model_dump() for name in names]
+    for each in made:
+        each["embedder"].pop("labelled")
+        each.pop("name"), each.pop("scaling")
+    assert all(each == made[0] for each in made)
+
+
 def test_e5_has_its_93_languages_and_its_mix() -> None:
     e5 = load("e5")
     assert set(e5.languages) == set(SCRIPTS)

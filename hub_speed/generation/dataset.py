@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from hub_speed.errors import StageError
 from hub_speed.generation.batched import generate_in_batches
-from hub_speed.generation.jobs import Job, Jobs, Outcome, read_again
+from hub_speed.generation.jobs import Job, Jobs, Outcome, read_again, without
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.online import generate
 from hub_speed.generation.quota import Quota
@@ -139,7 +139,7 @@ def ask(
     else:
         notes = _ask_in_turn(ctx, ledger, jobs, read, writers, meter, budget)
         while more():
-            notes += _ask_in_turn(ctx, ledger, jobs, read, writers, meter, budget)
+            notes += _ask_in_turn(ctx, ledger, without(jobs, ledger.failed()), read, writers, meter, budget)
     if notes:
         ctx.record.measures.server = list(dict.fromkeys(notes))
 

@@ -6,7 +6,7 @@ the prompt, its task apart, are a copy if one of them names what is asked for ("
 """
 
 import re
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Mapping, Set
 from functools import lru_cache
 
 from hub_speed.task_types.base import Flaw
@@ -30,25 +30,32 @@ def echo(values: Mapping[str, str], prompt: str, subject: str = "") -> Flaw | No
         prompt: what the model was shown.
         subject: the task or topic in the prompt. Only the whole of it counts, as a label may well be a part of it.
     """
+    short = {name: value for name, value in values.items() if len(value) <= LONGEST}
+    if not short:
+        return None
     lines = (prompt.replace(subject, "") if subject else prompt).splitlines()
     shown = [PLACEHOLDERS, {*map(_often, values), _often(subject)}, *map(_phrases, lines)]
-    for name, value in values.items():
-        if len(value) > LONGEST:
-            continue
-        if all(_among(shown, plain(line)) for line in value.splitlines()) or _is_put_together(
-            value, name, values, lines
-        ):
+    for name, value in short.items():
+        if _repeats(shown, value) or (value.count(" ") < _FEW and _is_put_together(value, name, (*values,), lines)):
             return Flaw("echo", f"{name}: {value!r:.100}")
     return None
 
 
-def _is_put_together(value: str, name: str, keys: Iterable[str], lines: list[str]) -> bool:
+def _repeats(shown: list[Set[str]], value: str) -> bool:
+    """Whether every line of a value is one of the phrases. A plain loop as well."""
+    repeats = True
+    for line in value.splitlines():
+        repeats = repeats and _among(shown, plain(line))
+    return repeats
+
+
+def _is_put_together(value: str, name: str, keys: tuple[str, ...], lines: list[str]) -> bool:
     """Whether a value consists of a few words of the prompt, one of which is of a key or names the form.
 
     Only of a query the form counts: "string" may be a label, as a family of instruments.
     """
     said = {*words(value)}
-    form = {word for key in keys for word in _parts(key)}.union(_FORM if "query" in name else ())
+    form = _parts(keys) | _FORM if "query" in name else _parts(keys)
     if len(said) > _FEW or form.isdisjoint(said):
         return False
     return said - form <= {word for line in lines for word in words(line.replace("_", " "))}
@@ -71,10 +78,10 @@ _often = lru_cache(4096)(plain)  # of keys and tasks
 
 
 @lru_cache(64)
-def _parts(key: str) -> tuple[str, ...]:
-    """The words of a key, but for one that has only one ("input"), which may be an answer."""
-    found = words(key.replace("_", " "))
-    return found if len(found) > 1 else ()
+def _parts(keys: tuple[str, ...]) -> frozenset[str]:
+    """The words of keys, but for those that have only one ("input"), which may be an answer."""
+    found = [words(key.replace("_", " ")) for key in keys]
+    return frozenset(word for parts in found if len(parts) > 1 for word in parts)
 
 
 @lru_cache(4096)  # the same few lines of templates come again and again

@@ -104,8 +104,8 @@ def words(recipe: Recipe) -> Words:
 
 
 def signals(recipe: Recipe, limit: int | None) -> int:
-    """How many root prompts are judged or revised."""
-    return min(limit or recipe.root.rows, recipe.root.rows)
+    """How many root rows are judged or revised."""
+    return limit or recipe.root.rows
 
 
 def embedder_rows(recipe: Recipe) -> int:
@@ -167,6 +167,7 @@ def _alike(recipe: Recipe, task_type: str, rows_per_task: float) -> float:
     alone = recipe.model_copy(update={"mixture": {task_type: 1}})
     pool = {task_type: [(A_TASK, "Arts/Movies")]}
     drawn = Counter(tuple(sorted(row.prompt.split("\n"))) for row in plan_rows(alone, "estimate", PROMPTS_DRAWN, pool))
-    # A prompt drawn with probability p comes back among the other rows of its task with 1 - exp(-p * rows per task).
-    others = ((count, (count - 1) / (PROMPTS_DRAWN - 1)) for count in drawn.values())
-    return sum(count * (1 - math.exp(-p * rows_per_task)) for count, p in others) / PROMPTS_DRAWN
+    # Each prompt, and how probable one more like it is: none of the others is like it with (1 - p) ** others.
+    each = ((count, (count - 1) / (PROMPTS_DRAWN - 1)) for count in drawn.values())
+    others = max(rows_per_task - 1, 0.0)
+    return sum(count * (1 - math.pow(1 - p, others)) for count, p in each) / PROMPTS_DRAWN

@@ -33,6 +33,7 @@ SAMPLING_FIELDS = (
 TEXTS = ("task_type", "query", "positive")
 """The columns by which two examples are duplicates. Source: E5 §3.1 (exact match; columns not stated: Assumption)."""
 
+_ONE_LINE = json.JSONEncoder(ensure_ascii=False)  # to make one takes longer than to write most answers
 Pool = dict[str, list[tuple[str, str]]]
 
 
@@ -179,7 +180,7 @@ def read_revised_draft(draft: Json, completion: Completion, checks: Checks) -> t
 
 def compact(value: Answer | dict[str, Any]) -> str:
     """An answer as one line of JSON: the form in which models are trained to write it."""
-    return json.dumps(value.model_dump() if isinstance(value, Answer) else value, ensure_ascii=False)
+    return _ONE_LINE.encode(value.__dict__ if isinstance(value, Answer) else value)
 
 
 def training_columns(task_type: str, task: str, answer: Answer, generator: str, *, revised: bool) -> dict[str, Any]:

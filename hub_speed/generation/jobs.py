@@ -49,6 +49,11 @@ UNSIFTED = {"prompt": "", "duplicate_of": "", "similarity": None, "dropped_row":
 """The columns of an accepted row that only a row that is not used fills."""
 
 
+def without(jobs: Jobs, names: set[str]) -> Jobs:
+    """The same jobs but for the rows with these names."""
+    return lambda todo: jobs(lambda row_id: row_id not in names and todo(row_id))
+
+
 READ_AT_ONCE = 1_000  # rows read again that are in memory at a time
 
 

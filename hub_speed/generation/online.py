@@ -15,7 +15,7 @@ from typing import Any
 import uvloop
 
 from hub_speed.errors import BudgetSpent, Stopped
-from hub_speed.generation.jobs import Job, Jobs, OnRows, Outcome, ledger_entry
+from hub_speed.generation.jobs import Job, Jobs, OnRows, Outcome, ledger_entry, without
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Rejected
 from hub_speed.llm.address import Address, Limits
@@ -131,8 +131,7 @@ def _waves(jobs: Jobs, ledger: Ledger, more: Callable[[], bool]) -> Iterator[Ite
     """
     failed: set[str] = set()
     while True:
-        todo = ledger.todo()
-        wave = iter(jobs(lambda row_id: row_id not in failed and todo(row_id)))  # noqa: B023
+        wave = iter(without(jobs, failed)(ledger.todo()))
         if (first := next(wave, None)) is not None:
             yield itertools.chain([first], wave)
         if not more():

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from hub_speed.generation.escapes import restored
 from hub_speed.llm.dialects import BROKEN_OFF, CUT_OFF, DECLINED
-from hub_speed.llm.thoughts import DECODER, MARK, MOST_BROKEN
+from hub_speed.llm.thoughts import DECODER, MARK, MOST_BROKEN, objects
 from hub_speed.task_types import Answer
 
 A = TypeVar("A", bound=Answer)
@@ -114,18 +114,16 @@ def _objects(text: str, keys: tuple[str, ...]) -> tuple[list[Span], list[int]] |
     opening, _ = _patterns(keys)
     whole: list[Span] = []
     broken: list[int] = []
-    place, failed = 0, 0
-    while match := opening.search(text, place):
-        start = match.start()
-        try:
-            value, place = DECODER.raw_decode(text, start)
-            whole.append((start, place, value))
-        except (ValueError, RecursionError):  # also numbers of thousands of digits, and braces in braces in braces
-            place, failed = start + 1, failed + 1
-            if match["key"]:
-                broken.append(start)
-            if failed == MOST_BROKEN:
-                return None
+    failed = 0
+    for match, end, value in objects(text, opening):
+        if end:
+            whole.append((match.start(), end, value))
+            continue
+        failed += 1
+        if match["key"]:
+            broken.append(match.start())
+    if failed == MOST_BROKEN:
+        return None
     return whole, broken
 
 

@@ -2,7 +2,8 @@
 
 Row *i* is drawn by a generator of its own, seeded by (`rng_seed`, stage, row id). Order and concurrency never change a
 prompt, and asking for more rows keeps the earlier ones as they are. Row *k* has the task type that `mix.deal` gives at
-place *k*, for ever: whoever needs more rows of one type goes on to the next places of that type.
+place *k*, for ever: whoever needs more rows of one type goes on to the next places of that type. The tasks of a type
+are dealt out in an order that the stage draws: each has had a row before any has its second.
 """
 
 import json
@@ -72,7 +73,8 @@ def plan_rows(
     missing = [name for name in recipe.mixture if not pool.get(name)]
     if missing:
         raise StageError(f"{stage}: no task of type {missing[0]} in the pool", fix="check the brainstorm stage's rows")
-    left = Counter(shares(recipe.mixture, count) if isinstance(count, int) else count)
+    order = {name: _shuffled(len(pool[name]), row_rng(recipe.rng_seed, stage, name)) for name in recipe.mixture}
+    left, turns = Counter(shares(recipe.mixture, count) if isinstance(count, int) else count), Counter[str]()
     waiting = left.total()
     for i, name in enumerate(deal(recipe.mixture)):
         if not waiting:
@@ -81,16 +83,21 @@ def plan_rows(
             continue
         left[name] -= 1
         waiting -= 1
+        task, topic = pool[name][order[name][turns[name] % len(order[name])]]
+        turns[name] += 1
         row_id = f"{stage}-{i:07d}"
         if not todo(row_id):
             continue
         rng = row_rng(recipe.rng_seed, stage, row_id)
         task_type = TASK_TYPES[name]
-        task, topic = rng.choice(pool[name])
         language, target = _languages(recipe.languages, task_type.languages_per_row, rng)
         draw = task_type.draw(rng, recipe.knobs(name))
         prompt = task_type.prompt(draw, task=task, topic=spoken(topic), language=language, target_language=target)
         yield PlannedRow(row_id, name, task, topic, language, target, draw.knobs, prompt)
+
+
+def _shuffled(count: int, rng: random.Random) -> list[int]:
+    return rng.sample(range(count), count)
 
 
 def _languages(weights: Mapping[str, float], how_many: int, rng: random.Random) -> tuple[str, str]:

@@ -6,6 +6,7 @@ Every family of models marks its thinking in its own way. Servers that do not kn
 import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
 _NAME = r"(?!end_)(?:\w{1,12}[:_])?(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflect(?:ion)?|analysis|scratchpad)"
 _OPEN = rf"""
@@ -78,11 +79,12 @@ def _marks(text: str) -> Iterator[re.Match[str]]:
 
     None in a text that begins as an object and cannot be read: that is an answer in need of repair.
     """
-    objects = list(_objects(text)) if MARK.search(text) else []
+    found = objects(text, _OBJECT) if MARK.search(text) else ()
+    spans = [(opening.start(), end) for opening, end, _ in found if end]
     begin = len(text) - len(text.lstrip())
-    if text[begin : begin + 1] == "{" and (not objects or objects[0][0] != begin):
+    if text[begin : begin + 1] == "{" and (not spans or spans[0][0] != begin):
         return
-    passed = iter([*objects, (len(text), len(text))])
+    passed = iter([*spans, (len(text), len(text))])
     start, end = next(passed)
     for mark in MARK.finditer(text):
         while end <= mark.start() < len(text):
@@ -91,12 +93,21 @@ def _marks(text: str) -> Iterator[re.Match[str]]:
             yield mark
 
 
-def _objects(text: str) -> Iterator[tuple[int, int]]:
-    """Start and end of the JSON objects in a text, whatever stands around them."""
+def objects(text: str, opening: re.Pattern[str]) -> Iterator[tuple[re.Match[str], int, Any]]:
+    """The JSON objects in a text, whatever stands around them; ends when too many cannot be read (`MOST_BROKEN`).
+
+    Args:
+        text: an answer.
+        opening: how an object begins.
+
+    Yields:
+        How the object begins, where it ends and its value; 0 and None for one that cannot be read.
+    """
     place, broken = 0, 0
-    while broken < MOST_BROKEN and (opening := _OBJECT.search(text, place)):
+    while broken < MOST_BROKEN and (begun := opening.search(text, place)):
         try:
-            place = DECODER.raw_decode(text, opening.start())[1]
-            yield opening.start(), place
-        except (ValueError, RecursionError):
-            place, broken = opening.start() + 1, broken + 1
+            value, place = DECODER.raw_decode(text, begun.start())
+            yield begun, place, value
+        except (ValueError, RecursionError):  # also numbers of thousands of digits, and braces in braces in braces
+            place, broken = begun.start() + 1, broken + 1
+            yield begun, 0, None

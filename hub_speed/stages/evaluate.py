@@ -18,6 +18,7 @@ from hub_speed.recipe import Recipe
 from hub_speed.record import Json
 from hub_speed.rows import ScoreRow
 from hub_speed.stage import Context, Estimate, FromHub, FromStage, Stage, benchmark_fields, benchmark_inputs, pick
+from hub_speed.training.older_readers import MODULES
 from hub_speed.training.process.launch import launch
 
 
@@ -51,7 +52,7 @@ def build(ctx: Context) -> None:
 
 def _bases(folder: Path) -> tuple[Subject, ...]:
     """The base: an embedder is scored as it was published, and with the instructions that it may never have seen."""
-    if not (folder / "modules.json").is_file():
+    if not (folder / MODULES).is_file():
         return (Subject(name="untrained base", kind="base", folder=folder),)
     return (
         Subject(name="base with its own prompts", kind="published", folder=folder),

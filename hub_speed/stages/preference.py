@@ -2,6 +2,7 @@
 
 In: speed-root; the embedder, where it chooses. Out: speed-preference, with `prompt`/`chosen`/`rejected` for DPO.
 Source: SPEED §3.2.4 and App. C.2 (10K, temperature 0).
+Root rows are judged by id until there are as many pairs of every task type as the recipe wants.
 Differs: the judge sees the candidates in an order of each row's own, because judges favour some places over others
 (arXiv 2306.05685); the row keeps the order. An index that does not exist, or a tie, drops the row. `chosen` is always
 an answer that the check accepts: the judge is not asked where no candidate is, and a verdict for another is dropped.

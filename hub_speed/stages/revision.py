@@ -3,6 +3,7 @@
 In: speed-root; speed-preference, where the candidates that were judged best are to be revised. Out: speed-revision,
 with `prompt`/`completion` for the revisor.
 Source: SPEED §3.2.4 and App. C.2 (10K). The completion holds reason and revision, as the released scripts parse both.
+Root rows are revised by id until there are as many revisions of every task type as the recipe wants.
 Differs: which candidate is revised is not stated; here the row's own generator draws it, unless `revision.candidate` is
 "best" and the teacher named one. With `revision.may_keep` a draft without a flaw may be repeated. A revision that fails
 the check of its task type is not kept.

@@ -71,7 +71,6 @@ class TaskType:
 
     Attributes:
         name: its name in recipes, columns and Hub configs.
-        paper_name: its name in E5 and SPEED.
         brainstorm: the prompt that asks for tasks ({count}, {topic}, {examples}), or None when the task is fixed.
         task_examples: sentences that fill {examples}, shuffled anew for every prompt when `examples_shuffled`.
         fixed_task: the instruction of every row, when there is nothing to brainstorm.
@@ -87,7 +86,6 @@ class TaskType:
     """
 
     name: str
-    paper_name: str
     opening: str
     guidelines: tuple[Guideline, ...]
     shuffled: bool
@@ -126,7 +124,7 @@ class TaskType:
 
     def columns(self, answer: Answer) -> dict[str, str | None]:
         """The answer as the `query`, `positive` and `negative` of a training row."""
-        values = answer.model_dump()
+        values = answer.__dict__
         return {
             "query": values[self.query],
             "positive": values[self.positive],

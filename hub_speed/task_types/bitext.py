@@ -47,7 +47,6 @@ _WORDS_PER_UNIT = {"sentence": 14, "phrase": 5, "passage": 60}  # Assumption, fo
 
 TASK_TYPE = TaskType(
     name="bitext",
-    paper_name="bitext retrieval",
     fixed_task="Retrieve parallel sentences",
     languages_per_row=2,
     opening="""Write three texts, each a {unit}, on the topic: {topic}

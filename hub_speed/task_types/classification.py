@@ -35,7 +35,6 @@ def check(answer: Classification, knobs: Mapping[str, str]) -> Flaw | None:
 
 TASK_TYPE = TaskType(
     name="classification",
-    paper_name="long-short match",
     brainstorm="""Think of {count} useful text classification tasks for the topic: {topic}
 
 Some tasks of other topics, to show the form:

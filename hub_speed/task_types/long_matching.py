@@ -33,7 +33,6 @@ def check(answer: LongMatching, knobs: Mapping[str, str]) -> Flaw | None:
 
 TASK_TYPE = TaskType(
     name="long_matching",
-    paper_name="long-long match",
     brainstorm="""Think of {count} useful text matching tasks for the topic: {topic}
 The query of each is a long document, and so is what is matched with it.
 

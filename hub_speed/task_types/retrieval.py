@@ -49,7 +49,6 @@ def _copied(answer: Retrieval) -> Flaw | None:
 
 TASK_TYPE = TaskType(
     name="retrieval",
-    paper_name="short-long match",
     brainstorm="""Think of {count} useful text retrieval tasks for the topic: {topic}
 
 Some tasks of other topics, to show the form:

@@ -32,7 +32,6 @@ def check(answer: ShortMatching, knobs: Mapping[str, str]) -> Flaw | None:
 
 TASK_TYPE = TaskType(
     name="short_matching",
-    paper_name="short-short match",
     brainstorm="""Think of {count} useful text matching tasks for the topic: {topic}
 The query of each is very short, a phrase or one or two sentences, and so is what is matched with it.
 

@@ -42,7 +42,6 @@ _WORDS_PER_UNIT = {"sentence": 14, "phrase": 5, "passage": 60}  # Assumption, fo
 
 TASK_TYPE = TaskType(
     name="sts",
-    paper_name="monolingual STS",
     fixed_task="Retrieve semantically similar text",
     opening="""Write three texts, each a {unit}, on the topic: {topic}
 They are the strings "S1", "S2" and "S3" of a JSON object.

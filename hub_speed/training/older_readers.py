@@ -10,6 +10,9 @@ from pathlib import Path
 
 from hub_speed.record import Json
 
+MODULES = "modules.json"
+"""What an embedder has and a plain language model has not."""
+
 POOLINGS = {
     "cls": "cls_token",
     "mean": "mean_tokens",
@@ -34,9 +37,9 @@ def rename(folder: Path, input_names: Sequence[str], max_length: int | None = No
     _change(folder / "config.json", _positions)
     if (folder / "tokenizer.json").is_file():
         _change(folder / "tokenizer_config.json", lambda config: _tokenizer(config, input_names))
-    if not (folder / "modules.json").is_file():
+    if not (folder / MODULES).is_file():
         return
-    modules: list[Json] = json.loads((folder / "modules.json").read_text("utf-8"))
+    modules: list[Json] = json.loads((folder / MODULES).read_text("utf-8"))
     for module in modules:
         kind = module["type"].rpartition(".")[2]
         if module["type"].startswith("sentence_transformers."):
@@ -46,7 +49,7 @@ def rename(folder: Path, input_names: Sequence[str], max_length: int | None = No
             _change(path, lambda config: _transformer(config, max_length))
         else:
             _change(folder / module["path"] / "config.json", _pooling if kind == "Pooling" else _without_places)
-    (folder / "modules.json").write_text(json.dumps(modules, indent=2) + "\n", "utf-8")
+    (folder / MODULES).write_text(json.dumps(modules, indent=2) + "\n", "utf-8")
 
 
 def _change(path: Path, change: Callable[[Json], Json]) -> None:

@@ -227,6 +227,16 @@ def test_a_dataset_card_has_its_columns_configs_and_reasons(name: str, card: Cal
         assert f'load_dataset("{ctx.repo}", "{filled[0]}"' in text
 
 
+def test_a_card_says_what_was_not_checked_and_what_is_missing(tmp_path: Path) -> None:
+    ctx = context("seed", load("speed"), tmp_path)
+    ctx.record.measures.unchecked = {"too_short": 1234}
+    ctx.record.notes.append("sts: 3 of 9 rows were accepted; 36 were asked for, and at most 36 may be")
+    render.render(STAGES["seed"], ctx)
+    text = (ctx.out / "README.md").read_text("utf-8")
+    assert "`checks: form`" in text and f"- `too_short` (1,234): {rows.REASONS['too_short']}" in text
+    assert f"- `{ctx.record.notes[0]}`" in text.split("## Known limits")[1]
+
+
 @pytest.mark.parametrize("name", [name for name, s in STAGES.items() if s.kind == "model"])
 def test_a_model_card_names_its_base_and_its_data(name: str, card: Callable[..., Rendered]) -> None:
     header, text, ctx = card(name)
@@ -285,6 +295,26 @@ def test_an_embedder_names_its_labelled_sets_and_how_it_is_used(tmp_path: Path) 
     assert "`adapter/`" in text and "--pooling last-token" in text
 
 
+@pytest.mark.parametrize(
+    ("form", "said", "text"),
+    [
+        ("natural", "`Instruct: {the task, in one sentence}`", '["Instruct: Given a question, retrieve passages that'),
+        ("task_type_prefix", "`classify: ` before a text to classify", '["query: what is the capital of France"'),
+        ("none", "none: it was trained without instructions", '["what is the capital of France"'),
+    ],
+)
+def test_an_embedders_card_shows_the_form_and_the_pooling_it_was_trained_with(
+    form: str, said: str, text: str, tmp_path: Path
+) -> None:
+    ctx = context("embedder", load("quickstart", [f"embedder.instructions={form}"]), tmp_path)
+    ctx.record.measures.training = Training(**TRAININGS["embedder"] | {"pooling": "weighted_mean"})
+    render.render(STAGES["embedder"], ctx)
+    card = (ctx.out / "README.md").read_text("utf-8")
+    assert said in card and text in card and ("with your own instruction" in card) == (form == "natural")
+    assert "weighted by their place" in card and "torch.arange(1, mask.shape[1] + 1)" in card
+    assert "text-embeddings-router" not in card  # which has no such pooling
+
+
 def test_scores_and_fits_are_in_their_cards(card: Callable[..., Rendered]) -> None:
     _, text, _ = card("evaluate")
     assert "| nDCG@10 | org/b | BM25 | 0.500 | – | 1,500 |" in text
@@ -325,11 +355,13 @@ def test_a_card_shows_the_quality_of_its_rows_beside_the_teachers(tmp_path: Path
     seed = json.loads(json.dumps(measured))  # as it stands in the record of the seed
     seed["by_task_type"]["retrieval"]["overlap"] = 0.25
     ctx.record.lineage["org/speed-seed@1"] = Ancestor(stage="seed", quality=seed)
+    ctx.record.lineage["org/speed-tasks@1"] = Ancestor(stage="brainstorm", calls={"teacher": 480})
     render.render(STAGES["revise"], ctx)
     text = (ctx.out / "README.md").read_text("utf-8")
     assert "| measure | here | teacher's rows | |\n|---|---|---|---|\n| **length as asked**" in text
     assert re.search(r"\| \*\*query in positive\*\*: .* \| 100.0% \| \d\d.\d% \| worse \|", text)
     assert "hub-speed quality org/speed-synthetic" in text
+    assert "480 to brainstorm tasks, which SPEED does not" in text and "480 of them to brainstorm tasks" in text
 
 
 @pytest.mark.parametrize("topic", ["R$ % $", "$\\frac{$", "x" * 3000])

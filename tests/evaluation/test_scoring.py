@@ -15,6 +15,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+import mteb  # noqa: E402
 from benchmark_sets import CORPUS, DUPLICATES, LABELLED, QRELS, QUERIES, STS, TOP, dataset  # noqa: E402
 from tiny_models import make_model  # noqa: E402
 
@@ -25,6 +26,7 @@ from hub_speed.evaluation.settings import Benchmark, ScoringSettings, Subject  #
 from hub_speed.parquet import read_parquet  # noqa: E402
 from hub_speed.quickstart import benchmark  # noqa: E402
 from hub_speed.rows import ItemScoreRow, ScoreRow  # noqa: E402
+from hub_speed.text import Instructions  # noqa: E402
 from hub_speed.training.embedder.backbone import embedder, saved  # noqa: E402
 
 
@@ -304,6 +306,17 @@ def test_an_embedder_as_it_was_published_gets_its_own_prompts_or_none(made: dict
     relevant = {q["_id"]: {r["corpus-id"]: 1 for r in QRELS if r["query-id"] == q["_id"]} for q in QUERIES}
     direct = np.mean(list(ndcg_at_10(ranked, relevant).values()))
     assert value(found, "Retrieval", "base") == pytest.approx(direct, abs=1e-4)
+
+
+def test_an_embedder_is_asked_in_the_form_it_was_trained_with(made: dict[str, Path]) -> None:
+    def asked(form: Instructions) -> list[str | None]:
+        model = scoring.Instructed(made["model"], 128, form)
+        tasks = [mteb.get_task(name) for name in ("SciFact", "Banking77Classification", "STSBenchmark")]
+        return [model.get_task_instruction(task.metadata, None) for task in tasks]
+
+    assert [str(text).partition(" ")[0] for text in asked("natural")] == ["Instruct:"] * 3
+    assert [text or "" for text in asked("task_type_prefix")] == ["query: ", "classify: ", ""]
+    assert [text or "" for text in asked("none")] == ["", "", ""]
 
 
 def test_kill_9_loses_no_finished_task_and_scores_none_twice(made: dict[str, Path], tmp_path: Path) -> None:

@@ -96,11 +96,14 @@ def test_the_two_languages_of_a_row_differ() -> None:
     assert {(row.language, row.target_language) for row in plan_rows(r, "seed", 50, POOL)} == {("English", "German")}
 
 
-def test_tasks_are_drawn_from_the_whole_pool() -> None:
-    rows = plan_rows(recipe(mixture={"retrieval": 1}), "seed", 600, POOL)
-    counts = Counter(row.task for row in rows)
-    assert len(counts) == 50
-    assert max(counts.values()) < 30
+def test_no_task_comes_twice_before_all_have_come_once() -> None:
+    rows = [row.task for row in plan_rows(recipe(mixture={"retrieval": 1, "sts": 1}), "seed", 270, POOL)]
+    tasks = [task for task in rows if task.startswith("retrieval")]
+    assert len(set(tasks[:50])) == len(set(tasks[50:100])) == 50
+    assert set(Counter(tasks).values()) == {2, 3}
+    assert tasks[:50] != sorted(tasks[:50])
+    other = [row.task for row in plan_rows(recipe(mixture={"retrieval": 1}), "root", 50, POOL)]
+    assert other != tasks[:50]  # another stage starts with other tasks
 
 
 @pytest.mark.parametrize("pool", [{}, {"retrieval": []}, {**POOL, "sts": []}])

@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel, Field, create_model
 
 from hub_speed.generation import prompts
-from hub_speed.pipeline.table import STAGES
+from hub_speed.pipeline.table import STAGES, wanted
 from hub_speed.recipe import Recipe
 from hub_speed.recipes.loader import load
 from hub_speed.record import Ref, digest_of, fingerprint_of
@@ -238,3 +238,10 @@ def other(kind: str, field: str) -> Any:
     if field == "knobs":
         return {**value, "more": {"a": 1.0}}
     return value + (" Now." if isinstance(value, str) else value[:1])
+
+
+@pytest.mark.parametrize("name", ["speed_full", "e5_full", "e5_msmarco"])
+def test_a_recipe_with_labelled_sets_finds_the_rows_of_the_one_without(name: str) -> None:
+    recipe = load(name)
+    moving = moved(load(name.partition("_")[0]), recipe)
+    assert moving & {stage.name for stage in wanted(recipe)} <= {"embedder", "scaling"}

@@ -58,6 +58,7 @@ def test_the_script_fine_tunes_on_pairs_alone_and_pushes_to_what_it_has_made(tmp
     assert out.count("after:  nDCG@10") == out.count("pushed: me/mine@") == 2
     assert "third: me/embedder is there and not made by this script" in out
     assert "fourth: " in out and "safetensors" in out
+    assert "\nlicense: other\n" in (tmp_path / "first" / "README.md").read_text()  # the base names none
     assert not (tmp_path / "third").exists() and not (tmp_path / "fourth").exists()
     base, first, second = (load_file(tmp_path / n / "model.safetensors") for n in ("embedder", "first", "second"))
     assert all(torch.equal(first[name], second[name]) for name in base)  # a column of labels is not read

@@ -18,8 +18,6 @@ from hub_speed.training.base_model import add_padding, close_with_eos, lora_conf
 from hub_speed.training.process import child
 from hub_speed.training.process.settings import PinnedModel
 
-MODULES = "modules.json"
-"""What an embedder has and a plain language model has not."""
 MODES: dict[Pool, str] = {"last": "lasttoken", "mean": "mean", "weighted_mean": "weightedmean"}
 """Our names of the poolings → those of sentence-transformers."""
 DOCUMENT = ("document", "passage", "corpus")
@@ -47,7 +45,7 @@ def embedder(
     require_safetensors(base, str(base))
     gpu = child.use_gpu()
     dtype = torch.bfloat16 if gpu and half else torch.float32
-    if pooling is None and (base / MODULES).is_file():
+    if pooling is None and (base / older_readers.MODULES).is_file():
         return _as_it_is(base, max_length, dtype)
     transformer = Transformer(
         str(base),
@@ -69,7 +67,7 @@ def embedder(
 
 def _as_it_is(folder: Path, max_length: int | None, dtype: torch.dtype) -> SentenceTransformer:
     """An embedder with the modules, prompts and dimensions that it was published with."""
-    for module in json.loads((folder / MODULES).read_text("utf-8")):
+    for module in json.loads((folder / older_readers.MODULES).read_text("utf-8")):
         if (folder / module["path"] / "pytorch_model.bin").is_file():
             require_safetensors(folder / module["path"], f"{folder}, module {module['path']}")
     model = saved(folder, "cuda" if child.use_gpu() else "cpu", dtype)

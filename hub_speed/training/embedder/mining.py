@@ -18,9 +18,10 @@ from torch import Tensor
 
 from hub_speed.recipe import Labelled
 from hub_speed.record import digest_of
-from hub_speed.training.embedder.backbone import MODULES, embedder, prompts_of, saved
+from hub_speed.training.embedder.backbone import embedder, prompts_of, saved
 from hub_speed.training.embedder.sets import Found, Row
 from hub_speed.training.embedder.settings import EmbedderSettings
+from hub_speed.training.older_readers import MODULES
 from hub_speed.training.process import child
 
 DOCUMENTS_AT_ONCE = 50_000

@@ -96,8 +96,14 @@ def test_the_supervised_recipes_have_the_sets_of_e5(name: str) -> None:
     assert STAGES["embedder"].estimate(recipe, 9).rows - STAGES["embedder"].estimate(plain, 9).rows == (
         recipe.embedder.labelled_rows
     )
+
+
+@pytest.mark.parametrize(("name", "plain"), [("speed_full", "speed"), ("e5_full", "e5"), ("e5_msmarco", "e5")])
+def test_labelled_sets_are_all_that_is_new_in_a_recipe_with_them(name: str, plain: str) -> None:
+    """So the stages before the embedder are found where the plain recipe was run."""
     others = {"name", "embedder", "scaling"}
-    assert recipe.model_dump(exclude=others) == plain.model_dump(exclude=others)
+    assert load(name).model_dump(exclude=others) == load(plain).model_dump(exclude=others)
+    assert load(name).embedder.model_copy(update={"labelled": ()}) == load(plain).embedder
 
 
 def test_the_supervised_recipe_reads_sets_of_these_shapes_from_the_hub(
