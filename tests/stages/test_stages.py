@@ -284,6 +284,7 @@ def test_a_hopeless_model_is_not_asked_for_more(server: FakeOpenAI, tmp_path: Pa
     run.build()  # which `stage.build` refuses to publish
     assert len(server.asked) == 30
     assert too_many_rejected(run.record.rows_in, run.record.accepted, run.record.rejected, 0.5)
+    assert len(seeds(tmp_path, server, 30, max_reject_rate=0.9).build()) == 30  # the same ledger goes on
 
 
 def test_form_alone_decides_where_the_recipe_says_so(server: FakeOpenAI, tmp_path: Path) -> None:
