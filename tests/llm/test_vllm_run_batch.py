@@ -151,11 +151,9 @@ def test_a_generator_that_is_no_chat_model_is_refused_before_anything_is_trained
 
 
 def test_a_second_wave_is_a_batch_of_its_own(tmp_path: Path) -> None:
-    sizes, work = [6, 20], tmp_path / "work"
+    sizes, work, stop = [6, 20], tmp_path / "work", threading.Event()
     address = Address("senior", "speed-senior", ())
-    provider = RunBatch(
-        address, tmp_path / "model", work / "batches", (), work / "server.log", threading.Event().is_set
-    )
+    provider = RunBatch(address, tmp_path / "model", work / "batches", (), work / "server.log", stop.is_set)
 
     def first(todo: Any) -> Iterator[Job]:
         return islice(jobs(todo), sizes[0] - ledger.counts().total())
