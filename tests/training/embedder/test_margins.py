@@ -9,7 +9,10 @@ import pytest
 pytest.importorskip("torch")
 
 import numpy as np
+from fake_openai import FakeOpenAI
+from stage_run import Run
 
+from hub_speed.rows import RootRow
 from hub_speed.training.embedder import backbone, margins
 from hub_speed.training.embedder.settings import MarginSettings
 
@@ -63,3 +66,24 @@ def test_a_real_embedder_measures_every_candidate_in_order(encoder: Path, tmp_pa
     assert len(found["margins"]) == len(found["hard"]) == 4
     same = [found["margins"][i] for i in (0, 2, 3)]
     assert same == pytest.approx([same[0]] * 3) and same[0] > 0
+
+
+def test_an_embedder_chooses_and_the_teacher_is_not_asked(encoder: Path, tmp_path: Path, server: FakeOpenAI) -> None:
+    backbone.embedder(encoder, 16).save_pretrained(str(tmp_path / "model"))
+
+    def answer(*texts: str) -> str:
+        return json.dumps(dict(zip(("S1", "S2", "S3"), texts, strict=True)))
+
+    good, bad = answer("quick fox", "quick fox", "quick dog"), answer("quick fox", "lazy dog", "quick fox")
+    found = [
+        {name: "" for name in ("task", "topic", "language", "target_language", "knobs")}
+        | {"id": f"root-{i:07d}", "task_type": "sts", "prompt": f"prompt {i}"}
+        | {"candidates": [bad, good, "no JSON"], "reasons": ["", "", "bad_json" if i else ""], "flaws": [""] * 3}
+        for i in range(3)
+    ]
+    run = Run("preference", tmp_path, server, preference={"signal": "retrieval", "rows": 2})
+    run.inputs["embedder"] = tmp_path / "model"
+    rows = run.give("root", RootRow, *found).build()
+    assert [(row["chosen"], row["rejected"]) for row in rows] == [(good, "no JSON")] * 2
+    assert all(row["reason"].startswith("margin 0.") and row["order"] == [] for row in rows)
+    assert (server.asked, run.record.calls, run.record.rejected) == ([], {}, {"surplus": 1})
