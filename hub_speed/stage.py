@@ -195,7 +195,7 @@ class Progress(Protocol):
         """A short word on how it goes (a loss, a rate)."""
 
     def measure(self, numbers: dict[str, Any]) -> None:
-        """Numbers on how the asking goes (`dataset.Meter`)."""
+        """Numbers on how the asking goes (`generation/meter.py`)."""
 
 
 @dataclass

@@ -378,9 +378,7 @@ WHOLE = [
     for section, model in SECTIONS.items()
     for field, info in model.model_fields.items()
     if info.annotation in (int, float, int | None)
-    # these lie between 0 and 1
-    and field
-    not in ("top_p", "lora_dropout", "warmup_ratio", "dedup_threshold", "max_reject_rate", "mine_margin", "least_gain")
+    and not any(1 in (getattr(limit, "le", None), getattr(limit, "lt", None)) for limit in info.metadata)
 ]
 
 

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import orjson
 
 from hub_speed.errors import BudgetSpent, EndpointDown, EndpointRefused, Stopped
-from hub_speed.generation.jobs import Job, Jobs, OnRows, Outcome, ledger_entry
+from hub_speed.generation.jobs import Job, Jobs, OnRows, Read, ledger_entry
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Rejected
 from hub_speed.llm import batch_api
@@ -41,7 +41,7 @@ REQUESTS_PER_BATCH = 10_000  # Assumption: of the 50,000 that are allowed, some 
 
 def generate_in_batches(
     jobs: Jobs,
-    read: Callable[[Job, Completion], Outcome],
+    read: Read,
     provider: Batches | RunBatch,
     ledger: Ledger,
     rounds: int,
@@ -93,7 +93,7 @@ class _Rounds:
     def __init__(
         self,
         jobs: Jobs,
-        read: Callable[[Job, Completion], Outcome],
+        read: Read,
         provider: Batches | RunBatch,
         ledger: Ledger,
         rounds: int,

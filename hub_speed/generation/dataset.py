@@ -4,35 +4,24 @@ data/<task type>/train-00000.parquet   the accepted rows; all of them together a
 ledger/train-00000.parquet             every request with its state, reason and raw text
 """
 
-import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
 from hub_speed.errors import StageError
-from hub_speed.generation.batched import generate_in_batches
-from hub_speed.generation.jobs import Job, Jobs, Outcome, read_again, without
+from hub_speed.generation.asking import ask
+from hub_speed.generation.jobs import Jobs, Read
 from hub_speed.generation.ledger import Ledger
-from hub_speed.generation.online import generate
 from hub_speed.generation.quota import Quota
-from hub_speed.generation.writers import Writer, Writers
-from hub_speed.llm.address import Address
-from hub_speed.llm.batch_api import Batches
-from hub_speed.llm.budget import BudgetMeter, Spent
-from hub_speed.llm.dialects import Completion
-from hub_speed.llm.vllm_run_batch import RunBatch
+from hub_speed.generation.writers import Writers
 from hub_speed.parquet import write_parquet
 from hub_speed.rows import ACCEPTED, LedgerRow
-from hub_speed.stage import SURPLUS, Context, Progress, too_many_rejected
+from hub_speed.stage import SURPLUS, Context, too_many_rejected
 
 LEAST_DISTINCT = 0.5  # share of the rows that pass the check. Assumption: a usual run loses a tenth (measured.md)
 LEAST_ANSWERED = 20  # rows that pass the check, from which on the share is looked at. Assumption
-MARKS = 31  # rates are means over the last half minute,
-FEW = 10  # or over all the time so far where fewer rows have ended in it. Assumption
-Read = Callable[[Job, Completion], Outcome]
 
 
 def make(
@@ -47,12 +36,15 @@ def make(
     publish: Callable[[Ledger, str], Iterable[dict[str, Any]]] | None = None,
     skipped: Callable[[], Iterable[LedgerRow]] = lambda: (),
 ) -> None:
-    """Ask for every job the ledger does not hold yet, then fill `ctx.out` and the counts of `ctx.record`.
+    """Ask for rows, then fill `ctx.out` and the counts of `ctx.record`.
+
+    It goes in waves: ask for what the ledger does not hold yet, sift what was accepted, and, where `quota` says that
+    rows are short, ask for more. Without a quota there is one wave.
 
     Args:
         ctx: the stage at work.
         jobs: what to ask for, given a function that tells which rows are still to be asked for.
-        read: turns an answer into an accepted row or the reason why not.
+        read: judges each answer.
         rows: how many jobs there are; or how many rows are wanted, where `jobs` follows what the quota says.
         writers: the model that is asked, or the several that share the rows.
         row: the kind of row that is published.
@@ -67,7 +59,7 @@ def make(
     with Ledger(ctx.work, ctx.record.identity) as ledger:
 
         def more() -> bool:
-            """Looks at what was accepted; whether to go on, because that is too little."""
+            """Look at what was accepted; whether to go on, because that is too little."""
             if sift:
                 sift(ledger)
             _check_distinct(ctx, ledger)
@@ -113,90 +105,6 @@ def _counted(rows: Iterable[dict[str, Any]], flaws: Counter[str]) -> Iterator[di
         yield row
 
 
-def ask(
-    ctx: Context,
-    ledger: Ledger,
-    jobs: Jobs,
-    read: Read,
-    *,
-    total: int,
-    writers: Writers,
-    more: Callable[[], bool] = lambda: False,
-) -> None:
-    """Ask for every job the ledger does not hold yet; `more` is called when all have ended, as in `online.generate`.
-
-    Several writers are asked one after the other, and all of them before `more` is called.
-    """
-    if ctx.recipe.runtime.reread:
-        read_again(jobs, read, ledger)
-    ctx.progress.start(total, "rows", done=ledger.count_finished())
-    budget = ctx.budget if writers.everyone[0].teaches else None
-    meter = Meter(ctx.progress, budget)
-    if budget:
-        budget.count_earlier(f"{ctx.record.stage}-{ctx.record.fingerprint}", Spent(*ledger.usage()))
-    if len(writers.everyone) == 1:
-        notes = _ask_one(ctx, ledger, jobs, read, writers.everyone[0], meter, budget, more)
-    else:
-        notes = _ask_in_turn(ctx, ledger, jobs, read, writers, meter, budget)
-        while more():
-            notes += _ask_in_turn(ctx, ledger, without(jobs, ledger.failed()), read, writers, meter, budget)
-    if notes:
-        ctx.record.measures.server = list(dict.fromkeys(notes))
-
-
-def _ask_in_turn(
-    ctx: Context,
-    ledger: Ledger,
-    jobs: Jobs,
-    read: Read,
-    writers: Writers,
-    meter: "Meter",
-    budget: BudgetMeter | None,
-) -> list[str]:
-    """Ask every writer for its rows; returns what their servers do otherwise than they were asked."""
-    notes = []
-    for writer in writers.everyone:
-        mine = writers.part(writer, jobs)
-        if any(True for _ in mine(ledger.todo())):  # no server is started for nothing
-            found = _ask_one(ctx, ledger, mine, read, writer, meter, budget, batches=f"-{writer.name}")
-            notes += [f"{writer.name}: {note}" for note in found]
-            _check_answered(ctx, ledger, writers, writer)
-    return notes
-
-
-def _ask_one(
-    ctx: Context,
-    ledger: Ledger,
-    jobs: Jobs,
-    read: Read,
-    writer: Writer,
-    meter: "Meter",
-    budget: BudgetMeter | None,
-    more: Callable[[], bool] = lambda: False,
-    batches: str = "",
-) -> list[str]:
-    """Ask one writer; returns what its server does otherwise than it was asked.
-
-    `batches` tells its batches from those of other writers.
-    """
-    with ctx.address(writer.asked_as, writer.weights) as address:
-        if provider := _batches(ctx, address, writer.weights, batches):
-            retries = ctx.limits.retries
-            return generate_in_batches(jobs, read, provider, ledger, retries, meter.rows, ctx.stop, budget, more)
-        return generate(jobs, read, address, ledger, ctx.limits, meter.rows, ctx.stop, budget, more)
-
-
-def _check_answered(ctx: Context, ledger: Ledger, writers: Writers, writer: Writer) -> None:
-    """Raise StageError where one of several writers answered nothing: its rows would be missing, and nobody told."""
-    failed = next((row_id for row_id in sorted(ledger.failed()) if writers.of(row_id) == writer), None)
-    if failed and not ledger.usage_by(lambda row_id: writers.of(row_id).name)[writer.name][0]:
-        raise StageError(
-            f"{ctx.record.stage}: {writer.name} answered no request",
-            got=ledger.entry(failed)["detail"],
-            fix="check its name and its address; the same command asks for its rows again, and keeps those of others",
-        )
-
-
 def _check_distinct(ctx: Context, ledger: Ledger) -> None:
     """Raise StageError where most of the accepted rows repeat others: nobody should train on those."""
     reasons = ledger.reasons()
@@ -216,61 +124,6 @@ def _is_hopeless(ctx: Context, ledger: Ledger) -> bool:
     """Whether so many rows were rejected that the stage will fail: nobody should pay for more of them."""
     accepted, limit = ledger.accepted_by_type().total(), ctx.recipe.runtime.max_reject_rate
     return too_many_rejected(ledger.counts().total(), accepted, ledger.reasons(), limit)
-
-
-def _batches(ctx: Context, address: Address, weights: Path | None, whose: str) -> Batches | RunBatch | None:
-    """What answers the requests in batches; None where they are asked for one by one."""
-    runtime = ctx.recipe.runtime
-    if weights is None and runtime.mode == "batch":
-        return Batches(address, f"{ctx.record.stage}-{ctx.record.fingerprint}{whose}")
-    if weights is None or address.urls:
-        return None
-    log, folder = ctx.work / "server.log", ctx.work / f"batches{whose}"
-    return RunBatch(address, weights, folder, runtime.server_flags, log, ctx.stop.is_set)
-
-
-class Meter:
-    """Numbers on how the asking goes, from the rows that end; tells them about once a second."""
-
-    def __init__(self, progress: Progress, budget: BudgetMeter | None) -> None:
-        self._progress, self._budget = progress, budget
-        self._states: Counter[str] = Counter()
-        self._reasons: Counter[str] = Counter()
-        self._retries = self._written = self._rows = 0
-        self._start = (time.monotonic(), 0, 0)  # when; rows and tokens written until then
-        self._marks = deque([self._start], maxlen=MARKS)
-
-    def rows(self, entries: list[LedgerRow], in_flight: int) -> None:
-        """These rows have ended; none, to say only how many requests are in flight."""
-        for entry in entries:
-            self._states[entry.state] += 1
-            if entry.reason:
-                self._reasons[entry.reason] += 1
-            self._retries += entry.attempts - entry.calls
-            self._written += entry.completion_tokens
-        self._rows += len(entries)
-        now = time.monotonic()
-        if now - self._marks[-1][0] >= 1.0:
-            self._marks.append((now, self._rows, self._written))
-            self._progress.measure(self._numbers(in_flight))
-        self._progress.advance(len(entries))
-
-    def _numbers(self, in_flight: int) -> dict[str, Any]:
-        now, rows_now, tokens_now = self._marks[-1]
-        start, rows, tokens = self._marks[0] if rows_now - self._marks[0][1] >= FEW else self._start
-        used = sum(self._states[state] for state in ACCEPTED)
-        numbers = {
-            "rows": self._rows,
-            "rows_per_s": round((rows_now - rows) / (now - start), 4),
-            "tokens_written": self._written,
-            "tokens_per_s": round((tokens_now - tokens) / (now - start)),
-            "used": round(used / max(1, self._rows), 3),
-            "rejected": dict(self._reasons.most_common(3)),
-            "in_flight": in_flight,
-            "retries": self._retries,
-        }
-        cost = self._budget.cost_usd() if self._budget else None
-        return numbers if cost is None else numbers | {"cost_usd": round(cost, 2)}
 
 
 def tally(ctx: Context, ledger: Ledger, writers: Writers | None) -> None:

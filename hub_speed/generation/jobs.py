@@ -45,6 +45,10 @@ Jobs = Callable[[Todo], Iterable[Job]]
 """Yields what to ask for. It skips the rows that are not missing, best before it writes their prompts."""
 
 
+Read = Callable[[Job, Completion], Outcome]
+"""Turns an answer into an accepted row or the reason why not; does not raise on bad answers."""
+
+
 UNSIFTED = {"prompt": "", "duplicate_of": "", "similarity": None, "dropped_row": ""}
 """The columns of an accepted row that only a row that is not used fills."""
 
@@ -57,7 +61,7 @@ def without(jobs: Jobs, names: set[str]) -> Jobs:
 READ_AT_ONCE = 1_000  # rows read again that are in memory at a time
 
 
-def read_again(jobs: Jobs, read: Callable[[Job, Completion], Outcome], ledger: Ledger) -> None:
+def read_again(jobs: Jobs, read: Read, ledger: Ledger) -> None:
     """Reads the rejected answers of a ledger again, without asking a model."""
     rejected = ledger.rejected()
     mended: list[tuple[LedgerRow, dict[str, Any] | None]] = []

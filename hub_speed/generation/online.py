@@ -15,7 +15,7 @@ from typing import Any
 import uvloop
 
 from hub_speed.errors import BudgetSpent, Stopped
-from hub_speed.generation.jobs import Job, Jobs, OnRows, Outcome, ledger_entry, without
+from hub_speed.generation.jobs import Job, Jobs, OnRows, Read, ledger_entry, without
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Rejected
 from hub_speed.llm.address import Address, Limits
@@ -42,7 +42,7 @@ LONGEST_QUOTE = 8_000  # characters of an answer the model is reminded of. Assum
 
 def generate(
     jobs: Jobs,
-    read: Callable[[Job, Completion], Outcome],
+    read: Read,
     address: Address,
     ledger: Ledger,
     limits: Limits,
@@ -85,7 +85,7 @@ def generate(
 
 async def _generate(
     jobs: Jobs,
-    read: Callable[[Job, Completion], Outcome],
+    read: Read,
     address: Address,
     ledger: Ledger,
     limits: Limits,
@@ -149,7 +149,7 @@ async def _watch(stop: threading.Event, tell: Callable[[], None]) -> None:
 async def _work(
     todo: Iterator[Job],
     endpoint: Endpoint,
-    read: Callable[[Job, Completion], Outcome],
+    read: Read,
     writer: "_Writer",
     limits: Limits,
     failed_before: set[str],

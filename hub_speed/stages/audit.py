@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hub_speed.evaluation.intervals import wilson
 from hub_speed.generation import dataset, estimate, examples, prompts, writers
+from hub_speed.generation.asking import ask
 from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Rejected
@@ -59,7 +60,7 @@ def build(ctx: Context) -> None:
 
     with Ledger(ctx.work, ctx.record.identity) as ledger:
         total = sum(len(audited.rows) for audited in sets.values())
-        dataset.ask(ctx, ledger, jobs, read, total=total, writers=who)
+        ask(ctx, ledger, jobs, read, total=total, writers=who)
         dataset.tally(ctx, ledger, who)
         passed = {row_id for row_id, row in ledger.accepted() if row["unchanged"]}
     shares = [_share("yield", name, len(each.rows), each.asked) for name, each in sets.items()]

@@ -11,7 +11,7 @@ from running import HANG_S, Cli, tiny
 from hub_speed.console import progress
 from hub_speed.console.progress import Bars, in_words
 from hub_speed.generation import dataset
-from hub_speed.generation.dataset import Meter
+from hub_speed.generation.meter import Meter
 from hub_speed.llm.budget import BudgetMeter
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.recipe import BudgetCaps

@@ -18,7 +18,7 @@ from running import kill
 
 from hub_speed.console.progress import Bars
 from hub_speed.errors import BudgetSpent, EndpointDown, EndpointRefused, Stopped
-from hub_speed.generation import batched, dataset, writers
+from hub_speed.generation import asking, batched, dataset, writers
 from hub_speed.generation.batched import generate_in_batches
 from hub_speed.generation.jobs import Accepted, Job, Jobs, Outcome
 from hub_speed.generation.ledger import Ledger
@@ -457,7 +457,7 @@ def test_what_was_noticed_is_in_the_record(provider: FakeBatches, tmp_path: Path
     provider.work = takes("none")
     ctx = context(provider, tmp_path)
     with Ledger(tmp_path) as ledger:
-        dataset.ask(ctx, ledger, jobs(4), read, total=4, writers=writers.judge(ctx.recipe))
+        asking.ask(ctx, ledger, jobs(4), read, total=4, writers=writers.judge(ctx.recipe))
     assert "sent as none" in ctx.record.measures.server[0]
 
 
@@ -466,7 +466,7 @@ def test_each_of_several_teachers_has_batches_of_its_own(provider: FakeBatches, 
     who = writers.teachers(ctx.recipe, "seed")
     with Ledger(tmp_path) as ledger:
         for _ in range(2):  # the second time, nothing is left to ask
-            dataset.ask(ctx, ledger, jobs(12), read, total=12, writers=who)
+            asking.ask(ctx, ledger, jobs(12), read, total=12, writers=who)
         dataset.tally(ctx, ledger, who)
     found = [({line["body"]["model"] for line in lines}, len(lines)) for lines in provider.submitted]
     assert [models for models, _ in found] == [{"m"}, {"n"}]
