@@ -176,7 +176,7 @@ class Preference(Section):
     judge: Literal["once", "both_orders"] = "once"  # SPEED §3.2.4; both_orders: asked again with the candidates in
     # reverse, only agreements are kept (position bias: arXiv 2306.05685 §3.4)
     stock_share: float | None = Field(None, gt=0, lt=1)  # drops pairs whose chosen answer has a phrase that this share
-    # of the type's other prompts got as well (`stages/preference.py`); None: none, as in SPEED
+    # of the type's other prompts got as well (`generation/stock_phrases.py`); None: none, as in SPEED
 
     def deciding(self) -> dict[str, Any]:
         """The fields that decide the pairs, without what is an input; those that SPEED does not have only if used."""

@@ -10,7 +10,7 @@ from running import HANG_S, Cli, tiny
 
 from hub_speed.console import progress
 from hub_speed.console.progress import Bars, in_words
-from hub_speed.generation import dataset
+from hub_speed.generation import meter as meters
 from hub_speed.generation.meter import Meter
 from hub_speed.llm.budget import BudgetMeter
 from hub_speed.llm.dialects import Completion, Request, Sampling
@@ -34,7 +34,7 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
         own = types.SimpleNamespace(monotonic=lambda: self.now, time=lambda: 1_000_000 + self.now)
-        monkeypatch.setattr(dataset, "time", own)
+        monkeypatch.setattr(meters, "time", own)
         monkeypatch.setattr(progress, "time", own)
 
 

@@ -16,12 +16,11 @@ from stage_run import Run
 
 from hub_speed import rows
 from hub_speed.errors import RecipeError, StageError, Stopped
-from hub_speed.generation.parsing import Rejected
+from hub_speed.generation.stock_phrases import stock_phrases
 from hub_speed.parquet import read_parquet
 from hub_speed.pipeline.table import STAGES
 from hub_speed.record import tag_of
 from hub_speed.stage import too_many_rejected
-from hub_speed.stages import preference
 
 Answer = Callable[[Asked], Reply | str]
 pytestmark = pytest.mark.usefixtures("short_waits")
@@ -503,25 +502,8 @@ def test_a_chosen_answer_with_a_stock_phrase_is_dropped(server: FakeOpenAI, tmp_
     found = [root_row(i, triple(text, "One more", f"A third, {i}"), "x") for i, text in enumerate(texts)]
     assert [row["id"] for row in run.give("root", rows.RootRow, *found).build()] == ["root-0000002", "root-0000003"]
     assert run.record.rejected == {"stock_phrase": 2, **run.record.rejected}
-    assert stock.lower() in preference.stock_phrases(found, 0.3)  # one of three other prompts has it
-    assert preference.stock_phrases(found, 0.34) == set()
-
-
-def test_the_largest_margin_over_a_hard_negative_is_chosen() -> None:
-    row = root_row(0, "a", "b", "c", "d", reasons=("", "", "", "bad_json"))
-
-    def pair(ranks: dict[int, preference.Rank], row: dict[str, Any] = row) -> tuple[str, str] | str:
-        found = preference.choose(row, ranks)
-        return found.reason if isinstance(found, Rejected) else (found.row["chosen"], found.row["rejected"])
-
-    assert pair({0: (True, 0.2), 1: (True, 0.3), 2: (False, 0.9)}) == ("b", "d")
-    fit = row | {"candidates": ["a", "b", "c"], "reasons": ["", "", ""]}
-    assert pair({0: (True, 0.2), 1: (True, 0.3), 2: (False, 0.9)}, fit) == ("b", "c")
-    assert pair({0: (True, 0.2), 1: (True, 0.3), 2: (True, -0.9)}, fit) == ("b", "c")
-    assert pair({0: (True, 0.3), 1: (True, 0.3), 2: (True, 0.3)}, fit) == "tie"
-    assert pair({0: (True, -0.1), 1: (False, 0.5), 2: (True, -0.2)}) == "no_margin"
-    assert pair({0: (False, 0.5), 1: (False, 0.3)}) == "no_margin"
-    assert pair({}) == "unfit_candidates"
+    assert stock.lower() in stock_phrases(found, 0.3)  # one of three other prompts has it
+    assert stock_phrases(found, 0.34) == set()
 
 
 def test_signals_are_asked_for_until_there_are_enough(server: FakeOpenAI, tmp_path: Path) -> None:
