@@ -119,7 +119,7 @@ class Lora(Section):
     # all seven of a layer; or the names of linear layers
 
     def deciding(self) -> dict[str, Any]:
-        """The fields that decide what a training makes: those of an adapter only where there is one."""
+        """The fields that decide the result of a training; those of an adapter only where there is one."""
         idle = set() if self.lora_r else {"lora_alpha", "lora_dropout"}
         if not self.lora_r or self.target_modules == ALL_LINEAR:  # every adapter was once on all linear layers
             idle |= {"target_modules"}
@@ -135,7 +135,7 @@ class Tuning(Lora):
     batch_size: int = Field(16, ge=1)  # SPEED App. B (junior and senior)
     epochs: float = Field(1, gt=0)  # Assumption: not stated
     max_length: int = Field(4096, ge=16)  # tokens of prompt and answer. Assumption: not stated
-    too_long: Literal["drop", "truncate"] = "drop"  # Assumption: of an answer that is cut off, no end is learnt
+    too_long: Literal["drop", "truncate"] = "drop"  # Assumption: an answer that is cut off teaches no end
     warmup_ratio: float = Field(0.03, ge=0, lt=1)  # Assumption: not stated
     schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"  # Assumption: not stated
     load_in_4bit: bool = False  # QLoRA (arXiv 2305.14314), for small GPUs; SPEED does not say that it does so
@@ -179,7 +179,7 @@ class Preference(Section):
     # of the type's other prompts got as well (`generation/stock_phrases.py`); None: none, as in SPEED
 
     def deciding(self) -> dict[str, Any]:
-        """The fields that decide the pairs, without what is an input; those that SPEED does not have only if used."""
+        """The fields that decide the pairs, without the input; those that SPEED does not have only where they are used."""
         idle = {"signal": "judge", "judge": "once", "stock_share": None}.items()
         unused = {"embedder"} | ({"judge"} if self.signal == "retrieval" else set())
         found = self.model_dump(mode="json", exclude=unused)
@@ -192,13 +192,13 @@ class Senior(Tuning):
     dpo_beta: float = Field(0.1, gt=0)  # SPEED App. B, best of 0.05-0.3; Tülu 3 takes 5 for sigmoid_norm
     dpo_loss: Literal["sigmoid", "sigmoid_norm"] = "sigmoid"  # SPEED Eq. 2; sigmoid_norm divides the log-ratio of an
     # answer by its tokens, so that length is no reward in itself (Tülu 3, arXiv 2411.15124 §5.1)
-    dpo_tail: float = Field(1.0, ge=0, le=1)  # what the tokens by which an answer is longer than the other count: alpha
-    # of LD-DPO (arXiv 2409.06411); 1 as in SPEED Eq. 2
+    dpo_tail: float = Field(1.0, ge=0, le=1)  # the weight of the tokens by which one answer is longer than the other:
+    # alpha of LD-DPO (arXiv 2409.06411); 1 as in SPEED Eq. 2
     learning_rate: float = Field(1e-5, gt=0)  # SPEED App. B
     batching: Literal["by_length", "shuffled"] = "shuffled"  # Assumption: not stated
 
     def deciding(self) -> dict[str, Any]:
-        """As above; what differs from SPEED's loss only where something does."""
+        """The fields that decide the senior; those that SPEED's loss does not have only where they change it."""
         as_in_speed = {"dpo_loss": "sigmoid", "dpo_tail": 1.0}.items()
         return dict(item for item in super().deciding().items() if item not in as_in_speed)
 
@@ -258,10 +258,8 @@ class Labelled(Section):
     split: str = "train"  # E5 App. A: train splits only
     files: tuple[str, ...] = ()  # patterns such as data/nq-*: just these files are fetched and read, whatever the card
     # says of configs and splits; (): the whole repository
-    layout: Literal["pairs", "beir"] = (
-        "pairs"  # beir, as in BEIR and mteb: the rows are judgements (query-id, corpus-id,
-    )
-    # score), joined with the configs queries and corpus, which is also what negatives are mined from
+    layout: Literal["pairs", "beir"] = "pairs"  # beir, as in BEIR and mteb: the rows are judgements (query-id,
+    # corpus-id, score), joined with the configs queries and corpus, from which negatives are mined as well
     query: str = "query"  # the name of the column; a column of lists counts by its first text
     positive: str = "positive"  # as above
     negative: str | None = None  # as `positive`; None: mined
@@ -309,7 +307,7 @@ class Labelled(Section):
         return min(drawn, self.max_rows or drawn)
 
     def deciding(self) -> dict[str, Any]:
-        """The fields that decide what is read; those that few sets need, only where they are set."""
+        """The fields that decide the rows; those that few sets need only where they are set."""
         found = self.model_dump(mode="json", exclude={"license", "rows"})
         rare = {name: Labelled.model_fields[name].default for name in ("files", "layout", "title")}
         rare |= {"where": {}, "negative_where": {}}
@@ -346,10 +344,8 @@ class Embedder(Lora):
     matryoshka: tuple[PositiveInt, ...] = ()  # dimensions the embedding may be cut to; () as in both papers
     labelled: tuple[Labelled, ...] = ()  # SPEED §4.1, E5 App. A: 13 sets in the supervised setting; () is "synthetic"
     miner_model: str = MINER  # finds negatives for labelled sets without (E5 App. A)
-    miner_prompts: tuple[str, str] | None = (
-        None  # put before queries and documents if the miner keeps no prompts itself;
-    )
-    # None: "query: " and "passage: " for E5's miner (its card), nothing for others
+    miner_prompts: tuple[str, str] | None = None  # put before queries and documents if the miner keeps no prompts
+    # itself; None: "query: " and "passage: " for E5's miner (its card), nothing for others
     mine_from: int = Field(0, ge=0)  # ranks that are skipped. Assumption: none, since the margin guards already
     mine_to: int = Field(100, ge=1)  # E5 App. A: of the first 100
     mine_margin: float = Field(0.05, ge=0, lt=1)  # below the positive, as a share: NV-Retriever (arXiv 2407.15831)
@@ -378,7 +374,7 @@ class Embedder(Lora):
         return sum(each.expected_rows for each in self.labelled)
 
     def deciding(self) -> dict[str, Any]:
-        """As above, without what is an input, or for the card alone; fields of mining only where something is mined."""
+        """The fields that decide the embedder, without its inputs; those of mining only where something is mined."""
         found = super().deciding()
         idle = ["base_model", "data", "miner_model", *([] if self.mines else MINING)]
         if self.instructions == "natural":
@@ -459,9 +455,8 @@ class Runtime(Section):
     timeout_s: float = Field(300, gt=0)
     retries: int = Field(8, ge=0)
     reask: bool = True  # tell a chat model once that its answer cannot be read: a retry, which the ledger shows
-    reread: bool = (
-        False  # read the rejected answers of a ledger anew before anything is asked, after a parser was mended
-    )
+    reread: bool = False  # read the rejected answers of a ledger again before anything is asked, after a parser was
+    # mended
     max_reject_rate: float = Field(0.5, gt=0, le=1)  # above it, a stage fails instead of publishing
     jobs: int = Field(1, ge=1)  # stages that do not need each other, side by side
     replicas: int = Field(1, ge=1)  # copies of an embedded model server

@@ -12,7 +12,7 @@ from hub_speed.api.sessions import DEFAULT_ORG, Pairs, open_session, topics_of
 from hub_speed.errors import RecipeError
 
 if TYPE_CHECKING:
-    from hub_speed.generation.estimate import Variety
+    from hub_speed.generation.variety import Variety
     from hub_speed.pipeline.plan import Step
     from hub_speed.pipeline.run import Result
     from hub_speed.recipe import Recipe
@@ -81,8 +81,8 @@ def plan(recipe: "Recipe", hub: OpenHub, *, org: str = DEFAULT_ORG, only: str | 
         >>> [step.stage.name for step in plan(load_recipe("quickstart"), hub, only="seed").steps]
         ['brainstorm', 'seed']
     """
-    from hub_speed.generation.estimate import variety
     from hub_speed.generation.topics import distinct, parts_of
+    from hub_speed.generation.variety import variety
     from hub_speed.pipeline import plan as plans
 
     with open_session(recipe, hub, org=org) as (session, pinned):

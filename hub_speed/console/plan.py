@@ -12,7 +12,7 @@ from rich.table import Table
 from hub_speed.api import Plan
 from hub_speed.cards.render import PAPER
 from hub_speed.console.terminal import console, table
-from hub_speed.generation.estimate import ROWS_PER_TASK, Variety
+from hub_speed.generation.variety import ROWS_PER_TASK, Variety
 from hub_speed.mix import as_mix, joined
 from hub_speed.recipe import BATCH_PRICE
 

@@ -9,6 +9,7 @@ import pytest
 from hub_speed.errors import StageError
 from hub_speed.generation import estimate
 from hub_speed.generation.planning import plan_rows, row_rng
+from hub_speed.generation.variety import variety
 from hub_speed.pipeline.table import STAGES
 from hub_speed.recipe import Recipe
 from hub_speed.recipes.loader import load
@@ -222,7 +223,7 @@ def test_a_models_weights_are_read_from_its_name(name: str, weights: float) -> N
 
 def test_rows_per_task_and_prompts_that_come_back() -> None:
     r = load("speed")
-    lines = {line.task_type: line for line in estimate.variety(r, 60_000, {"classification": 7_000})}
+    lines = {line.task_type: line for line in variety(r, 60_000, {"classification": 7_000})}
     assert {name: (line.rows, line.topics, line.tasks) for name, line in lines.items()} == {
         "retrieval": (350_000, 17_500, 17_500),
         "classification": (350_000, 17_500, 7_000),  # as they were brainstormed
@@ -232,13 +233,13 @@ def test_rows_per_task_and_prompts_that_come_back() -> None:
     }
     assert lines["classification"].rows_per_task == 50
     assert 0 < lines["retrieval"].alike < lines["classification"].alike <= 1
-    assert estimate.variety(load("speed", ["brainstorm.tasks=org/tasks"]), 0, {})[0].tasks is None
+    assert variety(load("speed", ["brainstorm.tasks=org/tasks"]), 0, {})[0].tasks is None
 
 
 def test_the_share_of_prompts_that_come_back_is_that_of_rows_drawn() -> None:
     """Against the count among rows that are really drawn, for a pool with as many rows per task."""
     r = load("speed", ["mixture={sts: 1}", "synthesize.rows=3000"])
-    line = estimate.variety(r, 150, {})[0]
+    line = variety(r, 150, {})[0]
     pool = {"sts": [("t", f"Topic_{i}") for i in range(150)]}
     drawn = Counter(tuple(sorted(row.prompt.split("\n"))) for row in plan_rows(r, "synthesize", 3000, pool))
     assert line.rows_per_task == 20
