@@ -179,7 +179,7 @@ class Preference(Section):
     # of the type's other prompts got as well (`generation/stock_phrases.py`); None: none, as in SPEED
 
     def deciding(self) -> dict[str, Any]:
-        """The fields that decide the pairs, without the input; those that SPEED does not have only where they are used."""
+        """The fields that decide the pairs, without the input; those that SPEED lacks only where they are used."""
         idle = {"signal": "judge", "judge": "once", "stock_share": None}.items()
         unused = {"embedder"} | ({"judge"} if self.signal == "retrieval" else set())
         found = self.model_dump(mode="json", exclude=unused)
