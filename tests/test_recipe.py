@@ -380,7 +380,16 @@ WHOLE = [
     if info.annotation in (int, float, int | None)
     # these lie between 0 and 1
     and field
-    not in ("top_p", "lora_dropout", "warmup_ratio", "dedup_threshold", "max_reject_rate", "mine_margin", "least_gain")
+    not in (
+        "top_p",
+        "lora_dropout",
+        "warmup_ratio",
+        "dedup_threshold",
+        "max_reject_rate",
+        "mine_margin",
+        "least_gain",
+        "dpo_tail",
+    )
 ]
 
 
