@@ -97,7 +97,7 @@ def finish(
     """Fill `ctx.out` and the counts of `ctx.record` from a sifted ledger; see `make`. No writers: nobody was asked."""
     if quota:
         quota.drop_surplus(ledger)
-        ctx.record.notes += quota.shortfalls(ledger)
+        ctx.record.notes += (f"{ctx.record.stage}, {text}" for text in quota.shortfalls(ledger))
     unchecked: Counter[str] = Counter()
     for task_type in ctx.recipe.mixture:
         found = _counted(publish(ledger, task_type) if publish else ledger.rows(task_type), unchecked)

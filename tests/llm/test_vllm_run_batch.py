@@ -7,6 +7,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +148,17 @@ def test_answers_of_a_run_that_was_killed_are_not_asked_for_again(tmp_path: Path
 def test_a_generator_that_is_no_chat_model_is_refused_before_anything_is_trained() -> None:
     with pytest.raises(RecipeError, match="answers chats alone"):
         load("quickstart", ["runtime.server=vllm run-batch"])
+
+
+def test_a_second_wave_is_a_batch_of_its_own(tmp_path: Path) -> None:
+    sizes, work, stop = [6, 20], tmp_path / "work", threading.Event()
+    address = Address("senior", "speed-senior", ())
+    provider = RunBatch(address, tmp_path / "model", work / "batches", (), work / "server.log", stop.is_set)
+
+    def first(todo: Any) -> Iterator[Job]:
+        return islice(jobs(todo), sizes[0] - ledger.counts().total())
+
+    with Ledger(work) as ledger:
+        generate_in_batches(first, read, provider, ledger, 3, lambda e, n: None, stop, None, lambda: sizes.pop(0) == 6)
+        assert ledger.counts() == {"accepted": 20}
+    assert [len(rows) for rows in asked(tmp_path)] == [6, 8, 6]

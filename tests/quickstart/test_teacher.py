@@ -50,7 +50,7 @@ class Made:
 
     def check(self, answer: str) -> str:
         """Why the pipeline would reject an answer, or nothing."""
-        found = examples.read_answer(answer, "stop", self.row.columns())
+        found = examples.read_answer(answer, "stop", self.row.columns(), "all")
         return found.reason if isinstance(found, Rejected) else ""
 
 

@@ -275,7 +275,7 @@ def test_asking_ends_at_a_cap_and_says_so(server: FakeOpenAI, tmp_path: Path) ->
     run = seeds(tmp_path, server, 40, max_reject_rate=0.9)
     run.build()
     assert run.record.by_task_type["sts"] == 30 and run.record.by_task_type["bitext"] == 0
-    assert run.record.notes == ["bitext: 0 of 10 rows were accepted; 40 were asked for, and at most 40 may be"]
+    assert run.record.notes == ["seed, bitext: 0 of 10 rows were accepted; 40 were asked for, and at most 40 may be"]
 
 
 def test_a_hopeless_model_is_not_asked_for_more(server: FakeOpenAI, tmp_path: Path) -> None:
@@ -284,6 +284,7 @@ def test_a_hopeless_model_is_not_asked_for_more(server: FakeOpenAI, tmp_path: Pa
     run.build()  # which `stage.build` refuses to publish
     assert len(server.asked) == 30
     assert too_many_rejected(run.record.rows_in, run.record.accepted, run.record.rejected, 0.5)
+    assert len(seeds(tmp_path, server, 30, max_reject_rate=0.9).build()) == 30  # the same ledger goes on
 
 
 def test_form_alone_decides_where_the_recipe_says_so(server: FakeOpenAI, tmp_path: Path) -> None:
@@ -534,7 +535,7 @@ def test_signals_are_asked_for_until_there_are_enough(server: FakeOpenAI, tmp_pa
     assert run.record.notes == []
     run = Run("preference", tmp_path / "b", server, preference={"rows": 9}).give("root", rows.RootRow, *found)
     assert len(run.build()) == 6
-    assert run.record.notes == ["sts: 6 of 9 rows were accepted; 9 were asked for, and at most 9 may be"]
+    assert run.record.notes == ["preference, sts: 6 of 9 rows were accepted; 9 were asked for, and at most 9 may be"]
 
 
 def test_the_first_root_rows_are_enough_where_the_recipe_says_so(server: FakeOpenAI, tmp_path: Path) -> None:
