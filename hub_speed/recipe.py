@@ -209,7 +209,7 @@ class Preference(Section):
     # call (after arXiv 2505.19307, which prefers by a ranker's score)
     embedder: str = "intfloat/multilingual-e5-base"  # whose margin it is. Assumption: the miner of E5 App. A
     judge: Literal["once", "both_orders"] = "once"  # SPEED §3.2.4; both_orders: asked again with the candidates in
-    # reverse, only agreements are kept (position bias: arXiv 2306.05685 §3.4)
+    # reverse, only agreements are kept (position bias: arXiv 2306.05685)
     stock_share: float | None = Field(None, gt=0, lt=1)  # drops pairs whose chosen answer has a phrase that this share
     # of the type's other prompts got as well (`stages/preference.py`); None: none, as in SPEED
 
@@ -226,7 +226,7 @@ class Senior(Tuning):
 
     dpo_beta: float = Field(0.1, gt=0)  # SPEED App. B, best of 0.05-0.3; Tülu 3 takes 5 for sigmoid_norm
     dpo_loss: Literal["sigmoid", "sigmoid_norm"] = "sigmoid"  # SPEED Eq. 2; sigmoid_norm divides the log-ratio of an
-    # answer by its tokens, so that length is no reward in itself (Tülu 3, arXiv 2411.15124 §5.1)
+    # answer by its tokens, so that length is no reward in itself (Tülu 3, arXiv 2411.15124)
     dpo_tail: float = Field(1.0, ge=0, le=1)  # what the tokens by which an answer is longer than the other count: alpha
     # of LD-DPO (arXiv 2409.06411); 1 as in SPEED Eq. 2
     learning_rate: float = Field(1e-5, gt=0)  # SPEED App. B
