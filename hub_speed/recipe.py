@@ -227,15 +227,13 @@ class Senior(Tuning):
     dpo_beta: float = Field(0.1, gt=0)  # SPEED App. B, best of 0.05-0.3; Tülu 3 takes 5 for sigmoid_norm
     dpo_loss: Literal["sigmoid", "sigmoid_norm"] = "sigmoid"  # SPEED Eq. 2; sigmoid_norm divides the log-ratio of an
     # answer by its tokens, so that length is no reward in itself (Tülu 3, arXiv 2411.15124)
-    dpo_tail: float = Field(1.0, ge=0, le=1)  # what the tokens by which an answer is longer than the other count: alpha
-    # of LD-DPO (arXiv 2409.06411); 1 as in SPEED Eq. 2
     learning_rate: float = Field(1e-5, gt=0)  # SPEED App. B
     batching: Literal["by_length", "shuffled"] = "shuffled"  # Assumption: not stated
 
     def deciding(self) -> dict[str, Any]:
-        """As above; what differs from SPEED's loss only where something does."""
-        as_in_speed = {"dpo_loss": "sigmoid", "dpo_tail": 1.0}.items()
-        return dict(item for item in super().deciding().items() if item not in as_in_speed)
+        """As above; the loss only where it is not SPEED's."""
+        found = super().deciding()
+        return {name: value for name, value in found.items() if (name, value) != ("dpo_loss", "sigmoid")}
 
 
 class RevisionSignals(Section):

@@ -388,7 +388,6 @@ WHOLE = [
         "max_reject_rate",
         "mine_margin",
         "least_gain",
-        "dpo_tail",
     )
 ]
 
