@@ -174,7 +174,7 @@ class Preference(Section):
     # call (after arXiv 2505.19307, which prefers by a ranker's score)
     embedder: str = "intfloat/multilingual-e5-base"  # whose margin it is. Assumption: the miner of E5 App. A
     judge: Literal["once", "both_orders"] = "once"  # SPEED §3.2.4; both_orders: asked again with the candidates in
-    # reverse, only agreements are kept (position bias: arXiv 2306.05685 §3.4)
+    # reverse, only agreements are kept (position bias: arXiv 2306.05685)
     stock_share: float | None = Field(None, gt=0, lt=1)  # drops pairs whose chosen answer has a phrase that this share
     # of the type's other prompts got as well (`generation/stock_phrases.py`); None: none, as in SPEED
 
@@ -191,16 +191,14 @@ class Senior(Tuning):
 
     dpo_beta: float = Field(0.1, gt=0)  # SPEED App. B, best of 0.05-0.3; Tülu 3 takes 5 for sigmoid_norm
     dpo_loss: Literal["sigmoid", "sigmoid_norm"] = "sigmoid"  # SPEED Eq. 2; sigmoid_norm divides the log-ratio of an
-    # answer by its tokens, so that length is no reward in itself (Tülu 3, arXiv 2411.15124 §5.1)
-    dpo_tail: float = Field(1.0, ge=0, le=1)  # the weight of the tokens by which one answer is longer than the other:
-    # alpha of LD-DPO (arXiv 2409.06411); 1 as in SPEED Eq. 2
+    # answer by its tokens, so that length is no reward in itself (Tülu 3, arXiv 2411.15124)
     learning_rate: float = Field(1e-5, gt=0)  # SPEED App. B
     batching: Literal["by_length", "shuffled"] = "shuffled"  # Assumption: not stated
 
     def deciding(self) -> dict[str, Any]:
-        """The fields that decide the senior; those that SPEED's loss does not have only where they change it."""
-        as_in_speed = {"dpo_loss": "sigmoid", "dpo_tail": 1.0}.items()
-        return dict(item for item in super().deciding().items() if item not in as_in_speed)
+        """The fields that decide the senior; the loss only where it is not SPEED's."""
+        found = super().deciding()
+        return {name: value for name, value in found.items() if (name, value) != ("dpo_loss", "sigmoid")}
 
 
 class RevisionSignals(Section):
@@ -242,7 +240,7 @@ class Revise(Section):
 
     sampling_temperature: float = Field(1.0, ge=0)  # the released scripts, for generator and revisor alike
     top_p: float = Field(1.0, gt=0, le=1)  # the same
-    dedup_threshold: float = Field(0.75, gt=0, le=1)  # Assumption: SPEED says MinHash, not how (docs/quality.md):
+    dedup_threshold: float = Field(0.75, gt=0, le=1)  # Assumption: SPEED says MinHash, not how (docs/duplicates.md):
     # of STS-B's pairs with the same meaning it finds 25%, of those with another one 0.2%
     dedup_words: int = Field(1, ge=1)  # of the n-grams that are compared. Assumption: single words, as CodeParrot has
     # them; rows are short, and one changed word changes three 3-grams

@@ -37,7 +37,7 @@ def build(ctx: Context) -> None:
     phrases = stock_phrases(root, settings.stock_share) if settings.stock_share else set()
 
     def sift(ledger: Ledger) -> None:
-        if settings.judge == "both_orders":
+        if requests(ctx.recipe) == 2:
             preferences.compare_orders(ledger)
         ledger.reject(exact_duplicates(ledger.rows(), "task_type", "prompt", "chosen", "rejected"), "duplicate")
         if phrases:
@@ -80,8 +80,9 @@ def _by_judge(ctx: Context, root: list[Json], quota: Quota, sift: Callable[[Ledg
 
 
 def requests(recipe: Recipe) -> int:
-    """How often the judge is asked about a row."""
-    return 2 if recipe.preference.judge == "both_orders" else 1
+    """How often the judge is asked about a row, where there is a judge."""
+    settings = recipe.preference
+    return 2 if settings.signal == "judge" and settings.judge == "both_orders" else 1
 
 
 def _by_margin(ctx: Context, root: list[Json], quota: Quota, sift: Callable[[Ledger], None]) -> None:

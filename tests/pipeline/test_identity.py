@@ -69,7 +69,7 @@ FIELDS = {
         senior.lora_r=8  senior.lora_alpha=8  senior.lora_dropout=0.2  senior.batch_size=7  senior.epochs=7
         senior.max_length=777  senior.too_long=truncate  senior.warmup_ratio=0.7  senior.schedule=linear
         senior.load_in_4bit=true  senior.learning_rate=0.7  senior.batching=by_length  senior.dpo_beta=0.7
-        senior.dpo_loss=sigmoid_norm  senior.dpo_tail=0.5
+        senior.dpo_loss=sigmoid_norm
     """,
     "revision": "revision.rows=7  revision.candidate=best",
     "revision revise": "revision.may_keep=true",

@@ -1,7 +1,4 @@
-"""Direct preference optimisation against the frozen start (SPEED Eq. 2: the standard sigmoid loss).
-
-The recipe may take two remedies against answers that only grow longer: `dpo_loss`, `dpo_tail`.
-"""
+"""Direct preference optimisation against the frozen start (SPEED Eq. 2: the standard sigmoid loss; see `dpo_loss`)."""
 
 from pathlib import Path
 from typing import Any
@@ -48,7 +45,6 @@ def train(settings: DpoSettings) -> Json:
                 **common.arguments(settings),
                 beta=recipe.dpo_beta,
                 loss_type=[recipe.dpo_loss],
-                ld_alpha=None if recipe.dpo_tail == 1 else recipe.dpo_tail,
                 precompute_ref_log_probs=True,
                 max_length=None,
             ),

@@ -33,10 +33,10 @@ EQUAL = [
 ]
 
 
-def test_answers_of_one_length_train_alike_under_every_loss(decoder: Path, tmp_path: Path) -> None:
-    """Of answers of n tokens, the loss by token with beta · n is the plain one, and no tail is longer."""
+def test_answers_of_one_length_train_alike_under_both_losses(decoder: Path, tmp_path: Path) -> None:
+    """Of answers of n tokens, the loss by token with beta · n is the plain one."""
     tokens = len(nlls(decoder, "say it [/INST]", " fox dog quick"))
-    variants = [{}, {"dpo_tail": 0.0}, {"dpo_loss": "sigmoid_norm", "dpo_beta": 0.1 * tokens}]
+    variants = [{}, {"dpo_loss": "sigmoid_norm", "dpo_beta": 0.1 * tokens}]
     for rows, alike in ((EQUAL, True), (PREFERENCES[:4], False)):
         curves = []
         for i, changes in enumerate(variants):
@@ -44,7 +44,7 @@ def test_answers_of_one_length_train_alike_under_every_loss(decoder: Path, tmp_p
             result = dpo.train(settings(folder, decoder, rows, batch_size=4, epochs=2, **changes))
             curves.append([loss for _, loss in result["loss_curve"]])
         assert curves[0][0] == pytest.approx(0.6931, abs=1e-3)
-        assert all((curve == pytest.approx(curves[0], abs=2e-4)) is alike for curve in curves[1:])
+        assert (curves[1] == pytest.approx(curves[0], abs=2e-4)) is alike
 
 
 def test_dpo_starts_from_a_loss_of_log_2_against_the_frozen_start(decoder: Path, tmp_path: Path) -> None:
