@@ -593,7 +593,7 @@ class Recipe(Section):
 
 
 def _try_values(task_type: TaskType, knob: str, values: list[str]) -> None:
-    """Raise ValueError when the task type's check cannot work with a value (a length that is none)."""
+    """Raise ValueError when the task type's check cannot work with a value (a text that gives no length)."""
     example = task_type.answer.model_validate(task_type.example)
     try:
         for value in values:

@@ -128,7 +128,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=600)
     parser.add_argument("--in-flight", type=int, default=64)
     parser.add_argument("--flag", action="append", default=[], help="one more flag of the server, as --flag=--dtype")
-    parser.add_argument("--json", type=Path, help="write the numbers there, too")
+    parser.add_argument("--json", type=Path, help="write the numbers there as well")
     args = parser.parse_args()
     model = args.model.resolve()
     os.environ["PATH"] = f"{args.bin.resolve()}{os.pathsep}{os.environ['PATH']}"

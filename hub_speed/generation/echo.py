@@ -15,9 +15,7 @@ from hub_speed.text import words
 LONGEST = 400  # characters of a value that is looked at. Assumption: the lines of our templates have 140 at most
 PLACEHOLDERS = frozenset({"…", "..."})
 _MARKS = re.compile(r"""[.,:;?!]+(?=["'\s]|$)|["“”()\[\]{}|]""")
-_FEW = (
-    4  # words that are looked at one by one. Assumption: a longer value of the prompt's words alone is a phrase of it
-)
+_FEW = 4  # words that are looked at one by one. Assumption: a longer value of the prompt's words alone is a phrase
 _FORM = frozenset(("json", "object", "string", "strings", "long-tail"))  # what is asked for, beside the keys
 _LONGEST_RUN = 6  # pieces in a row; the longest line of a template has fewer
 
@@ -50,9 +48,9 @@ def _repeats(shown: list[Set[str]], value: str) -> bool:
 
 
 def _is_put_together(value: str, name: str, keys: tuple[str, ...], lines: list[str]) -> bool:
-    """Whether a value consists of a few words of the prompt, one of which is of a key or names the form.
+    """Whether a value consists of a few words of the prompt, one of which belongs to a key or names the form.
 
-    Only of a query the form counts: "string" may be a label, as a family of instruments.
+    The form counts only for a query: "string" may be a label, such as a family of instruments.
     """
     said = {*words(value)}
     form = _parts(keys) | _FORM if "query" in name else _parts(keys)

@@ -98,7 +98,7 @@ class Ledger:
                 f"{self._folder}: another version of hub_speed wrote this ledger",
                 expected=f"the columns {', '.join(_COLUMNS)}",
                 got=f"other columns: {', '.join(differ)}",
-                fix="go on with that version, or move the folder away to ask for every row anew",
+                fix="go on with that version, or move the folder away to ask for every row again",
             )
 
     def _check_identity(self) -> None:
@@ -115,7 +115,7 @@ class Ledger:
                 f"{self._folder}: the ledger belongs to another recipe",
                 expected=", ".join(f"{name}={now.get(name, 'nothing')}" for name in differ)[:400],
                 got=", ".join(f"{name}={before.get(name, 'nothing')}" for name in differ)[:400],
-                fix="run the recipe that began it, or move the folder away to ask for every row anew",
+                fix="run the recipe that began it, or move the folder away to ask for every row again",
             )
 
     def add(self, entries: Iterable[tuple[LedgerRow, dict[str, Any] | None]]) -> None:
@@ -171,7 +171,7 @@ class Ledger:
             fix=f"copy the folder, then keep the rows that can still be read: cd {self._folder}"
             " && sqlite3 ledger.sqlite .dump | sed 's/^ROLLBACK;.*/COMMIT;/' | sqlite3 saved.sqlite"
             " && rm -f ledger.sqlite-* && mv saved.sqlite ledger.sqlite\n            or move the folder away to ask for"
-            " every row anew",
+            " every row again",
         )
 
     def _no_space(self, error: Exception) -> NoSpace:

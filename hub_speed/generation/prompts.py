@@ -147,7 +147,7 @@ def revision_schema(task_type: str) -> dict[str, Any]:
     return schema | {"properties": schema["properties"] | {"revision": answer_schema(task_type)}}
 
 
-@cache  # pydantic makes it anew each time, which takes longer than sending the request
+@cache  # pydantic makes a new one each time, which takes longer than sending the request
 def _schema(model: type[Answer]) -> dict[str, Any]:
     return model.model_json_schema()
 

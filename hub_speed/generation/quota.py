@@ -45,7 +45,7 @@ class Quota:
 
     @property
     def total(self) -> int:
-        """How many requests have been made, or are known to be needless."""
+        """How many requests the rows asked for so far take."""
         return self.requests * sum(self.asked.values())
 
     def resume(self, ledger: Ledger) -> None:

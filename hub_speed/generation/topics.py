@@ -47,7 +47,7 @@ def distinct(paths: Iterable[str], max_depth: int) -> list[str]:
 
 
 def per_type(recipe: Recipe, topics: int) -> dict[str, int]:
-    """Task type → for how many of so many topics it gets tasks.
+    """Task type → the number of topics for which it gets tasks, of all there are.
 
     Types with a fixed task get all, as they take no call. `brainstorm.max_topics` holds for the type with the most
     rows; the others get their share of it, so that every type has about as many rows per task.

@@ -235,7 +235,7 @@ class Engine:
 class _RoomyLayer(DynamicLayer):
     """A layer's keys_BHTD and values_BHTD with room for later tokens: most steps write one column and copy nothing.
 
-    Whoever sets `keys` and `values` anew gets room again at the next step.
+    Whoever replaces `keys` and `values` gets room again at the next step.
     """
 
     _room: tuple[torch.Tensor, torch.Tensor]  # both, with columns that are still free

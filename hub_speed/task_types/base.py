@@ -1,6 +1,6 @@
 """What a task type is: prompts, weighted knobs, an answer model, a check and an example.
 
-A *knob* is a placeholder of the synthesis prompt whose value is drawn anew for every row. A *guideline* is one line of
+A *knob* is a placeholder of the synthesis prompt whose value is drawn for every row. A *guideline* is one line of
 that prompt; some are included only in a share of the rows, and where the papers shuffle them, so do we.
 """
 
@@ -72,7 +72,7 @@ class TaskType:
     Attributes:
         name: its name in recipes, columns and Hub configs.
         brainstorm: the prompt that asks for tasks ({count}, {topic}, {examples}), or None when the task is fixed.
-        task_examples: sentences that fill {examples}, shuffled anew for every prompt when `examples_shuffled`.
+        task_examples: sentences that fill {examples}, shuffled for every prompt when `examples_shuffled`.
         fixed_task: the instruction of every row, when there is nothing to brainstorm.
         opening, guidelines, closing: the synthesis prompt; placeholders are {task}, {topic}, {language},
             {target_language} and the knobs.

@@ -2,7 +2,7 @@
 
 query: `S1` in the row's language · positive: `S2` · negative: `S3`, both in the target language
 Source: E5 Table 13 and Table 16; no brainstorming.
-Differs: the prompt is worded anew; the two languages are drawn without repetition from the recipe's languages, as the
+Differs: the prompt is in our own words; the two languages are drawn without repetition from the recipe's languages, as the
 paper does not say how it pairs them (Assumption).
 """
 

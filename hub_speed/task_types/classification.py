@@ -2,7 +2,7 @@
 
 query: `input_text` · positive: `label` · negative: `misleading_label`
 Source: keys, knobs and guidelines as in SPEED App. C.2 and its released prompts (weights are in the code only).
-Differs: the prompt is worded anew; that labels stay out of the text is also checked, not only asked for.
+Differs: the prompt is in our own words; that labels stay out of the text is checked as well as asked for.
 """
 
 from collections.abc import Mapping

@@ -2,7 +2,7 @@
 
 query: `input` · positive: `positive_document` · negative: none is asked for
 Source: SPEED App. C.2 and its released prompts (at least 300 words each); E5 Table 11 (no hard negative).
-Differs: the prompt is worded anew. The 300 words are a knob; so is the style, because the papers draw nothing for this
+Differs: the prompt is in our own words. The 300 words are a knob; so is the style, because the papers draw nothing for this
 type, and all rows of a task would have the same prompt.
 """
 

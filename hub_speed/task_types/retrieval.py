@@ -3,7 +3,7 @@
 query: `user_query` · positive: `positive_document` · negative: `hard_negative_document`
 Source: keys, knobs and what each guideline asks as in SPEED App. C.2 and its released prompts (weights are in the code
 only); that subjects vary, as in E5 Table 8.
-Differs: the prompt is worded anew; the unfinished line after the task in the released prompt is gone.
+Differs: the prompt is in our own words; the unfinished line after the task in the released prompt is gone.
 """
 
 from collections.abc import Mapping

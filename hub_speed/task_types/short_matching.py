@@ -2,7 +2,7 @@
 
 query: `input` · positive: `positive_document` · negative: none is asked for
 Source: SPEED App. C.2 and its released prompts; E5 Table 10 (no hard negative, "reasonably difficult" as it is).
-Differs: the prompt is worded anew. How short "very short" is, is a knob here, so that a check can hold it; so is the
+Differs: the prompt is in our own words. How short "very short" is, is a knob here, so that a check can hold it; so is the
 style, because the papers draw nothing for this type, and all rows of a task would have the same prompt.
 """
 

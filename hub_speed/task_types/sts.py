@@ -2,7 +2,7 @@
 
 query: `S1` · positive: `S2` · negative: `S3`
 Source: keys, knobs and the fixed instruction as in SPEED App. C.2 and Fig. 9, E5 Tables 12 and 16; no brainstorming.
-Differs: the prompt is worded anew.
+Differs: the prompt is in our own words.
 """
 
 from collections.abc import Mapping

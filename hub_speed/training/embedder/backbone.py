@@ -88,7 +88,7 @@ def _cannot_train(folder: Path, expected: str, got: str) -> StageError:
         f"{folder}: an embedder of a kind that cannot be trained here",
         expected=expected,
         got=got,
-        fix="choose another one, or let its transformer be pooled anew: embedder.pooling=mean in a recipe",
+        fix="choose another one, or replace its pooling: embedder.pooling=mean in a recipe",
     )
 
 

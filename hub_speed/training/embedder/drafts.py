@@ -1,4 +1,4 @@
-"""The rows that an embedder is trained on; of drafts, those that are no near-duplicates of others.
+"""The rows that an embedder is trained on; of drafts, without near-duplicates.
 
 Revised rows are without near-duplicates when they are published. Drafts are published whole, because the revisor gets
 all of them. So near-duplicates are left out here: "no revisor" must not mean "no MinHash" as well. The teacher's own

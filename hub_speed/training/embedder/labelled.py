@@ -21,13 +21,13 @@ def read(settings: EmbedderSettings) -> tuple[list[Row], int]:
     for source in settings.labelled:
         recipe, rng_seed = source.recipe, settings.recipe.rng_seed
         found = sets.read(source, settings.work / "datasets")
-        mine = draw(found.rows, recipe.weight, recipe.max_rows, rng_seed)
-        for row in mine:
-            # By its own generator: whatever rows are drawn, each has the same instruction.
+        drawn = draw(found.rows, recipe.weight, recipe.max_rows, rng_seed)
+        for row in drawn:
+            # Drawn by the row's own generator: it has the same instruction whatever other rows are drawn.
             row["instruction"] = Random(f"{rng_seed} {row['id']}").choice(recipe.instructions)
         if recipe.mines:
-            mined += mining.add_negatives(mine, found, recipe, settings)
-        rows += mine
+            mined += mining.add_negatives(drawn, found, recipe, settings)
+        rows += drawn
     return rows, mined
 
 

@@ -213,12 +213,12 @@ def _load(folder: str, config: str, split: str, cache: Path, name: str) -> Datas
 
 @contextmanager
 def _explained(name: str) -> Iterator[None]:
-    """Says of which set it is that it cannot be loaded."""
+    """Explain an error of `datasets` with the name of the set."""
     try:
         yield
     except (DatasetGenerationError, ValueError) as error:
         raise StageError(
-            f"{name}: it cannot be loaded",
+            f"{name}: cannot be loaded",
             got=" ".join(str(error.__cause__ or error).split())[:300],
             fix="mend the dataset, or take it out of embedder.labelled",
         ) from error
