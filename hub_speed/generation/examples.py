@@ -75,7 +75,7 @@ def _check_values(columns: dict[str, Any]) -> dict[str, str]:
 def read_answer(text: str, finish_reason: str, columns: Json, checks: Checks) -> Parsed[Answer] | Rejected:
     """Parse and check one answer to the synthesis prompt of the row with these columns.
 
-    With `checks` = "form", an answer with the right form is used whatever its content is; `flaw` says what a check found.
+    With `checks` = "form", the content rejects nothing: `flaw` says what a check found.
     """
     parsed = parse(text, TASK_TYPES[columns["task_type"]].answer, finish_reason)
     if isinstance(parsed, Rejected):

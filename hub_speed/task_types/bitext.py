@@ -2,8 +2,8 @@
 
 query: `S1` in the row's language · positive: `S2` · negative: `S3`, both in the target language
 Source: E5 Table 13 and Table 16; no brainstorming.
-Differs: the prompt is in our own words; the two languages are drawn without repetition from the recipe's languages, as the
-paper does not say how it pairs them (Assumption).
+Differs: the prompt is in our own words; the two languages are drawn without repetition from the recipe's languages.
+The paper does not say how it pairs them (Assumption).
 """
 
 from collections.abc import Mapping

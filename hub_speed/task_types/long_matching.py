@@ -2,8 +2,8 @@
 
 query: `input` · positive: `positive_document` · negative: none is asked for
 Source: SPEED App. C.2 and its released prompts (at least 300 words each); E5 Table 11 (no hard negative).
-Differs: the prompt is in our own words. The 300 words are a knob; so is the style, because the papers draw nothing for this
-type, and all rows of a task would have the same prompt.
+Differs: the prompt is in our own words. The 300 words are a knob. So is the style: the papers draw nothing for
+this type, and all rows of a task would have the same prompt.
 """
 
 from collections.abc import Mapping

@@ -2,8 +2,8 @@
 
 query: `input` · positive: `positive_document` · negative: none is asked for
 Source: SPEED App. C.2 and its released prompts; E5 Table 10 (no hard negative, "reasonably difficult" as it is).
-Differs: the prompt is in our own words. How short "very short" is, is a knob here, so that a check can hold it; so is the
-style, because the papers draw nothing for this type, and all rows of a task would have the same prompt.
+Differs: the prompt is in our own words. A knob says how short "very short" is, so that a check can hold it. So is
+the style a knob: the papers draw nothing for this type, and all rows of a task would have the same prompt.
 """
 
 from collections.abc import Mapping
