@@ -65,7 +65,7 @@ def _print_stages(plan: Plan) -> None:
 
 
 def _variety(lines: Sequence[Variety]) -> Table:
-    """How many rows share a task, and a whole prompt, one line a task type."""
+    """How many rows share a task and a whole prompt, one line a task type."""
     right = ("topics", "tasks", "rows", "rows a task", "same prompt")
     made = table("task type", *right, right=right)
     for line in lines:
@@ -123,11 +123,11 @@ def _calls(plan: Plan) -> Facts:
 
 
 def _notes(plan: Plan) -> Facts:
-    """What times stand on, what becomes of the topics, and a warning where too many rows share a task."""
+    """What the times assume, how many topics there are, and a warning where too many rows share a task."""
     yield (
         "time",
         f"rough estimates. Asking: {plan.recipe.runtime.in_flight} requests at once (runtime.in_flight), which is about"
-        " what one GPU serves; raise it with their number. Training and MTEB: on one A100",
+        " what one GPU serves; with more GPUs, raise it. Training and MTEB: on one A100",
     )
     if plan.topics:
         depth = f"deeper than brainstorm.max_depth ({plan.recipe.brainstorm.max_depth})"
