@@ -3,9 +3,9 @@
     python scripts/check_contamination.py ORG/speed-synthetic@TAG SET[@REVISION][:CONFIG[:SPLIT]] … [--out FILE.jsonl]
 
 SET is a Hub dataset; without CONFIG all of them are read, without SPLIT the one called test, or the only one. Every
-column of texts is compared, but those of ids. A match of a few words is mostly chance: E5 found just such ones, four
-questions, and passages of Wikipedia, which is in training and test sets alike. So matches with at least --words words
-are counted apart. Exit code 1: there are some.
+column of texts is compared, except those of ids. A match of a few words is mostly chance: E5 found four such questions,
+and passages of Wikipedia, which is in training and test sets alike. So matches with at least --words words are counted
+apart. The exit code is 1 if there are any.
 """
 
 import argparse
@@ -36,7 +36,11 @@ def texts(hub: Hub, name: str) -> Iterator[str]:
         splits = datasets.get_dataset_split_names(folder, one)
         chosen = split or ("test" if "test" in splits else splits[0])
         if chosen not in splits or (len(splits) > 1 and not split and "test" not in splits):
-            raise StageError(f"{name}: which split of {one}?", expected=f"one of {', '.join(splits)}")
+            raise StageError(
+                f"{name}: config {one} has no split {split or 'test'}",
+                expected=f"one of {', '.join(splits)}",
+                fix=f"name it: {repo}:{one}:SPLIT",
+            )
         data = datasets.load_dataset(folder, one, split=chosen)
         for column, kind in data.features.items():
             if getattr(kind, "dtype", "") in ("string", "large_string") and not column.endswith("id"):
@@ -46,7 +50,8 @@ def texts(hub: Hub, name: str) -> Iterator[str]:
 def main(arguments: list[str]) -> int:
     """Compare, print a line a set, and the first matches."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("rows"), parser.add_argument("sets", nargs="+")
+    parser.add_argument("rows")
+    parser.add_argument("sets", nargs="+")
     parser.add_argument("--words", type=int, default=5, help="of a match that is hardly chance. Assumption")
     parser.add_argument("--out", type=Path, help="a file for all matches, one JSON object a line")
     asked = parser.parse_args(arguments)

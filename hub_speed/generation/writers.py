@@ -11,10 +11,14 @@ from pathlib import Path
 
 from hub_speed.generation.jobs import Jobs
 from hub_speed.generation.planning import row_rng
+from hub_speed.llm.dialects import Sampling
 from hub_speed.mix import as_mix
 from hub_speed.recipe import Recipe
 from hub_speed.record import TEACHER, Json
 from hub_speed.stage import pick
+
+TEACHER_FIELDS = ("teacher.model", "teacher.sampling_temperature", "teacher.top_p", "teacher.max_tokens")
+"""The recipe fields that decide what the teacher writes."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,16 @@ def judge(recipe: Recipe) -> Writers:
 def asked_as(recipe: Recipe, model: str) -> str:
     """How the address of a teacher's model is named."""
     return TEACHER if isinstance(recipe.teacher.model, str) else f"{TEACHER}/{model}"
+
+
+def teacher_sampling(recipe: Recipe) -> Sampling:
+    """How the teacher's tasks, examples and revisions are drawn."""
+    return Sampling(recipe.teacher.sampling_temperature, recipe.teacher.top_p, recipe.teacher.max_tokens)
+
+
+def judge_sampling(recipe: Recipe) -> Sampling:
+    """How the judge's verdicts are drawn."""
+    return Sampling(recipe.teacher.judge_temperature, 1.0, recipe.teacher.max_tokens)
 
 
 def judge_fields(recipe: Recipe) -> Json:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hub_speed.errors import RecipeError
-from hub_speed.generation import examples
+from hub_speed.generation import examples, writers
 from hub_speed.generation.dedup import exact_duplicates
 from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
 from hub_speed.generation.ledger import Ledger
@@ -20,7 +20,7 @@ from hub_speed.generation.online import generate
 from hub_speed.generation.parsing import Rejected, parse
 from hub_speed.generation.planning import PlannedRow, plan_rows, row_rng
 from hub_speed.llm.address import Address, Limits
-from hub_speed.llm.dialects import Completion, Request, Sampling
+from hub_speed.llm.dialects import Completion, Request
 from hub_speed.recipe import Recipe
 from hub_speed.rows import ACCEPTED
 from hub_speed.task_types import TASK_TYPES, Answer
@@ -109,8 +109,7 @@ class Writing:
         return (f"{stage}-{i:07d}" for i in range(self.count or len(self.passages) or ROWS))
 
     def _jobs(self, todo: Todo) -> Iterator[Job]:
-        teacher = self.recipe.teacher
-        sampling = Sampling(teacher.sampling_temperature, teacher.top_p, teacher.max_tokens)
+        sampling = writers.teacher_sampling(self.recipe)
         if not self.passages:
             pool = {self.task_type: [(task, "") for task in self.tasks]}
             for row in plan_rows(self.recipe, "row", self.count or ROWS, pool, todo):

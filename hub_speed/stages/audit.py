@@ -16,7 +16,7 @@ from hub_speed.generation.asking import ask
 from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Rejected
-from hub_speed.llm.dialects import Completion, Sampling
+from hub_speed.llm.dialects import Completion
 from hub_speed.mix import joined, subset
 from hub_speed.parquet import count_parquet, read_parquet, write_parquet
 from hub_speed.recipe import Checks, Recipe
@@ -44,7 +44,7 @@ class Audited:
 def build(ctx: Context) -> None:
     """Fill `ctx.out` with yields and pass rates."""
     sets, who = _sets(ctx), writers.judge(ctx.recipe)
-    sampling = Sampling(ctx.recipe.teacher.judge_temperature, 1.0, ctx.recipe.teacher.max_tokens)
+    sampling = writers.judge_sampling(ctx.recipe)
 
     def jobs(todo: Todo) -> Iterator[Job]:
         for name, audited in sets.items():

@@ -22,7 +22,7 @@ from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Rejected, parse
 from hub_speed.generation.planning import row_rng
 from hub_speed.generation.topics import choose, distinct, per_type, read_set, spoken
-from hub_speed.llm.dialects import Completion, Request, Sampling
+from hub_speed.llm.dialects import Completion, Request
 from hub_speed.parquet import read_parquet, write_parquet
 from hub_speed.recipe import Recipe
 from hub_speed.record import Json
@@ -124,11 +124,11 @@ def _copy(ctx: Context) -> None:
 
 def _ask(ctx: Context) -> None:
     """What the teacher finds for the topics."""
-    recipe, teacher, settings = ctx.recipe, ctx.recipe.teacher, ctx.recipe.brainstorm
+    recipe, settings = ctx.recipe, ctx.recipe.brainstorm
     topics = distinct(read_set(ctx.inputs["topics"], settings.topics), settings.max_depth)
     chosen = choose(recipe, topics)
     to_ask = [name for name in recipe.mixture if TASK_TYPES[name].brainstorm]
-    sampling = Sampling(teacher.sampling_temperature, teacher.top_p, teacher.max_tokens)
+    sampling = writers.teacher_sampling(recipe)
     schema = prompts.tasks_schema(settings.tasks_per_prompt)
 
     def jobs(todo: Todo) -> Iterator[Job]:
@@ -172,10 +172,11 @@ def _fields(recipe: Recipe) -> Json:
     if recipe.brainstorm.tasks:
         return {"mixture": sorted(recipe.mixture)}
     settings = ("brainstorm.max_depth", "brainstorm.tasks_per_prompt", "brainstorm.tasks_per_topic")
-    asked = ("teacher.model", "teacher.sampling_temperature", "teacher.top_p", "teacher.max_tokens")
     if recipe.brainstorm.max_topics is None:
-        return pick(recipe, "rng_seed", *settings, *asked) | {"mixture": sorted(recipe.mixture)}
-    return pick(recipe, "rng_seed", *settings, "brainstorm.max_topics", *asked, "mixture")  # its weights share them out
+        return pick(recipe, "rng_seed", *settings, *writers.TEACHER_FIELDS) | {"mixture": sorted(recipe.mixture)}
+    return pick(
+        recipe, "rng_seed", *settings, "brainstorm.max_topics", *writers.TEACHER_FIELDS, "mixture"
+    )  # its weights share them out
 
 
 def _prompts(recipe: Recipe) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Rejected
 from hub_speed.generation.quota import Quota
 from hub_speed.generation.stock_phrases import phrases_of, stock_phrases
-from hub_speed.llm.dialects import Completion, Request, Sampling
+from hub_speed.llm.dialects import Completion, Request
 from hub_speed.mix import firsts
 from hub_speed.recipe import Recipe
 from hub_speed.record import Json
@@ -49,8 +49,8 @@ def build(ctx: Context) -> None:
 
 def _by_judge(ctx: Context, root: list[Json], quota: Quota, sift: Callable[[Ledger], None]) -> None:
     """Ask the teacher about the candidates of root rows, once or in both orders."""
-    recipe, teacher = ctx.recipe, ctx.recipe.teacher
-    sampling = Sampling(teacher.judge_temperature, 1.0, teacher.max_tokens)
+    recipe = ctx.recipe
+    sampling = writers.judge_sampling(recipe)
     quota.requests = requests(recipe)
 
     def shown() -> Iterator[tuple[str, Json, list[int]]]:

@@ -17,7 +17,7 @@ from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Rejected
 from hub_speed.generation.planning import row_rng
-from hub_speed.llm.dialects import Completion, Sampling
+from hub_speed.llm.dialects import Completion
 from hub_speed.mix import firsts
 from hub_speed.parquet import read_parquet
 from hub_speed.recipe import Checks, Recipe
@@ -39,8 +39,8 @@ def read_revised_candidate(row: Json, prompt: str, draft: str, completion: Compl
 
 def build(ctx: Context) -> None:
     """Fill `ctx.out` with revisions."""
-    recipe, teacher = ctx.recipe, ctx.recipe.teacher
-    sampling = Sampling(teacher.sampling_temperature, teacher.top_p, teacher.max_tokens)
+    recipe = ctx.recipe
+    sampling = writers.teacher_sampling(recipe)
     root = examples.root_rows(ctx.inputs["root"])
     quota, who = examples.signals(recipe, root, recipe.revision.rows), writers.teachers(recipe, "revision")
     best: dict[str, str] = {}
@@ -74,8 +74,7 @@ def _inputs(recipe: Recipe) -> dict[str, Source]:
 
 
 def _fields(recipe: Recipe) -> Json:
-    asked = ("teacher.model", "teacher.sampling_temperature", "teacher.top_p", "teacher.max_tokens")
-    fields = pick(recipe, "rng_seed", "checks", *asked, "revision")
+    fields = pick(recipe, "rng_seed", "checks", *writers.TEACHER_FIELDS, "revision")
     return fields | (pick(recipe, "mixture") if recipe.revision.rows else {})
 
 

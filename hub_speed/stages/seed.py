@@ -13,7 +13,7 @@ from hub_speed.generation.jobs import Job, Outcome, Todo
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.planning import plan_rows
 from hub_speed.generation.quota import Quota
-from hub_speed.llm.dialects import Completion, Sampling
+from hub_speed.llm.dialects import Completion
 from hub_speed.recipe import Recipe
 from hub_speed.rows import SeedRow
 from hub_speed.stage import Context, Estimate, Stage, from_stages, pick
@@ -21,8 +21,8 @@ from hub_speed.stage import Context, Estimate, Stage, from_stages, pick
 
 def build(ctx: Context) -> None:
     """Fill `ctx.out` with seed rows."""
-    recipe, teacher = ctx.recipe, ctx.recipe.teacher
-    sampling = Sampling(teacher.sampling_temperature, teacher.top_p, teacher.max_tokens)
+    recipe = ctx.recipe
+    sampling = writers.teacher_sampling(recipe)
     pool, who = examples.task_pool(ctx.inputs["brainstorm"]), writers.teachers(recipe, "seed")
     quota = Quota.of(recipe.mixture, recipe.seed.rows)
 
@@ -53,11 +53,7 @@ STAGE = Stage(
     purpose="The teacher writes examples for some of the tasks.",
     build=build,
     inputs=from_stages("brainstorm"),
-    fields=lambda recipe: (
-        planning.fields(recipe)
-        | pick(recipe, "checks", "teacher.model", "teacher.sampling_temperature", "teacher.top_p", "teacher.max_tokens")
-        | pick(recipe, "seed")
-    ),
+    fields=lambda recipe: planning.fields(recipe) | pick(recipe, "checks", *writers.TEACHER_FIELDS, "seed"),
     prompts=lambda recipe: prompts.system_text(recipe, teacher=True) | prompts.synthesis_texts(recipe),
     estimate=_estimate,
     row=SeedRow,
