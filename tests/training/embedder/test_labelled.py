@@ -109,7 +109,7 @@ def test_labelled_sets_are_all_that_is_new_in_a_recipe_with_them(name: str, plai
 def test_the_supervised_recipe_reads_sets_of_these_shapes_from_the_hub(
     local: LocalHub, decoder: Path, tmp_path: Path
 ) -> None:
-    """Every set of `speed_full`, with the columns and files it names, as far as shapes are known: docs/finetune.md."""
+    """Every set of `speed_full`, with the columns and files it names, as far as shapes are known: docs/labelled.md."""
     hub, sets = Hub(str(local.endpoint)), []
     for number, recipe in enumerate(load("speed_full").embedder.labelled):
         name = recipe.repo.partition("@")[0]
