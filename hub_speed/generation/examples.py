@@ -1,7 +1,7 @@
 """From a planned row to a request, and from a model's text to a checked example. Shared by the stages that write."""
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,10 @@ from hub_speed.generation.jobs import Accepted, Outcome
 from hub_speed.generation.parsing import Parsed, Rejected, parse
 from hub_speed.generation.planning import PlannedRow
 from hub_speed.generation.prompts import REVISION, Revision, answer_schema, revision_schema
-from hub_speed.generation.quota import Quota
 from hub_speed.generation.topics import spoken
 from hub_speed.llm.dialects import Completion, Request, Sampling
-from hub_speed.mix import shares
 from hub_speed.parquet import read_parquet
-from hub_speed.recipe import Checks, Recipe
+from hub_speed.recipe import Checks
 from hub_speed.record import Json
 from hub_speed.task_types import TASK_TYPES, Answer
 from hub_speed.task_types.base import Flaw
@@ -58,12 +56,6 @@ def revision_request(task_type: str, prompt: str, sampling: Sampling) -> Request
 def root_rows(folder: Path) -> list[dict[str, Any]]:
     """The rows of a root dataset, by id."""
     return sorted(read_parquet(folder / "data"), key=lambda row: row["id"])
-
-
-def signals(recipe: Recipe, root: list[dict[str, Any]], rows: int | None) -> Quota:
-    """So many signals, each from a root row of its own; None: whatever the root rows give."""
-    there = Counter(row["task_type"] for row in root)
-    return Quota(there if rows is None else shares(recipe.mixture, rows), there, strict=rows is not None)
 
 
 def _check_values(columns: dict[str, Any]) -> dict[str, str]:

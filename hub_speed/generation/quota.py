@@ -6,11 +6,13 @@ and so on, wave after wave. How many are asked for at once never decides what is
 whoever wants more gets the same rows and others.
 """
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from hub_speed.generation.ledger import Ledger
 from hub_speed.mix import shares
+from hub_speed.record import Json
 from hub_speed.stage import SURPLUS
 
 MOST = 4  # requests for each row that is wanted. Assumption: a model that needs more is unfit for the task type
@@ -42,6 +44,12 @@ class Quota:
         """So many rows, dealt out by the mixture."""
         wanted = shares(mixture, rows)
         return cls(wanted, {name: MOST * count for name, count in wanted.items()})
+
+    @classmethod
+    def of_signals(cls, mixture: Mapping[str, float], rows: int | None, root: Iterable[Json]) -> "Quota":
+        """So many signals, each from a root row of its own; None: whatever the root rows give."""
+        there = Counter(row["task_type"] for row in root)
+        return cls(there if rows is None else shares(mixture, rows), there, strict=rows is not None)
 
     @property
     def total(self) -> int:

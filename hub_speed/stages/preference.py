@@ -33,7 +33,7 @@ from hub_speed.training.process.launch import launch
 def build(ctx: Context) -> None:
     """Fill `ctx.out` with preference pairs."""
     settings, root = ctx.recipe.preference, examples.root_rows(ctx.inputs["root"])
-    quota = examples.signals(ctx.recipe, root, settings.rows)
+    quota = Quota.of_signals(ctx.recipe.mixture, settings.rows, root)
     phrases = stock_phrases(root, settings.stock_share) if settings.stock_share else set()
 
     def sift(ledger: Ledger) -> None:

@@ -17,6 +17,7 @@ from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Rejected
 from hub_speed.generation.planning import row_rng
+from hub_speed.generation.quota import Quota
 from hub_speed.llm.dialects import Completion
 from hub_speed.mix import firsts
 from hub_speed.parquet import read_parquet
@@ -42,7 +43,8 @@ def build(ctx: Context) -> None:
     recipe = ctx.recipe
     sampling = writers.teacher_sampling(recipe)
     root = examples.root_rows(ctx.inputs["root"])
-    quota, who = examples.signals(recipe, root, recipe.revision.rows), writers.teachers(recipe, "revision")
+    quota = Quota.of_signals(recipe.mixture, recipe.revision.rows, root)
+    who = writers.teachers(recipe, "revision")
     best: dict[str, str] = {}
     if recipe.revision.candidate == "best":
         judged = read_parquet(ctx.inputs["preference"] / "data", ["id", "chosen"])
