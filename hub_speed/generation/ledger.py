@@ -269,7 +269,7 @@ class Ledger:
         """Turn accepted rows into rejected ones, which keep their columns.
 
         Args:
-            rows: `dedup.Duplicate`s; or names, with an empty text and None.
+            rows: `dedup.Duplicate`s.
             reason: why, for all of them.
 
         Raises:
@@ -280,6 +280,10 @@ class Ledger:
             " dropped_row = row, row = NULL WHERE id = ?",
             [(reason, of, similarity, name) for name, of, similarity in rows],
         )
+
+    def drop(self, names: Iterable[str], reason: str) -> None:
+        """The same for accepted rows that repeat no other, by their names."""
+        self.reject(((name, "", None) for name in names), reason)
 
     def rejected(self) -> set[str]:
         """The names of the rejected rows."""

@@ -69,8 +69,8 @@ def compare_orders(ledger: Ledger) -> None:
             alike.append(row_id + REVERSED)
         elif names != [row_id] or ledger.entry(row_id + REVERSED)["reason"] != SURPLUS:  # else compared before
             apart += names
-    ledger.reject(((name, "", None) for name in alike), SURPLUS)
-    ledger.reject(((name, "", None) for name in apart), "orders_differ")
+    ledger.drop(alike, SURPLUS)
+    ledger.drop(apart, "orders_differ")
 
 
 # --- by an embedder ---------------------------------------------------------------------------------------------------

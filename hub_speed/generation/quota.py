@@ -75,7 +75,7 @@ class Quota:
     def drop_surplus(self, ledger: Ledger) -> None:
         """Reject the accepted rows beyond those that are wanted."""
         for name, wanted in self.wanted.items():
-            ledger.reject(((row_id, "", None) for row_id in ledger.accepted_beyond(name, wanted)), SURPLUS)
+            ledger.drop(ledger.accepted_beyond(name, wanted), SURPLUS)
 
     def shortfalls(self, ledger: Ledger) -> Iterator[str]:
         """A sentence on each task type of which fewer rows were accepted than are wanted."""

@@ -42,7 +42,7 @@ def build(ctx: Context) -> None:
         ledger.reject(exact_duplicates(ledger.rows(), "task_type", "prompt", "chosen", "rejected"), "duplicate")
         if phrases:
             found = (pair for pair in ledger.rows() if phrases & phrases_of(pair["task_type"], pair["chosen"]))
-            ledger.reject([(pair["id"], "", None) for pair in found], "stock_phrase")
+            ledger.drop((pair["id"] for pair in found), "stock_phrase")
 
     (_by_margin if settings.signal == "retrieval" else _by_judge)(ctx, root, quota, sift)
 
