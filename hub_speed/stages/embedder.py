@@ -12,7 +12,7 @@ from hub_speed.parquet import count_parquet
 from hub_speed.recipe import Embedder, Recipe
 from hub_speed.record import Json, Training
 from hub_speed.stage import Context, Estimate, FromHub, FromStage, Source, Stage
-from hub_speed.training.embedder import drafts
+from hub_speed.training.embedder import training_rows
 from hub_speed.training.embedder.settings import EmbedderSettings, LabelledSet
 from hub_speed.training.process.launch import launch
 from hub_speed.training.process.settings import PinnedModel
@@ -23,7 +23,7 @@ DEFAULT_INSTRUCTION = "Given a question, retrieve passages that answer it"
 
 def build(ctx: Context) -> None:
     """Fill `ctx.out` with the embedder."""
-    data, base, runtime = drafts.training_rows(ctx), ctx.refs["base"], ctx.recipe.runtime
+    data, base, runtime = training_rows.folder(ctx), ctx.refs["base"], ctx.recipe.runtime
     settings = EmbedderSettings(
         work=ctx.work / "trainer",
         base=PinnedModel(folder=ctx.inputs["base"], repo=base.repo, commit=base.commit),
@@ -86,7 +86,7 @@ STAGE = Stage(
     purpose="An embedder is trained on the rows.",
     build=build,
     inputs=_inputs,
-    fields=lambda recipe: {"embedder": recipe.embedder.deciding()} | drafts.fields(recipe),
+    fields=lambda recipe: {"embedder": recipe.embedder.deciding()} | training_rows.fields(recipe),
     estimate=_estimate,
     facts=_facts,
     metadata={"library_name": "sentence-transformers", "pipeline_tag": "sentence-similarity"},

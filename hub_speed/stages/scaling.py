@@ -19,14 +19,14 @@ from hub_speed.recipe import MINING, Recipe
 from hub_speed.record import Json
 from hub_speed.rows import ScalingRow
 from hub_speed.stage import Context, Estimate, FromHub, FromStage, Stage, benchmark_fields, benchmark_inputs, pick
-from hub_speed.training.embedder import drafts
+from hub_speed.training.embedder import training_rows
 from hub_speed.training.process.launch import launch
 from hub_speed.training.process.settings import PinnedModel
 
 
 def build(ctx: Context) -> None:
     """Fill `ctx.out` with one score per size, seed and measure."""
-    settings, runtime, data = ctx.recipe.scaling, ctx.recipe.runtime, drafts.training_rows(ctx)
+    settings, runtime, data = ctx.recipe.scaling, ctx.recipe.runtime, training_rows.folder(ctx)
     available = count_parquet(data)
     sizes = [size for size in settings.sizes if size <= available]
     if len(sizes) < 2:
@@ -64,7 +64,7 @@ def _fields(recipe: Recipe) -> Json:
     """The embedder's fields, without those that a scaling law sets itself or does not use."""
     unused = ("rows", "rng_seed", "labelled", *MINING)
     embedder = {name: value for name, value in recipe.embedder.deciding().items() if name not in unused}
-    return {"embedder": embedder} | benchmark_fields(recipe) | pick(recipe, "scaling") | drafts.fields(recipe)
+    return {"embedder": embedder} | benchmark_fields(recipe) | pick(recipe, "scaling") | training_rows.fields(recipe)
 
 
 def _figures(ctx: Context, folder: Path) -> dict[str, Path]:

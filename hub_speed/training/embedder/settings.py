@@ -1,4 +1,4 @@
-"""The settings of the process that trains an embedder."""
+"""The settings of the processes that train an embedder, or measure with one."""
 
 from pathlib import Path
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 from fake_openai import FakeOpenAI
+from hub_speed.training.embedder import training_rows
 from stage_run import Run
 
 from hub_speed.parquet import read_parquet
 from hub_speed.rows import DraftRow
-from hub_speed.training.embedder.drafts import training_rows
 
 POSITIVE = "Most oak trees live for two or three centuries, some much longer."
 POSITIVES = [
@@ -28,6 +28,6 @@ def test_near_duplicates_of_drafts_are_left_out_and_counted(tmp_path: Path, data
     run = Run("embedder", tmp_path, FakeOpenAI(), embedder={"data": data})
     run.give("data", DraftRow, *(draft(number, positive) for number, positive in enumerate(POSITIVES)))
     for _ in range(2):  # also after a kill
-        rows = training_rows(run.ctx)
+        rows = training_rows.folder(run.ctx)
         assert [row["id"] for row in read_parquet(rows)] == (left or [f"synthesize-{i}" for i in range(3)])
         assert run.record.measures.near_duplicates == (1 if left else None)

@@ -24,7 +24,7 @@ def fields(recipe: Recipe) -> Json:
     return pick(recipe, "revise.dedup_threshold", "revise.dedup_words", "revise.dedup_permutations")
 
 
-def training_rows(ctx: Context) -> Path:
+def folder(ctx: Context) -> Path:
     """The folder of the rows; the record says how many near-duplicates were left out."""
     data = ctx.inputs["data"] / "data"
     if ctx.recipe.embedder.data != "synthesize":
