@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 from fake_openai import FakeOpenAI
-from hub_speed.training.embedder import training_rows
 from stage_run import Run
 
 from hub_speed.parquet import read_parquet
 from hub_speed.rows import DraftRow
+from hub_speed.training.embedder import training_rows
 
 POSITIVE = "Most oak trees live for two or three centuries, some much longer."
 POSITIVES = [
