@@ -32,11 +32,14 @@ def pair(row: Json, best: int, worst: int, reason: str, order: list[int]) -> Jso
 # --- by a judge -------------------------------------------------------------------------------------------------------
 
 
-def order_shown(rng_seed: int, row: Json) -> list[int]:
-    """The numbers of a root row's candidates, in the order in which the judge sees them first."""
-    places = list(range(len(row["candidates"])))
-    row_rng(rng_seed, "preference", row["id"]).shuffle(places)
-    return places
+def orders_shown(rng_seed: int, row: Json, times: int) -> list[tuple[str, list[int]]]:
+    """The candidates of a root row by number, in the orders in which the judge sees them: a drawn one, its reverse.
+
+    Each order comes with the row's name in the ledger.
+    """
+    order = list(range(len(row["candidates"])))
+    row_rng(rng_seed, "preference", row["id"]).shuffle(order)
+    return [(row["id"], order), (row["id"] + REVERSED, order[::-1])][:times]
 
 
 def read_verdict(row: Json, order: list[int], completion: Completion) -> Outcome:

@@ -55,8 +55,8 @@ def _by_judge(ctx: Context, root: list[Json], quota: Quota, sift: Callable[[Ledg
 
     def shown() -> Iterator[tuple[str, Json, list[int]]]:
         for row in firsts(root, quota.asked):
-            order = preferences.order_shown(recipe.rng_seed, row)
-            yield from [(row["id"], row, order), (row["id"] + preferences.REVERSED, row, order[::-1])][: quota.requests]
+            for name, order in preferences.orders_shown(recipe.rng_seed, row, quota.requests):
+                yield name, row, order
 
     def jobs(todo: Todo) -> Iterator[Job]:
         for name, row, order in shown():
