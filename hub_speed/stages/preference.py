@@ -4,7 +4,7 @@ In: speed-root; the embedder, where it chooses. Out: speed-preference, with `pro
 Source: SPEED §3.2.4 and App. C.2 (10K, temperature 0).
 Root rows are judged by id until there are as many pairs of every task type as the recipe wants.
 Differs: the judge sees the candidates in an order of each row's own, because judges favour some places over others
-(arXiv 2306.05685); the row keeps the order. An index that does not exist, or a tie (two equal texts as well), drops the row. `chosen` is always
+(arXiv 2306.05685); the row keeps the order. An index that does not exist, or a tie, drops the row. `chosen` is always
 an answer that the check accepts: the judge is not asked where no candidate is, and a verdict for another is dropped.
 """
 
@@ -108,7 +108,7 @@ def read_verdict(row: Json, order: list[int], completion: Completion) -> Outcome
     best, worst = parsed.answer.best, parsed.answer.worst
     if not (0 <= best < len(order) and 0 <= worst < len(order)):
         return Rejected("bad_index", f"best={best}, worst={worst} of {len(order)} candidates")
-    if row["candidates"][order[best]] == row["candidates"][order[worst]]:
+    if best == worst:
         return Rejected("tie", parsed.answer.reason)
     if unfit := row["reasons"][order[best]]:
         return Rejected("unfit_best", f"candidate {order[best]}: {unfit}")
