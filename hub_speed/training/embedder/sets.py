@@ -17,6 +17,7 @@ from datasets import (
     load_dataset,
     load_dataset_builder,
 )
+from datasets.data_files import EmptyDatasetError
 from datasets.exceptions import DatasetGenerationError
 from datasets.packaged_modules.csv.csv import Csv
 
@@ -69,7 +70,8 @@ def read(source: LabelledSet, cache: Path) -> Found:
     Raises:
         StageError: the set lacks the config, the split, a file or a column, cannot be loaded, or holds no pair.
     """
-    found = (_judged if source.recipe.layout == "beir" else _paired)(source, cache)
+    with _explained(_name(source.recipe)):
+        found = (_judged if source.recipe.layout == "beir" else _paired)(source, cache)
     kind = source.recipe.kind
     for i, row in enumerate(found.rows):
         row |= {"id": f"{kind}-{i}", "task_type": kind}
@@ -129,7 +131,7 @@ def _judged(source: LabelledSet, cache: Path) -> Found:
     kept = [
         (query, document)
         for (query, document), score in zip(joined, judged["score"], strict=True)
-        if query is not None and document is not None and score > 0
+        if query is not None and document is not None and float(score or 0) > 0
     ]
     queries, texts = asked["text"][:], _corpus(corpus)
     found = Found(documents=len(corpus), texts=texts)
@@ -148,16 +150,16 @@ def _beside(source: LabelledSet, config: str, cache: Path) -> Dataset:
     """The queries or the corpus of a set as BEIR has it: the only split of this config."""
     folder, name = str(source.folder), _name(source.recipe)
     _known(f"{name}: config", config, get_dataset_config_names(folder))
-    data = _load(folder, config, get_dataset_split_names(folder, config)[0], cache, name)
+    data = _load(folder, config, get_dataset_split_names(folder, config)[0], cache)
     for column in ("_id", "text"):
         _known(f"{name}, {config}: column", column, data.column_names)
     return data
 
 
 def _positions(judged: Dataset, column: str, data: Dataset) -> list[int | None]:
-    """For each judgement, the row with this id; None where there is none."""
+    """For each judgement, the row with this id; None where there is none, or no id."""
     ids, known = (pc.cast(table.data.column(name), pa.string()) for table, name in ((judged, column), (data, "_id")))
-    found: list[int | None] = pc.index_in(ids, value_set=known.combine_chunks()).to_pylist()
+    found: list[int | None] = pc.index_in(ids, value_set=known.combine_chunks(), skip_nulls=True).to_pylist()
     return found
 
 
@@ -182,7 +184,7 @@ def _rows(source: LabelledSet, cache: Path) -> Dataset:
     _known(f"labelled data {recipe.repo}: config", recipe.config, get_dataset_config_names(folder))
     splits = get_dataset_split_names(folder, recipe.config)
     _known(f"labelled data {recipe.repo}: split", recipe.split, splits)
-    return _load(folder, recipe.config, recipe.split, cache, name)
+    return _load(folder, recipe.config, recipe.split, cache)
 
 
 def _from_files(source: LabelledSet, cache: Path, name: str) -> Dataset:
@@ -199,16 +201,14 @@ def _from_files(source: LabelledSet, cache: Path, name: str) -> Dataset:
         )
     separator = {"sep": "\t"} if ending == ".tsv" else {}
     as_text = {"keep_default_na": False} if reader == "csv" else {}
-    with _explained(name):
-        files = [str(path) for path in chosen.values()]
-        return load_dataset(reader, data_files=files, split="train", cache_dir=str(cache), **separator, **as_text)
+    files = [str(path) for path in chosen.values()]
+    return load_dataset(reader, data_files=files, split="train", cache_dir=str(cache), **separator, **as_text)
 
 
-def _load(folder: str, config: str, split: str, cache: Path, name: str) -> Dataset:
+def _load(folder: str, config: str, split: str, cache: Path) -> Dataset:
     """A split of a dataset; in CSV files, `null` and `NA` stay the texts they are."""
     as_text = {"keep_default_na": False} if isinstance(load_dataset_builder(folder, config), Csv) else {}
-    with _explained(name):
-        return load_dataset(folder, config, split=split, cache_dir=str(cache), **as_text)
+    return load_dataset(folder, config, split=split, cache_dir=str(cache), **as_text)
 
 
 @contextmanager
@@ -216,10 +216,10 @@ def _explained(name: str) -> Iterator[None]:
     """Explain an error of `datasets` with the name of the set."""
     try:
         yield
-    except (DatasetGenerationError, ValueError) as error:
+    except (DatasetGenerationError, EmptyDatasetError, ValueError) as error:
         raise StageError(
             f"{name}: cannot be loaded",
-            got=" ".join(str(error.__cause__ or error).split())[:300],
+            got=" ".join((str(error.__cause__ or "") or str(error)).split())[:300],
             fix="mend the dataset, or take it out of embedder.labelled",
         ) from error
 
