@@ -42,7 +42,7 @@ def judged_set(
     folder: Path,
     corpus: dict[str, tuple[str | None, str]],
     queries: dict[str, str],
-    judged: list[tuple[str, str, float]],
+    judged: list[tuple[str, str, float | None]],
 ) -> Path:
     """A set as in BEIR: id → title and text, id → query, and judgements as query, document and score."""
     documents = [{"_id": name, "title": title, "text": text} for name, (title, text) in corpus.items()]

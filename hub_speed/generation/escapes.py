@@ -34,11 +34,12 @@ _ESCAPE = re.compile(
 )
 """An escape, or all those of a Windows path behind its drive."""
 _NO_LINE = re.compile(
-    r"(?:^|\\)(?:[^nt]|(?:temp|tmp|tests?|tools|templates|texts?|thesis|training|new|news|notes|notebooks|names?|network"
-    r"|nginx|node_modules|numpy|nvidia)(?:\\|$))"
+    r"(?:^|\\)(?!r(?:\\n|$))"
+    r"(?:[^nt]|(?:temp|tmp|tests?|tools|templates|texts?|thesis|training|new|news|notes|notebooks|names?|network|nginx"
+    r"|node_modules|numpy|nvidia)(?:\\|$))"
 )
-"""What only a path has, and not lines or columns after "A:": a folder whose first letter is not n or t, or a
-usual name."""
+r"""What only a path has, and not lines or columns after "A:": a folder whose first letter is not n or t, or a usual
+name. In `A:\r\n` a line ends."""
 
 
 def restored(text: str) -> str:

@@ -84,7 +84,7 @@ def spoken(path: str) -> str:
 
 
 def read_file(path: Path) -> list[str]:
-    """The topics of a file; of a text in UTF-8, one a line, without empty lines and lines that start with #.
+    """The topics of a file; of a text in UTF-8, one a line, without lines that have no part or start with #.
 
     A line ends with a line feed alone: other characters that Unicode calls line breaks may stand inside a topic.
 
@@ -107,7 +107,7 @@ def read_file(path: Path) -> list[str]:
     except (OSError, EOFError, zlib.error) as error:
         raise RecipeError(f"brainstorm.topics: {path} cannot be read", got=str(error)) from error
     lines = (line.strip() for line in re.split(r"[\r\n]", text))
-    topics = [line for line in lines if line and not line.startswith("#")]
+    topics = [line for line in lines if parts_of(line) and not line.startswith("#")]
     if not topics:
         raise RecipeError(f"brainstorm.topics: {path} is empty", expected="one topic path a line")
     return topics
@@ -146,7 +146,7 @@ def _read_parquet(paths: list[Path], name: str, folder: Path | None = None) -> l
                 fix=FIX,
             )
         for batch in pq.ParquetFile(path).iter_batches(ROWS_AT_ONCE, columns=["topic"]):
-            topics += filter(str.strip, filter(None, batch["topic"].to_pylist()))
+            topics += filter(parts_of, filter(None, batch["topic"].to_pylist()))
     if not topics:
         raise StageError(f"topics {name}: every row is empty", expected="a topic path in the column topic", fix=FIX)
     return topics

@@ -14,7 +14,10 @@ SHORTEST_SECRET = 12
 
 @dataclass(frozen=True)
 class Address:
-    """Where a model is served and how it is asked; no URLs if it is asked through files. `repr` hides the key."""
+    """Where a model is served and how it is asked; no URLs if it is asked through files. `repr` hides the key.
+
+    `place` names whose address it is, where that is another one: one of several teachers may be at the teacher's.
+    """
 
     name: str
     model: str
@@ -22,6 +25,12 @@ class Address:
     dialect: Dialect = "chat"
     prompt_format: str = "{prompt}"
     key: str | None = field(default=None, repr=False)
+    place: str = ""
+
+    @property
+    def key_variable(self) -> str:
+        """The environment variable that its key is read from."""
+        return key_variable(self.place or self.name)
 
     @cached_property
     def secrets(self) -> tuple[str, ...]:
@@ -65,6 +74,11 @@ class Limits:
     timeout_s: float
     retries: int
     reask: bool = True
+
+
+def key_variable(place: str) -> str:
+    """Where the key of an address is: HUB_SPEED_TEACHER_KEY, HUB_SPEED_TEACHER_GPT_4O_KEY."""
+    return f"HUB_SPEED_{re.sub(r'[^A-Za-z0-9]', '_', place).upper()}_KEY"
 
 
 def sendable_key(key: str, where: str) -> str:

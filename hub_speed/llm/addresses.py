@@ -10,7 +10,6 @@ an address of its own has a key of its own: HUB_SPEED_TEACHER_QWEN3_KEY.
 """
 
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,7 @@ from urllib.parse import urlsplit
 
 from hub_speed.errors import RecipeError, did_you_mean
 from hub_speed.llm import servers
-from hub_speed.llm.address import Address, sendable_key, shown
+from hub_speed.llm.address import Address, key_variable, sendable_key, shown
 from hub_speed.llm.dialects import Dialect
 from hub_speed.mix import as_mix, heaviest
 from hub_speed.recipe import CHAT, Recipe
@@ -37,7 +36,7 @@ class Addresses:
         stop: whether the user wants to stop; asked while a server starts.
 
     Raises:
-        RecipeError: one of them is not NAME=URL, or the URL holds a password.
+        RecipeError: one of them is not NAME=URL, the URL holds a password, or two addresses have one key.
     """
 
     def __init__(self, given: list[str], stop: Callable[[], bool] = lambda: False) -> None:
@@ -62,13 +61,15 @@ class Addresses:
                 raise RecipeError(
                     f"endpoint {name}: its address holds a user's name or password",
                     expected="an address without @",
-                    fix=f"put the key into {_variable(name)}",
+                    fix=f"put the key into {key_variable(name)}",
                 )
             if not all(map(_is_address, split)):
                 raise RecipeError(
                     f"endpoint {name}: its value is not an address",
-                    expected=f"http://… or https://…, or DIALECT+http://…; a key belongs into {_variable(name)}",
+                    expected=f"http://… or https://…, or DIALECT+http://…; a key belongs into {key_variable(name)}",
                 )
+
+        self._check_keys()
 
     @contextmanager
     def open(self, recipe: Recipe, name: str, weights: Path | None, threads: int, log: Path) -> Iterator[Address]:
@@ -103,7 +104,7 @@ class Addresses:
         if place in self._given:
             urls, _, model = self._given[place].partition("#")
             model = model or (known_as if teacher else "")
-            yield Address(name, model, tuple(urls.split(",")), dialect, prompt_format, _key(place, urls))
+            yield Address(name, model, tuple(urls.split(",")), dialect, prompt_format, _key(place, urls), place)
         elif weights is not None and recipe.runtime.server == "vllm run-batch":
             yield Address(name, known_as, (), dialect, prompt_format)
         elif weights is not None and recipe.runtime.server != "embedded":
@@ -132,8 +133,20 @@ class Addresses:
             raise RecipeError(
                 f"recipe {recipe.name}: the {name} has no endpoint",
                 expected=f"the address of a server of {known_as}",
-                fix=f"--endpoint {kind}=https://… or HUB_SPEED_{kind.upper()}_URL; key in {_variable(kind)}",
+                fix=f"--endpoint {kind}=https://… or HUB_SPEED_{kind.upper()}_URL; key in {key_variable(kind)}",
             )
+
+    def _check_keys(self) -> None:
+        """Raise RecipeError where two addresses would get one key, because their names differ in signs or case only."""
+        places: dict[str, str] = {}
+        for name in self._given:
+            variable = key_variable(name)
+            if places.setdefault(variable, name) != name and os.environ.get(variable):
+                raise RecipeError(
+                    f"--endpoint {name}: its key would be that of {places[variable]}, since both are in {variable}",
+                    expected="names that differ in their letters or digits",
+                    fix=f"unset {variable}, or take one of the two out of teacher.model",
+                )
 
     def _check_teachers(self, recipe: Recipe, place: str) -> None:
         """Raise RecipeError where an address is that of no teacher, or names one model for several teachers."""
@@ -164,18 +177,13 @@ def _in_environment(name: str) -> bool:
     return bool(os.environ.get(f"HUB_SPEED_{name.upper()}_URL"))
 
 
-def _variable(name: str) -> str:
-    """Where the key for a model is: HUB_SPEED_TEACHER_KEY, HUB_SPEED_TEACHER_GPT_4O_KEY."""
-    return f"HUB_SPEED_{re.sub(r'[^A-Za-z0-9]', '_', name).upper()}_KEY"
-
-
 def _key(name: str, urls: str) -> str | None:
     """The key for a model, if there is one.
 
     Raises:
         RecipeError: it holds a character that cannot be sent.
     """
-    variable = _variable(name)
+    variable = key_variable(name)
     key = os.environ.get(variable)
     if key is None and all(urlsplit(url).hostname == "api.openai.com" for url in urls.split(",")):
         variable, key = "OPENAI_API_KEY", os.environ.get("OPENAI_API_KEY")

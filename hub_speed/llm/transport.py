@@ -201,7 +201,7 @@ class Transport:
     def _refused(self, status: int, url: str, body: bytes) -> EndpointRefused:
         """What a final status means, in words that name the fix."""
         name, model, no_money = self._address.name, self._address.model, _codes(body) & NO_MONEY
-        variable = f"HUB_SPEED_{name.upper()}_KEY"
+        variable = self._address.key_variable
         fix = {
             401: f"set {variable} to a valid key",
             403: f"the key in {variable} may not use {model}",

@@ -70,6 +70,8 @@ def test_a_lost_backslash_is_restored_and_noted(text: str) -> None:
         "en\tau\tfrac",
         "\neither\nor\nnot\ntan",
         "a\r\nb",
+        "Q:\r\nwhere is it?\r\nA:\r\nhere\r\nnot there",
+        "Option A:\r\nnew",
         'she said "no"',
         "é and 😀",
         "A:été B:你好",

@@ -65,6 +65,7 @@ def test_a_topic_file_has_one_path_a_line(tmp_path: Path) -> None:
         ("\ufeff# a comment\nArts", ["Arts"]),
         ("  # indented\n\t#\nC#\n # \n", ["C#"]),
         ("Arts\rScience\r", ["Arts", "Science"]),
+        ("/\nArts\n / /\n", ["Arts"]),
         ("a\u2028b\nc\u2029d\ne\x85f\ng\x0bh\x0ci\x1cj\n", ["a\u2028b", "c\u2029d", "e\x85f", "g\x0bh\x0ci\x1cj"]),
         ("\n \n\t\r\n\u3000\nख़बर/राजनीति\n", ["ख़बर/राजनीति"]),
     ],

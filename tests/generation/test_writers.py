@@ -1,6 +1,7 @@
 """Who writes which row: by weight, by the row's id, and with as few changes as possible."""
 
 import json
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,7 @@ def test_a_teacher_with_its_own_address_has_its_own_key(tmp_path: Path, monkeypa
     for name in MIXED:
         with found.open(mix, f"teacher/{name}", None, 1, tmp_path / "log") as address:
             keys[name] = (address.key, address.model, address.urls)
+            assert os.environ[address.key_variable] == address.key
     assert keys == {
         "gpt-4o": ("the teacher's", "gpt-4o", ("http://h:1",)),
         "org/open": ("its own", "org/open", ("http://h:2",)),
@@ -189,6 +191,13 @@ def test_a_teacher_with_its_own_address_has_its_own_key(tmp_path: Path, monkeypa
     monkeypatch.delenv("HUB_SPEED_TEACHER_ORG_OPEN_KEY")
     with found.open(mix, "teacher/org/open", None, 1, tmp_path / "log") as address:
         assert address.key is None  # the teacher's key is carried to no other address
+    with Addresses(["teacher=http://h:1"]).open(mix, "teacher/org/open", None, 1, tmp_path / "log") as address:
+        assert address.key_variable == "HUB_SPEED_TEACHER_KEY"  # as its address is the teacher's
+    alike = ["teacher/gpt-4o=http://h:1", "teacher/GPT.4o=http://h:2"]
+    assert Addresses(alike)
+    monkeypatch.setenv("HUB_SPEED_TEACHER_GPT_4O_KEY", "of one of them")
+    with pytest.raises(RecipeError, match="its key would be that of teacher/gpt-4o"):
+        assert Addresses(alike)
 
 
 def test_a_plan_counts_the_calls_of_each_model() -> None:

@@ -39,6 +39,18 @@ def test_a_labelled_set_that_cannot_be_read_says_what_is_there(
     assert expected in error.value.expected and error.value.fix
 
 
+def test_a_set_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
+    several = labelled_set(tmp_path / "several", [{"query": "q", "positive": "p", "wrong": "n", "many": [1, 2]}])
+    empty, none = tmp_path / "empty", tmp_path / "none"
+    for folder in (empty, none):
+        folder.mkdir()
+    (empty / "train.jsonl").touch()
+    for folder, changes in ((several, {"where": {"many": 1}}), (empty, {}), (none, {})):
+        with pytest.raises(StageError, match="labelled data them/set, train: it cannot be loaded") as error:
+            sets.read(source(folder, **changes), tmp_path / "cache")
+        assert error.value.got
+
+
 def test_cells_of_other_shapes_are_read_or_refused_as_in_files_of_pairs(tmp_path: Path) -> None:
     passages = [{"docid": "1", "title": "A title", "text": "and a text"}, {"docid": "2", "title": "", "text": "more"}]
     rows = [
@@ -92,7 +104,7 @@ def test_judgements_are_joined_with_their_queries_and_documents(tmp_path: Path) 
     corpus = {"d0": ("Fox", "It is red."), "d1": (None, "A dog."), "d2": ("Empty", ""), "d3": ("Cat", "It purrs.")}
     queries = {"q0": "what is red?", "q1": "who barks?"}
     judged = [("q1", "d1", 1.0), ("q0", "d0", 2.0), ("q0", "d3", 0.0), ("q0", "d3", 1.0), ("q9", "d0", 1.0)]
-    folder = judged_set(tmp_path / "set", corpus, queries, [*judged, ("q1", "gone", 1.0)])
+    folder = judged_set(tmp_path / "set", corpus, queries, [*judged, ("q1", "gone", 1.0), ("q1", "d3", None)])
     found = sets.read(source(folder, layout="beir", negative=None), tmp_path / "cache")
     rows = [(row["id"], row["query"], row["positive"], row["document"]) for row in found.rows]
     assert rows == [
