@@ -154,7 +154,7 @@ class Addresses:
         for name in (given.removeprefix(ONE_OF_SEVERAL) for given in self._given if given.startswith(ONE_OF_SEVERAL)):
             if name not in names or len(names) == 1:
                 raise RecipeError(
-                    f"--endpoint {ONE_OF_SEVERAL}{name}: teacher.model of recipe {recipe.name} is not a mix with it",
+                    f"--endpoint {ONE_OF_SEVERAL}{name}: recipe {recipe.name} has no such teacher beside others",
                     expected=f"one of {', '.join(names)}" if len(names) > 1 else "--endpoint teacher=URL",
                     fix=did_you_mean(name, names),
                 )

@@ -46,7 +46,7 @@ def test_a_set_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
         folder.mkdir()
     (empty / "train.jsonl").touch()
     for folder, changes in ((several, {"where": {"many": 1}}), (empty, {}), (none, {})):
-        with pytest.raises(StageError, match="labelled data them/set, train: it cannot be loaded") as error:
+        with pytest.raises(StageError, match="labelled data them/set, train: cannot be loaded") as error:
             sets.read(source(folder, **changes), tmp_path / "cache")
         assert error.value.got
 
