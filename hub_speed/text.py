@@ -143,7 +143,7 @@ def word_range(length: str) -> tuple[int, float]:
         ValueError: `length` has none of these forms.
     """
     match = _RANGE.fullmatch(length)
-    if not match:
+    if not match or (match[3] and int(match[3]) < int(match[2])):
         raise ValueError(f"{length!r} is not 'less than N words', 'N to M words' or 'at least N words'")
     bound, first, last = match[1], int(match[2]), match[3]
     if bound == "less than":

@@ -3,9 +3,9 @@
     python scripts/check_contamination.py ORG/speed-synthetic@TAG SET[@REVISION][:CONFIG[:SPLIT]] … [--out FILE.jsonl]
 
 SET is a Hub dataset; without CONFIG all of them are read, without SPLIT the one called test, or the only one. Every
-column of texts is compared, except those of ids. A match of a few words is mostly chance: E5 found four such questions,
-and passages of Wikipedia, which is in training and test sets alike. So matches with at least --words words are counted
-apart. The exit code is 1 if there are any.
+column of texts, or of lists of texts, is compared, except those of ids. A match of a few words is mostly chance: E5
+found four such questions, and passages of Wikipedia, which is in training and test sets alike. So matches with at
+least --words words are counted apart. The exit code is 1 if there are any.
 """
 
 import argparse
@@ -16,12 +16,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 import datasets
+from datasets.data_files import EmptyDatasetError
 from huggingface_hub.constants import ENDPOINT
 
 from hub_speed.data_quality.contamination import matches
 from hub_speed.errors import HubSpeedError, StageError
 from hub_speed.hub import Hub
 from hub_speed.parquet import read_parquet
+from hub_speed.training.embedder import pairs
 
 SHOWN = 5
 """Matches of a set that are printed."""
@@ -30,8 +32,15 @@ SHOWN = 5
 def texts(hub: Hub, name: str) -> Iterator[str]:
     """The texts of a test set: REPO, REPO:CONFIG or REPO:CONFIG:SPLIT."""
     repo, _, rest = name.partition(":")
-    config, _, split = rest.partition(":")
     folder = str(hub.fetch(hub.pin("dataset", repo)))
+    try:
+        yield from _texts_in(folder, name, *rest.partition(":")[::2])
+    except (ValueError, EmptyDatasetError) as error:
+        raise StageError(f"{name}: it cannot be loaded", got=" ".join(str(error).split())[:300]) from error
+
+
+def _texts_in(folder: str, name: str, config: str, split: str) -> Iterator[str]:
+    """The texts of a set's files, of one config and split or of all, see `texts`."""
     for one in [config] if config else datasets.get_dataset_config_names(folder):
         splits = datasets.get_dataset_split_names(folder, one)
         chosen = split or ("test" if "test" in splits else splits[0])
@@ -43,8 +52,10 @@ def texts(hub: Hub, name: str) -> Iterator[str]:
             )
         data = datasets.load_dataset(folder, one, split=chosen)
         for column, kind in data.features.items():
+            while isinstance(kind, datasets.List):
+                kind = kind.feature
             if getattr(kind, "dtype", "") in ("string", "large_string") and not column.endswith("id"):
-                yield from filter(None, data[column])
+                yield from pairs.texts(list(data[column]))
 
 
 def main(arguments: list[str]) -> int:

@@ -331,6 +331,7 @@ REFUSED = [
     ("retrieval: {min_words: {10: 0}}", [], ["retrieval.min_words: ", "above 0"]),
     ("retrieval: {min_words: {10: many}}", [], ["retrieval.min_words.10", "valid number"]),
     ("retrieval: {min_words: [ten]}", [], ["retrieval.min_words: ", "'ten'", "(line 1)"]),
+    ("retrieval: {query_length: [5 to 2 words]}", [], ["retrieval.query_length: '5 to 2 words' is not"]),
     ("retrieval: {query_length: [short]}", [], ["retrieval.query_length: 'short' is not 'less than N words'"]),
     ("classification: {text_length: [5 words, long]}", [], ["classification.text_length: 'long' is not"]),
     ("short_matching: {text_length: [long]}", [], ["short_matching.text_length: 'long' is not"]),

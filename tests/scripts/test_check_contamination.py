@@ -11,6 +11,7 @@ pytest.importorskip("torch")
 from labelled_sets import judged_set
 from tiny_training import write
 
+from hub_speed.errors import StageError
 from hub_speed.hub import Hub
 from hub_speed.localhub import LocalHub
 
@@ -43,3 +44,10 @@ def test_test_texts_in_published_rows_are_counted_and_listed(
     ]
     assert [json.loads(line)["row"] for line in out.read_text().splitlines()] == ["r3", "r3"]
     assert script.main(["me/rows", "me/test", "--words", "9"]) == 0
+    write([{"sentences": ["Where does the old fox live?", "Who?"]}], tmp_path / "lists" / "data")
+    hub.publish("dataset", "me/lists", tmp_path / "lists", message="x", tag="v1")
+    capsys.readouterr()
+    assert script.main(["me/rows", "me/lists:default:train"]) == 1
+    assert capsys.readouterr().out.startswith("me/lists:default:train: 2 texts, 1 in the rows, 1 of 5 words")
+    with pytest.raises(StageError, match="me/lists:deflt: it cannot be loaded"):
+        script.main(["me/rows", "me/lists:deflt"])

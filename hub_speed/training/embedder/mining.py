@@ -56,7 +56,7 @@ def add_negatives(rows: list[Row], found: Found, recipe: Labelled, settings: Emb
     chosen = _cached(folder, lambda: _mine(pairs, found, settings, folder))
     wanted = [int(number) for number in chosen if number >= 0]
     texts = dict(zip(wanted, found.texts(wanted), strict=True))
-    negatives = dict(zip(pairs, (texts.get(int(number)) for number in chosen), strict=True))
+    negatives = dict(zip(pairs, (texts.get(int(number)) or None for number in chosen), strict=True))
     for row in rows:
         row["negative"] = negatives[Pair(row["query"], row["document"], row["label"])]
     return sum(row["negative"] is not None for row in rows)
