@@ -407,15 +407,8 @@ class Audit(Section):
 class Scaling(Section):
     """Embedders on nested subsets."""
 
-    sizes: tuple[PositiveInt, ...] = (
-        28_750,
-        57_500,
-        115_000,
-        230_000,
-        460_000,
-        920_000,
-    )  # SPEED Tables 1 and 2 have scores
-    # for 230K and 920K; the other sizes, each half of the next, are Assumptions: Fig. 4 cannot be read
+    sizes: tuple[PositiveInt, ...] = (28_750, 57_500, 115_000, 230_000, 460_000, 920_000)  # SPEED Tables 1 and 2: 230K
+    # and 920K; the other sizes, each half of the next, are Assumptions: Fig. 4 cannot be read
     rng_seeds: tuple[int, ...] = (0, 1)  # Assumption: neither paper repeats a run
 
 

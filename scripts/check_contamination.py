@@ -36,7 +36,7 @@ def texts(hub: Hub, name: str) -> Iterator[str]:
     try:
         yield from _texts_in(folder, name, *rest.partition(":")[::2])
     except (ValueError, EmptyDatasetError) as error:
-        raise StageError(f"{name}: it cannot be loaded", got=" ".join(str(error).split())[:300]) from error
+        raise StageError(f"{name}: cannot be loaded", got=" ".join(str(error).split())[:300]) from error
 
 
 def _texts_in(folder: str, name: str, config: str, split: str) -> Iterator[str]:
@@ -48,7 +48,7 @@ def _texts_in(folder: str, name: str, config: str, split: str) -> Iterator[str]:
             raise StageError(
                 f"{name}: config {one} has no split {split or 'test'}",
                 expected=f"one of {', '.join(splits)}",
-                fix=f"name it: {repo}:{one}:SPLIT",
+                fix=f"name it: {name.partition(':')[0]}:{one}:SPLIT",
             )
         data = datasets.load_dataset(folder, one, split=chosen)
         for column, kind in data.features.items():

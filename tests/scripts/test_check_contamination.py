@@ -49,5 +49,5 @@ def test_test_texts_in_published_rows_are_counted_and_listed(
     capsys.readouterr()
     assert script.main(["me/rows", "me/lists:default:train"]) == 1
     assert capsys.readouterr().out.startswith("me/lists:default:train: 2 texts, 1 in the rows, 1 of 5 words")
-    with pytest.raises(StageError, match="me/lists:deflt: it cannot be loaded"):
+    with pytest.raises(StageError, match="me/lists:deflt: cannot be loaded"):
         script.main(["me/rows", "me/lists:deflt"])
