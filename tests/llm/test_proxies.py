@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from huggingface_hub import close_session
 from fake_openai import FakeOpenAI, Reply
 
 from hub_speed.errors import EndpointDown, HubError
@@ -78,6 +79,7 @@ def test_a_host_of_no_proxy_is_asked_directly(server: FakeOpenAI, monkeypatch: p
 
 @pytest.mark.parametrize("name", ["ALL_PROXY", "http_proxy", "HTTP_PROXY"])
 def test_a_proxy_of_another_kind_is_told(server: FakeOpenAI, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    close_session()  # the Hub's client reads the variables once in a process
     monkeypatch.setenv(name, "socks5h://user:s3cret@127.0.0.1:9")
     with pytest.raises(EndpointDown, match=r"the proxy for model.example does not speak HTTP") as caught:
         ask("http://model.example")

@@ -49,7 +49,7 @@ def test_cells_of_known_shapes_are_read(value: Any, found: list[str]) -> None:
 )
 def test_cells_of_other_shapes_are_refused_with_row_column_and_type(value: Any, got: str) -> None:
     with pytest.raises(StageError) as told:
-        pairs.of([{"q": "a", "p": "b"}, {"q": "a", "p": value}], {"query": "q", "positive": "p"}, "pairs.jsonl")
+        list(pairs.of([{"q": "a", "p": "b"}, {"q": "a", "p": value}], {"query": "q", "positive": "p"}, "pairs.jsonl"))
     assert told.value.where == "pairs.jsonl, row 2: the column p cannot be read" and told.value.got == got
 
 
@@ -58,7 +58,7 @@ def test_a_missing_label_is_none_and_1_is_1_whatever_its_type() -> None:
     found = [cells["label"] for cells in pairs.of(rows, {"label": "label"}, "set")]
     assert found == [[]] * 7 + [["1"]] * 3 + [["0"], ["no"], ["1.5"]]
     with pytest.raises(StageError, match="row 1: the column label cannot be read"):
-        pairs.of([{"label": [1, 2]}], {"label": "label"}, "set")
+        list(pairs.of([{"label": [1, 2]}], {"label": "label"}, "set"))
 
 
 CELLS = [
