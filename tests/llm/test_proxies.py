@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
-from huggingface_hub import close_session
 from fake_openai import FakeOpenAI, Reply
+from huggingface_hub import close_session
 
 from hub_speed.errors import EndpointDown, HubError
 from hub_speed.hub import Hub
