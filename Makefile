@@ -27,7 +27,7 @@ docs: $(VENV)/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 study: $(VENV)/installed-run
-	$(BIN)/hub-speed study quickstart --set synthesize.rows=3400 --set embedder.rows=1000 \
+	$(BIN)/hub-speed study quickstart --set embedder.rows=1000 \
 	  --set 'scaling.sizes=[150,300,600,1200,2400]' --set 'scaling.rng_seeds=[0,1,2,3,4]' \
 	  --vary embedder.data=seed,synthesize --vary embedder.loss_temperature=0.02,0.1 --vary embedder.batching=mixed \
 	  --vary senior.dpo_beta=0.05,0.3 --vary synthesize.generator=junior \

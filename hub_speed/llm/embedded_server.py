@@ -289,11 +289,19 @@ def _widen(cache_BHTD: torch.Tensor, width: int) -> torch.Tensor:
 
 def _nucleus(probs_BV: torch.Tensor, top_p_B1: torch.Tensor) -> torch.Tensor:
     """Probabilities with everything outside the smallest set that holds `top_p` of the mass set to 0."""
-    ordered, index = probs_BV.topk(min(LIKELIEST, probs_BV.shape[1]))
-    if (ordered.sum(-1, keepdim=True) < top_p_B1).any():
-        ordered, index = probs_BV.sort(-1, descending=True)
-    ordered[ordered.cumsum(-1) - ordered >= top_p_B1] = 0
-    return torch.zeros_like(probs_BV).scatter(-1, index, ordered)
+    kept_BV, complete_B = _nucleus_among(min(LIKELIEST, probs_BV.shape[1]), probs_BV, top_p_B1)
+    if not complete_B.all():
+        rest = ~complete_B
+        kept_BV[rest] = _nucleus_among(probs_BV.shape[1], probs_BV[rest], top_p_B1[rest])[0]
+    return kept_BV
+
+
+def _nucleus_among(count: int, probs_BV: torch.Tensor, top_p_B1: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same among the `count` likeliest tokens, and for which rows these hold `top_p` of the mass."""
+    ordered, index = probs_BV.topk(count)
+    before = ordered.cumsum(-1) - ordered
+    kept = torch.zeros_like(probs_BV).scatter(-1, index, ordered.masked_fill(before >= top_p_B1, 0))
+    return kept, ordered.sum(-1) >= top_p_B1[:, 0]
 
 
 # --- HTTP ------------------------------------------------------------------------------------------------------------
