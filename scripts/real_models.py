@@ -12,8 +12,8 @@ decoder   the same rows, embedder from SmolLM2 with last-token pooling
 teacher   SmolLM2 is the teacher as well, which it is not fit for: the run must end early and say why
 
 With files of your own (as `check_evaluation.py` reads them) the embedders and their bases are scored on these as well.
-Counts are small, so that it takes an hour; what it shows is that every stage works with such models, not that
-135 million weights are enough. It skips, with a message, where the packages cannot be had.
+Counts are small: an hour or two, by the size of the models (Assumption: it was not yet run to the end). It is meant to
+show that every stage works with such models, not that 135 million weights are enough. It skips, with a message, where the packages cannot be had.
 """
 
 import argparse
