@@ -13,7 +13,8 @@ teacher   SmolLM2 is the teacher as well, which it is not fit for: the run must 
 
 With files of your own (as `check_evaluation.py` reads them) the embedders and their bases are scored on these as well.
 Counts are small: an hour or two, by the size of the models (Assumption: it was not yet run to the end). It is meant to
-show that every stage works with such models, not that 135 million weights are enough. It skips, with a message, where the packages cannot be had.
+show that every stage works with such models, not that 135 million weights are enough. It skips, with a message, where
+the packages cannot be had.
 """
 
 import argparse
