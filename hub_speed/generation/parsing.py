@@ -115,13 +115,13 @@ def _objects(text: str, keys: tuple[str, ...]) -> tuple[list[Span], list[int]] |
     whole: list[Span] = []
     broken: list[int] = []
     failed = 0
-    for match, end, value in objects(text, opening):
+    for start, end, value, begun in objects(text, opening):
         if end:
-            whole.append((match.start(), end, value))
+            whole.append((start, end, value))
             continue
         failed += 1
-        if match["key"]:
-            broken.append(match.start())
+        if begun["key"]:
+            broken.append(start)
     if failed == MOST_BROKEN:
         return None
     return whole, broken

@@ -46,6 +46,7 @@ class BudgetMeter:
         self.spent = Spent()
         self._earlier: dict[str, Spent] = {}
         self._caps = caps or BudgetCaps()
+        self._capped = (self._caps.max_calls, self._caps.max_tokens, self._caps.max_usd) != (None, None, None)
         self._aside = Spent()
         self._lock = threading.Lock()
 
@@ -74,8 +75,8 @@ class BudgetMeter:
         read = len(request.prompt.encode()) + earlier + TOKENS_AROUND
         most = Spent(1, read, sampling.n * sampling.max_tokens)
         with self._lock:
-            earlier_runs = sum(self._earlier.values(), Spent())
-            problem = self._over(earlier_runs + self.spent + self._aside + most)
+            earlier_runs = sum(self._earlier.values(), Spent()) if self._capped else Spent()
+            problem = self._over(earlier_runs + self.spent + self._aside + most) if self._capped else ""
             if not problem:
                 self._aside += most
                 return most

@@ -123,8 +123,9 @@ class Replicas:
         now, others = time.monotonic(), self.all
         while but and not (others := [replica for replica in self.all if replica not in but]):
             but = but[:-1]
-        here = [replica for replica in others if replica.back_at <= now]
-        if here:
+        if len(self.all) == 1:
+            chosen = self.all[0]
+        elif here := [replica for replica in others if replica.back_at <= now]:
             chosen = min(here, key=lambda replica: (replica.open, replica.last_asked))
         else:
             chosen = min(self.all, key=lambda replica: replica.back_at)

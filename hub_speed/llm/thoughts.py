@@ -80,7 +80,7 @@ def _marks(text: str) -> Iterator[re.Match[str]]:
     None in a text that begins as an object and cannot be read: that is an answer in need of repair.
     """
     found = objects(text, _OBJECT) if MARK.search(text) else ()
-    spans = [(opening.start(), end) for opening, end, _ in found if end]
+    spans = [(start, end) for start, end, *_ in found if end]
     begin = len(text) - len(text.lstrip())
     if text[begin : begin + 1] == "{" and (not spans or spans[0][0] != begin):
         return
@@ -93,7 +93,7 @@ def _marks(text: str) -> Iterator[re.Match[str]]:
             yield mark
 
 
-def objects(text: str, opening: re.Pattern[str]) -> Iterator[tuple[re.Match[str], int, Any]]:
+def objects(text: str, opening: re.Pattern[str]) -> Iterator[tuple[int, int, Any, re.Match[str]]]:
     """The JSON objects in a text, whatever stands around them; ends when too many cannot be read (`MOST_BROKEN`).
 
     Args:
@@ -101,13 +101,14 @@ def objects(text: str, opening: re.Pattern[str]) -> Iterator[tuple[re.Match[str]
         opening: how an object begins.
 
     Yields:
-        How the object begins, where it ends and its value; 0 and None for one that cannot be read.
+        Where the object begins and ends, its value, and how it begins; end 0 and None for one that cannot be read.
     """
     place, broken = 0, 0
     while broken < MOST_BROKEN and (begun := opening.search(text, place)):
+        start = begun.start()
         try:
-            value, place = DECODER.raw_decode(text, begun.start())
-            yield begun, place, value
+            value, place = DECODER.raw_decode(text, start)
+            yield start, place, value, begun
         except (ValueError, RecursionError):  # also numbers of thousands of digits, and braces in braces in braces
-            place, broken = begun.start() + 1, broken + 1
-            yield begun, 0, None
+            place, broken = start + 1, broken + 1
+            yield start, 0, None, begun
