@@ -33,8 +33,9 @@ def echo(values: Mapping[str, str], prompt: str, subject: str = "") -> Flaw | No
         return None
     lines = (prompt.replace(subject, "") if subject else prompt).splitlines()
     shown = [PLACEHOLDERS, {*map(_often, values), _often(subject)}, *map(_phrases, lines)]
+    keys = (*values,)
     for name, value in short.items():
-        if _repeats(shown, value) or (value.count(" ") < _FEW and _is_put_together(value, name, (*values,), lines)):
+        if _repeats(shown, value) or (value.count(" ") < _FEW and _is_put_together(value, name, keys, lines)):
             return Flaw("echo", f"{name}: {value!r:.100}")
     return None
 
