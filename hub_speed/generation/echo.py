@@ -31,6 +31,9 @@ def echo(values: Mapping[str, str], prompt: str, subject: str = "") -> Flaw | No
     short = {name: value for name, value in values.items() if len(value) <= LONGEST}
     if not short:
         return None
+    all_shown = " ".join((prompt, subject, *values, *_FORM)).lower().replace("_", " ")
+    if not any(_may_stand_in(all_shown, value) for value in short.values()):
+        return None
     lines = (prompt.replace(subject, "") if subject else prompt).splitlines()
     shown = [PLACEHOLDERS, {*map(_often, values), _often(subject)}, *map(_phrases, lines)]
     keys = (*values,)
@@ -38,6 +41,11 @@ def echo(values: Mapping[str, str], prompt: str, subject: str = "") -> Flaw | No
         if _repeats(shown, value) or (value.count(" ") < _FEW and _is_put_together(value, name, keys, lines)):
             return Flaw("echo", f"{name}: {value!r:.100}")
     return None
+
+
+def _may_stand_in(all_shown: str, value: str) -> bool:
+    """Whether all words of a value are in what was shown. A quick look, since hardly an answer is an echo."""
+    return all(word in all_shown or not word.isascii() for word in words(value.replace("_", " ")))
 
 
 def _repeats(shown: list[Set[str]], value: str) -> bool:

@@ -205,14 +205,16 @@ class _Writer:
             self._written = loop.create_future()
             loop.call_soon(self._write)
         self._waiting.append((entry, row))
-        await asyncio.shield(self._written)
+        await self._written
 
     def _write(self) -> None:
         entries, self._waiting = self._waiting, []
         try:
             self._ledger.add(entries)
         except Exception as error:  # handed to every worker that waits for it
-            self._written.set_exception(error)
+            if not self._written.done():
+                self._written.set_exception(error)
         else:
-            self._written.set_result(None)
+            if not self._written.done():  # cancelled with the workers, if the run was stopped in this moment
+                self._written.set_result(None)
             self._on_written([entry for entry, _ in entries])

@@ -15,7 +15,7 @@ from typing import Any
 
 from hub_speed.errors import StageError
 from hub_speed.generation.topics import spoken
-from hub_speed.mix import deal, shares
+from hub_speed.mix import deal, drawn, shares
 from hub_speed.recipe import Recipe
 from hub_speed.record import Json
 from hub_speed.stage import pick
@@ -102,8 +102,8 @@ def _shuffled(count: int, rng: random.Random) -> list[int]:
 
 def _languages(weights: Mapping[str, float], how_many: int, rng: random.Random) -> tuple[str, str]:
     """One language, or two different ones, drawn by weight."""
-    first = rng.choices(list(weights), list(weights.values()))[0]
+    first = drawn(weights, rng)
     if how_many == 1:
         return first, ""
     others = {name: weight for name, weight in weights.items() if name != first}
-    return first, rng.choices(list(others), list(others.values()))[0]
+    return first, drawn(others, rng)

@@ -15,7 +15,7 @@ from pydantic import Field
 from hub_speed.llm.dialects import SYSTEM
 from hub_speed.recipe import CHAT, Recipe
 from hub_speed.task_types import TASK_TYPES, TaskType
-from hub_speed.task_types.base import Answer, Text, fill
+from hub_speed.task_types.base import Answer, Text
 
 
 class Tasks(Answer):
@@ -98,13 +98,13 @@ def brainstorm(task_type: TaskType, topic: str, count: int, rng: random.Random) 
         rng.shuffle(examples)
     listed = "\n".join(f"- {example}" for example in examples)
     assert task_type.brainstorm is not None, f"{task_type.name} has a fixed task"
-    return fill(task_type.brainstorm, {"count": str(count), "topic": topic, "examples": listed})
+    return task_type.brainstorm.format_map({"count": str(count), "topic": topic, "examples": listed})
 
 
 def judge(prompt: str, candidates: list[str]) -> str:
     """The prompt that asks which of the candidate answers to `prompt` is best and which is worst."""
     numbered = "\n".join(f"[{i}] <<<\n{candidate}\n>>>" for i, candidate in enumerate(candidates))
-    return fill(JUDGE, {"prompt": prompt, "candidates": numbered})
+    return JUDGE.format_map({"prompt": prompt, "candidates": numbered})
 
 
 def revision(prompt: str, draft: str, *, may_keep: bool) -> str:
@@ -115,7 +115,7 @@ def revision(prompt: str, draft: str, *, may_keep: bool) -> str:
         draft: the answer.
         may_keep: whether a draft without a flaw may be repeated.
     """
-    return fill(REVISION, {"prompt": prompt, "draft": draft, "then": MAY_KEEP if may_keep else IMPROVE})
+    return REVISION.format_map({"prompt": prompt, "draft": draft, "then": MAY_KEEP if may_keep else IMPROVE})
 
 
 # --- the schemas of the answers ---------------------------------------------------------------------------------------

@@ -21,10 +21,11 @@ from hub_speed.generation.parsing import Rejected, parse
 from hub_speed.generation.planning import PlannedRow, plan_rows, row_rng
 from hub_speed.llm.address import Address, Limits
 from hub_speed.llm.dialects import Completion, Request
+from hub_speed.mix import drawn
 from hub_speed.recipe import Recipe
 from hub_speed.rows import ACCEPTED
 from hub_speed.task_types import TASK_TYPES, Answer
-from hub_speed.task_types.base import Text, fill
+from hub_speed.task_types.base import Text
 from hub_speed.task_types.retrieval import Retrieval
 
 ROWS = 100  # Assumption: enough for a first look
@@ -125,10 +126,10 @@ class Writing:
         """The prompt of one passage; the task, the language and the knobs are drawn."""
         recipe, rng = self.recipe, row_rng(self.recipe.rng_seed, "passage", row_id)
         task = rng.choice(self.tasks or (TASK,))
-        language = rng.choices(list(recipe.languages), list(recipe.languages.values()))[0]
+        language = drawn(recipe.languages, rng)
         knobs = TASK_TYPES["retrieval"].draw(rng, recipe.knobs("retrieval")).knobs
         knobs |= {"min_words": "1"}  # a passage is as long as it is
-        prompt = fill(FROM_PASSAGE, knobs | {"task": task, "passage": passage, "language": language})
+        prompt = FROM_PASSAGE.format_map(knobs | {"task": task, "passage": passage, "language": language})
         return PlannedRow(row_id, "retrieval", task, "", language, "", knobs, prompt)
 
     def _read(self, job: Job, completion: Completion) -> Outcome:

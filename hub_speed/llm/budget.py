@@ -74,9 +74,11 @@ class BudgetMeter:
         earlier = sum(len(text.encode()) for text in request.earlier or ())
         read = len(request.prompt.encode()) + earlier + TOKENS_AROUND
         most = Spent(1, read, sampling.n * sampling.max_tokens)
+        if not self._capped:
+            return most
         with self._lock:
-            earlier_runs = sum(self._earlier.values(), Spent()) if self._capped else Spent()
-            problem = self._over(earlier_runs + self.spent + self._aside + most) if self._capped else ""
+            earlier_runs = sum(self._earlier.values(), Spent())
+            problem = self._over(earlier_runs + self.spent + self._aside + most)
             if not problem:
                 self._aside += most
                 return most
@@ -95,7 +97,8 @@ class BudgetMeter:
         Where the server did not count the tokens it read (TGI) or wrote, all that were set aside are charged.
         """
         with self._lock:
-            self._aside -= aside
+            if self._capped:
+                self._aside -= aside
             if completion:
                 read, written = completion.prompt_tokens or aside.read, completion.completion_tokens or aside.written
                 self.spent += Spent(1, read, written)

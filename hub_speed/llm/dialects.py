@@ -286,22 +286,33 @@ def load(body: bytes, charset: str | None = None) -> Any:
         raise ValueError(f"the answer is {what}: {quote}" if quote else "the answer is empty") from error
 
 
-def read(dialect: Dialect, answer: Any) -> Completion:
+def read(dialect: Dialect, answer: Any, model: str = "", latency_s: float = 0.0) -> Completion:
     """A server's JSON answer as a Completion.
+
+    Args:
+        dialect: how the server was asked.
+        answer: what it sent.
+        model: which model was asked, where the answer does not say.
+        latency_s: seconds the answer took.
 
     Raises:
         ValueError: it is not an answer of this dialect, or no choice in it can be read.
     """
     try:
         if dialect == "tgi":
-            return _read_tgi(answer)
+            return _read_tgi(answer, model, latency_s)
         choices = [_choice(dialect, choice) for choice in answer["choices"]]
         if all(reason == BROKEN_OFF for _, _, reason in choices):
             raise ValueError(f"no choice that can be used: {answer}")
         texts, thought, reasons = zip(*choices, strict=True)
-        model = answer.get("model")
+        named = answer.get("model")
         return Completion(
-            texts, reasons, model if isinstance(model, str) else "", *_usage(answer.get("usage")), thoughts=thought
+            texts,
+            reasons,
+            named if isinstance(named, str) and named else model,
+            *_usage(answer.get("usage")),
+            latency_s=round(latency_s, 4),
+            thoughts=thought,
         )
     except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"not a {dialect} answer: {answer}") from error
@@ -366,14 +377,22 @@ def _refusal(content: Any) -> str:
     return "".join(part.get("refusal") or "" for part in parts if isinstance(part, dict))
 
 
-def _read_tgi(answer: Any) -> Completion:
+def _read_tgi(answer: Any, model: str, latency_s: float) -> Completion:
     """One text; TGI counts the tokens that it writes, not those that it reads."""
     details = answer.get("details") or {}
     text, reason = answer["generated_text"], str(details.get("finish_reason") or "stop")
     if not isinstance(text, str):
         raise ValueError("the generated text is not a string")
     thought, text = thoughts.apart(text)
-    return Completion((text,), (_ended(reason),), "", 0, _count(details.get("generated_tokens")), thoughts=(thought,))
+    return Completion(
+        (text,),
+        (_ended(reason),),
+        model,
+        0,
+        _count(details.get("generated_tokens")),
+        latency_s=round(latency_s, 4),
+        thoughts=(thought,),
+    )
 
 
 SYSTEM = "You are a helpful assistant."

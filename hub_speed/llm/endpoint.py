@@ -26,7 +26,6 @@ sent, in `transport`.
 """
 
 import asyncio
-import time
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
@@ -210,7 +209,8 @@ class Endpoint:
             self.notes.append(f"asked for {n} answers at once, it gives {len(found.texts)}: asked for one at a time")
         while len(found.texts) < n:
             found = found.joined(await self._answered(_one_of(request, len(found.texts)), row, wording))
-        return replace(found, attempts=row.attempts - row.reworded)
+        attempts = row.attempts - row.reworded
+        return found if found.attempts == attempts else replace(found, attempts=attempts)
 
     async def complete_again(self, request: Request, answer: str, problem: str) -> Completion | None:
         """A second answer, after telling the model what was wrong with the first.
@@ -241,7 +241,7 @@ class Endpoint:
         others: list[Replica] = []  # than the one that is asked in other words, or the one that failed at last
         while True:
             row.attempts, row.reworded = row.attempts + 1, wording.changes
-            replica, found, took_s = await self._attempt(request, wording, refusing + others)
+            replica, found = await self._attempt(request, wording, refusing + others)
             if isinstance(found, Completion):
                 wording.works(request, found)
                 self._faults.answer()
@@ -249,7 +249,7 @@ class Endpoint:
                     if self.replicas.fail(other):
                         name = self.replicas.name(other)
                         self.notes.append(f"{name} refuses what another answers: set aside, tried again")
-                return replace(found, model=found.model or self.model, latency_s=round(took_s, 4))
+                return found
             status, words = found.status, found.got if isinstance(found, EndpointRefused) else found.problem
             others = []
             if status and wording.leave_out(status, words):
@@ -297,8 +297,8 @@ class Endpoint:
 
     async def _attempt(
         self, request: Request, wording: Wording, but: list[Replica]
-    ) -> tuple[Replica, Completion | Trouble | EndpointRefused, float]:
-        """The replica, result and seconds of one attempt, sent once the budget has room for it."""
+    ) -> tuple[Replica, Completion | Trouble | EndpointRefused]:
+        """The replica and the result of one attempt, sent once the budget has room for it."""
         while (aside := self._budget.set_aside(request)) is None:
             await asyncio.sleep(LOOK_AGAIN_S)
         try:
@@ -312,7 +312,6 @@ class Endpoint:
         data = orjson.dumps(dialects.body(address.dialect, request, self.model, address.prompt_format, form, without))
         sent = self._faults.send()
         found: Completion | Trouble | EndpointRefused = Trouble("cancelled", charged=True)
-        started = time.monotonic()
         try:
             found = await self._transport.ask(request_url(replica.root, address.dialect), data, request.sampling.n)
         except EndpointRefused as error:
@@ -329,7 +328,7 @@ class Endpoint:
             # One turn of the loop later: the answer is then in the ledger before the next request goes out, and a kill
             # costs no more requests than there are places, where a row takes one.
             asyncio.get_running_loop().call_soon(lambda: self.pace.leave(entered, refused=refused))
-        return replica, found, time.monotonic() - started
+        return replica, found
 
 
 def _one_of(request: Request, i: int) -> Request:

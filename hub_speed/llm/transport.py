@@ -82,12 +82,15 @@ class Transport:
             self._headers["Authorization"] = f"Bearer {address.key}"
         if address.key and any("api-version=" in url for url in address.urls):
             self._headers["api-key"] = address.key  # as Azure wants it
-        self._options: dict[str, dict[str, Any]] = {}  # URL → its headers and its proxy
+        self._options: dict[str, dict[str, Any]] = {}  # URL → its headers and its proxy, where there is one
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
+        self._straight = not any(proxies.proxy_for(url) for url in self._address.urls)
         self._session = aiohttp.ClientSession(
+            headers=self._headers if self._straight else None,  # each request's own cost a twentieth of its time
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S),
+            cookie_jar=aiohttp.DummyCookieJar(),  # a balancer's cookie would send every request to the same server
             timeout=self._timeout,
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
@@ -140,7 +143,7 @@ class Transport:
             EndpointRefused: the server's status says that asking again would not help, or it is 2xx, but not 200,
                 and there is no answer with it.
         """
-        status, body = 0, b""
+        status, body, started = 0, b"", time.monotonic()
         try:
             async with self._session.post(url, data=data, allow_redirects=False, **self._to(url)) as response:
                 status = response.status
@@ -150,7 +153,7 @@ class Transport:
                 answer = dialects.load(body, response.charset)
             if (inner := inner_status(answer)) != 200:
                 return self._unanswered(inner, url, body, response.headers)
-            completion = dialects.read(self._address.dialect, answer)
+            completion = dialects.read(self._address.dialect, answer, self.model, time.monotonic() - started)
             if len(completion.texts) > n:
                 return Trouble(f"asked for {n} answers, got {len(completion.texts)}", charged=True)
             return self._address.without_secrets(completion)
@@ -193,7 +196,9 @@ class Transport:
         return EndpointDown(f"endpoint {self._address.name}: {where}", got=got, fix=fix)
 
     def _to(self, url: str) -> dict[str, Any]:
-        """The options of a request to a URL: headers, and the proxy that the environment names for it."""
+        """The options of a request to a URL: the proxy that the environment names for it, and headers with one."""
+        if self._straight:
+            return {}
         if url not in self._options:
             self._options[url] = proxies.request_options(url, self._headers)
         return self._options[url]

@@ -7,12 +7,14 @@ that prompt; some are included only in a share of the rows, and where the papers
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from string import Formatter, ascii_letters
+from string import ascii_letters
 from typing import Annotated, Any, NamedTuple
 
 import regex
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 from pydantic_core import PydanticKnownError
+
+from hub_speed.mix import drawn
 
 # Unicode's letters, numbers and symbols, without those that are invisible.
 _SAYS = regex.compile(r"[[\p{L}\p{N}\p{S}]--[\p{Default_Ignorable_Code_Point}\u2800\ufffc]]", regex.V1)
@@ -107,10 +109,7 @@ class TaskType:
 
     def draw(self, rng: random.Random, overrides: Mapping[str, Mapping[str, float]]) -> Draw:
         """Draw every knob and the guidelines of one row; `overrides` replaces the values of some knobs."""
-        knobs = {}
-        for name, default in self.knobs.items():
-            weights = overrides.get(name, default)
-            knobs[name] = rng.choices(list(weights), list(weights.values()))[0]
+        knobs = {name: drawn(overrides.get(name, default), rng) for name, default in self.knobs.items()}
         lines = [g.text for g in self.guidelines if g.share >= 1 or rng.random() < g.share]
         if self.shuffled:
             rng.shuffle(lines)
@@ -120,7 +119,7 @@ class TaskType:
         """The synthesis prompt of one row: one user message."""
         template = "\n".join([self.opening, *(f"- {line}" for line in draw.guidelines), self.closing])
         values = {"task": task, "topic": topic, "language": language, "target_language": target_language}
-        return fill(template, values | draw.knobs)
+        return template.format_map(values | draw.knobs)
 
     def columns(self, answer: Answer) -> dict[str, str | None]:
         """The answer as the `query`, `positive` and `negative` of a training row."""
@@ -130,17 +129,3 @@ class TaskType:
             "positive": values[self.positive],
             "negative": values[self.negative] if self.negative else None,
         }
-
-
-def fill(template: str, values: Mapping[str, str]) -> str:
-    """`template` with every placeholder replaced; braces in the values are left alone.
-
-    Raises:
-        KeyError: a placeholder has no value.
-    """
-    parts = []
-    for literal, name, _, _ in Formatter().parse(template):
-        parts.append(literal)
-        if name is not None:
-            parts.append(values[name])
-    return "".join(parts)

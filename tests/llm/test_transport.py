@@ -6,7 +6,7 @@ import math
 
 import orjson
 import pytest
-from fake_openai import FakeOpenAI, Reply, text
+from fake_openai import Asked, FakeOpenAI, Reply, text
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,6 +44,20 @@ def test_a_long_header_is_read(server: FakeOpenAI) -> None:
     server.models = with_header(server.models)
     server.answer = lambda asked: with_header(text(asked, "fine"))
     assert ask(server.url).texts == ("fine",)
+
+
+def test_a_balancers_cookie_is_not_kept(server: FakeOpenAI) -> None:
+    """It would send all requests to the server that answered first."""
+    server.models = Reply(server.models.body, 200, (*server.models.headers, ("Set-Cookie", "server=1; Path=/")))
+    sent: list[str | None] = []
+
+    def answer(asked: Asked) -> str:
+        sent.append(asked.headers.get("cookie"))
+        return "fine"
+
+    server.answer = answer
+    assert ask(server.url.replace("127.0.0.1", "localhost")).texts == ("fine",)  # an address of numbers has no cookies
+    assert sent == [None]
 
 
 def test_somebody_who_answers_in_another_way_is_not_nobody(server: FakeOpenAI) -> None:

@@ -23,7 +23,6 @@ from hub_speed.generation import prompts
 from hub_speed.generation.parsing import Parsed, Rejected, parse
 from hub_speed.rows import REASONS
 from hub_speed.task_types import TASK_TYPES, Draw, TaskType, long_matching
-from hub_speed.task_types.base import fill
 from hub_speed.text import SCRIPTS
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -95,8 +94,8 @@ def test_every_drawn_value_stands_in_the_prompt_and_nothing_is_left_open(kind: T
         target_language="<two>",
     )
     values = knobs | {"task": "<task>", "topic": "<topic>", "language": "<language>", "target_language": "<two>"}
-    lines = [f"- {fill(line, values)}" for line in draw.guidelines]
-    assert text == "\n".join([fill(kind.opening, values), *lines, kind.closing])
+    lines = [f"- {line.format_map(values)}" for line in draw.guidelines]
+    assert text == "\n".join([kind.opening.format_map(values), *lines, kind.closing])
     assert all(values[name] in text for name in placeholders("\n".join([kind.opening, *draw.guidelines])))
     assert not set("{}") & set(text)
 
@@ -154,18 +153,6 @@ def test_the_file_says_what_it_is_and_where_it_comes_from(kind: TaskType) -> Non
     doc = sys.modules[kind.answer.__module__].__doc__ or ""
     assert doc.splitlines()[0].endswith(".")
     assert all(word in doc for word in ("query:", "positive:", "negative:", "Source:", "Differs:"))
-
-
-@given(st.text(), st.text(), st.text(alphabet="{}ab "))
-def test_fill_puts_values_in_as_they_are(before: str, value: str, other: str) -> None:
-    plain = before.replace("{", "{{").replace("}", "}}")
-    template = plain + "{x}|{y}|{x}|{{x}}"
-    assert fill(template, {"x": value, "y": other, "z": "unused"}) == f"{before}{value}|{other}|{value}|{{x}}"
-
-
-def test_fill_needs_every_value() -> None:
-    with pytest.raises(KeyError, match="y"):
-        fill("{x} {y}", {"x": "a"})
 
 
 @given(st.text(), st.lists(st.text(), max_size=4))
