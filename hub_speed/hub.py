@@ -25,6 +25,7 @@ from huggingface_hub import (
     eval_result_entries_to_yaml,
 )
 from huggingface_hub.errors import (
+    EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
@@ -339,7 +340,7 @@ class Hub:
                 got=f"{type(cause).__name__}: {_first_line(cause)}",
                 fix=f"{kept}run the same command again when the Hub is back",
             )
-        if isinstance(cause, OSError):  # of this machine: no such file, no space left
+        if isinstance(cause, OSError) and not isinstance(cause, EntryNotFoundError):  # of this machine: no space left
             return cause
         return HubError(
             f"{where}: {self.shown} answers what the client cannot read",

@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 
 import huggingface_hub
@@ -97,26 +98,27 @@ def test_what_is_not_there_is_no_card_and_a_hub_that_is_down_is_none_either(
     ref = Hub(str(local.endpoint)).publish("model", "org/m", tmp_path / "files", message="Publish", tag="v1")
     hub = Hub(str(local.endpoint))
     assert (hub.record(ref), hub.card(ref), hub.licences(ref)) == (None, "", [""])
-    with proxied(str(local.endpoint), lambda request: True) as url:
-        for read in (Hub(url).fetch, Hub(url).record, Hub(url).card):
-            shutil.rmtree(tmp_path / "cache", ignore_errors=True)
-            with pytest.raises(HubError, match="does not answer"):
-                read(ref)
+    for meddle in (lambda request: True, lambda request: 503, _login_page):
+        with proxied(str(local.endpoint), meddle) as url:
+            lost = Hub(url)
+            for read in (lost.fetch, lost.record, lost.card, lost.licences):
+                shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+                with pytest.raises(HubError, match="does not answer|answers 503|answers what the client cannot read"):
+                    read(ref)
+            for look in (lost.head, lost.pin, partial(lost.find, tag="v1")):
+                with pytest.raises(HubError, match="does not answer|answers 503|answers what the client cannot read"):
+                    look("model", "org/m")
+    with pytest.raises(HubError, match="does not answer"):  # nobody is there any more
+        Hub(url).record(ref)
 
 
-def test_a_page_in_place_of_an_answer_is_said(local: LocalHub, impatient: None) -> None:
-    def page(request: Proxy) -> bool:
-        request.send_response(200)
-        request.send_header("Connection", "close")
-        request.end_headers()
-        request.wfile.write(b"<html>Log in to the network</html>")
-        return True
-
-    with (
-        proxied(str(local.endpoint), page) as url,
-        pytest.raises(HubError, match="answers what the client cannot read"),
-    ):
-        Hub(url).pin("model", "org/m")
+def _login_page(request: Proxy) -> bool:
+    """What a network answers in the Hub's place until somebody logs in."""
+    request.send_response(200)
+    request.send_header("Connection", "close")
+    request.end_headers()
+    request.wfile.write(b"<html>Log in to the network</html>")
+    return True
 
 
 @pytest.mark.parametrize(
