@@ -184,6 +184,15 @@ def release(
 
 
 @app.command()
+def lineage(version: options.Version, hub: options.Hub = "local", json: options.Json = False) -> None:
+    """Show what a version comes from, as a tree: data, generators, bases, each at its commit."""
+    with api.open_hub(hub) as opened:
+        from hub_speed.console.lineage import print_lineage
+
+        print_lineage(api.lineage(version, opened), as_json=json)
+
+
+@app.command()
 def rows(
     repo: options.Repo,
     hub: options.Hub = "local",

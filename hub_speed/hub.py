@@ -133,13 +133,9 @@ class Hub:
 
     def record(self, ref: Ref) -> RunRecord | None:
         """How a version was made (`speed_run.json`), or None when hub_speed did not make it."""
-        with self._translating_errors(str(ref)):
-            try:
-                path = self._api.hf_hub_download(ref.repo, RECORD, repo_type=ref.kind, revision=ref.commit)
-            except RemoteEntryNotFoundError:
-                return None
+        text = self.text(ref, RECORD)
         try:
-            return RunRecord.model_validate_json(Path(path).read_text("utf-8"))
+            return None if text is None else RunRecord.model_validate_json(text)
         except ValidationError as error:
             raise HubError(
                 f"{ref}: {RECORD} cannot be read",
@@ -150,12 +146,16 @@ class Hub:
 
     def card(self, ref: Ref) -> str:
         """The text of a version's card, empty when it has none."""
+        return self.text(ref, "README.md") or ""
+
+    def text(self, ref: Ref, file: str) -> str | None:
+        """The text of a version's file, or None when the version has no such file."""
         with self._translating_errors(str(ref)):
             try:
-                path = self._api.hf_hub_download(ref.repo, "README.md", repo_type=ref.kind, revision=ref.commit)
+                path = self._api.hf_hub_download(ref.repo, file, repo_type=ref.kind, revision=ref.commit)
             except RemoteEntryNotFoundError:
-                return ""
-        return Path(path).read_text("utf-8")
+                return None
+        return Path(path).read_text("utf-8", "replace")
 
     def licences(self, ref: Ref) -> list[str]:
         """The licences in a version's card (`license_name` where the licence is "other"); `[""]` when it has none."""

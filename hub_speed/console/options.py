@@ -45,6 +45,9 @@ AllowConflict = Annotated[
     bool, typer.Option("--allow-licence-conflict", help="release although an input's licence asks for more")
 ]
 Repo = Annotated[str, typer.Argument(help="a dataset repository, or the work folder of a stage")]
+Version = Annotated[
+    str, typer.Argument(help="a model or dataset, org/name or org/name@revision; datasets/org/name says which of both")
+]
 TaskType = Annotated[str | None, typer.Option(help="only rows of this task type")]
 State = Annotated[str | None, typer.Option(help="look into the ledger: accepted, repaired, reasked, rejected, failed")]
 Reason = Annotated[str | None, typer.Option(help="only ledger lines with this reason")]
