@@ -13,7 +13,12 @@ Recipe = Annotated[
 ]
 Org = Annotated[str, typer.Option("--org", help="organisation or user that owns the repositories")]
 Hub = Annotated[str, typer.Option("--hub", help="local (embedded) or the address of a Hub")]
-Private = Annotated[bool, typer.Option("--private", help="create repositories as private ones")]
+Private = Annotated[
+    bool | None,
+    typer.Option(
+        "--private/--public", help="how repositories are created; left out: as the organisation's settings say"
+    ),
+]
 Set = Annotated[list[str], typer.Option("--set", metavar="FIELD=VALUE", help="change a recipe field: seed.rows=100")]
 Endpoint = Annotated[
     list[str],

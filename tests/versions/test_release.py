@@ -33,7 +33,11 @@ def test_a_release_is_one_commit_and_a_tag_on_all_and_a_second_does_nothing(
     after = api.list_repo_commits("org/speed-embedder")
     assert len(after) == len(before) + 1 and after[0].commit_id == released.embedder.commit
     files = {ref: set(api.list_repo_files("org/speed-embedder", revision=ref)) for ref in ("v1.0", before[0].commit_id)}
-    assert files["v1.0"] - files[before[0].commit_id] == {".eval_results/hub_speed.yaml"}
+    assert files["v1.0"] - files[before[0].commit_id] == {
+        ".eval_results/hub_speed.yaml",
+        "CHANGELOG.md",
+        "release.json",
+    }
     assert files["v1.0"] > files[before[0].commit_id] >= {RECORD, "model.safetensors"}
     refs = api.list_repo_refs("org/speed-results", repo_type="dataset").tags
     assert len({ref.target_commit for ref in refs}) == 1 and "v1.0" in {ref.name for ref in refs}
