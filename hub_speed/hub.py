@@ -22,6 +22,7 @@ from huggingface_hub import (
     HfApi,
     ModelCard,
     ModelCardData,
+    RepoFile,
     eval_result_entries_to_yaml,
 )
 from huggingface_hub.errors import (
@@ -183,6 +184,19 @@ class Hub:
                     fix="use another version, or a copy of the repository with the card repaired",
                 ) from error
         return folder
+
+    def files(self, ref: Ref) -> dict[str, str]:
+        """Every file of a version → its hash as the Hub states it: sha256 of a large file, else git's sha1."""
+        with self._translating_errors(str(ref)):
+            tree = self._api.list_repo_tree(ref.repo, repo_type=ref.kind, revision=ref.commit, recursive=True)
+            found = [entry for entry in tree if isinstance(entry, RepoFile)]
+        return {entry.path: entry.lfs.sha256 if entry.lfs else entry.blob_id for entry in found}
+
+    def download(self, ref: Ref, folder: Path) -> Path:
+        """A version's files, read from the Hub whatever the client has kept; returns where they are in `folder`."""
+        with self._translating_errors(str(ref)):
+            path = self._api.snapshot_download(ref.repo, repo_type=ref.kind, revision=ref.commit, cache_dir=folder)
+        return Path(path)
 
     def record(self, ref: Ref) -> RunRecord | None:
         """How a version was made (`speed_run.json`), or None when hub_speed did not make it."""

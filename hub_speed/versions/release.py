@@ -27,6 +27,9 @@ from hub_speed.versions import changes, manifest
 from hub_speed.versions.lineage import lineage, teachers
 from hub_speed.versions.manifest import Manifest, Member
 
+EVAL_RESULTS = ".eval_results/hub_speed.yaml"
+"""From which the Hub fills leaderboards."""
+
 
 @dataclass(frozen=True)
 class Released:
@@ -83,7 +86,7 @@ def release(recipe: Recipe, session: Session, tag: str, *, allow_conflict: bool 
     if released is None:
         files = {
             "README.md": card,
-            ".eval_results/hub_speed.yaml": hub.eval_results(scores, scored.ref),
+            EVAL_RESULTS: hub.eval_results(scores, scored.ref),
             manifest.FILE: holds.model_dump_json(indent=1) + "\n",
             changes.FILE: changes.changelog(hub, holds),
         }
