@@ -14,6 +14,7 @@ def print_release(released: Released, tag: str) -> None:
     """What a release did, and what a person should read."""
     done = f"{tag} on {released.tagged} repositories" if released.tagged else f"nothing to do, {tag} is there"
     console.print(f"[green]✓[/green] {released.embedder}    {done}")
+    console.print(f"  check it: hub-speed verify {released.embedder.repo.split('/')[0]} {tag}")
     for note in released.notes:
         console.print(f"  note: {escape(note)}")
 
