@@ -7,7 +7,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hub_speed.localhub import auth, cards, clone, collections, commits, files, pages, refs, repos, spaces, uploads
+from hub_speed.localhub import (
+    auth,
+    cards,
+    clone,
+    collections,
+    commits,
+    discussions,
+    files,
+    pages,
+    pulls,
+    refs,
+    repos,
+    spaces,
+    uploads,
+)
 from hub_speed.localhub.errors import HttpRefusal
 from hub_speed.localhub.store import Store
 from hub_speed.localhub.web import Call, Json, route
@@ -49,6 +63,8 @@ ROUTES = [
     *repos.ROUTES,
     *refs.ROUTES,
     *commits.ROUTES,
+    *discussions.ROUTES,
+    *pulls.ROUTES,
     *uploads.ROUTES,
     *files.ROUTES,
     *clone.ROUTES,
