@@ -138,7 +138,9 @@ def _parent(git: GitRepo, head: str, expected: object, *, any_commit: bool) -> s
     if any_commit:
         return git.resolve(str(expected))
     if not isinstance(expected, str) or len(expected) < 5 or not head.startswith(expected):
-        raise HttpRefusal(412, f"The head of the branch is {head}, not {expected}: someone committed in between")
+        # Clients match these two sentences.
+        stale = "The branch was updated since you opened this page. Please refresh and try again."
+        raise HttpRefusal(412, f"{stale} Its head is {head}, not {expected}.")
     return head
 
 

@@ -177,7 +177,7 @@ class GitRepo:
         if not is_ref_name(ref):
             raise bad_request(f"Invalid reference name: {ref}")
         if self.ref(ref) is not None:
-            raise conflict(f"Reference already exists: {ref}")
+            raise conflict(f"Reference {ref} already exists")  # clients match this sentence
         for other in (name.decode() for name in self._refs().allkeys()):
             # git keeps refs as files: `a` and `a/b` cannot both be.
             if other.startswith(ref + "/") or ref.startswith(other + "/"):
