@@ -7,7 +7,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hub_speed.localhub import auth, cards, clone, collections, commits, files, pages, refs, repos, spaces, uploads
+from hub_speed.localhub import (
+    auth,
+    cards,
+    clone,
+    collections,
+    commits,
+    files,
+    pages,
+    refs,
+    repo_pages,
+    repos,
+    spaces,
+    uploads,
+)
 from hub_speed.localhub.errors import HttpRefusal
 from hub_speed.localhub.store import Store
 from hub_speed.localhub.web import Call, Json, route
@@ -53,11 +66,14 @@ ROUTES = [
     *files.ROUTES,
     *clone.ROUTES,
     *pages.ROUTES,
+    *repo_pages.ROUTES,
 ]
 
 
 async def _no_route(request: Request, _error: Exception) -> Response:
     message = f"The local hub has no {request.method} {request.scope['path']}"
+    if "text/html" in request.headers.get("accept", ""):  # a person with a browser
+        return pages.not_there(message)
     return Json({"error": message}, status_code=404)
 
 
