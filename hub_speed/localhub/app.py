@@ -20,6 +20,7 @@ from hub_speed.localhub import (
     pages,
     pulls,
     refs,
+    repo_pages,
     repos,
     spaces,
     uploads,
@@ -72,12 +73,15 @@ ROUTES = [
     *files.ROUTES,
     *clone.ROUTES,
     *pages.ROUTES,
+    *repo_pages.ROUTES,
 ]
 ROUTES += [nameless for found in ROUTES if (nameless := absent.without_namespace(found))]
 
 
 async def _no_route(request: Request, _error: Exception) -> Response:
     message = f"The local hub has no {request.method} {request.scope['path']}"
+    if "text/html" in request.headers.get("accept", ""):  # a person with a browser
+        return pages.not_there(message)
     return Json({"error": message}, status_code=404)
 
 
