@@ -15,6 +15,7 @@ from hub_speed.localhub import (
     clone,
     collections,
     commits,
+    discussion_pages,
     discussions,
     files,
     pages,
@@ -74,6 +75,7 @@ ROUTES = [
     *clone.ROUTES,
     *pages.ROUTES,
     *repo_pages.ROUTES,
+    *discussion_pages.ROUTES,
 ]
 ROUTES += [nameless for found in ROUTES if (nameless := absent.without_namespace(found))]
 

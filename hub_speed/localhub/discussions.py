@@ -78,6 +78,28 @@ def change(call: Call, edit: Callable[[Repo, Discussion], Event]) -> Event:
     return event
 
 
+def read_all(repo: Repo) -> list[Discussion]:
+    """All discussions of a repo, newest first."""
+    return [read(repo, str(number)) for number in numbers(repo)]
+
+
+def matching(items: list[Discussion], status: str, kind: str, author: str | None = None) -> list[Discussion]:
+    """Those with this status and kind (see STATUSES and TYPES), and of this author if one is given.
+
+    Raises:
+        HttpRefusal: 400 when there is no such status or kind.
+    """
+    if status not in STATUSES or kind not in TYPES:
+        raise bad_request(f"Invalid filter: expected a status of {', '.join(STATUSES)}, a type of {', '.join(TYPES)}")
+    return [
+        item
+        for item in items
+        if item["status"] in STATUSES[status]
+        and item["isPullRequest"] in TYPES[kind]
+        and author in (None, item["author"]["name"])
+    ]
+
+
 def start(repo: Repo, user: str, title: str, text: str) -> Discussion:
     """A new discussion with its first comment, not written yet. The caller holds the lock of the repo.
 
@@ -176,27 +198,16 @@ def new_status(call: Call, repo: Repo, discussion: Discussion, status: str) -> E
 def list_discussions(call: Call) -> dict[str, Any]:
     """GET discussions and pull requests, newest first, by `author`, `type` and `status`, in pages (`p`, from 0)."""
     repo, query = call.repo(), call.query
-    statuses, types = STATUSES.get(query.get("status", "all")), TYPES.get(query.get("type", "all"))
-    page = query.get("p", "0")
-    if statuses is None or types is None or not re.fullmatch(r"[0-9]{1,6}", page, re.ASCII):
-        raise bad_request(
-            f"Invalid filter: expected a status of {', '.join(STATUSES)}, a type of {', '.join(TYPES)}, "
-            "and a page number 'p'"
-        )
-    everything = [read(repo, str(number)) for number in numbers(repo)]
-    found = [
-        item
-        for item in everything
-        if item["status"] in statuses
-        and item["isPullRequest"] in types
-        and query.get("author", item["author"]["name"]) == item["author"]["name"]
-    ]
+    if not re.fullmatch(r"[0-9]{1,6}", page := query.get("p", "0"), re.ASCII):
+        raise bad_request(f"Invalid page 'p': expected a number, got {page[:20]!r}")
+    everything = read_all(repo)
+    found = matching(everything, query.get("status", "all"), query.get("type", "all"), query.get("author"))
     first = int(page) * PAGE
     return {
         "discussions": [summary(repo, item) for item in found[first : first + PAGE]],
         "count": len(found),
         "start": first,
-        "numClosedDiscussions": sum(item["status"] in STATUSES["closed"] for item in everything),
+        "numClosedDiscussions": len(matching(everything, "closed", "all")),
     }
 
 

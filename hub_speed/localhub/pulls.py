@@ -43,7 +43,7 @@ def open_pull(repo: Repo, user: str, title: str, text: str, *, target: str, base
         pull["status"] = "draft"
     else:
         pull["events"].append(_commit_event(repo, user, head))
-    repo.git.set_ref(_ref(pull), head)
+    repo.git.set_ref(ref_of(pull), head)
     discussions.write(repo, pull)
     return int(pull["num"])
 
@@ -65,19 +65,26 @@ def _commit_event(repo: Repo, user: str, oid: str) -> Event:
     return discussions.new_event("commit", user, {"subject": commit_info(repo.git, oid).title, "oid": oid})
 
 
-def _ref(pull: Discussion) -> str:
+def ref_of(pull: Discussion) -> str:
+    """Where the commits of a pull request are."""
     return f"{PULLS}{pull['num']}"
 
 
 def commits(repo: Repo, pull: Discussion) -> Iterator[CommitInfo]:
     """The commits of a pull request, newest first."""
-    history = repo.git.log(repo.git.resolve(_ref(pull)))
+    history = repo.git.log(repo.git.resolve(ref_of(pull)))
     return takewhile(lambda info: info.oid != pull["changes"]["from"], history)
+
+
+def events(repo: Repo, discussion: Discussion) -> list[Event]:
+    """What happened in a discussion, without commits that the ref of a pull request never came to."""
+    there = {None, *(info.oid for info in commits(repo, discussion))} if discussion["isPullRequest"] else {None}
+    return [event for event in discussion["events"] if event["data"].get("oid") in there]
 
 
 def _trees(repo: Repo, pull: Discussion) -> tuple[str, str]:
     """The trees that a pull request starts from and ends with."""
-    start, end = pull["changes"]["from"], repo.git.resolve(_ref(pull))
+    start, end = pull["changes"]["from"], repo.git.resolve(ref_of(pull))
     return commit_info(repo.git, start).tree, commit_info(repo.git, end).tree
 
 
@@ -131,10 +138,8 @@ def details(call: Call) -> dict[str, Any]:
     """GET a discussion with its events; of a pull request also its branch, conflicts, and with `diff=1` its changes."""
     repo = call.repo()
     discussion = discussions.read(repo, call.params["num"])
-    answer = {**discussions.summary(repo, discussion), "locked": False, "events": discussion["events"]}
+    answer = {**discussions.summary(repo, discussion), "locked": False, "events": events(repo, discussion)}
     if discussion["isPullRequest"]:
-        there = {info.oid for info in commits(repo, discussion)}
-        answer["events"] = [event for event in answer["events"] if event["data"].get("oid") in {None, *there}]
         answer |= {"changes": discussion["changes"], "filesWithConflicts": conflicts(repo, discussion)}
         if call.flag("diff"):
             answer["diff"] = diff(repo, discussion)
