@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from hub_speed.localhub import markdown
 from hub_speed.localhub.disk import make_dirs, read_json
-from hub_speed.localhub.errors import HttpRefusal, bad_request, conflict
+from hub_speed.localhub.errors import HttpRefusal, bad_request, conflict, not_here
 from hub_speed.localhub.git import PULLS
 from hub_speed.localhub.store import DISCUSSIONS, Repo, iso
 from hub_speed.localhub.web import Call, route
@@ -283,6 +283,15 @@ def set_status(call: Call) -> dict[str, Any]:
     return {"newStatus": change(call, edit)}
 
 
+def attach(_call: Call) -> None:
+    """POST an image or video for a comment.
+
+    Raises:
+        HttpRefusal: 501.
+    """
+    raise not_here("The local hub keeps no attachments: commit the file, and link to it in the comment")
+
+
 REPO = "/api/{kind}/{namespace}/{name}/discussions"
 ROUTES: list[Route] = [
     route("GET", REPO, list_discussions),
@@ -291,4 +300,5 @@ ROUTES: list[Route] = [
     route("POST", REPO + "/{num}/comment/{comment}/hide", hide_comment),
     route("POST", REPO + "/{num}/title", rename),
     route("POST", REPO + "/{num}/status", set_status),
+    route("POST", "/uploads", attach),
 ]
