@@ -1,5 +1,6 @@
 """The embedded Hub as an ASGI app: the account routes, and the routes of all other modules."""
 
+import secrets
 from typing import Any
 
 from starlette.applications import Starlette
@@ -7,12 +8,29 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hub_speed.localhub import auth, cards, clone, collections, commits, files, pages, refs, repos, spaces, uploads
+from hub_speed.localhub import (
+    absent,
+    auth,
+    cards,
+    clone,
+    collections,
+    commits,
+    discussion_pages,
+    discussions,
+    files,
+    pages,
+    pulls,
+    refs,
+    repo_pages,
+    repos,
+    spaces,
+    uploads,
+)
 from hub_speed.localhub.errors import HttpRefusal
 from hub_speed.localhub.store import Store
 from hub_speed.localhub.web import Call, Json, route
 
-# For every answer: no guessing of types, and no use by web pages of other sites.
+# For every answer: no guessing of types, and no use by web pages of other sites. An id comes with them.
 HEADERS = ((b"x-content-type-options", b"nosniff"), (b"cross-origin-resource-policy", b"same-origin"))
 
 
@@ -42,6 +60,7 @@ def validate_yaml(call: Call) -> dict[str, Any] | Response:
 
 
 ROUTES = [
+    *absent.ROUTES,
     route("GET", "/api/whoami-v2", whoami),
     route("POST", "/api/validate-yaml", validate_yaml, anonymous=True),
     *collections.ROUTES,
@@ -49,15 +68,22 @@ ROUTES = [
     *repos.ROUTES,
     *refs.ROUTES,
     *commits.ROUTES,
+    *discussions.ROUTES,
+    *pulls.ROUTES,
     *uploads.ROUTES,
     *files.ROUTES,
     *clone.ROUTES,
     *pages.ROUTES,
+    *repo_pages.ROUTES,
+    *discussion_pages.ROUTES,
 ]
+ROUTES += [nameless for found in ROUTES if (nameless := absent.without_namespace(found))]
 
 
 async def _no_route(request: Request, _error: Exception) -> Response:
     message = f"The local hub has no {request.method} {request.scope['path']}"
+    if "text/html" in request.headers.get("accept", ""):  # a person with a browser
+        return pages.not_there(message)
     return Json({"error": message}, status_code=404)
 
 
@@ -75,9 +101,12 @@ class _Front:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["request_id"] = secrets.token_hex(8)
+        headers = (*HEADERS, (b"x-request-id", scope["request_id"].encode()))
+
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *HEADERS]
+                message["headers"] = [*message["headers"], *headers]
             await send(message)
 
         try:

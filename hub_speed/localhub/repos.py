@@ -24,7 +24,6 @@ GITATTRIBUTES = "".join(f"*.{suffix} filter=lfs diff=lfs merge=lfs -text\n" for 
 def create(call: Call) -> dict[str, Any]:
     """POST /api/repos/create. A repo starts with a commit, so that `main` exists."""
     kind, repo_id = _kind(call.json.get("type")), f"{call.json.get('organization') or USER}/{call.text('name')}"
-    url = f"{call.endpoint}/{repo_id}" if kind == "models" else f"{call.endpoint}/{kind}/{repo_id}"
     files = {".gitattributes": GITATTRIBUTES.encode()}
     settings: dict[str, Any] = {"private": _private(call.json.get("visibility")), "gated": False}
     if kind == "spaces":
@@ -32,28 +31,32 @@ def create(call: Call) -> dict[str, Any]:
         title = json.dumps(call.text("name"))
         files["README.md"] = f"---\ntitle: {title}\nsdk: {settings['sdk']}\n---\n".encode()
     try:
-        call.hub.create(kind, repo_id, settings, files)
+        repo = call.hub.create(kind, repo_id, settings, files)
     except HttpRefusal as error:
-        error.body["url"] = url  # `exist_ok=True` takes it from the 409
-        raise
-    return {"url": url, "name": repo_id, "private": settings["private"]}
+        raise _with_url(call, error, kind, repo_id) from error
+    return {"url": call.endpoint + repo.url_path, "name": repo.id, "private": settings["private"]}
 
 
 def duplicate(call: Call) -> dict[str, Any]:
     """POST duplicate: a copy under another name, as private as the original unless `visibility` is given."""
     repo, new_id = call.repo(), call.text("repository")
-    url = f"{call.endpoint}{'' if repo.kind == 'models' else f'/{repo.kind}'}/{new_id}"
     settings = dict(repo.settings)
     if call.json.get("visibility") is not None:
         settings["private"] = _private(call.json["visibility"])
     if repo.kind == "spaces":
         settings |= spaces.copied_settings(repo.settings, call.json)
     try:
-        call.hub.duplicate(repo, new_id, settings)
+        copy = call.hub.duplicate(repo, new_id, settings)
     except HttpRefusal as error:
-        error.body["url"] = url  # `exist_ok=True` takes it from the 409
-        raise
-    return {"url": url, "name": new_id, "private": settings["private"]}
+        raise _with_url(call, error, repo.kind, new_id) from error
+    return {"url": call.endpoint + copy.url_path, "name": copy.id, "private": settings["private"]}
+
+
+def _with_url(call: Call, error: HttpRefusal, kind: str, repo_id: str) -> HttpRefusal:
+    """The refusal, for a 409 with the URL of the repo that is there: `exist_ok=True` takes it from the answer."""
+    if error.status == 409:
+        error.body["url"] = call.endpoint + call.hub.find(kind, repo_id).url_path
+    return error
 
 
 def _kind(repo_type: object) -> str:
@@ -74,7 +77,10 @@ def _private(visibility: object) -> bool:
 def delete(call: Call) -> dict[str, Any]:
     """DELETE /api/repos/delete."""
     repo_id = f"{call.json.get('organization') or USER}/{call.text('name')}"
-    call.hub.delete(call.hub.find(_kind(call.json.get("type")), repo_id))
+    repo = call.hub.find(_kind(call.json.get("type")), repo_id)
+    if repo.id.lower() != repo_id.lower():  # it was moved: who deletes the old name means another repo
+        raise repo_not_found(repo_id)
+    call.hub.delete(repo)
     return {}
 
 
@@ -172,26 +178,14 @@ def list_repos(call: Call) -> list[dict[str, Any]]:
     return found[: call.limit]
 
 
-def missing(call: Call) -> None:
-    """Ids without a namespace (`gpt2`), which are never here.
-
-    Raises:
-        HttpRefusal: 404 RepoNotFound, which libraries that probe for such repos understand.
-    """
-    raise repo_not_found(call.params["name"])
-
-
 ROUTES: list[Route] = [
     route("POST", "/api/repos/create", create),
     route("DELETE", "/api/repos/delete", delete),
     route("POST", "/api/repos/move", move),
     route("POST", "/api/{kind}/{namespace}/{name}/duplicate", duplicate),
     route("GET", "/api/{kind}", list_repos),
-    route("GET", "/api/{kind}/{name}", missing),
-    route("GET", "/api/{kind}/{name}/revision/{rev}", missing),
     route("GET", "/api/{kind}/{namespace}/{name}", info),
     route("GET", "/api/{kind}/{namespace}/{name}/revision/{rev}", info),
     route("PUT", "/api/{kind}/{namespace}/{name}/settings", update_settings),
     route("GET", "/api/{kind}/{namespace}/{name}/auth-check", lambda call: {"id": call.repo().id}),
-    route("GET", "/{name}/resolve/{rev}/{path:path}", missing),
 ]
