@@ -16,10 +16,12 @@ from hub_speed.localhub import (
     collections,
     commits,
     files,
+    infos,
     pages,
     refs,
     repos,
     spaces,
+    storage,
     uploads,
 )
 from hub_speed.localhub.errors import HttpRefusal
@@ -56,12 +58,14 @@ def validate_yaml(call: Call) -> dict[str, Any] | Response:
 
 
 ROUTES = [
+    *storage.ROUTES,
     *absent.ROUTES,
     route("GET", "/api/whoami-v2", whoami),
     route("POST", "/api/validate-yaml", validate_yaml, anonymous=True),
     *collections.ROUTES,
     *spaces.ROUTES,
     *repos.ROUTES,
+    *infos.ROUTES,
     *refs.ROUTES,
     *commits.ROUTES,
     *uploads.ROUTES,
