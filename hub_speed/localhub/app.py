@@ -5,13 +5,13 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub_speed.localhub import (
     absent,
     auth,
-    cards,
+    card_rules,
     clone,
     collections,
     commits,
@@ -47,14 +47,16 @@ def whoami(call: Call) -> dict[str, Any]:
     }
 
 
-def validate_yaml(call: Call) -> dict[str, Any] | Response:
+def validate_yaml(call: Call) -> Response:
     """POST validate-yaml: checks a card before it is committed. Needs no token, as clients send none."""
     content, repo_type = call.json.get("content"), str(call.json.get("repoType"))
-    try:
-        warnings = cards.check(content if isinstance(content, str) else "", repo_type)
-    except cards.CardError as error:
-        return Json({"errors": [{"message": str(error)}], "warnings": []}, status_code=400)
-    return {"errors": [], "warnings": [{"message": warning} for warning in warnings]}
+    verdict = card_rules.check(content if isinstance(content, str) else "", repo_type)
+    status = 400 if verdict.errors else 200
+    if call.request.headers.get("accept") == "text/plain":  # `RepoCard.validate` shows the text to a person
+        lines = [*(f"- Error: {error}" for error in verdict.errors), *(f"- Warning: {w}" for w in verdict.warnings)]
+        return PlainTextResponse("\n".join(lines), status)
+    found = {name: [{"message": message} for message in messages] for name, messages in verdict._asdict().items()}
+    return Json(found, status)
 
 
 ROUTES = [
