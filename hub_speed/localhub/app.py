@@ -1,5 +1,6 @@
 """The embedded Hub as an ASGI app: the account routes, and the routes of all other modules."""
 
+import secrets
 from typing import Any
 
 from starlette.applications import Starlette
@@ -8,24 +9,27 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub_speed.localhub import (
+    absent,
     auth,
     cards,
     clone,
     collections,
     commits,
     files,
+    infos,
     pages,
     refs,
     repo_pages,
     repos,
     spaces,
+    storage,
     uploads,
 )
 from hub_speed.localhub.errors import HttpRefusal
 from hub_speed.localhub.store import Store
 from hub_speed.localhub.web import Call, Json, route
 
-# For every answer: no guessing of types, and no use by web pages of other sites.
+# For every answer: no guessing of types, and no use by web pages of other sites. An id comes with them.
 HEADERS = ((b"x-content-type-options", b"nosniff"), (b"cross-origin-resource-policy", b"same-origin"))
 
 
@@ -55,11 +59,14 @@ def validate_yaml(call: Call) -> dict[str, Any] | Response:
 
 
 ROUTES = [
+    *storage.ROUTES,
+    *absent.ROUTES,
     route("GET", "/api/whoami-v2", whoami),
     route("POST", "/api/validate-yaml", validate_yaml, anonymous=True),
     *collections.ROUTES,
     *spaces.ROUTES,
     *repos.ROUTES,
+    *infos.ROUTES,
     *refs.ROUTES,
     *commits.ROUTES,
     *uploads.ROUTES,
@@ -68,6 +75,7 @@ ROUTES = [
     *pages.ROUTES,
     *repo_pages.ROUTES,
 ]
+ROUTES += [nameless for found in ROUTES if (nameless := absent.without_namespace(found))]
 
 
 async def _no_route(request: Request, _error: Exception) -> Response:
@@ -91,9 +99,12 @@ class _Front:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["request_id"] = secrets.token_hex(8)
+        headers = (*HEADERS, (b"x-request-id", scope["request_id"].encode()))
+
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *HEADERS]
+                message["headers"] = [*message["headers"], *headers]
             await send(message)
 
         try:

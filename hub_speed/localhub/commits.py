@@ -134,7 +134,9 @@ def commit(call: Call) -> dict[str, Any]:
         if expected is not None and not (
             isinstance(expected, str) and len(expected) >= 5 and head.startswith(expected)
         ):
-            raise HttpRefusal(412, f"The head of the branch is {head}, not {expected}: someone committed in between")
+            # Clients match these two sentences.
+            stale = "The branch was updated since you opened this page. Please refresh and try again."
+            raise HttpRefusal(412, f"{stale} Its head is {head}, not {expected}.")
         editor = TreeEditor(git, commit_info(git, head).tree)
         for edit in edits:
             edit(editor)

@@ -1,5 +1,6 @@
 """Branches, tags and the history of a repo."""
 
+from html import escape
 from typing import Any
 
 from starlette.routing import Route
@@ -21,8 +22,9 @@ def list_refs(call: Call) -> dict[str, Any]:
 
 
 def list_commits(call: Call) -> list[dict[str, Any]]:
-    """GET commits: the history of a revision, newest first."""
+    """GET commits: the history of a revision, newest first; with `expand[]=formatted` also as HTML."""
     git = call.repo().git
+    formatted = "formatted" in call.request.query_params.getlist("expand[]")
     return [
         {
             "id": info.oid,
@@ -30,6 +32,7 @@ def list_commits(call: Call) -> list[dict[str, Any]]:
             "message": info.message,
             "authors": [{"user": "local"}],
             "date": iso(info.time),
+            **({"formatted": {"title": escape(info.title), "message": escape(info.message)}} if formatted else {}),
         }
         for info in git.log(git.resolve(call.params["rev"]))
     ]
@@ -50,7 +53,7 @@ def delete_branch(call: Call) -> dict[str, Any]:
     repo = call.repo()
     ref = HEADS + _plain(call.params["rev"])
     if ref == MAIN:
-        raise HttpRefusal(403, "Cannot delete branch main")
+        raise HttpRefusal(403, f"Cannot delete {ref}")  # clients match this sentence
     with repo.lock():
         repo.git.delete_ref(ref)
     return {}

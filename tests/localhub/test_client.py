@@ -66,8 +66,10 @@ def repos(kind):
     assert name not in [item.id for item in listed(author="org", token=False)]
     assert name in [item.id for item in listed(author="org")]
     api.move_repo(name, f"elsewhere/moved-{kind}", repo_type=kind)
-    assert not api.repo_exists(name, repo_type=kind)
-    assert api.repo_info(f"elsewhere/moved-{kind}", repo_type=kind).sha == info.sha
+    assert {api.repo_info(repo, repo_type=kind).id for repo in (name, f"ElseWhere/MOVED-{kind}")} == {
+        f"elsewhere/moved-{kind}"
+    }
+    assert isinstance(error_of(api.delete_repo, name, repo_type=kind), RepositoryNotFoundError)
     api.create_repo(name, repo_type=kind, **extra)
     assert error_of(api.move_repo, name, f"elsewhere/moved-{kind}", repo_type=kind).response.status_code == 409
     api.delete_repo(name, repo_type=kind)
