@@ -31,7 +31,7 @@ FLOORS: list[set[str]] = [
     {"cards"},
     {"stages"},
     {"pipeline"},
-    {"study", "release", "space"},
+    {"study", "versions", "space"},
     {"api"},
     {"console"},
     {"cli"},
