@@ -44,15 +44,17 @@ def test_every_text_is_escaped(looks) -> None:
     page = {"from": [HOSTILE], "total": 1, "page": 1, "pages": 1}
     version = {"version": f"o/{HOSTILE}", "url": HOSTILE}
     shown = [
-        looks.render("flow", flow | {"draft": told, "revised": told | {"row": dict.fromkeys(looks.PARTS, "else")}}),
-        looks.render("flow", flow | {"draft": lost, "revised": None}),
-        looks.render("flow", flow | {"draft": None, "revised": None}),
-        looks.render("kept", [row]),
-        looks.render("rows", page | {"reasons": {}, "rows": [row]}),
-        looks.render("rows", page | {"reasons": {"bad_json": 1}, "rows": [line]}),
-        looks.render("ranking", {"found": [(0.5, HOSTILE)], "embedder": HOSTILE, "query": HOSTILE}),
-        looks.render("head", {"org": HOSTILE, "hub": HOSTILE, "versions": [version], "tiny": True}),
-        looks.render("problem", space.HubError(HOSTILE, expected=HOSTILE, got=HOSTILE, fix=HOSTILE)),
+        looks.render(
+            "generate.flow", flow | {"draft": told, "revised": told | {"row": dict.fromkeys(looks.PARTS, "else")}}
+        ),
+        looks.render("generate.flow", flow | {"draft": lost, "revised": None}),
+        looks.render("generate.flow", flow | {"draft": None, "revised": None}),
+        looks.render("generate.kept", [row]),
+        looks.render("data.rows", page | {"reasons": {}, "rows": [row]}),
+        looks.render("data.rows", page | {"reasons": {"bad_json": 1}, "rows": [line]}),
+        looks.render("search.ranking", {"found": [(0.5, HOSTILE)], "embedder": HOSTILE, "query": HOSTILE}),
+        looks.render("page.head", {"org": HOSTILE, "hub": HOSTILE, "versions": [version], "tiny": True}),
+        looks.render("page.problem", space.HubError(HOSTILE, expected=HOSTILE, got=HOSTILE, fix=HOSTILE)),
     ]
     for html in shown:
         assert "&lt;img" in html and "<img" not in html
@@ -68,7 +70,7 @@ def test_changes_are_shown_word_by_word_and_lose_nothing(looks) -> None:
 
 def test_what_the_app_loads_is_in_the_repository_or_required(tmp_path: Path) -> None:
     space.assemble(tmp_path, {"models": [], "datasets": []})
-    code = "import looks, published, hub_speed, sys; print(hub_speed.__file__, *sys.modules)"
+    code = "import looks, published, rows, writer, hub_speed, sys; print(hub_speed.__file__, *sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     file, *modules = done.stdout.split()

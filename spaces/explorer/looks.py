@@ -38,5 +38,6 @@ _environment.globals |= {"PARTS": PARTS, "REASONS": REASONS}
 
 
 def render(name: str, data: Any) -> str:
-    """The part of page.html with that name, as HTML."""
-    return str(getattr(_environment.get_template("page.html").module, name)(data))
+    """A part of a template as HTML: `data.rows` is the macro `rows` of data.html."""
+    template, _, macro = name.partition(".")
+    return str(getattr(_environment.get_template(f"{template}.html").module, macro)(data))
