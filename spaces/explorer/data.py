@@ -27,6 +27,14 @@ def build(page: gr.Blocks, rows: Rows) -> None:
     gr.on(changes, show("data.rows", rows.page), [of_type, which, number], listed, **READING)
     page.load(types, None, of_type, **READING)
 
-    @endpoint
     def rows_(task_type: str = "", rejected: bool = False, page: float = 1) -> dict:
+        """Read published rows, or what was rejected with the reasons, ten a page.
+
+        Args:
+            task_type: retrieval, classification, sts, short_matching, long_matching or bitext; empty for all.
+            rejected: whether to read what was rejected instead.
+            page: counts from 1.
+        """
         return rows.page(task_type, rejected, int(page))
+
+    endpoint(rows_, queue=False)

@@ -37,9 +37,17 @@ def build(page: gr.Blocks, models: Models, rows: Rows) -> None:
     gr.on([find.click, query.submit, instruction.submit], handler, [query, texts, instruction], ranking, **MODELS)
     page.load(start, None, [instruction, query, texts], **READING)
 
-    @endpoint
     def search(query: str, texts: list[str], instruction: str = "") -> dict:
+        """Rank texts by what they mean for a query, best first, with the published embedder.
+
+        Args:
+            query: what is searched for.
+            texts: what is searched.
+            instruction: what the query is for; it goes before the query.
+        """
         return ranked(models, query, texts, instruction)
+
+    endpoint(search)
 
 
 def ranked(models: Models, query: str, texts: list[str], instruction: str = "") -> Json:
