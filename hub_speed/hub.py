@@ -51,15 +51,16 @@ class Hub:
     Args:
         endpoint: its address.
         private: whether repositories and collections are created as private ones; those that exist stay as they are.
+        token: whose Hub it is; None: that of whoever is logged in on this machine.
 
     Attributes:
         shown: the address for messages, without a password.
     """
 
-    def __init__(self, endpoint: str, *, private: bool = False) -> None:
+    def __init__(self, endpoint: str, *, private: bool = False, token: str | None = None) -> None:
         self.endpoint, self.shown = endpoint, without_secrets(endpoint)
-        self._api = HfApi(endpoint=endpoint, library_name="hub_speed")
-        self._streamed = HfFileSystem(endpoint=endpoint)
+        self._api = HfApi(endpoint=endpoint, library_name="hub_speed", token=token)
+        self._streamed = HfFileSystem(endpoint=endpoint, token=token)
         self._private = private
 
     def pin(self, kind: Kind, name: str) -> Ref:
@@ -274,6 +275,24 @@ class Hub:
                 self._api.delete_tag(repo, tag=tag, repo_type=kind)  # made again on purpose: the tag moves
             self._api.create_tag(repo, tag=tag, revision=commit.oid, repo_type=kind)
         return Ref(kind, repo, commit.oid)
+
+    def add(self, kind: Kind, repo: str, files: dict[str, bytes], *, card: str, message: str) -> Ref:
+        """Add files to a repository in one commit; nothing else in it is touched.
+
+        Args:
+            kind: kind of the repository.
+            repo: its name; without an owner it is the user's.
+            files: path → content.
+            card: of a repository that has none; {repo} stands for its whole name.
+            message: of the commit.
+        """
+        with self._translating_errors(f"{kind} {repo}"):
+            url = self._api.create_repo(repo, repo_type=kind, exist_ok=True, private=self._private)
+            if not self._api.file_exists(url.repo_id, "README.md", repo_type=kind):
+                files = files | {"README.md": card.replace("{repo}", url.repo_id).encode()}
+            operations = [CommitOperationAdd(path, content) for path, content in files.items()]
+            commit = self._api.create_commit(url.repo_id, operations, commit_message=message, repo_type=kind)
+        return Ref(kind, url.repo_id, commit.oid)
 
     def ensure(self, kind: Kind, repo: str, content: str, make: Callable[[Path], None]) -> Ref:
         """A version with this content; it is published first when the repository does not have it yet.

@@ -35,7 +35,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
 
 
 def test_every_text_is_escaped(looks) -> None:
-    told = {"verdict": "accepted", "text": HOSTILE, "tokens": 1, "seconds": 1.0, "why": HOSTILE, "changed": True}
+    told = {"verdict": "well-formed", "text": HOSTILE, "tokens": 1, "seconds": 1.0, "why": HOSTILE, "changed": True}
     told["row"] = dict.fromkeys(looks.PARTS, HOSTILE)
     lost = told | {"verdict": "rejected", "reason": "bad_json", "means": "no", "detail": HOSTILE, "row": None}
     flow = {"topic": HOSTILE, "task": HOSTILE, "knobs": {"k": HOSTILE}, "prompt": HOSTILE, "doing": HOSTILE}
@@ -49,7 +49,9 @@ def test_every_text_is_escaped(looks) -> None:
         ),
         looks.render("generate.flow", flow | {"draft": lost, "revised": None}),
         looks.render("generate.flow", flow | {"draft": None, "revised": None}),
-        looks.render("generate.kept", [row]),
+        looks.render("generate.flow", flow | {"draft": None, "revised": None, "writing": HOSTILE, "example": HOSTILE}),
+        looks.render("generate.stages", {"done": True, "stages": [(HOSTILE, f"cannot be loaded: {HOSTILE}")]}),
+        looks.render("generate.pushed", {"count": 1, "repo": HOSTILE, "url": HOSTILE}),
         looks.render("data.rows", page | {"reasons": {}, "rows": [row]}),
         looks.render("data.rows", page | {"reasons": {"bad_json": 1}, "rows": [line]}),
         looks.render("search.ranking", {"found": [(0.5, HOSTILE)], "embedder": HOSTILE, "query": HOSTILE}),
@@ -173,17 +175,17 @@ def ask(page: Any, endpoint: str, *values: object) -> dict:
 def test_a_row_is_drafted_checked_and_revised(page: Any, done: tuple[Cli, FakeOpenAI]) -> None:
     _, models = done
     before, drafts = len(models.asked), {}
-    while len(drafts) < 2:  # one of each verdict; four of five are accepted
+    while len(drafts) < 2:  # one of each verdict; four of five are well-formed
         flow = ask(page, "/generate", "sts", "")
         drafts[flow["draft"]["verdict"]] = flow
         assert flow["task"] == "Retrieve semantically similar text" and flow["topic"] in flow["prompt"]
         assert models.asked[-1].body["prompt"] == f"{flow['prompt']} [/INST]"
         assert models.asked[-1].body["max_tokens"] == 200  # as the recipe has it
     assert len(models.asked) > before
-    good, bad = drafts["accepted"], drafts["rejected"]
+    good, bad = drafts["well-formed"], drafts["rejected"]
     assert all(good["draft"]["row"][part] for part in ("query", "positive", "negative"))
     assert good["revised"]["text"] is not None  # whatever a revisor of one step writes
-    assert good["revised"]["verdict"] in ("accepted", "repaired", "rejected")
+    assert good["revised"]["verdict"] in ("well-formed", "repaired", "rejected")
     assert bad["draft"]["reason"] == "bad_json" and HOSTILE in bad["draft"]["text"] and "revised" not in bad
 
 
@@ -228,7 +230,7 @@ def test_mistakes_are_answered_with_a_sentence(page: Any) -> None:
         "A query and some texts are needed": ("/search", "", ["a"], ""),
         "Too many texts": ("/search", "q", [str(i) for i in range(999)], ""),
         "One of the texts is too long": ("/search", "q", ["x" * 9999], ""),
-        "There is no such task": ("/generate", "sts", HOSTILE),
+        "There is no published task": ("/generate", "retrieval", HOSTILE),
     }
     for sentence, (endpoint, *values) in mistakes.items():
         with pytest.raises(Exception, match=sentence) as problem:

@@ -6,6 +6,7 @@ HF_ENDPOINT the Hub. Models too large to run here: HUB_SPEED_SENIOR_URL, HUB_SPE
 """
 
 import os
+from importlib.util import find_spec
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
@@ -20,7 +21,6 @@ from looks import CSS, SCRIPT
 from models import Models
 from published import Json, Published
 from rows import Rows
-from writer import Writer
 
 from hub_speed.hub import Hub
 
@@ -35,11 +35,12 @@ def build() -> gr.Blocks:
     )
     models, rows = Models(published), Rows(published)
     embedders = Embedders(models)
-    with gr.Blocks(title="SPEED explorer") as page:
+    models.warm_up()
+    with gr.Blocks(title="SPEED explorer", delete_cache=(3600, 3600)) as page:
         head = gr.HTML()
         with gr.Tabs() as tabs:
             with gr.Tab("Generate", id="generate"):
-                generate.build(page, Writer(published, models))
+                generate.build(page, published, models)
             with gr.Tab("Search", id="search"):
                 search.build(page, embedders, rows)
             with gr.Tab("Data", id="data"):
@@ -67,5 +68,6 @@ if __name__ == "__main__":
         # Given as a number, it is this port or none; from the environment alone, gradio would take the next free one.
         server_port=int(os.environ["GRADIO_SERVER_PORT"]) if "GRADIO_SERVER_PORT" in os.environ else None,
         footer_links=["api"],
+        mcp_server=find_spec("mcp") is not None,
         ssr_mode=False,
     )

@@ -139,7 +139,7 @@ def _rows(page: gr.Blocks, rows: Rows) -> None:
         return rows.page(stage, task_type, language, state, reason, text, page)
 
     rows_.__doc__ = rows.page.__doc__
-    endpoint(rows_)
+    endpoint(rows_, queue=False)
 
 
 def _map(tab: gr.Tab, rows: Rows, models: Models) -> None:

@@ -24,6 +24,12 @@ def changes(before: str | None, after: str | None) -> list[tuple[str, str]]:
     return [("".join(old[a:b]), "".join(new[c:d])) for _, a, b, c, d in steps]
 
 
+def alike(before: str | None, after: str | None) -> float:
+    """The share of words that two texts have in common, in order; below half, a word diff cannot be read."""
+    old, new = (re.findall(r"\w+", text or "") for text in (before, after))
+    return difflib.SequenceMatcher(None, old, new, autojunk=False).ratio()
+
+
 def draft_of(row: dict[str, Any]) -> dict[str, Any]:
     """The draft of a published row as its columns; the row itself where it cannot be read."""
     kind = TASK_TYPES[row["task_type"]]
@@ -34,7 +40,12 @@ def draft_of(row: dict[str, Any]) -> dict[str, Any]:
 
 
 _environment = Environment(loader=FileSystemLoader(HERE), autoescape=True)
-_environment.filters |= {"changes_to": changes, "draft": draft_of, "words": lambda name: name.replace("_", " ")}
+_environment.filters |= {
+    "changes_to": changes,
+    "alike": alike,
+    "draft": draft_of,
+    "words": lambda name: name.replace("_", " "),
+}
 _environment.globals |= {"PARTS": PARTS, "REASONS": REASONS}
 
 

@@ -6,22 +6,26 @@ Of models only safetensors, configuration and tokenizer are fetched; no code of 
 import asyncio
 import os
 import tempfile
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from published import Published
+from asking import Asking
+from published import Json, Published
 
 from hub_speed.cores import cores
-from hub_speed.errors import EndpointDown, HubError
+from hub_speed.errors import HubError, HubSpeedError
 from hub_speed.llm.address import Address
 from hub_speed.llm.addresses import Addresses
 from hub_speed.llm.dialects import Completion, Request, Sampling
-from hub_speed.llm.endpoint import Endpoint, RowFailed
+from hub_speed.mix import heaviest
 from hub_speed.recipe import Generator, Revise
 
 MAX_PARAMETERS = 1_200_000_000  # of a model run here. Assumption: three in float32 fit the 16 GB of a small Space
-TIMEOUT_S = 300
+TIMEOUT_S = 180  # of one answer. Assumption: ten times what 1B parameters take for it on two cores
 WEIGHTS = ("*.json", "*.safetensors", "*.txt", "*.model")
 
 
@@ -30,26 +34,57 @@ class Models:
 
     def __init__(self, published: Published) -> None:
         self.published = published
+        self.stages: dict[str, str] = {}
         self._servers = ExitStack()  # they end with this process
 
-    def ask(self, name: str, prompt: str, how: Generator | Revise) -> Completion:
-        """One answer of a generator or the revisor."""
-        recipe = self.published.recipe()
-        sampling = Sampling(how.sampling_temperature, how.top_p, recipe.generator.max_tokens)
-        address = self.published.keep(f"address {name}", lambda: self._serve(name))
+    # --- loading ----------------------------------------------------------------------------------------------------
 
-        async def ask() -> Completion:
-            async with Endpoint(address, in_flight=1, timeout_s=TIMEOUT_S, retries=1) as endpoint:
-                await endpoint.probe()
-                return await endpoint.complete(Request(prompt, sampling))
+    def warm_up(self) -> None:
+        """Load all models in the background, the generator first; `stages` says how far it is."""
+        self.stages = dict.fromkeys(("generator", "revisor", "embedder"), "waits")
+        threading.Thread(target=self._warm_up, daemon=True).start()
 
+    def _warm_up(self) -> None:
+        self._stage("generator", lambda: self.address(self.generator()))
+        self._stage("revisor", lambda: self.address("revisor"))
+        self._stage("embedder", self.embedder)
+
+    def _stage(self, name: str, load: Callable[[], Any]) -> None:
+        started = time.monotonic()
+        self.stages[name] = "loads"
         try:
-            return asyncio.run(ask())
-        except RowFailed as error:
-            raise EndpointDown(f"The {name} does not answer", got=str(error), fix="try again") from error
+            load()
+        except HubSpeedError as error:
+            self.stages[name] = f"cannot be loaded: {error.where}"
+        except Exception as error:
+            self.stages[name] = f"cannot be loaded: {type(error).__name__}"
+        else:
+            self.stages[name] = f"ready after {time.monotonic() - started:.0f} s"
+
+    def status(self) -> Json:
+        """How far loading is: (model, how far) pairs, and whether it has ended."""
+        found = list(self.stages.items())
+        return {"stages": found, "done": not any(far in ("waits", "loads") for _, far in found)}
+
+    # --- asking -----------------------------------------------------------------------------------------------------
+
+    def generator(self) -> str:
+        """The model that writes drafts."""
+        return heaviest(self.published.recipe().synthesize.generator)
+
+    async def ask(self, name: str, prompt: str, how: Generator | Revise) -> AsyncIterator[str | Completion]:
+        """One answer of a generator or the revisor: what is written so far, again and again; at last the completion."""
+        recipe = await asyncio.to_thread(self.published.recipe)
+        sampling = Sampling(how.sampling_temperature, how.top_p, recipe.generator.max_tokens)
+        asking = Asking(await asyncio.to_thread(self.address, name), TIMEOUT_S)
+        async for step in asking.answer(Request(prompt, sampling)):
+            yield step
+
+    def address(self, name: str) -> Address:
+        """The address of a model: HUB_SPEED_<NAME>_URL, or that of a server started here, which then stays."""
+        return self.published.keep(f"address {name}", lambda: self._serve(name))
 
     def _serve(self, name: str) -> Address:
-        """The address of a model: HUB_SPEED_<NAME>_URL, or that of a server started here, which then stays."""
         weights = None if os.environ.get(f"HUB_SPEED_{name.upper()}_URL") else self._weights(name)
         log = Path(tempfile.mkdtemp()) / f"{name}.log"
         recipe = self.published.recipe()

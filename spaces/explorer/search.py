@@ -100,7 +100,6 @@ def build(page: gr.Blocks, embedders: Embedders, rows: Rows) -> None:
     upload.upload(read, upload, texts, **READING)
     page.load(start, None, [example, *form, right, ranking], **READING)
 
-    @endpoint
     def search(query: str, texts: list[str], instruction: str = "", second: str = "") -> dict:
         """Texts ranked by the published embedder, best first, and by a second one if it is named.
 
@@ -110,12 +109,12 @@ def build(page: gr.Blocks, embedders: Embedders, rows: Rows) -> None:
             instruction: what is wanted of a text, in one sentence; goes before the query.
             second: base (the model before the training), bm25, or org/name of a small model on the Hub.
         """
-        if not isinstance(texts, list):
-            raise HubSpeedError("texts is not a list", expected="a list of strings", got=type(texts).__name__)
         found = compared(embedders, [query], texts, instruction, second)
         first, *others = found["sides"]
         answer = {"query": first["asked"], "embedder": first["title"], "found": _plain(first)}
         return answer | ({"second": others[0]["title"], "second_found": _plain(others[0])} if others else {})
+
+    endpoint(search)
 
 
 def _plain(side: Json) -> list[tuple[float, str]]:
@@ -154,15 +153,13 @@ def compared(
         second: see `Embedders.scores`; empty for none.
         answers: query → the texts that are known to answer it.
     """
-    if not all(isinstance(text, str) for text in (*queries, *texts)):
-        raise HubSpeedError("One of the texts is not a string", expected="a list of strings")
     texts = list(dict.fromkeys(filter(None, map(_one_line, texts))))
     queries, instruction = list(dict.fromkeys(filter(None, map(_one_line, queries)))), _one_line(instruction)
     _bounded(queries, texts, instruction)
     names = [name for name in ("embedder", second) if name]
     found = [embedders.scores(name, queries, texts, instruction) for name in names]
     right = np.array([[text in (answers or {}).get(query, ()) for text in texts] for query in queries])
-    columns = np.lexsort((-found[0].max(0), ~right.any(0)))[:COLUMNS]
+    columns = np.lexsort((-found[0].max(0), np.where(right.any(0), right.argmax(0), len(queries))))[:COLUMNS]
     read = with_instruction(instruction, queries[0]) if instruction else queries[0]
     sides = [
         {"title": embedders.title(name), "asked": read if name in ("embedder", BASE) else queries[0]}
