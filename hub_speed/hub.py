@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 import yaml
@@ -20,6 +20,7 @@ from huggingface_hub import (
     EvalResult,
     EvalResultEntry,
     HfApi,
+    HfFileSystem,
     ModelCard,
     ModelCardData,
     eval_result_entries_to_yaml,
@@ -35,6 +36,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.hf_api import RepoFile
 from pydantic import ValidationError
 
 from hub_speed import safe_yaml
@@ -50,16 +52,16 @@ class Hub:
 
     Args:
         endpoint: its address.
-        private: whether repositories and collections are created as private ones; None: as the organisation creates
-            them. Those that exist stay as they are.
+    def __init__(self, endpoint: str, *, private: bool | None = None, token: str | None = None) -> None:
 
     Attributes:
         shown: the address for messages, without a password.
     """
 
-    def __init__(self, endpoint: str, *, private: bool | None = None) -> None:
+    def __init__(self, endpoint: str, *, private: bool | None = None, token: str | None = None) -> None:
         self.endpoint, self.shown = endpoint, without_secrets(endpoint)
-        self._api = HfApi(endpoint=endpoint, library_name="hub_speed")
+        self._api = HfApi(endpoint=endpoint, library_name="hub_speed", token=token)
+        self._streamed = HfFileSystem(endpoint=endpoint, token=token)
         self._private = private
 
     def pin(self, kind: Kind, name: str) -> Ref:
@@ -184,6 +186,30 @@ class Hub:
                 ) from error
         return folder
 
+    def files(self, ref: Ref) -> dict[str, int]:
+        """The paths of a version's files, sorted, and their sizes in bytes."""
+        with self._translating_errors(str(ref)):
+            tree = self._api.list_repo_tree(ref.repo, recursive=True, repo_type=ref.kind, revision=ref.commit)
+            return {
+                file.path: file.size for file in sorted(tree, key=lambda item: item.path) if isinstance(file, RepoFile)
+            }
+
+    @contextmanager
+    def open(self, ref: Ref, path: str) -> Iterator[BinaryIO]:
+        """A file of a version, read over the network: only the parts that are asked for are fetched."""
+        folder = "" if ref.kind == "model" else f"{ref.kind}s/"
+        with (
+            self._translating_errors(str(ref)),
+            self._streamed.open(f"{folder}{ref.repo}@{ref.commit}/{path}", "rb") as file,
+        ):
+            yield cast(BinaryIO, file)
+
+    def tags(self, ref: Ref) -> list[str]:
+        """The tags of a version."""
+        with self._translating_errors(str(ref)):
+            found = self._api.list_repo_refs(ref.repo, repo_type=ref.kind).tags
+        return [tag.name for tag in found if tag.target_commit == ref.commit]
+
     def record(self, ref: Ref) -> RunRecord | None:
         """How a version was made (`speed_run.json`), or None when hub_speed did not make it."""
         text = self.text(ref, RECORD)
@@ -301,6 +327,24 @@ class Hub:
                 self._api.delete_tag(repo, tag=tag, repo_type=kind)  # made again on purpose: the tag moves
             self._api.create_tag(repo, tag=tag, revision=commit.oid, repo_type=kind)
         return Ref(kind, repo, commit.oid)
+
+    def add(self, kind: Kind, repo: str, files: dict[str, bytes], *, card: str, message: str) -> Ref:
+        """Add files to a repository in one commit; nothing else in it is touched.
+
+        Args:
+            kind: kind of the repository.
+            repo: its name; without an owner it is the user's.
+            files: path → content.
+            card: of a repository that has none; {repo} stands for its whole name.
+            message: of the commit.
+        """
+        with self._translating_errors(f"{kind} {repo}"):
+            url = self._api.create_repo(repo, repo_type=kind, exist_ok=True, private=self._private)
+            if not self._api.file_exists(url.repo_id, "README.md", repo_type=kind):
+                files = files | {"README.md": card.replace("{repo}", url.repo_id).encode()}
+            operations = [CommitOperationAdd(path, content) for path, content in files.items()]
+            commit = self._api.create_commit(url.repo_id, operations, commit_message=message, repo_type=kind)
+        return Ref(kind, url.repo_id, commit.oid)
 
     def ensure(self, kind: Kind, repo: str, content: str, make: Callable[[Path], None]) -> Ref:
         """A version with this content; it is published first when the repository does not have it yet.
