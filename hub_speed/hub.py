@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 import yaml
@@ -20,6 +20,7 @@ from huggingface_hub import (
     EvalResult,
     EvalResultEntry,
     HfApi,
+    HfFileSystem,
     ModelCard,
     ModelCardData,
     eval_result_entries_to_yaml,
@@ -33,6 +34,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.hf_api import RepoFile
 from pydantic import ValidationError
 
 from hub_speed import safe_yaml
@@ -58,6 +60,7 @@ class Hub:
     def __init__(self, endpoint: str, *, private: bool = False, token: str | None = None) -> None:
         self.endpoint, self.shown = endpoint, without_secrets(endpoint)
         self._api = HfApi(endpoint=endpoint, library_name="hub_speed", token=token)
+        self._streamed = HfFileSystem(endpoint=endpoint, token=token)
         self._private = private
 
     def pin(self, kind: Kind, name: str) -> Ref:
@@ -130,6 +133,30 @@ class Hub:
                     fix="use another version, or a copy of the repository with the card repaired",
                 ) from error
         return folder
+
+    def files(self, ref: Ref) -> dict[str, int]:
+        """The paths of a version's files, sorted, and their sizes in bytes."""
+        with self._translating_errors(str(ref)):
+            tree = self._api.list_repo_tree(ref.repo, recursive=True, repo_type=ref.kind, revision=ref.commit)
+            return {
+                file.path: file.size for file in sorted(tree, key=lambda item: item.path) if isinstance(file, RepoFile)
+            }
+
+    @contextmanager
+    def open(self, ref: Ref, path: str) -> Iterator[BinaryIO]:
+        """A file of a version, read over the network: only the parts that are asked for are fetched."""
+        folder = "" if ref.kind == "model" else f"{ref.kind}s/"
+        with (
+            self._translating_errors(str(ref)),
+            self._streamed.open(f"{folder}{ref.repo}@{ref.commit}/{path}", "rb") as file,
+        ):
+            yield cast(BinaryIO, file)
+
+    def tags(self, ref: Ref) -> list[str]:
+        """The tags of a version."""
+        with self._translating_errors(str(ref)):
+            found = self._api.list_repo_refs(ref.repo, repo_type=ref.kind).tags
+        return [tag.name for tag in found if tag.target_commit == ref.commit]
 
     def record(self, ref: Ref) -> RunRecord | None:
         """How a version was made (`speed_run.json`), or None when hub_speed did not make it."""

@@ -39,9 +39,6 @@ def test_every_text_is_escaped(looks) -> None:
     told["row"] = dict.fromkeys(looks.PARTS, HOSTILE)
     lost = told | {"verdict": "rejected", "reason": "bad_json", "means": "no", "detail": HOSTILE, "row": None}
     flow = {"topic": HOSTILE, "task": HOSTILE, "knobs": {"k": HOSTILE}, "prompt": HOSTILE, "doing": HOSTILE}
-    row = {"id": HOSTILE, "task_type": "sts", "instruction": HOSTILE, "revised": True, "draft": "{", **told["row"]}
-    line = {"id": HOSTILE, "task_type": "sts", "reason": "bad_json", "detail": HOSTILE, "completions": [HOSTILE]}
-    page = {"from": [HOSTILE], "total": 1, "page": 1, "pages": 1}
     version = {"version": f"o/{HOSTILE}", "url": HOSTILE}
     shown = [
         looks.render(
@@ -52,9 +49,6 @@ def test_every_text_is_escaped(looks) -> None:
         looks.render("generate.flow", flow | {"draft": None, "revised": None, "writing": HOSTILE, "example": HOSTILE}),
         looks.render("generate.stages", {"done": True, "stages": [(HOSTILE, f"cannot be loaded: {HOSTILE}")]}),
         looks.render("generate.pushed", {"count": 1, "repo": HOSTILE, "url": HOSTILE}),
-        looks.render("data.rows", page | {"reasons": {}, "rows": [row]}),
-        looks.render("data.rows", page | {"reasons": {"bad_json": 1}, "rows": [line]}),
-        looks.render("search.ranking", {"found": [(0.5, HOSTILE)], "embedder": HOSTILE, "query": HOSTILE}),
         looks.render("page.head", {"org": HOSTILE, "hub": HOSTILE, "versions": [version], "tiny": True}),
         looks.render("page.problem", space.HubError(HOSTILE, expected=HOSTILE, got=HOSTILE, fix=HOSTILE)),
     ]

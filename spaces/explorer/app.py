@@ -15,13 +15,16 @@ import generate
 import gradio as gr
 import search
 import use
+from embedders import Embedders
 from handlers import READING, show
-from looks import CSS
+from looks import CSS, SCRIPT
 from models import Models
 from published import Json, Published
 from rows import Rows
 
 from hub_speed.hub import Hub
+
+TABS = ("generate", "search", "data", "use")
 
 
 def build() -> gr.Blocks:
@@ -31,19 +34,28 @@ def build() -> gr.Blocks:
         os.environ.get("HUB_SPEED_ORG") or os.environ.get("SPACE_AUTHOR_NAME") or "speed-demo",
     )
     models, rows = Models(published), Rows(published)
+    embedders = Embedders(models)
     models.warm_up()
     with gr.Blocks(title="SPEED explorer", delete_cache=(3600, 3600)) as page:
         head = gr.HTML()
-        with gr.Tab("Generate", id="generate"):
-            generate.build(page, published, models)
-        with gr.Tab("Search", id="search"):
-            search.build(page, models, rows)
-        with gr.Tab("Data", id="data"):
-            data.build(page, rows)
-        with gr.Tab("Use it", id="use"):
-            use.build(page, published)
+        with gr.Tabs() as tabs:
+            with gr.Tab("Generate", id="generate"):
+                generate.build(page, published, models)
+            with gr.Tab("Search", id="search"):
+                search.build(page, embedders, rows)
+            with gr.Tab("Data", id="data"):
+                data.build(page, rows, models)
+            with gr.Tab("Use it", id="use"):
+                use.build(page, published)
+        page.load(opened, None, tabs, **READING)
         page.load(show("page.head", published.versions), None, head, **READING)
     return page
+
+
+def opened(request: gr.Request) -> dict:
+    """The tab that the page's address names (`?tab=search`)."""
+    tab = data.asked(request, "tab")
+    return gr.update(selected=tab) if tab in TABS else gr.skip()
 
 
 if __name__ == "__main__":
@@ -52,6 +64,7 @@ if __name__ == "__main__":
     build().queue(max_size=32).launch(
         theme=gr.themes.Default(primary_hue="blue", neutral_hue="slate", **fonts),
         css=CSS,
+        head=f"<script>{SCRIPT}</script>",
         # Given as a number, it is this port or none; from the environment alone, gradio would take the next free one.
         server_port=int(os.environ["GRADIO_SERVER_PORT"]) if "GRADIO_SERVER_PORT" in os.environ else None,
         footer_links=["api"],

@@ -11,7 +11,8 @@ from hub_speed.rows import REASONS
 from hub_speed.task_types import TASK_TYPES
 
 HERE = Path(__file__).parent
-CSS = (HERE / "style.css").read_text("utf-8")
+CSS = "".join((HERE / name).read_text("utf-8") for name in ("style.css", "figures.css"))
+SCRIPT = (HERE / "page.js").read_text("utf-8")
 PARTS = ("query", "positive", "negative")
 _TOKEN = re.compile(r"\s+|\w+|[^\w\s]")
 

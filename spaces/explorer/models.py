@@ -92,9 +92,10 @@ class Models:
 
     def embedder(self) -> Any:
         """The published embedder as a SentenceTransformer."""
-        return self.published.keep("embedder", self._load_embedder)
+        return self.published.keep("embedder", self.load_embedder)
 
-    def _load_embedder(self) -> Any:
+    def load_embedder(self) -> Any:
+        """A fresh copy of it."""
         from sentence_transformers import SentenceTransformer
 
         folder = self._weights("embedder")
