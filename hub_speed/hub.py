@@ -52,7 +52,9 @@ class Hub:
 
     Args:
         endpoint: its address.
-    def __init__(self, endpoint: str, *, private: bool | None = None, token: str | None = None) -> None:
+        private: whether repositories and collections are created as private ones; None: as the organisation creates
+            them. Those that exist stay as they are.
+        token: whose Hub it is; None: that of whoever is logged in on this machine.
 
     Attributes:
         shown: the address for messages, without a password.
@@ -203,12 +205,6 @@ class Hub:
             self._streamed.open(f"{folder}{ref.repo}@{ref.commit}/{path}", "rb") as file,
         ):
             yield cast(BinaryIO, file)
-
-    def tags(self, ref: Ref) -> list[str]:
-        """The tags of a version."""
-        with self._translating_errors(str(ref)):
-            found = self._api.list_repo_refs(ref.repo, repo_type=ref.kind).tags
-        return [tag.name for tag in found if tag.target_commit == ref.commit]
 
     def record(self, ref: Ref) -> RunRecord | None:
         """How a version was made (`speed_run.json`), or None when hub_speed did not make it."""

@@ -55,13 +55,15 @@ def endpoint(function: Callable[..., Any], **how: Any) -> Callable[..., Any]:
     @functools.wraps(function)
     async def safe(*args: Any) -> Any:
         try:
+            given = inspect.signature(function).bind(*args).arguments
             if inspect.iscoroutinefunction(function):
-                return await checked(*args)
-            return await asyncio.to_thread(checked, *args)
+                return await checked(**given)
+            return await asyncio.to_thread(checked, **given)
         except Exception as error:
             raise gr.Error(str(sentence(error)), print_exception=False) from error
 
-    gr.api(safe, api_name=function.__name__.rstrip("_"), **({"concurrency_id": "models"} | how))
+    safe.__name__ = function.__name__.rstrip("_")  # the tool's name
+    gr.api(safe, api_name=safe.__name__, **({"concurrency_id": "models"} | how))
     return function
 
 

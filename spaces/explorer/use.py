@@ -42,7 +42,8 @@ def lines_of(published: Published) -> Json:
 
 def _revision(published: Published, ref: Ref) -> str:
     """A release's tag of a version, or its commit."""
-    return next((tag for tag in published.hub.tags(ref) if not tag.startswith(OWN_TAGS)), ref.commit)
+    tags = published.hub.tags(ref.kind, ref.repo).items()
+    return next((tag for tag, at in tags if at == ref and not tag.startswith(OWN_TAGS)), ref.commit)
 
 
 def _blocks(here: Json, elsewhere: bool) -> list[Json]:
