@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 import yaml
@@ -20,9 +20,9 @@ from huggingface_hub import (
     EvalResult,
     EvalResultEntry,
     HfApi,
+    HfFileSystem,
     ModelCard,
     ModelCardData,
-    RepoFile,
     eval_result_entries_to_yaml,
 )
 from huggingface_hub.errors import (
@@ -36,6 +36,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.hf_api import RepoFile
 from pydantic import ValidationError
 
 from hub_speed import safe_yaml
@@ -53,14 +54,16 @@ class Hub:
         endpoint: its address.
         private: whether repositories and collections are created as private ones; None: as the organisation creates
             them. Those that exist stay as they are.
+        token: whose Hub it is; None: that of whoever is logged in on this machine.
 
     Attributes:
         shown: the address for messages, without a password.
     """
 
-    def __init__(self, endpoint: str, *, private: bool | None = None) -> None:
+    def __init__(self, endpoint: str, *, private: bool | None = None, token: str | None = None) -> None:
         self.endpoint, self.shown = endpoint, without_secrets(endpoint)
-        self._api = HfApi(endpoint=endpoint, library_name="hub_speed")
+        self._api = HfApi(endpoint=endpoint, library_name="hub_speed", token=token)
+        self._streamed = HfFileSystem(endpoint=endpoint, token=token)
         self._private = private
 
     def pin(self, kind: Kind, name: str) -> Ref:
@@ -185,18 +188,36 @@ class Hub:
                 ) from error
         return folder
 
-    def files(self, ref: Ref) -> dict[str, str]:
+    def hashes(self, ref: Ref) -> dict[str, str]:
         """Every file of a version → its hash as the Hub states it: sha256 of a large file, else git's sha1."""
         with self._translating_errors(str(ref)):
             tree = self._api.list_repo_tree(ref.repo, repo_type=ref.kind, revision=ref.commit, recursive=True)
-            found = [entry for entry in tree if isinstance(entry, RepoFile)]
-        return {entry.path: entry.lfs.sha256 if entry.lfs else entry.blob_id for entry in found}
+            files = [item for item in tree if isinstance(item, RepoFile)]
+        return {file.path: file.lfs.sha256 if file.lfs else file.blob_id for file in files}
 
     def download(self, ref: Ref, folder: Path) -> Path:
         """A version's files, read from the Hub whatever the client has kept; returns where they are in `folder`."""
         with self._translating_errors(str(ref)):
             path = self._api.snapshot_download(ref.repo, repo_type=ref.kind, revision=ref.commit, cache_dir=folder)
         return Path(path)
+
+    def files(self, ref: Ref) -> dict[str, int]:
+        """The paths of a version's files, sorted, and their sizes in bytes."""
+        with self._translating_errors(str(ref)):
+            tree = self._api.list_repo_tree(ref.repo, recursive=True, repo_type=ref.kind, revision=ref.commit)
+            return {
+                file.path: file.size for file in sorted(tree, key=lambda item: item.path) if isinstance(file, RepoFile)
+            }
+
+    @contextmanager
+    def open(self, ref: Ref, path: str) -> Iterator[BinaryIO]:
+        """A file of a version, read over the network: only the parts that are asked for are fetched."""
+        folder = "" if ref.kind == "model" else f"{ref.kind}s/"
+        with (
+            self._translating_errors(str(ref)),
+            self._streamed.open(f"{folder}{ref.repo}@{ref.commit}/{path}", "rb") as file,
+        ):
+            yield cast(BinaryIO, file)
 
     def record(self, ref: Ref) -> RunRecord | None:
         """How a version was made (`speed_run.json`), or None when hub_speed did not make it."""
@@ -315,6 +336,24 @@ class Hub:
                 self._api.delete_tag(repo, tag=tag, repo_type=kind)  # made again on purpose: the tag moves
             self._api.create_tag(repo, tag=tag, revision=commit.oid, repo_type=kind)
         return Ref(kind, repo, commit.oid)
+
+    def add(self, kind: Kind, repo: str, files: dict[str, bytes], *, card: str, message: str) -> Ref:
+        """Add files to a repository in one commit; nothing else in it is touched.
+
+        Args:
+            kind: kind of the repository.
+            repo: its name; without an owner it is the user's.
+            files: path → content.
+            card: of a repository that has none; {repo} stands for its whole name.
+            message: of the commit.
+        """
+        with self._translating_errors(f"{kind} {repo}"):
+            url = self._api.create_repo(repo, repo_type=kind, exist_ok=True, private=self._private)
+            if not self._api.file_exists(url.repo_id, "README.md", repo_type=kind):
+                files = files | {"README.md": card.replace("{repo}", url.repo_id).encode()}
+            operations = [CommitOperationAdd(path, content) for path, content in files.items()]
+            commit = self._api.create_commit(url.repo_id, operations, commit_message=message, repo_type=kind)
+        return Ref(kind, url.repo_id, commit.oid)
 
     def ensure(self, kind: Kind, repo: str, content: str, make: Callable[[Path], None]) -> Ref:
         """A version with this content; it is published first when the repository does not have it yet.

@@ -9,12 +9,13 @@ import hashlib
 import heapq
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from pydantic import ValidationError
 
 from hub_speed.errors import HubError, NotFound
@@ -61,6 +62,8 @@ def verify(hub: Hub, org: str, tag: str) -> Iterator[Finding]:
     if holds is None:
         fix = "release it again, under another tag"
         raise HubError(f"{released}: {manifest.FILE} is missing", expected="a release of this hub_speed", fix=fix)
+    if (holds.embedder, holds.tag) != (released.repo, tag) or released.repo not in holds.repositories:
+        raise HubError(f"{released}: {manifest.FILE} is that of another release", got=f"{holds.embedder}@{holds.tag}")
     known: dict[Ref, bool] = {}
     for repo in holds.repositories:
         yield from _repository(hub, holds, repo, tag, released, known)
@@ -85,15 +88,25 @@ def _repository(
         except (OSError, ValidationError) as error:
             yield Finding(repo, "record", False, f"{RECORD} cannot be read: {' '.join(str(error).split()):.200}")
             return
-        yield _record(holds, repo, record, folder / "data")
+        yield _looked(repo, "record", _record, holds, repo, record, folder / "data")
         yield _lineage(hub, repo, record, known)
         if ref.kind == "dataset":
-            yield _rows(repo, record, folder / "data")
+            yield _looked(repo, "rows", _rows, repo, record, folder / "data")
         if (folder / "ledger").is_dir():
-            yield _ledger(repo, record, folder)
-        if record.stage == "evaluate":
-            for each in (each for name, each in record.inputs.items() if name.startswith("benchmark ")):
-                yield _benchmark(hub, each, folder / "items")
+            yield _looked(repo, "ledger", _ledger, repo, record, folder)
+        for each in (each for name, each in record.inputs.items() if name.startswith("benchmark ")):
+            if record.stage == "evaluate":
+                yield _looked(each.repo, "benchmark", _benchmark, hub, each, folder / "items")
+
+
+def _looked(repo: str, check: str, look: Callable[..., Finding], *of: Any) -> Finding:
+    """What a check finds; rows that cannot be read, or lack a column, are found as well."""
+    try:
+        return look(*of)
+    except (pa.ArrowException, LookupError, TypeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of this machine, not of the file
+            raise
+        return Finding(repo, check, False, f"cannot be read: {' '.join(str(error).split()):.200}")
 
 
 def _finding(repo: str, check: str, problems: list[str], says: str) -> Finding:
@@ -112,11 +125,11 @@ def _tag(hub: Hub, ref: Ref, tag: str) -> Finding:
 
 def _files(hub: Hub, ref: Ref, made: Ref, folder: Path) -> Finding:
     """Whether every file has the hash that the Hub states, and whether an embedder's files are those of the run."""
-    stated = hub.files(ref)
+    stated = hub.hashes(ref)
     damaged = [path for path, digest in stated.items() if _digest(folder / path, digest) != digest]
     problems = [f"{path} has another hash" for path in damaged]
     if ref != made:
-        run = hub.files(made)
+        run = hub.hashes(made)
         changed = sorted(path for path in (stated.keys() | run.keys()) - ADDED if stated.get(path) != run.get(path))
         problems += [f"{path} is not the file of {made}" for path in changed]
     return _finding(ref.repo, "files", problems, f"{len(stated):,}")

@@ -72,7 +72,7 @@ def test_the_card_holds_scores_as_the_hub_reads_them(made: Callable[..., Made]) 
 
 
 def test_several_licences_are_all_looked_at(made: Callable[..., Made]) -> None:
-    run = made(base_licence=["MIT", "cc-by-nc-4.0"])  # type: ignore[arg-type]
+    run = made(base_licence=["mit", "cc-by-nc-4.0"])  # type: ignore[arg-type]
     with pytest.raises(RecipeError, match="more permissive") as caught:
         run.release()
     assert "is cc-by-nc-4.0, which asks for no commercial use" in caught.value.got

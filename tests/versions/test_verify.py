@@ -108,6 +108,16 @@ def test_rows_and_ledger_are_compared_with_each_other(
     assert verify._rows("org/x", record, folder / "data").holds is (len(ids) == 2)
 
 
+def test_what_cannot_be_read_does_not_hold(tmp_path: Path) -> None:
+    record = RunRecord(stage="seed", fingerprint="", recipe="", identity={}, inputs={}, lineage={})
+    for part in ("data/sts", "ledger"):
+        (tmp_path / part).mkdir(parents=True)
+        (tmp_path / part / "train-00000.parquet").write_bytes(b"PAR1 and then nothing that is parquet PAR1")
+    for check, look, place in (("rows", verify._rows, tmp_path / "data"), ("ledger", verify._ledger, tmp_path)):
+        found = verify._looked("org/x", check, look, "org/x", record, place)
+        assert found.holds is False and found.says.startswith("cannot be read: ")
+
+
 def test_judgements_that_name_what_is_not_there(tmp_path: Path) -> None:
     benchmark(tmp_path)
     assert verify._judgements(tmp_path, {"q1"}) == ([], 2)
