@@ -5,25 +5,27 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub_speed.localhub import (
     absent,
     auth,
-    cards,
+    card_rules,
     clone,
     collections,
     commits,
     discussion_pages,
     discussions,
     files,
+    infos,
     pages,
     pulls,
     refs,
     repo_pages,
     repos,
     spaces,
+    storage,
     uploads,
 )
 from hub_speed.localhub.errors import HttpRefusal
@@ -49,23 +51,27 @@ def whoami(call: Call) -> dict[str, Any]:
     }
 
 
-def validate_yaml(call: Call) -> dict[str, Any] | Response:
+def validate_yaml(call: Call) -> Response:
     """POST validate-yaml: checks a card before it is committed. Needs no token, as clients send none."""
     content, repo_type = call.json.get("content"), str(call.json.get("repoType"))
-    try:
-        warnings = cards.check(content if isinstance(content, str) else "", repo_type)
-    except cards.CardError as error:
-        return Json({"errors": [{"message": str(error)}], "warnings": []}, status_code=400)
-    return {"errors": [], "warnings": [{"message": warning} for warning in warnings]}
+    verdict = card_rules.check(content if isinstance(content, str) else "", repo_type)
+    status = 400 if verdict.errors else 200
+    if call.request.headers.get("accept") == "text/plain":  # `RepoCard.validate` shows the text to a person
+        lines = [*(f"- Error: {error}" for error in verdict.errors), *(f"- Warning: {w}" for w in verdict.warnings)]
+        return PlainTextResponse("\n".join(lines), status)
+    found = {name: [{"message": message} for message in messages] for name, messages in verdict._asdict().items()}
+    return Json(found, status)
 
 
 ROUTES = [
+    *storage.ROUTES,
     *absent.ROUTES,
     route("GET", "/api/whoami-v2", whoami),
     route("POST", "/api/validate-yaml", validate_yaml, anonymous=True),
     *collections.ROUTES,
     *spaces.ROUTES,
     *repos.ROUTES,
+    *infos.ROUTES,
     *refs.ROUTES,
     *commits.ROUTES,
     *discussions.ROUTES,

@@ -168,6 +168,14 @@ class GitRepo:
         """Point `ref` at an object that is already on disk. The caller holds the lock of the repo."""
         self.scratch.write(self.path / ref, oid.encode() + b"\n")
 
+    def move_ref(self, ref: str, oid: str) -> None:
+        """Point a ref at another commit; an annotated tag keeps its message. The caller holds the lock of the repo."""
+        was = self._refs().read_ref(Ref(ref.encode()))
+        tag = self.read(was.decode()) if was else None
+        if isinstance(tag, Tag):
+            oid = self.annotate(tag.name.decode(), oid, tag.message.decode("utf-8", "replace"))
+        self.set_ref(ref, oid)
+
     def create_ref(self, ref: str, oid: str) -> None:
         """Make a branch or tag. The caller holds the lock of the repo.
 
