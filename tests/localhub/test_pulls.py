@@ -95,6 +95,12 @@ def commits():
     assert error.response.status_code == 409 and "Pull request 3 conflicts with main" in str(error)
     assert "a.txt" in str(error) and conflicting.oid != start
 
+    api.permanently_delete_lfs_files(name, list(api.list_lfs_files(name, **kind)), **kind)  # gives commits new ids
+    again = api.get_discussion_details(name, 1, **kind)
+    assert [event.type for event in again.events] == [event.type for event in merged.events]
+    assert "\n+end\n" in again.diff and "11534336" not in again.diff
+    assert again.merge_commit_oid == api.list_repo_commits(name, **kind)[0].commit_id != merged.merge_commit_oid
+
 
 def test_commits_and_merges(client):
     client(commits)
