@@ -178,11 +178,16 @@ class Preference(Section):
     stock_share: float | None = Field(None, gt=0, lt=1)  # drops pairs whose chosen answer has a phrase that this share
     # of the type's other prompts got as well (`generation/stock_phrases.py`); None: none, as in SPEED
 
+    @model_validator(mode="after")
+    def _orders_are_a_judges(self) -> "Preference":
+        if self.signal == "retrieval" and self.judge == "both_orders":
+            raise ValueError("judge: both_orders needs signal: judge; an embedder has no order of its own")
+        return self
+
     def deciding(self) -> dict[str, Any]:
         """The fields that decide the pairs, without the input; those that SPEED lacks only where they are used."""
         idle = {"signal": "judge", "judge": "once", "stock_share": None}.items()
-        unused = {"embedder"} | ({"judge"} if self.signal == "retrieval" else set())
-        found = self.model_dump(mode="json", exclude=unused)
+        found = self.model_dump(mode="json", exclude={"embedder"})
         return dict(item for item in found.items() if item not in idle)
 
 

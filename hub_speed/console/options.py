@@ -13,6 +13,11 @@ Recipe = Annotated[
 ]
 Org = Annotated[str, typer.Option("--org", help="organisation or user that owns the repositories")]
 Hub = Annotated[str, typer.Option("--hub", help="local (embedded) or the address of a Hub")]
+WholeOrg = Annotated[str, typer.Argument(help="the organisation or user")]
+Elsewhere = Annotated[
+    str, typer.Argument(metavar="WHERE", help="a folder, or the address of a Hub: https://huggingface.co")
+]
+As = Annotated[str | None, typer.Option("--as", metavar="NAME", help="the organisation's name where it goes")]
 Private = Annotated[bool, typer.Option("--private", help="create repositories as private ones")]
 Set = Annotated[list[str], typer.Option("--set", metavar="FIELD=VALUE", help="change a recipe field: seed.rows=100")]
 Endpoint = Annotated[
