@@ -150,7 +150,8 @@ def details(call: Call) -> dict[str, Any]:
     """GET a discussion with its events; of a pull request also its branch, conflicts, and with `diff=1` its changes."""
     repo = call.repo()
     discussion = discussions.read(repo, call.params["num"])
-    answer = {**discussions.summary(repo, discussion), "locked": False, "events": events(repo, discussion)}
+    answer = {**discussions.summary(repo, discussion), "locked": False, "events": []}
+    answer["events"] = [discussions.shown(repo, event) for event in events(repo, discussion)]
     if discussion["isPullRequest"]:
         answer |= {"changes": discussion["changes"], "filesWithConflicts": conflicts(repo, discussion)}
         if call.flag("diff"):
@@ -180,8 +181,9 @@ def url(call: Call, repo: Repo, number: int) -> str:
 
 def merge(call: Call) -> dict[str, Any]:
     """POST merge: of an open pull request, with a comment if one is sent."""
+    repo = call.repo()
 
-    def edit(repo: Repo, pull: Discussion) -> Event:
+    def edit(pull: Discussion) -> Event:
         number, status = pull["num"], pull["status"]
         if not pull["isPullRequest"]:
             raise bad_request(f"Discussion {number} is not a pull request: it has nothing to merge")
@@ -189,7 +191,7 @@ def merge(call: Call) -> dict[str, Any]:
             raise conflict(f"Pull request {number} is merged already")
         if status != "open":
             raise conflict(f"Pull request {number} is {status}: set its status to open, then merge it")
-        event = discussions.new_status(call, repo, pull, "merged")
+        event = discussions.new_status(call, pull, "merged")
         pull["changes"]["mergeCommitId"] = _merge(repo, pull)
         return event
 
