@@ -132,7 +132,7 @@ def _mirror(source: "Hub", target: Callable[[bool], "Hub"], org: str, name: str)
     for kind, repo, hidden in repositories:
         to = f"{name}/{repo.partition('/')[2]}"
         done = _mirror_repo(source, target(hidden), kind, repo, to)
-        yield kind, to, f"{done} versions copied" if done else "there already"
+        yield kind, to, f"{done} version{'s' * (done > 1)} copied" if done else "there already"
 
 
 def _mirror_repo(source: "Hub", target: "Hub", kind: "Kind", repo: str, to: str) -> int:
