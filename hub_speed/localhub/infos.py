@@ -71,6 +71,7 @@ ALL: dict[str, Callable[[At], Any]] = {
     "cardData": lambda at: at.card,
     "createdAt": lambda at: at.repo.settings["createdAt"],
     "disabled": _always(False),
+    "gated": lambda at: at.repo.settings["gated"],
     "lastModified": lambda at: iso(commit_info(at.repo.git, at.commit).time),
     "likes": _always(0),
     "private": lambda at: at.repo.private,
@@ -81,11 +82,7 @@ ALL: dict[str, Callable[[At], Any]] = {
     "trendingScore": _always(0),
     "usedStorage": lambda at: storage.used(at.store, at.repo.git),
 }
-LOADED: dict[str, Callable[[At], Any]] = {
-    "downloads": _always(0),
-    "downloadsAllTime": _always(0),
-    "gated": lambda at: at.repo.settings["gated"],
-}
+LOADED: dict[str, Callable[[At], Any]] = {"downloads": _always(0), "downloadsAllTime": _always(0)}
 PROPERTIES: dict[str, dict[str, Callable[[At], Any]]] = {
     "models": {
         **ALL,
