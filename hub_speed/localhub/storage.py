@@ -66,8 +66,9 @@ def used(store: Store, git: GitRepo) -> int:
 
 def list_large_files(call: Call) -> list[dict[str, Any]]:
     """GET lfs-files: the large files that any commit has."""
-    call.require_user()
-    found = large_files(call.hub, call.repo().git)
+    repo = call.repo()
+    call.require_namespace(repo.namespace)
+    found = large_files(call.hub, repo.git)
     return [
         {
             "fileOid": sha256,
@@ -152,7 +153,8 @@ def list_mine(call: Call) -> list[dict[str, Any]]:
     """GET settings/repositories: all repos, or those of one organisation, with the disk they take."""
     call.require_user()
     wanted = call.params.get("namespace", "").lower()
-    repos = [repo for repo in _all_repos(call.hub) if not wanted or repo.id.lower().startswith(f"{wanted}/")]
+    repos = [repo for repo in _all_repos(call.hub) if wanted in ("", repo.namespace.lower())]
+    repos = [repo for repo in repos if call.caller.may(repo.namespace)]
     sizes = [used(call.hub, repo.git) for repo in repos]
     return [
         {
