@@ -246,6 +246,45 @@ def hub_env(port: Annotated[int | None, typer.Option(help="port of `hub serve`",
         typer.echo(f"export {name}={shlex.quote(value)}")
 
 
+@hub_app.command("gc")
+def hub_gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be removed")] = False,
+    unused_hours: Annotated[float, typer.Option(help="keep what was uploaded in the last hours", min=0)] = 24,
+) -> None:
+    """Remove large files that no commit has, and commits that no branch, tag or pull request leads to."""
+    from hub_speed.console.hubs import print_freed
+
+    print_freed(api.collect_garbage(unused_hours=unused_hours, dry_run=dry_run), dry_run=dry_run)
+
+
+@hub_app.command("fsck")
+def hub_fsck() -> None:
+    """Check that every reference, file and large file is there and whole."""
+    from hub_speed.console.hubs import print_checked
+
+    print_checked(api.check_hub())
+
+
+@hub_app.command("export")
+def hub_export(
+    org: options.WholeOrg, where: options.Elsewhere, as_: options.As = None, private: options.Private = None
+) -> None:
+    """Copy an organisation to a folder, or its tagged versions to another Hub."""
+    from hub_speed.console.hubs import print_copied
+
+    print_copied(api.export_org(org, where, name=as_, private=private))
+
+
+@hub_app.command("import")
+def hub_import(
+    org: options.WholeOrg, where: options.Elsewhere, as_: options.As = None, private: options.Private = None
+) -> None:
+    """Bring an organisation from such a folder, or its tagged versions from another Hub."""
+    from hub_speed.console.hubs import print_copied
+
+    print_copied(api.import_org(org, where, name=as_, private=private))
+
+
 @space_app.command("run")
 def space_run(
     org: options.Org = DEFAULT_ORG,

@@ -19,6 +19,11 @@ Private = Annotated[
         "--private/--public", help="how repositories are created; left out: as the organisation's settings say"
     ),
 ]
+WholeOrg = Annotated[str, typer.Argument(help="the organisation or user")]
+Elsewhere = Annotated[
+    str, typer.Argument(metavar="WHERE", help="a folder, or the address of a Hub: https://huggingface.co")
+]
+As = Annotated[str | None, typer.Option("--as", metavar="NAME", help="the organisation's name where it goes")]
 Set = Annotated[list[str], typer.Option("--set", metavar="FIELD=VALUE", help="change a recipe field: seed.rows=100")]
 Endpoint = Annotated[
     list[str],
