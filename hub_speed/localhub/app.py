@@ -15,10 +15,14 @@ from hub_speed.localhub import (
     clone,
     collections,
     commits,
+    discussion_pages,
+    discussions,
     files,
     infos,
     pages,
+    pulls,
     refs,
+    repo_pages,
     repos,
     spaces,
     storage,
@@ -71,16 +75,22 @@ ROUTES = [
     *infos.ROUTES,
     *refs.ROUTES,
     *commits.ROUTES,
+    *discussions.ROUTES,
+    *pulls.ROUTES,
     *uploads.ROUTES,
     *files.ROUTES,
     *clone.ROUTES,
     *pages.ROUTES,
+    *repo_pages.ROUTES,
+    *discussion_pages.ROUTES,
 ]
 ROUTES += [nameless for found in ROUTES if (nameless := absent.without_namespace(found))]
 
 
 async def _no_route(request: Request, _error: Exception) -> Response:
     message = f"The local hub has no {request.method} {request.scope['path']}"
+    if "text/html" in request.headers.get("accept", ""):  # a person with a browser
+        return pages.not_there(message)
     return Json({"error": message}, status_code=404)
 
 

@@ -24,7 +24,7 @@ from hub_speed.localhub.disk import Scratch, fsync_dir
 from hub_speed.localhub.errors import bad_request, conflict, revision_not_found
 
 AUTHOR = b"local <local@localhost>"
-HEADS, TAGS = "refs/heads/", "refs/tags/"
+HEADS, TAGS, PULLS = "refs/heads/", "refs/tags/", "refs/pr/"
 MAIN = HEADS + "main"
 
 
@@ -119,7 +119,7 @@ class GitRepo:
         return DiskRefsContainer(self.path)
 
     def refs(self, prefix: str) -> dict[str, str]:
-        """Name without `prefix` → commit id, for all branches (`refs/heads/`) or tags (`refs/tags/`), sorted."""
+        """Name without `prefix` → commit id, for all refs that start with it (HEADS, TAGS or PULLS), sorted."""
         found = self._refs().as_dict(Ref(prefix.rstrip("/").encode()))
         return {name.decode(): self._commit_of(oid.decode()) for name, oid in sorted(found.items())}
 
@@ -204,12 +204,13 @@ class GitRepo:
         if self.ref(ref) is None:
             raise revision_not_found(ref)
         path = self.path / ref
-        path.unlink(missing_ok=True)
-        fsync_dir(path.parent)
+        if path.exists():
+            path.unlink()
+            fsync_dir(path.parent)
         refs = self._refs()
         if Ref(ref.encode()) in refs.get_packed_refs():  # after somebody's `git gc`
             refs.add_packed_refs({Ref(ref.encode()): None})
-        while (path := path.parent).name not in ("heads", "tags") and not any(path.iterdir()):
+        while (path := path.parent).name not in ("heads", "tags", "pr") and path.is_dir() and not any(path.iterdir()):
             path.rmdir()
 
     @staticmethod

@@ -6,19 +6,20 @@ from typing import Any
 from starlette.routing import Route
 
 from hub_speed.localhub.errors import HttpRefusal, bad_request
-from hub_speed.localhub.git import HEADS, MAIN, TAGS
+from hub_speed.localhub.git import HEADS, MAIN, PULLS, TAGS
 from hub_speed.localhub.store import iso
 from hub_speed.localhub.web import Call, route
 
 
 def list_refs(call: Call) -> dict[str, Any]:
-    """GET refs."""
+    """GET refs; with `include_prs=1` those of pull requests as well."""
     git = call.repo().git
 
     def listed(prefix: str) -> list[dict[str, str]]:
         return [{"name": name, "ref": prefix + name, "targetCommit": oid} for name, oid in git.refs(prefix).items()]
 
-    return {"branches": listed(HEADS), "tags": listed(TAGS), "converts": [], "pullRequests": []}
+    pulls = {"pullRequests": listed(PULLS)} if call.flag("include_prs") else {}
+    return {"branches": listed(HEADS), "tags": listed(TAGS), "converts": [], **pulls}
 
 
 def list_commits(call: Call) -> list[dict[str, Any]]:

@@ -5,7 +5,8 @@ hub/token                the token, owner-only
 hub/tokens/<namespace>   a token for this organisation only, put there by hand
 hub/tmp/                 unfinished files, one folder per running server (disk.Scratch)
 hub/lfs/ab/cd/<sha256>   large files, shared by all repos (lfs.py)
-hub/repos/<kind>/<namespace>/<name>/   a bare git repository, plus hub.json (settings) and hub.lock
+hub/repos/<kind>/<namespace>/<name>/   a bare git repository, plus hub.json (settings), hub.lock,
+                                       and discussions/<number>.json
 hub/moved/<kind>/<namespace>/<name>    the new id of a repo that had this one, in small letters
 hub/collections/<id>.json
 """
@@ -27,12 +28,13 @@ from typing import Any
 from hub_speed.localhub import auth
 from hub_speed.localhub.disk import Scratch, fsync_dir, locked, make_dirs, read_json
 from hub_speed.localhub.errors import HttpRefusal, bad_request, conflict, repo_not_found
-from hub_speed.localhub.git import MAIN, GitRepo
+from hub_speed.localhub.git import MAIN, PULLS, GitRepo
 from hub_speed.localhub.lfs import LargeFiles
 from hub_speed.localhub.trees import TreeEditor
 
 VERSION = b"1"
 KINDS = ("models", "datasets", "spaces")
+DISCUSSIONS = "discussions"  # the folder in that of a repo
 NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?")
 MAX_MOVES = 20  # of one repo that an old id of it is followed through. Assumption
 # First segments of the URLs of the Hub; as a namespace they would hide these pages.
@@ -221,7 +223,7 @@ class Store:
         return self._repo(kind, repo_id)
 
     def duplicate(self, repo: Repo, new_id: str, settings: dict[str, Any]) -> Repo:
-        """Make a repo with the history, branches and tags of another one.
+        """Make a repo with the history, branches and tags of another one, without its discussions and pull requests.
 
         The two share their files on the disk by hard links: nothing in a repo is ever changed in place.
 
@@ -232,9 +234,11 @@ class Store:
         draft = self.scratch.new_path()
         try:
             with repo.lock():
-                shutil.copytree(repo.path, draft, copy_function=os.link, ignore=shutil.ignore_patterns("hub.lock"))
+                shutil.copytree(repo.path, draft, copy_function=os.link, ignore=_not_copied)
             copy = Repo(repo.kind, new_id, draft, self.scratch)
             copy.write_settings({**settings, "createdAt": iso(time.time())})
+            for number in copy.git.refs(PULLS):
+                copy.git.delete_ref(PULLS + number)
             self._finish(draft, repo.kind, new_id)
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
@@ -285,3 +289,8 @@ class Store:
         """Remove a repo. Large files stay in the store: other repos may have them too."""
         with repo.lock():
             self.scratch.discard(repo.path)
+
+
+def _not_copied(folder: str, names: list[str]) -> set[str]:
+    """What stays behind when a repo is duplicated, of the names in one of its folders."""
+    return {"hub.lock", DISCUSSIONS} & set(names) if "hub.json" in names else set()

@@ -385,13 +385,6 @@ def refusals():
 
     api = HfApi()
     api.create_repo("org/refuse", exist_ok=True)
-    pull_request = error_of(
-        api.upload_file, repo_id="org/refuse", path_in_repo="a", path_or_fileobj=b"", create_pr=True
-    )
-    assert pull_request.response.status_code == 501 and "no pull requests" in str(pull_request)
-    opened = error_of(api.create_pull_request, "org/refuse", "title")
-    assert opened.response.status_code == 501 and "no pull requests" in str(opened)
-    assert list(api.get_repo_discussions("org/refuse")) == []
     anonymous = error_of(api.upload_file, repo_id="org/refuse", path_in_repo="a", path_or_fileobj=b"", token=False)
     assert anonymous.response.status_code == 401
     kernel = error_of(api.create_repo, "org/kernel", repo_type="kernel")
