@@ -21,6 +21,7 @@ from hub_speed.localhub.store import Repo
 from hub_speed.localhub.web import Call, route
 
 NO_TEXT = "Opened with a commit that has no description."
+COMMIT_IDS = ("oid", "from", "mergeCommitId")  # fields of an event or of `changes`
 NAMED_CONFLICTS = 5  # files that the message of a conflict names
 
 
@@ -63,6 +64,17 @@ def note_commit(repo: Repo, user: str, ref: str, oid: str) -> None:
 
 def _commit_event(repo: Repo, user: str, oid: str) -> Event:
     return discussions.new_event("commit", user, {"subject": commit_info(repo.git, oid).title, "oid": oid})
+
+
+def follow(repo: Repo, new_ids: dict[str, str]) -> None:
+    """Give the commits of all pull requests the ids that rewriting history gave them. The caller holds the lock."""
+    for pull in discussions.read_all(repo):
+        named = [event["data"] for event in pull["events"]] + [pull.get("changes", {})]
+        stale = [(data, key) for data in named for key in COMMIT_IDS if data.get(key) in new_ids]
+        for data, key in stale:
+            data[key] = new_ids[data[key]]
+        if stale:
+            discussions.write(repo, pull)
 
 
 def ref_of(pull: Discussion) -> str:

@@ -1,7 +1,5 @@
 """The disk that a repo takes: its size, its large files, and deleting these for good."""
 
-import json
-import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -9,15 +7,13 @@ from typing import Any, NamedTuple
 from dulwich.objects import Commit, ObjectID
 from starlette.routing import Route
 
-from hub_speed.localhub import discussions, trees
+from hub_speed.localhub import pulls, trees
 from hub_speed.localhub.errors import bad_request
 from hub_speed.localhub.git import HEADS, MAIN, GitRepo, commit_info
 from hub_speed.localhub.lfs import SHA256
 from hub_speed.localhub.store import KINDS, Repo, Store, iso
 from hub_speed.localhub.trees import Entry, TreeEditor
 from hub_speed.localhub.web import Call, route
-
-COMMIT_ID = re.compile(r"\b[0-9a-f]{40}\b")
 
 
 class Content(NamedTuple):
@@ -100,7 +96,7 @@ def delete_large_files(call: Call) -> dict[str, Any]:
     with repo.lock():
         mine = set(wanted) & large_files(call.hub, repo.git).keys()
         if deletions.get("rewriteHistory", True) is not False:
-            _rewrite_history(repo, mine)
+            pulls.follow(repo, _rewrite_history(repo.git, mine))
     others = {sha256 for other in _all_repos(call.hub) if other != repo for sha256 in large_files(call.hub, other.git)}
     for sha256 in mine - others:
         call.hub.large_files.delete(sha256)
@@ -111,21 +107,15 @@ def _all_repos(store: Store) -> Iterator[Repo]:
     return (repo for kind in KINDS for repo, _ in store.visible(kind, private=True))
 
 
-def _rewrite_history(repo: Repo, unwanted: set[str]) -> None:
-    """Point every branch, tag and pull request at the same history without these large files.
-
-    Discussions name the new commits, too. The caller holds the lock of the repo.
-    """
-    git, done = repo.git, dict[str, str]()
+def _rewrite_history(git: GitRepo, unwanted: set[str]) -> dict[str, str]:
+    """Point every ref at the same history without these large files; old → new ids. The caller holds the lock."""
+    done: dict[str, str] = {}
     for name, head in git.refs("refs/").items():
         for oid in _oldest_first(git, head, done):
             done[oid] = _without(git, oid, unwanted, done)
         if done[head] != head:
             git.move_ref(f"refs/{name}", done[head])
-    for discussion in discussions.read_all(repo):
-        text = json.dumps(discussion)
-        if (renamed := COMMIT_ID.sub(lambda match: done.get(match[0], match[0]), text)) != text:
-            discussions.write(repo, json.loads(renamed))
+    return done
 
 
 def _oldest_first(git: GitRepo, head: str, done: dict[str, str]) -> list[str]:

@@ -40,7 +40,6 @@ def delete_for_good(store):
         "shared.bin": (90, "main"),
         "side.bin": (3000, "side"),
     }
-    api.upload_file(repo_id=name, path_in_repo="pull.txt", path_or_fileobj=b"pulled", create_pr=True)
     before = api.model_info(name).used_storage
     api.permanently_delete_lfs_files(name, [listed["old/a.bin"], listed["shared.bin"]])
     assert {file.filename for file in api.list_lfs_files(name)} == {"kept.bin", "side.bin"}
@@ -48,10 +47,6 @@ def delete_for_good(store):
     assert listed["old/a.bin"].file_oid not in on_disk
     assert listed["shared.bin"].file_oid in on_disk  # another repo has it
     assert api.model_info(name).used_storage == before - 5090
-    pull = api.get_discussion_details(name, 1)
-    assert "pull.txt" in pull.diff and "x.txt" not in pull.diff and pull.conflicting_files == []
-    api.merge_pull_request(name, 1)
-    assert "pull.txt" in api.list_repo_files(name)
     for revision in ("main", "side", "v1"):
         assert {"kept.bin", "x.txt"} == {f for f in api.list_repo_files(name, revision=revision)} & set(files)
     commits = api.list_repo_commits(name, revision="v1", formatted=True)
