@@ -162,6 +162,7 @@ class LocalHub:
             "HF_HOME": str(self.hf_home),
             "HF_HUB_DISABLE_XET": "1",
             "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_UPDATE_DOWNLOAD_COUNTS": "0",  # datasets would tell Amazon's s3 the name of every dataset it loads
             "NO_PROXY": no_proxy,
             "no_proxy": no_proxy,
         }

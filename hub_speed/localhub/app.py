@@ -5,16 +5,17 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub_speed.localhub import (
     absent,
     auth,
-    cards,
+    card_rules,
     clone,
     collections,
     commits,
+    discussion_pages,
     discussions,
     files,
     infos,
@@ -36,9 +37,10 @@ HEADERS = ((b"x-content-type-options", b"nosniff"), (b"cross-origin-resource-pol
 
 
 def whoami(call: Call) -> dict[str, Any]:
-    """GET whoami-v2: the only user, who is admin of every namespace."""
-    user = call.require_user()
-    orgs = [{"type": "org", "name": name, "fullname": name, "roleInOrg": "admin"} for name in call.hub.namespaces()]
+    """GET whoami-v2: the only user, who is admin of every namespace that the token is for."""
+    user, only = call.require_user(), call.caller.only
+    names = call.hub.namespaces() if only is None else [only]
+    orgs = [{"type": "org", "name": name, "fullname": name, "roleInOrg": "admin"} for name in names]
     return {
         "type": "user",
         "id": user,
@@ -46,18 +48,20 @@ def whoami(call: Call) -> dict[str, Any]:
         "fullname": "Local hub",
         "isPro": False,
         "orgs": orgs,
-        "auth": {"type": "access_token", "accessToken": {"displayName": user, "role": "write"}},
+        "auth": {"type": "access_token", "accessToken": {"displayName": only or user, "role": "write"}},
     }
 
 
-def validate_yaml(call: Call) -> dict[str, Any] | Response:
+def validate_yaml(call: Call) -> Response:
     """POST validate-yaml: checks a card before it is committed. Needs no token, as clients send none."""
     content, repo_type = call.json.get("content"), str(call.json.get("repoType"))
-    try:
-        warnings = cards.check(content if isinstance(content, str) else "", repo_type)
-    except cards.CardError as error:
-        return Json({"errors": [{"message": str(error)}], "warnings": []}, status_code=400)
-    return {"errors": [], "warnings": [{"message": warning} for warning in warnings]}
+    verdict = card_rules.check(content if isinstance(content, str) else "", repo_type)
+    status = 400 if verdict.errors else 200
+    if call.request.headers.get("accept") == "text/plain":  # `RepoCard.validate` shows the text to a person
+        lines = [*(f"- Error: {error}" for error in verdict.errors), *(f"- Warning: {w}" for w in verdict.warnings)]
+        return PlainTextResponse("\n".join(lines), status)
+    found = {name: [{"message": message} for message in messages] for name, messages in verdict._asdict().items()}
+    return Json(found, status)
 
 
 ROUTES = [
@@ -78,6 +82,7 @@ ROUTES = [
     *clone.ROUTES,
     *pages.ROUTES,
     *repo_pages.ROUTES,
+    *discussion_pages.ROUTES,
 ]
 ROUTES += [nameless for found in ROUTES if (nameless := absent.without_namespace(found))]
 

@@ -138,15 +138,15 @@ def _draft(source: Repo, repo_id: str, scratch: Scratch, large_from: LargeFiles,
     draft = Repo(source.kind, repo_id, scratch.new_path(), scratch)
     try:
         git = GitRepo.init(draft.path, scratch)
-        # Refs are read before the objects: objects that come meanwhile do no harm.
+        # Discussions are read before the refs, and refs before the objects: what comes meanwhile does no harm.
+        for path in (source.path / DISCUSSIONS).glob("[1-9]*.json"):
+            _copy(path, draft.path / DISCUSSIONS / path.name, scratch)
         for ref, oid in source.git.all_refs().items():
             if is_ref_name(ref) and re.fullmatch(r"[0-9a-f]{40}", oid):
                 git.set_ref(ref, oid)
         for path in (source.path / "objects").glob("*/*"):
             if OBJECT.fullmatch(f"{path.parent.name}/{path.name}") and not path.is_symlink():
                 _copy(path, draft.path / "objects" / path.parent.name / path.name, scratch)
-        for path in (source.path / DISCUSSIONS).glob("[1-9]*.json"):
-            _copy(path, draft.path / DISCUSSIONS / path.name, scratch)
         draft.write_settings(_settings(source))
         checked = maintenance.check(draft)
         for sha256, size in {} if checked.damage else checked.large.items():

@@ -1,6 +1,5 @@
 """Cards: the README.md of a repo and the YAML between the `---` lines at its top."""
 
-import json
 import math
 import re
 from functools import lru_cache
@@ -46,24 +45,6 @@ def _as_json(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if value is None or isinstance(value, str | int) else str(value)
-
-
-def check(text: str, repo_type: str) -> list[str]:
-    """Warnings about a card.
-
-    Raises:
-        CardError: The Hub would refuse the card.
-    """
-    data, _ = parse(text)
-    if not data:
-        return ["empty or missing yaml metadata in repo card"]
-    for key in ("language", "tags", "datasets", "license"):
-        value = data.get(key)
-        if value is not None and not all(isinstance(item, str) for item in as_list(value)):
-            raise CardError(f'"{key}" must be a string or a list of strings, got {json.dumps(value)[:100]}')
-    if repo_type == "space" and data.get("sdk") not in SPACE_SDKS:
-        raise CardError(f'"sdk" must be one of {", ".join(SPACE_SDKS)}, got {data.get("sdk")!r}')
-    return []
 
 
 def of_commit(repo: GitRepo, commit: str) -> tuple[dict[str, Any], str]:

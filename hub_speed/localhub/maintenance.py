@@ -15,11 +15,12 @@ from typing import NamedTuple
 from dulwich.objects import Blob, Commit, ShaFile, Tag, Tree
 
 from hub_speed.errors import HubError
-from hub_speed.localhub import trees
+from hub_speed.localhub import discussion_form, trees
+from hub_speed.localhub.disk import read_json
 from hub_speed.localhub.errors import HttpRefusal
 from hub_speed.localhub.git import GitRepo, commit_info
 from hub_speed.localhub.lfs import LargeFiles
-from hub_speed.localhub.store import Repo, Store
+from hub_speed.localhub.store import DISCUSSIONS, Repo, Store
 from hub_speed.localhub.trees import POINTER, POINTER_MAX, check_path
 
 PIECE = 1 << 20
@@ -208,12 +209,23 @@ def check(repo: Repo) -> Checked:
                 large[match[1].decode()] = int(match[2])
         else:
             waiting += _next(obj, oid, where, damage)
+    damage += _unsound_discussions(repo)
     try:
         if not isinstance(repo.settings["private"], bool):
             damage.append("hub.json: 'private' is neither true nor false")
     except (HttpRefusal, ValueError, KeyError, TypeError) as error:
         damage.append(f"hub.json: {type(error).__name__} {error}")
     return Checked(repo.kind, repo.id, len(refs), counts[Commit], counts[Blob], large, damage, [])
+
+
+def _unsound_discussions(repo: Repo) -> Iterator[str]:
+    for path in sorted((repo.path / DISCUSSIONS).glob("*")):
+        try:
+            if discussion_form.is_sound(repo, read_json(path), int(path.stem)):
+                continue
+        except (ValueError, RecursionError, KeyError, AssertionError):
+            pass
+        yield f"{DISCUSSIONS}/{path.name}: not a discussion with this number and all its fields"
 
 
 def _checked_object(git: GitRepo, oid: str, where: str, damage: list[str]) -> ShaFile | None:

@@ -13,9 +13,10 @@ from hub_speed.localhub.errors import HttpRefusal
 from hub_speed.localhub.git import GitRepo
 from hub_speed.localhub.trees import POINTER, TreeEditor, children
 
-# Assumption: nobody reads longer diffs. Comparing 5,000 lines takes 0.1 s, and twice as many about four times as long.
-FILE_MAX, LINES_MAX = 256 << 10, 5_000  # bytes and lines of a file whose text is compared
+# Assumption: nobody reads longer diffs. Comparing 3,000 lines takes up to 0.1 s, twice as many four times as long.
+FILE_MAX, LINES_MAX = 256 << 10, 3_000  # bytes and lines of a file whose text is compared
 DIFF_MAX = 1 << 20  # bytes of a whole diff
+TOGETHER_MAX = 50  # files that both changed and whose lines are put together; more are conflicts. Assumption
 
 File = tuple[int, str]  # mode and blob id
 
@@ -114,7 +115,8 @@ def merge(repo: GitRepo, base: str, ours: str, theirs: str) -> Merge:
             continue
         blob = change.new[1] if change.new else None
         if own is not None:
-            both = _put_together(repo, own, change)
+            tried = len(merged.blobs) + len(merged.conflicts)
+            both = _put_together(repo, own, change) if tried < TOGETHER_MAX else None
             if both is None:
                 merged.conflicts.append(change.path)
                 continue

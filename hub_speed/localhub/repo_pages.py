@@ -21,13 +21,13 @@ SHOWN_COMMITS, SHOWN_FILES, SHOWN_CHANGES, PAGE_COMMITS = 20, 40, 100, 50
 TALL = 60  # characters; a column with longer texts is made wider
 
 
-def _repo_page(template: str, call: Call, repo: Repo, tab: str, title: str = "", **values: Any) -> Response:
+def repo_page(template: str, call: Call, repo: Repo, tab: str, title: str = "", **values: Any) -> Response:
     """A page of a repo, with its tabs; they keep the revision."""
     rev = quote(call.params.get("rev") or call.query.get("revision") or "main", safe="")
     tabs = [("Card", repo.url_path), ("Files", f"{repo.url_path}/tree/{rev}")]
     if repo.kind == "datasets":
         tabs.append(("Rows", f"{repo.url_path}/viewer" + ("" if rev == "main" else f"?revision={rev}")))
-    tabs.append(("Commits", f"{repo.url_path}/commits/{rev}"))
+    tabs += [("Commits", f"{repo.url_path}/commits/{rev}"), ("Discussions", f"{repo.url_path}/discussions")]
     return page(template, " · ".join(filter(None, (repo.id, title))), repo=repo, tabs=tabs, tab=tab, **values)
 
 
@@ -39,7 +39,7 @@ def card_page(call: Call) -> Response:
     history = list(git.log(sha))
     files = [entry for entry in trees.walk(git, commit_info(git, sha).tree) if not entry.is_dir]
     card = markdown.render(text or "*This repo has no README.md.*", f"{repo.url_path}/resolve/{sha}")
-    return _repo_page(
+    return repo_page(
         "repo",
         call,
         repo,
@@ -80,7 +80,7 @@ def tree_page(call: Call) -> Response:
     for name in path.split("/") if path else []:
         url += f"/{quote(name)}"
         crumbs.append((name, url))
-    return _repo_page(
+    return repo_page(
         "tree",
         call,
         repo,
@@ -147,7 +147,7 @@ def commits_page(call: Call) -> Response:
         "shown": f"{first + 1}-{first + len(found[:PAGE_COMMITS])}" if found else "no more commits",
     }
     names = [rev, *reversed(tags), *repo.git.refs(HEADS)]
-    return _repo_page(
+    return repo_page(
         "commits",
         call,
         repo,
@@ -190,7 +190,7 @@ def _diff_page(call: Call, repo: Repo, old: tuple[str, str] | None, new: tuple[s
     changes = diff.files(repo.git, old and old[1], new[1])
     cards_changed = [change for change in changes if change.path == "README.md"]
     lines, note = diff.card(repo.git, cards_changed[0]) if cards_changed else ([], "")
-    return _repo_page(
+    return repo_page(
         "diff",
         call,
         repo,
@@ -229,7 +229,7 @@ def rows_page(call: Call) -> Response:
     links = {name: f"{base}/{quote(name, safe='')}" for name in configs}
     query = {name: call.query.get(name, "") for name in ("column", "value", "q")}
     shown = _rows(call, repo, configs[config][split]) if configs else {"problem": "No parquet or JSON-lines files."}
-    return _repo_page(
+    return repo_page(
         "rows",
         call,
         repo,

@@ -2,6 +2,7 @@
 
 hub/version              layout of the store
 hub/token                the token, owner-only
+hub/tokens/<namespace>   a token for this organisation only, put there by hand
 hub/tmp/                 unfinished files, one folder per running server (disk.Scratch)
 hub/lfs/ab/cd/<sha256>   large files, shared by all repos (lfs.py)
 hub/lfs.lock             held while it is settled whether a large file stays
@@ -72,6 +73,11 @@ class Repo:
     def git(self) -> GitRepo:
         """Its git repository."""
         return GitRepo(self.path, self.scratch)
+
+    @property
+    def namespace(self) -> str:
+        """The user or organisation that owns it."""
+        return self.id.partition("/")[0]
 
     @property
     def url_path(self) -> str:

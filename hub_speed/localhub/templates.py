@@ -1,5 +1,7 @@
 """The HTML of the web view (Jinja, everything escaped unless marked safe)."""
 
+from hub_speed.localhub.discussion_templates import DISCUSSION, DISCUSSIONS
+
 LAYOUT = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{ title }}</title><link rel="icon" href="data:,"><style>{{ style | safe }}</style></head>
@@ -188,6 +190,8 @@ TEMPLATES = {
     "tree": TREE,
     "commits": COMMITS,
     "diff": DIFF,
+    "discussions": DISCUSSIONS,
+    "discussion": DISCUSSION,
     "rows": ROWS,
     "collection": COLLECTION,
     "error": ERROR,

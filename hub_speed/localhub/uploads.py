@@ -24,7 +24,7 @@ def batch(call: Call) -> dict[str, Any]:
     if call.json.get("operation") == "download":
         places = _places(repo, {item["oid"] for item in objects})
         return {"transfer": "basic", "objects": [_download_action(call, item, places) for item in objects]}
-    call.require_user()
+    call.require_namespace(repo.namespace)
     return {"transfer": "basic", "objects": [_upload_action(call, item) for item in objects]}
 
 

@@ -7,9 +7,9 @@ import pytest
 from stored import commit, make, sha_of
 
 from hub_speed.errors import HubError
-from hub_speed.localhub import archive, maintenance
-from hub_speed.localhub.git import TAGS
-from hub_speed.localhub.store import DISCUSSIONS, Store
+from hub_speed.localhub import archive, discussions, maintenance, pulls
+from hub_speed.localhub.git import MAIN, TAGS
+from hub_speed.localhub.store import Store
 
 ORG = "org"
 
@@ -23,8 +23,8 @@ def stores(tmp_path):
     head = commit(full, repo, b"second")
     with repo.lock():
         repo.git.set_ref(TAGS + "v1", repo.git.annotate("v1", head, "message"))
-    (repo.path / DISCUSSIONS).mkdir()
-    full.scratch.write(repo.path / DISCUSSIONS / "1.json", b'{"num": 1}')
+    discussions.write(repo, discussions.start(repo, "local", "Title", "Text"))
+    pulls.open_pull(repo, "local", "Title", "Text", target=MAIN, base=head, head=head)
     settings = {"private": True, "gated": False, "secrets": {"KEY": {"value": "s3cret"}}, "variables": {}}
     full.create("spaces", "org/two", settings, {"README.md": b"# two"})
     make(full, "other/three")

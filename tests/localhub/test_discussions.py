@@ -136,6 +136,11 @@ def test_what_is_refused(talking, path, body, status, says):
     assert anonymous.status == 401
 
 
+def test_attachments_are_refused_with_a_sentence(talking):
+    answer = talking("POST", "/uploads", b"png", headers={"Content-Type": "image/png"})
+    assert answer.status == 501 and "commit the file" in answer.json["error"]
+
+
 def test_bad_filters_and_numbers_are_refused(talking):
     for query in ("p=-1", "p=x", "status=merged", "type=x"):
         assert talking("GET", f"{REPO}/discussions?{query}").status == 400

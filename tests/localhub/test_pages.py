@@ -87,7 +87,7 @@ def test_every_link_of_the_view_leads_somewhere(web):
     seen, waiting = set(), ["/"]
     while waiting:
         path = waiting.pop(0)
-        if path in seen or len(seen) > 200:
+        if path in seen or (len(seen) > 150 and "org/pages" not in path):  # other tests fill the hub as well
             continue
         seen.add(path)
         answer = web("GET", path, anonymous=True)

@@ -65,7 +65,7 @@ def test_what_is_no_short_text_is_named_only(git, monkeypatch):
     assert patches.as_text(git, tree(git, old), tree(git, new)).endswith("(4 more files differ)\n")
 
 
-def test_both_changes_are_kept_or_it_is_a_conflict(git):
+def test_both_changes_are_kept_or_it_is_a_conflict(git, monkeypatch):
     text = b"".join(b"%d\n" % i for i in range(9))
     top, end, other = text.replace(b"0\n", b"zero\n"), text.replace(b"8\n", b"eight\n"), text.replace(b"8\n", b"8!\n")
     base = {"t": text, "a": b"a", "b": b"b", "same": b"1", "p": pointer_text("1" * 64, 1)}
@@ -80,6 +80,8 @@ def test_both_changes_are_kept_or_it_is_a_conflict(git):
     assert merged(git, base, {**base, "n/n": b"1"}, {**base, "n": b"2"}) == ["n"]
     pointers = ({**base, "p": pointer_text("1" * 64, 2)}, {**base, "p": pointer_text("2" * 64, 1)})
     assert merged(git, base, *pointers) == ["p"]  # never a pointer to what is not there
+    monkeypatch.setattr(patches, "TOGETHER_MAX", 0)
+    assert merged(git, base, ours, theirs) == ["t"]
     into_folder = {**{key: value for key, value in base.items() if key != "a"}, "a/a": b"x"}
     assert merged(git, base, base, into_folder) == into_folder
 
