@@ -117,7 +117,7 @@ def test_gc_removes_nothing_where_a_repo_is_damaged(store):
     assert store.large_files.size(sha_of(b"not needed")) == 10
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     which=st.floats(0, 1, exclude_max=True),
     place=st.floats(0, 1, exclude_max=True),
