@@ -184,6 +184,16 @@ def release(
 
 
 @app.command()
+def verify(org: options.Owner, tag: options.Released, hub: options.Hub = "local", json: options.Json = False) -> None:
+    """Read a release again, every file, and say what holds. Ends with 1 where something does not."""
+    with api.open_hub(hub) as opened:
+        from hub_speed.console.release import print_findings
+
+        if not print_findings(api.verify(org, tag, opened), as_json=json):
+            raise typer.Exit(1)
+
+
+@app.command()
 def lineage(version: options.Version, hub: options.Hub = "local", json: options.Json = False) -> None:
     """Show what a version comes from, as a tree: data, generators, bases, each at its commit."""
     with api.open_hub(hub) as opened:

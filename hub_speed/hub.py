@@ -23,6 +23,7 @@ from huggingface_hub import (
     HfFileSystem,
     ModelCard,
     ModelCardData,
+    RepoFile,
     eval_result_entries_to_yaml,
 )
 from huggingface_hub.errors import (
@@ -36,7 +37,6 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.hf_api import RepoFile
 from pydantic import ValidationError
 
 from hub_speed import safe_yaml
@@ -200,10 +200,7 @@ class Hub:
     def files(self, ref: Ref) -> dict[str, int]:
         """The paths of a version's files, sorted, and their sizes in bytes."""
         with self._translating_errors(str(ref)):
-            tree = self._api.list_repo_tree(ref.repo, recursive=True, repo_type=ref.kind, revision=ref.commit)
-            return {
-                file.path: file.size for file in sorted(tree, key=lambda item: item.path) if isinstance(file, RepoFile)
-            }
+            return {entry.path: entry.size for entry in self._entries(ref)}
 
     @contextmanager
     def open(self, ref: Ref, path: str) -> Iterator[BinaryIO]:
@@ -214,6 +211,21 @@ class Hub:
             self._streamed.open(f"{folder}{ref.repo}@{ref.commit}/{path}", "rb") as file,
         ):
             yield cast(BinaryIO, file)
+
+    def hashes(self, ref: Ref) -> dict[str, str]:
+        """Every file of a version → its hash as the Hub states it: sha256 of a large file, else git's sha1."""
+        with self._translating_errors(str(ref)):
+            return {entry.path: entry.lfs.sha256 if entry.lfs else entry.blob_id for entry in self._entries(ref)}
+
+    def _entries(self, ref: Ref) -> list[RepoFile]:
+        tree = self._api.list_repo_tree(ref.repo, repo_type=ref.kind, revision=ref.commit, recursive=True)
+        return sorted((entry for entry in tree if isinstance(entry, RepoFile)), key=lambda entry: entry.path)
+
+    def download(self, ref: Ref, folder: Path) -> Path:
+        """A version's files, read from the Hub whatever the client has kept; returns where they are in `folder`."""
+        with self._translating_errors(str(ref)):
+            path = self._api.snapshot_download(ref.repo, repo_type=ref.kind, revision=ref.commit, cache_dir=folder)
+        return Path(path)
 
     def record(self, ref: Ref) -> RunRecord | None:
         """How a version was made (`speed_run.json`), or None when hub_speed did not make it."""

@@ -51,6 +51,8 @@ Scaling = Annotated[bool, typer.Option("--scaling", help="with the recipe's scal
 Margin = Annotated[float, typer.Option(help="a smaller difference of scores does not matter")]
 Out = Annotated[Path | None, typer.Option(help="a folder for study.md, study.json and figures as well")]
 Tag = Annotated[str, typer.Option(help="the tag of the release, for example v1.0")]
+Owner = Annotated[str, typer.Argument(metavar="ORG", help="organisation or user that owns the repositories")]
+Released = Annotated[str, typer.Argument(metavar="TAG", help="the tag of a release, for example v1.0")]
 AllowConflict = Annotated[
     bool, typer.Option("--allow-licence-conflict", help="release although an input's licence asks for more")
 ]
