@@ -16,8 +16,8 @@ from hub_speed.errors import HubSpeedError
 
 log = logging.getLogger(__name__)
 
-WRITING: Json = {"api_visibility": "private", "concurrency_id": "writing", "concurrency_limit": 4}
-"""Of what generator and revisor write: they answer several at a time. Assumption: four share two cores well."""
+WRITING: Json = {"api_visibility": "private", "concurrency_id": "writing", "concurrency_limit": 8}
+"""Of what generator and revisor write: their servers batch. Assumption: with eight nobody waits long for a word."""
 MODELS: Json = {"api_visibility": "private", "concurrency_id": "models"}
 """Of the embedder, which runs in this process: one at a time."""
 PUSHING: Json = {"api_visibility": "private", "concurrency_id": "pushing", "concurrency_limit": 4}
