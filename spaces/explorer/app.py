@@ -35,7 +35,7 @@ def build() -> gr.Blocks:
     )
     models, rows = Models(published), Rows(published)
     embedders = Embedders(models)
-    models.warm_up()
+    models.warm_up(lambda: search.first_example(embedders, rows))
     with gr.Blocks(title="SPEED explorer", delete_cache=(3600, 3600)) as page:
         head = gr.HTML()
         with gr.Tabs() as tabs:

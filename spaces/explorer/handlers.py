@@ -16,8 +16,8 @@ from hub_speed.errors import HubSpeedError
 
 log = logging.getLogger(__name__)
 
-WRITING: Json = {"api_visibility": "private", "concurrency_id": "writing", "concurrency_limit": 4}
-"""Of what generator and revisor write: they answer several at a time. Assumption: four share two cores well."""
+WRITING: Json = {"api_visibility": "private", "concurrency_id": "writing", "concurrency_limit": 8}
+"""Of what generator and revisor write: their servers batch. Assumption: with eight nobody waits long for a word."""
 MODELS: Json = {"api_visibility": "private", "concurrency_id": "models"}
 """Of the embedder, which runs in this process: one at a time."""
 PUSHING: Json = {"api_visibility": "private", "concurrency_id": "pushing", "concurrency_limit": 4}
@@ -55,13 +55,15 @@ def endpoint(function: Callable[..., Any], **how: Any) -> Callable[..., Any]:
     @functools.wraps(function)
     async def safe(*args: Any) -> Any:
         try:
+            given = inspect.signature(function).bind(*args).arguments
             if inspect.iscoroutinefunction(function):
-                return await checked(*args)
-            return await asyncio.to_thread(checked, *args)
+                return await checked(**given)
+            return await asyncio.to_thread(checked, **given)
         except Exception as error:
             raise gr.Error(str(sentence(error)), print_exception=False) from error
 
-    gr.api(safe, api_name=function.__name__.rstrip("_"), **({"concurrency_id": "models"} | how))
+    safe.__name__ = function.__name__.rstrip("_")  # the tool's name
+    gr.api(safe, api_name=safe.__name__, **({"concurrency_id": "models"} | how))
     return function
 
 

@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +39,21 @@ class Models:
 
     # --- loading ----------------------------------------------------------------------------------------------------
 
-    def warm_up(self) -> None:
-        """Load all models in the background, the generator first; `stages` says how far it is."""
-        self.stages = dict.fromkeys(("generator", "revisor", "embedder"), "waits")
-        threading.Thread(target=self._warm_up, daemon=True).start()
+    def warm_up(self, then: Callable[[], Any]) -> None:
+        """Load all models in the background, the generator first; `stages` says how far it is.
 
-    def _warm_up(self) -> None:
+        Args:
+            then: what the first visitor would wait for; made at the end.
+        """
+        self.stages = dict.fromkeys(("generator", "revisor", "embedder"), "waits")
+        threading.Thread(target=self._warm_up, args=(then,), daemon=True).start()
+
+    def _warm_up(self, then: Callable[[], Any]) -> None:
         self._stage("generator", lambda: self.address(self.generator()))
         self._stage("revisor", lambda: self.address("revisor"))
         self._stage("embedder", self.embedder)
+        with suppress(HubSpeedError):  # who looks at it is told
+            then()
 
     def _stage(self, name: str, load: Callable[[], Any]) -> None:
         started = time.monotonic()

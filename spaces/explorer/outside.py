@@ -16,6 +16,7 @@ from hub_speed.llm.address import Address, sendable_key
 
 MAX_URL_CHARS, MAX_KEY_CHARS, MAX_NAME_CHARS = 300, 300, 100  # Assumption: twice what providers use
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: the last four bytes are an IPv4 address
+_NAT64_INSIDE = ipaddress.ip_network("64:ff9b:1::/48")  # RFC 8215: for use within a network
 
 
 class NotPublic(OSError):
@@ -24,13 +25,15 @@ class NotPublic(OSError):
 
 def is_public(address: str) -> bool:
     """Whether an IP address, and an IPv4 address it may stand for, can be reached from anywhere."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    inner = [ip]
+    ip: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
-        inner += [each for each in (ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())) if each]
-        inner += [ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)] if ip in _NAT64 else []
-        inner = inner[1:] if ip.ipv4_mapped else inner
-    return all(each.is_global and not each.is_multicast and not each.is_reserved for each in inner)
+        if ip in _NAT64:
+            ip = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        elif ip.teredo or ip in _NAT64_INSIDE:
+            return False
+        else:
+            ip = ip.ipv4_mapped or ip.sixtofour or ip
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
 
 def _public_socket(info: Any) -> socket.socket:
@@ -62,12 +65,19 @@ def address(url: str, model: str, key: str, *, anywhere: bool) -> Address:
     Raises:
         HubSpeedError: it is not such an address.
     """
-    parts = urlsplit(url.strip())
     wanted = "an address such as https://api.example.com/v1, without user, password or #"
-    fits = len(url) <= MAX_URL_CHARS and parts.hostname and not parts.username and not parts.fragment
-    if not fits or parts.scheme not in (("http", "https") if anywhere else ("https",)):
+    if not _fits(url.strip(), ("http", "https") if anywhere else ("https",)):
         raise HubSpeedError("Your endpoint's address cannot be used", expected=wanted, fix="check the address")
     if len(model) > MAX_NAME_CHARS or len(key) > MAX_KEY_CHARS:
         raise HubSpeedError("The model's name or the key is too long", fix="copy them again")
     key = sendable_key(key, "your field") if key else ""
     return Address("endpoint", model.strip(), (url.strip(),), key=key or None)
+
+
+def _fits(url: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(url)
+        plain = not (parts.username or parts.password or parts.fragment) and parts.port != 0
+    except ValueError:  # no number where the port stands, or half a bracket
+        return False
+    return plain and bool(parts.hostname) and parts.scheme in schemes and len(url) <= MAX_URL_CHARS

@@ -70,7 +70,9 @@ def asked() -> list[str]:
 @pytest.fixture
 def page(browser: Any, asked: list[str], url: str) -> Iterator[Any]:
     """A page of 1,280 pixels; afterwards, it has asked nobody but the Space, and no script has failed."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, permissions=["clipboard-read", "clipboard-write"])
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 900}, permissions=["clipboard-read", "clipboard-write"]
+    )
     context.set_default_timeout(PATIENCE_MS)
     opened, failed = context.new_page(), []
     opened.on("request", lambda request: asked.append(request.url))
