@@ -21,7 +21,14 @@ from hub_speed.text import with_instruction
 MAX_TEXTS, MAX_TEXT_CHARS, MAX_LINE_CHARS = 200, 2000, 500
 MAX_QUERIES = 12
 MAX_FILE_BYTES = 1_000_000
-EXAMPLES, TEXTS_SHOWN = 8, 24
+EXAMPLES, TEXTS = 8, 100
+"""Held-out examples, and the texts of each. Assumption: enough to tell embedders apart, and read in some seconds."""
+TEXTS_TAKEN = 24
+"""Published rows that are taken at once."""
+NEAR = 6
+"""Documents before and after the answer: in many corpora these are about the same thing."""
+COLUMNS = 12
+"""Texts in a heat map."""
 MAX_CORPUS = 20_000
 """Documents of a benchmark that examples are taken from. Assumption: some 10 MB."""
 QUESTION = "Given a question, retrieve passages that answer it"
@@ -93,7 +100,6 @@ def build(page: gr.Blocks, embedders: Embedders, rows: Rows) -> None:
     upload.upload(read, upload, texts, **READING)
     page.load(start, None, [example, *form, right, ranking], **READING)
 
-    @endpoint
     def search(query: str, texts: list[str], instruction: str = "", second: str = "") -> dict:
         """Texts ranked by the published embedder, best first, and by a second one if it is named.
 
@@ -103,12 +109,12 @@ def build(page: gr.Blocks, embedders: Embedders, rows: Rows) -> None:
             instruction: what is wanted of a text, in one sentence; goes before the query.
             second: base (the model before the training), bm25, or org/name of a small model on the Hub.
         """
-        if not isinstance(texts, list):
-            raise HubSpeedError("texts is not a list", expected="a list of strings", got=type(texts).__name__)
         found = compared(embedders, [query], texts, instruction, second)
         first, *others = found["sides"]
         answer = {"query": first["asked"], "embedder": first["title"], "found": _plain(first)}
         return answer | ({"second": others[0]["title"], "second_found": _plain(others[0])} if others else {})
+
+    endpoint(search)
 
 
 def _plain(side: Json) -> list[tuple[float, str]]:
@@ -147,14 +153,20 @@ def compared(
         second: see `Embedders.scores`; empty for none.
         answers: query → the texts that are known to answer it.
     """
-    if not all(isinstance(text, str) for text in (*queries, *texts)):
-        raise HubSpeedError("One of the texts is not a string", expected="a list of strings")
     texts = list(dict.fromkeys(filter(None, map(_one_line, texts))))
     queries, instruction = list(dict.fromkeys(filter(None, map(_one_line, queries)))), _one_line(instruction)
     _bounded(queries, texts, instruction)
-    names = filter(None, ("embedder", second))
-    sides = [_side(embedders, name, queries, texts, instruction, answers or {}) for name in names]
-    return {"queries": queries, "texts": texts, "sides": sides, "known": any(side["hits"] for side in sides)}
+    names = [name for name in ("embedder", second) if name]
+    found = [embedders.scores(name, queries, texts, instruction) for name in names]
+    right = np.array([[text in (answers or {}).get(query, ()) for text in texts] for query in queries])
+    columns = np.lexsort((-found[0].max(0), np.where(right.any(0), right.argmax(0), len(queries))))[:COLUMNS]
+    read = with_instruction(instruction, queries[0]) if instruction else queries[0]
+    sides = [
+        {"title": embedders.title(name), "asked": read if name in ("embedder", BASE) else queries[0]}
+        | _side(scores, right, columns, texts, queries)
+        for name, scores in zip(names, found, strict=True)
+    ]
+    return {"queries": queries, "columns": [texts[i] for i in columns], "texts": len(texts), "sides": sides}
 
 
 def _bounded(queries: list[str], texts: list[str], instruction: str) -> None:
@@ -170,20 +182,23 @@ def _bounded(queries: list[str], texts: list[str], instruction: str) -> None:
         raise HubSpeedError("One of the texts is too long", expected=f"at most {limits}")
 
 
-def _side(
-    embedders: Embedders, name: str, queries: list[str], texts: list[str], instruction: str, answers: Answers
-) -> Json:
-    """One embedder's result: the ranking for the first query, all scores, and the places of the right texts."""
-    found = embedders.scores(name, queries, texts, instruction)
-    shades = (found - found.min()) / max(float(found.max() - found.min()), 1e-9)
-    right = np.array([[text in answers.get(query, ()) for text in texts] for query in queries])
-    order = np.argsort(-found[0], kind="stable").tolist()
-    ranking = [{"score": float(found[0, i]), "text": texts[i], "hit": bool(right[0, i])} for i in order]
-    cells = np.stack([found, shades, right], 2).tolist()
-    heat = [{"query": query, "cells": row} for query, row in zip(queries, cells, strict=True)]
-    hits = [int((scores > scores[hit].max()).sum()) + 1 for scores, hit in zip(found, right, strict=True) if hit.any()]
-    asked = with_instruction(instruction, queries[0]) if instruction and name in ("embedder", BASE) else queries[0]
-    return {"title": embedders.title(name), "asked": asked, "ranking": ranking, "heat": heat, "hits": hits}
+def _side(scores: np.ndarray, right: np.ndarray, columns: np.ndarray, texts: list[str], queries: list[str]) -> Json:
+    """One embedder's result: the ranking for the first query, a heat map, and the places of the right texts.
+
+    Args:
+        scores: of every text for every query, shape (queries, texts).
+        right: whether the text answers the query, same shape.
+        columns: the texts of the heat map, by number; answers first.
+        texts: all texts.
+        queries: all queries.
+    """
+    order = np.argsort(-scores[0], kind="stable").tolist()
+    ranking = [{"score": float(scores[0, i]), "text": texts[i], "hit": bool(right[0, i])} for i in order]
+    shades = (scores - scores.min()) / max(float(scores.max() - scores.min()), 1e-9)
+    cells = np.stack([scores, shades, right], 2)[:, columns].tolist()
+    places = [int((row > row[hit].max()).sum()) + 1 if hit.any() else 0 for row, hit in zip(scores, right, strict=True)]
+    heat = [{"query": q, "cells": c, "place": p} for q, c, p in zip(queries, cells, places, strict=True)]
+    return {"ranking": ranking, "heat": heat, "places": [place for place in places if place]}
 
 
 # --- what can be searched at once -----------------------------------------------------------------------------------
@@ -192,7 +207,7 @@ def _side(
 def held_out(rows: Rows) -> list[Json]:
     """Examples that the embedder has not learnt: questions of its benchmark, or rows of a set it was not trained on.
 
-    The first examples have one question each; the last has several, for a heat map.
+    The first example has several questions, for a heat map; the others have one each.
     """
     published = rows.published
 
@@ -201,15 +216,15 @@ def held_out(rows: Rows) -> list[Json]:
         if not found:
             raise HubSpeedError("There is no held-out example here", fix="write a query, and paste texts, one a line")
         many = {query: texts for one in found for query, texts in one["answers"].items()}
-        texts = [text for mine in many.values() for text in mine]
+        texts = list(dict.fromkeys([*(text for mine in many.values() for text in mine), *found[0]["texts"]]))[:TEXTS]
         several = {"title": f"{len(found)} questions at once", "queries": list(many), "texts": texts, "answers": many}
-        return [*found, {"how": found[0]["how"]} | several]
+        return [{"how": found[0]["how"]} | several, *found]
 
     return published.keep("held-out examples", read)
 
 
 def _of_benchmark(published: Published) -> list[Json]:
-    """Questions of a benchmark that is a dataset (corpus, queries, qrels), each with the documents near its answer."""
+    """Questions of a benchmark that is a dataset (corpus, queries, qrels), and texts to find the answers in."""
     scored = newest(published, "evaluate")
     inputs = published.record(scored).inputs if scored else {}
     for ref in (ref for name, ref in inputs.items() if name.startswith("benchmark ") and ref.kind == "dataset"):
@@ -221,7 +236,7 @@ def _of_benchmark(published: Published) -> list[Json]:
 
 
 def _questions(corpus: list[Json], queries: list[Json], qrels: list[Json], of: str) -> list[Json]:
-    """Questions spread over a benchmark; the texts of each stand beside its answers in the corpus."""
+    """Questions spread over a benchmark, each with its answers, the documents beside them, and some of all others."""
     texts = [_one_line(f"{row.get('title') or ''} {row['text']}") for row in corpus]
     place = {row["_id"]: i for i, row in enumerate(corpus)}
     right: dict[str, list[int]] = {}
@@ -232,9 +247,10 @@ def _questions(corpus: list[Json], queries: list[Json], qrels: list[Json], of: s
     found = []
     for row in known[:: max(1, len(known) // EXAMPLES)][:EXAMPLES]:
         query, answers = _one_line(row["text"]), [texts[i] for i in right[row["_id"]][:3]]
-        first = max(0, min(right[row["_id"]][0] - TEXTS_SHOWN // 2, len(texts) - TEXTS_SHOWN))
-        shown = list(dict.fromkeys([*texts[first : first + TEXTS_SHOWN], *answers]))
-        one = {"title": of + query, "how": QUESTION, "queries": [query], "texts": shown}
+        at = right[row["_id"]][0]
+        near, far = texts[max(0, at - NEAR) : at + NEAR + 1], texts[:: max(1, len(texts) // TEXTS)]
+        shown = list(dict.fromkeys([*answers, *near, *far]))[:TEXTS]
+        one = {"title": of + query, "how": QUESTION, "queries": [query], "texts": sorted(shown)}
         found.append(one | {"answers": {query: answers}})
     return found
 
@@ -244,7 +260,7 @@ def _of_seed(rows: Rows) -> list[Json]:
     published = rows.published
     if published.record(published.ref("embedder")).inputs.get("data") == published.ref("seed"):
         return []
-    some = [row for row in rows.sample(200, "seed") if row["task_type"] == "retrieval"][:TEXTS_SHOWN]
+    some = [row for row in rows.sample(400, "seed") if row["task_type"] == "retrieval"][:TEXTS]
     texts = [_one_line(row["positive"]) for row in some]
     found = []
     for row in some[:EXAMPLES]:
@@ -257,7 +273,7 @@ def _of_seed(rows: Rows) -> list[Json]:
 def some_rows(rows: Rows) -> Json:
     """Published rows, drawn anew each time: their positives as texts, and the query of one of them."""
     some = [row for row in rows.sample(600) if row["task_type"] == "retrieval"] or rows.sample(200)
-    some = random.sample(some, min(TEXTS_SHOWN, len(some)))
+    some = random.sample(some, min(TEXTS_TAKEN, len(some)))
     texts, query = [_one_line(row["positive"]) for row in some], _one_line(some[0]["query"])
     return {"how": some[0]["instruction"], "queries": [query], "texts": sorted(texts), "answers": {query: [texts[0]]}}
 
