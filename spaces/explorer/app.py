@@ -17,9 +17,10 @@ import search
 import use
 from embedders import Embedders
 from handlers import READING, show
+from huggingface_hub import set_client_factory
 from looks import CSS, SCRIPT
 from models import Models
-from published import Json, Published
+from published import Json, Published, hub_client
 from rows import Rows
 
 from hub_speed.hub import Hub
@@ -29,6 +30,7 @@ TABS = ("generate", "search", "data", "use")
 
 def build() -> gr.Blocks:
     """The page."""
+    set_client_factory(hub_client)
     published = Published(
         Hub(os.environ.get("HF_ENDPOINT", "https://huggingface.co")),
         os.environ.get("HUB_SPEED_ORG") or os.environ.get("SPACE_AUTHOR_NAME") or "speed-demo",
