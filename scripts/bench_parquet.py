@@ -36,7 +36,7 @@ WAYS = {f"{rows:,} rows{', CDC' if cdc else ''}": (rows, cdc) for rows in (2_000
 
 
 def make_rows(count: int) -> Rows:
-    """Rows of about 3 KB: a prompt that is mostly the same, three texts, and these once more as JSON."""
+    """Rows of about 5 KB: a prompt that is mostly the same, three texts, and these once more as JSON."""
     rng = random.Random(0)
     words = ["".join(rng.choices("aeioubcdfglmnprst", k=rng.randrange(2, 10))) for _ in range(20_000)]
     weights = np.cumsum(1 / np.arange(1, len(words) + 1)).tolist()  # Zipf's law, as in a language
