@@ -4,7 +4,8 @@
 
 The Hub runs in a process of its own, and so does each client, with an empty cache; starting and importing are not
 counted. `plain` is the same bytes without a Hub: files copied and flushed to the disk, or `datasets` reading the local
-parquet files. `server MB` is the largest resident memory of the Hub's process until then (Linux only).
+parquet files. Of the hundred commits it is one client that makes all of them. `server MB` is the largest resident
+memory of the Hub's process until then (Linux only).
 """
 
 import argparse
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -117,6 +119,27 @@ def first_row_plain(folder: Path) -> float:
     return timed(lambda: next(iter(load_dataset("parquet", data_files=files, split="train", streaming=True))))
 
 
+def commit_at_once(folder: Path, clients: int = 20) -> float:
+    """A hundred commits to one repository by twenty clients, each of a file of its own."""
+    from huggingface_hub import HfApi
+
+    repo = f"bench/by-{clients}"
+    HfApi().create_repo(repo, repo_type="dataset")
+
+    def client(number: int) -> None:
+        for path in range(number, 100, clients):
+            HfApi().upload_file(path_or_fileobj=b"x", path_in_repo=f"{path}.txt", repo_id=repo, repo_type="dataset")
+
+    def work() -> None:
+        with ThreadPoolExecutor(clients) as pool:
+            list(pool.map(client, range(clients)))
+
+    took = timed(work)
+    if len(HfApi().list_repo_commits(repo, repo_type="dataset")) != 101:
+        raise SystemExit("a commit is missing")
+    return took
+
+
 def copy(part: str) -> Callable[[Path], float]:
     """Measures a copy of a folder of inputs, flushed to the disk."""
 
@@ -139,6 +162,7 @@ STEPS: dict[str, tuple[Callable[[Path], float], Callable[[Path], float]]] = {
     "rows up": (publish_rows, copy("rows")),
     "load_dataset": (load, load_plain),
     "first streamed row": (first_row, first_row_plain),
+    "100 commits, 20 clients": (commit_at_once, lambda folder: commit_at_once(folder, 1)),
 }
 
 
