@@ -287,6 +287,7 @@ def publish(stage: Stage, ctx: Context, hub: Hub, org: str, branch: str) -> Ref:
         message=f"{stage.name}: {ctx.record.recipe}",
         tag=tag_of(ctx.record.fingerprint),
         branch=branch,
+        note=ctx.progress.note,
     )
     (ctx.work / AGAIN).unlink(missing_ok=True)
     shutil.rmtree(ctx.work, ignore_errors=True)
