@@ -7,7 +7,7 @@ import threading
 import unicodedata
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from io import BytesIO
 from itertools import cycle
@@ -166,7 +166,7 @@ def _heat_map(coverage: dict[str, dict[str, int]], axes: Axes) -> None:
 
 
 @_styled
-def curves(panels: dict[str, Sequence[tuple[int, float]]], path: Path) -> Path:
+def curves(panels: Mapping[str, Sequence[tuple[int, float]]], path: Path) -> Path:
     """What a training logged over its steps: one panel per title, side by side, each with its last value."""
     figure = Figure(figsize=(0.6 + (4.6 if len(panels) == 1 else 2.7 * len(panels)), 2.6))
     for (title, curve), axes in zip(panels.items(), figure.subplots(1, len(panels), squeeze=False)[0], strict=True):

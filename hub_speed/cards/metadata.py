@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from hub_speed.cards import licences
 from hub_speed.mix import as_mix
 from hub_speed.recipe import Recipe
 from hub_speed.recipes import loader
@@ -34,9 +35,16 @@ MTEB_LICENCES = frozenset(
 def header(stage: Stage, ctx: Context) -> Json:
     """The fields of the header; `hub_speed` is our own: what made the version, and which models taught and judged."""
     known = [CODES[name] for name in ctx.recipe.languages if name in CODES]
-    common = {"license": ctx.record.license, "language": known or ["multilingual"]}
+    common = _licence(ctx.record.license) | {"language": known or ["multilingual"]}
     of_kind = _of_model(stage, ctx) if stage.kind == "model" else _of_dataset(stage, ctx)
     return common | of_kind | {"hub_speed": _made_by(stage, ctx)}
+
+
+def _licence(name: str) -> Json:
+    """The fields for a licence: the Hub refuses a card that names one it does not know."""
+    if name in licences.HUB_NAMES:
+        return {"license": name}
+    return {"license": "other", "license_name": re.sub(r"[^a-z0-9.+-]+", "-", name.lower())[:100]}
 
 
 def _of_dataset(stage: Stage, ctx: Context) -> Json:

@@ -6,7 +6,7 @@ import random
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -271,7 +271,7 @@ def _about(node: Ancestor) -> str:
     return " · ".join(part for part in (node.stage, rows) if part) or "given"
 
 
-def _logged(training: Training) -> dict[str, Sequence[tuple[int, float]]]:
+def _logged(training: Training) -> dict[str, list[tuple[int, float]]]:
     """What a training logged, by title. A DPO run is judged by its rewards first: its loss says little."""
     titles = {"accuracies": "Accuracy (chosen above rejected)", "margins": "Margin (chosen − rejected)"}
     rewards = {titles[name]: curve for name, curve in training.reward_curves.items() if curve}

@@ -22,11 +22,11 @@ from mteb.models.model_meta import ModelMeta
 from safetensors.numpy import save_file
 
 from hub_speed import parquet, rows
-from hub_speed.cards import metadata, render
+from hub_speed.cards import licences, metadata, render
 from hub_speed.evaluation.scaling_law import compare
 from hub_speed.evaluation.scaling_sentences import describe
 from hub_speed.llm import dialects
-from hub_speed.localhub import cards
+from hub_speed.localhub import card_rules
 from hub_speed.pipeline.table import STAGES
 from hub_speed.recipe import Recipe
 from hub_speed.recipes.loader import load
@@ -430,7 +430,8 @@ def test_the_header_of_a_card_is_what_the_hub_and_its_client_take(name: str, car
     given = {key: value for key, value in header.items()}
     parsed = (DatasetCardData if kind == "dataset" else ModelCardData)(**given).to_dict()
     assert {key: parsed[key] for key in header} == header
-    assert cards.check(f"---\n{yaml.safe_dump(header)}---\n{text}", kind) == []
+    verdict = card_rules.check(f"---\n{yaml.safe_dump(header)}---\n{text}", kind)
+    assert verdict.errors == verdict.warnings == []
     made = header["hub_speed"]
     assert (made["stage"], made["run"], made["teacher"]) == (name, tag_of(ctx.record.fingerprint), ["offline-teacher"])
     if kind == "dataset":
@@ -447,6 +448,13 @@ def test_sizes_are_named_as_the_hub_names_them(tmp_path: Path) -> None:
     for rows_, size in ((0, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (920_415, "100K<n<1M"), (10**9, "1B<n<10B")):
         ctx.record.accepted = rows_
         assert metadata.header(STAGES["seed"], ctx)["size_categories"] == [size]
+
+
+def test_a_licence_that_the_hub_does_not_know_is_another_one_with_a_name(tmp_path: Path) -> None:
+    ctx = context("seed", load("quickstart", ["license=My Own: 2"]), tmp_path)
+    header = metadata.header(STAGES["seed"], ctx)
+    assert (header["license"], header["license_name"]) == ("other", "my-own-2")
+    assert [name for name in card_rules.LICENCES if name in licences.HUB_NAMES] == card_rules.LICENCES
 
 
 def test_the_judge_is_the_model_that_judged(tmp_path: Path) -> None:
@@ -491,7 +499,7 @@ def test_the_model_meta_in_an_embedders_card_has_the_fields_that_mteb_wants(tmp_
 def test_every_template_is_of_a_stage() -> None:
     for kind in ("dataset", "model"):
         found = {path.stem for path in render.templates(kind).iterdir()}
-        assert found - {"base", "generator", "release", "reproduce", "study"} == {
+        assert found - {"base", "changes", "generator", "release", "reproduce", "study"} == {
             s.noun for s in STAGES.values() if s.kind == kind
         }
 
