@@ -451,7 +451,7 @@ def test_sizes_are_named_as_the_hub_names_them(tmp_path: Path) -> None:
 
 
 def test_a_licence_that_the_hub_does_not_know_is_another_one_with_a_name(tmp_path: Path) -> None:
-    ctx = context("seed", load("quickstart", ["license=My Own: 2"]), tmp_path)
+    ctx = context("seed", load("quickstart", ["license=My Own 2"]), tmp_path)
     header = metadata.header(STAGES["seed"], ctx)
     assert (header["license"], header["license_name"]) == ("other", "my-own-2")
     assert [name for name in card_rules.LICENCES if name in licences.HUB_NAMES] == card_rules.LICENCES
