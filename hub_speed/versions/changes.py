@@ -72,7 +72,7 @@ def _counts(old: dict[str, RunRecord], new: dict[str, RunRecord]) -> list[Json]:
 
 
 def _size(record: RunRecord | None) -> int | None:
-    return record and (sum(record.by_task_type.values()) or record.accepted)
+    return None if record is None else sum(record.by_task_type.values()) or record.accepted
 
 
 def _rows(hub: Hub, before: Ref, now: Ref) -> Json:
