@@ -245,7 +245,7 @@ def effects(found: Sequence[dict[str, Any]], margin: float, path: Path) -> Path:
             axes.plot(e["difference"], y, "o", color=colour)
         axes.set_yticks(range(len(values)), [*map(_label, values)])
         axes.set_ylim(-0.6, len(values) - 0.4)
-        axes.set_xlabel(f"difference to {_label(found[0]['reference'], 30)}")
+        axes.set_xlabel(f"difference to {_label(found[0]['reference'], 30)} (95% interval)")
         axes.set_title(_label(measure))
     figure.tight_layout()
     return _save(figure, path)
