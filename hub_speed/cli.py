@@ -248,8 +248,14 @@ def hub_serve(port: options.Port = None) -> None:
 
 
 @hub_app.command("env")
-def hub_env(port: Annotated[int | None, typer.Option(help="port of `hub serve`", min=1, max=65535)] = None) -> None:
-    """Print the lines that point any Hub client at the embedded Hub: eval "$(hub-speed hub env)"."""
+def hub_env(
+    port: Annotated[int | None, typer.Option(metavar="PORT", help="port of `hub serve`", min=1, max=65535)] = None,
+) -> None:
+    r"""Print the lines that point any Hub client at the embedded Hub.
+
+    \b
+    eval "$(hub-speed hub env)"
+    """
     import shlex
 
     for name, value in api.hub_environment(port).items():
@@ -300,7 +306,8 @@ def space_run(
     org: options.Org = DEFAULT_ORG,
     hub: options.Hub = "local",
     port: Annotated[
-        int | None, typer.Option(help="port on 127.0.0.1; the first free one from 7860", min=1, max=65535)
+        int | None,
+        typer.Option(metavar="PORT", help="port on 127.0.0.1; the first free one from 7860", min=1, max=65535),
     ] = None,
 ) -> None:
     """Open the explorer on what was published, until Ctrl-C."""
@@ -313,7 +320,7 @@ def space_run(
 
 @space_app.command("push")
 def space_push(org: options.Org = DEFAULT_ORG, hub: options.Hub = "local", private: options.Private = None) -> None:
-    """Publish the explorer as the Space <org>/speed-explorer: one commit that holds all it needs."""
+    """Publish the explorer as a Space. One commit to <org>/speed-explorer holds all it needs."""
     with api.open_hub(hub, private=private) as opened:
         from hub_speed import space
 

@@ -310,5 +310,5 @@ def _check_rejects(stage: Stage, ctx: Context) -> None:
             expected=f"at most {limit:.0%} (runtime.max_reject_rate)",
             got=worst,
             fix=f"look at them: hub-speed rows {ctx.work}; nothing was published, and the ledger is"
-            " kept. Once the cause is mended, --set runtime.reread=true reads the answers again without asking",
+            " kept. Once the cause is fixed, --set runtime.reread=true reads the answers again without asking",
         )
