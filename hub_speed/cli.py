@@ -248,12 +248,57 @@ def hub_serve(port: options.Port = None) -> None:
 
 
 @hub_app.command("env")
-def hub_env(port: Annotated[int | None, typer.Option(help="port of `hub serve`", min=1, max=65535)] = None) -> None:
-    """Print the lines that point any Hub client at the embedded Hub: eval "$(hub-speed hub env)"."""
+def hub_env(
+    port: Annotated[int | None, typer.Option(metavar="PORT", help="port of `hub serve`", min=1, max=65535)] = None,
+) -> None:
+    r"""Print the lines that point any Hub client at the embedded Hub.
+
+    \b
+    eval "$(hub-speed hub env)"
+    """
     import shlex
 
     for name, value in api.hub_environment(port).items():
         typer.echo(f"export {name}={shlex.quote(value)}")
+
+
+@hub_app.command("gc")
+def hub_gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be removed")] = False,
+    unused_hours: Annotated[float, typer.Option(help="keep what was uploaded in the last hours", min=0)] = 24,
+) -> None:
+    """Remove large files that no commit has, and commits that no branch, tag or pull request leads to."""
+    from hub_speed.console.hubs import print_freed
+
+    print_freed(api.collect_garbage(unused_hours=unused_hours, dry_run=dry_run), dry_run=dry_run)
+
+
+@hub_app.command("fsck")
+def hub_fsck() -> None:
+    """Check that every reference, file and large file is there and whole."""
+    from hub_speed.console.hubs import print_checked
+
+    print_checked(api.check_hub())
+
+
+@hub_app.command("export")
+def hub_export(
+    org: options.WholeOrg, where: options.Elsewhere, as_: options.As = None, private: options.Private = None
+) -> None:
+    """Copy an organisation to a folder, or its tagged versions to another Hub."""
+    from hub_speed.console.hubs import print_copied
+
+    print_copied(api.export_org(org, where, name=as_, private=private))
+
+
+@hub_app.command("import")
+def hub_import(
+    org: options.WholeOrg, where: options.Elsewhere, as_: options.As = None, private: options.Private = None
+) -> None:
+    """Bring an organisation from such a folder, or its tagged versions from another Hub."""
+    from hub_speed.console.hubs import print_copied
+
+    print_copied(api.import_org(org, where, name=as_, private=private))
 
 
 @space_app.command("run")
@@ -261,7 +306,8 @@ def space_run(
     org: options.Org = DEFAULT_ORG,
     hub: options.Hub = "local",
     port: Annotated[
-        int | None, typer.Option(help="port on 127.0.0.1; the first free one from 7860", min=1, max=65535)
+        int | None,
+        typer.Option(metavar="PORT", help="port on 127.0.0.1; the first free one from 7860", min=1, max=65535),
     ] = None,
 ) -> None:
     """Open the explorer on what was published, until Ctrl-C."""
@@ -274,7 +320,7 @@ def space_run(
 
 @space_app.command("push")
 def space_push(org: options.Org = DEFAULT_ORG, hub: options.Hub = "local", private: options.Private = None) -> None:
-    """Publish the explorer as the Space <org>/speed-explorer: one commit that holds all it needs."""
+    """Publish the explorer as a Space. One commit to <org>/speed-explorer holds all it needs."""
     with api.open_hub(hub, private=private) as opened:
         from hub_speed import space
 

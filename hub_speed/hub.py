@@ -2,15 +2,23 @@
 
 A publication is one commit and its tag. The commit's message ends with the tag's name, so that a run that was killed
 between the two finds its commit again and only the tag is missing.
+
+The commit stays one, however many files there are: the client sends the content of large files before, and the commit
+only names them. The Hub recommends 50 to 100 files a commit because it checks each while the request waits
+(huggingface.co/docs/hub/storage-limits); its limits are 25,000 large files and 1 GB of small ones (`create_commit`).
+Where that takes too long for the Hub's gateway, the commit may be made all the same. So every try starts from what the
+branch holds: files that it has already are not sent, and where nothing is missing there is no second commit.
 """
 
 import hashlib
+import json
 import re
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 from urllib.parse import urlsplit
 
 import yaml
@@ -23,6 +31,7 @@ from huggingface_hub import (
     HfFileSystem,
     ModelCard,
     ModelCardData,
+    RepoFile,
     eval_result_entries_to_yaml,
 )
 from huggingface_hub.errors import (
@@ -36,7 +45,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils import parse_ratelimit_headers
 from pydantic import ValidationError
 
 from hub_speed import safe_yaml
@@ -44,7 +53,31 @@ from hub_speed.errors import HubError, NotFound, StaleParent, without_secrets
 from hub_speed.hosts import is_here, is_http, proxy_of
 from hub_speed.record import Kind, Ref, RunRecord
 
+T = TypeVar("T")
+
 RECORD = "speed_run.json"
+
+WAITS_S = (1, 2, 4, 8, 16)
+"""Before another try to publish, where the Hub does not say how long. Assumption: half a minute outlasts a restart."""
+
+LONGEST_WAIT_S = 300
+"""The Hub counts requests in windows of five minutes (huggingface.co/docs/hub/rate-limits)."""
+
+PASSING = frozenset((408, 409, 412, 429, 500, 502, 503, 504))
+"""Answers that may be others a moment later: busy, restarting, or somebody else wrote in between."""
+
+
+def _unheard(text: str) -> None:
+    """Nobody is told."""
+
+
+class Version(NamedTuple):
+    """A commit of a branch, with its title and all its tags."""
+
+    ref: Ref
+    branch: str
+    title: str
+    tags: list[str]
 
 
 class Hub:
@@ -54,13 +87,13 @@ class Hub:
         endpoint: its address.
         private: whether repositories and collections are created as private ones; None: as the organisation creates
             them. Those that exist stay as they are.
-        token: whose Hub it is; None: that of whoever is logged in on this machine.
+        token: whose Hub it is; None: that of whoever is logged in on this machine; False: nobody's.
 
     Attributes:
         shown: the address for messages, without a password.
     """
 
-    def __init__(self, endpoint: str, *, private: bool | None = None, token: str | None = None) -> None:
+    def __init__(self, endpoint: str, *, private: bool | None = None, token: str | bool | None = None) -> None:
         self.endpoint, self.shown = endpoint, without_secrets(endpoint)
         self._api = HfApi(endpoint=endpoint, library_name="hub_speed", token=token)
         self._streamed = HfFileSystem(endpoint=endpoint, token=token)
@@ -188,26 +221,10 @@ class Hub:
                 ) from error
         return folder
 
-    def hashes(self, ref: Ref) -> dict[str, str]:
-        """Every file of a version → its hash as the Hub states it: sha256 of a large file, else git's sha1."""
-        with self._translating_errors(str(ref)):
-            tree = self._api.list_repo_tree(ref.repo, repo_type=ref.kind, revision=ref.commit, recursive=True)
-            files = [item for item in tree if isinstance(item, RepoFile)]
-        return {file.path: file.lfs.sha256 if file.lfs else file.blob_id for file in files}
-
-    def download(self, ref: Ref, folder: Path) -> Path:
-        """A version's files, read from the Hub whatever the client has kept; returns where they are in `folder`."""
-        with self._translating_errors(str(ref)):
-            path = self._api.snapshot_download(ref.repo, repo_type=ref.kind, revision=ref.commit, cache_dir=folder)
-        return Path(path)
-
     def files(self, ref: Ref) -> dict[str, int]:
         """The paths of a version's files, sorted, and their sizes in bytes."""
         with self._translating_errors(str(ref)):
-            tree = self._api.list_repo_tree(ref.repo, recursive=True, repo_type=ref.kind, revision=ref.commit)
-            return {
-                file.path: file.size for file in sorted(tree, key=lambda item: item.path) if isinstance(file, RepoFile)
-            }
+            return {entry.path: entry.size for entry in self._entries(ref)}
 
     @contextmanager
     def open(self, ref: Ref, path: str) -> Iterator[BinaryIO]:
@@ -218,6 +235,21 @@ class Hub:
             self._streamed.open(f"{folder}{ref.repo}@{ref.commit}/{path}", "rb") as file,
         ):
             yield cast(BinaryIO, file)
+
+    def hashes(self, ref: Ref) -> dict[str, str]:
+        """Every file of a version → its hash as the Hub states it: sha256 of a large file, else git's sha1."""
+        with self._translating_errors(str(ref)):
+            return {entry.path: entry.lfs.sha256 if entry.lfs else entry.blob_id for entry in self._entries(ref)}
+
+    def _entries(self, ref: Ref) -> list[RepoFile]:
+        tree = self._api.list_repo_tree(ref.repo, repo_type=ref.kind, revision=ref.commit, recursive=True)
+        return sorted((entry for entry in tree if isinstance(entry, RepoFile)), key=lambda entry: entry.path)
+
+    def download(self, ref: Ref, folder: Path) -> Path:
+        """A version's files, read from the Hub whatever the client has kept; returns where they are in `folder`."""
+        with self._translating_errors(str(ref)):
+            path = self._api.snapshot_download(ref.repo, repo_type=ref.kind, revision=ref.commit, cache_dir=folder)
+        return Path(path)
 
     def record(self, ref: Ref) -> RunRecord | None:
         """How a version was made (`speed_run.json`), or None when hub_speed did not make it."""
@@ -301,41 +333,90 @@ class Hub:
     def tag(self, ref: Ref, tag: str) -> None:
         """Tag a version."""
         with self._translating_errors(str(ref)):
-            self._api.create_tag(ref.repo, tag=tag, revision=ref.commit, repo_type=ref.kind)
+            _patiently(lambda: self._tag(ref, tag))
 
-    def publish(self, kind: Kind, repo: str, folder: Path, *, message: str, tag: str, branch: str = "main") -> Ref:
+    def publish(
+        self,
+        kind: Kind,
+        repo: str,
+        folder: Path,
+        *,
+        message: str,
+        tag: str,
+        branch: str = "main",
+        note: Callable[[str], None] = _unheard,
+    ) -> Ref:
         """Make the branch hold exactly the files of `folder`: one commit on top of the current head, then its tag.
 
+        A Hub that is busy or away for a moment is waited for, and a try starts from what the branch then holds.
+
+        Args:
+            kind: kind of the repository.
+            repo: name of the repository, which is created when missing.
+            folder: the files.
+            message: the commit's message, without the tag.
+            tag: the tag's name. A tag of that name moves.
+            branch: created when missing.
+            note: told of every wait.
+
         Returns:
-            The new version.
+            The new version; the head as it was, if it holds these files already.
 
         Raises:
-            StaleParent: somebody else committed in the meantime; nothing was published.
+            StaleParent: another run has published the same in between, or others commit again and again; nothing was
+                published.
             HubError: the Hub does not answer or refuses.
         """
         with self._translating_errors(f"{kind} {repo}", kept="what was built is kept: "):
-            sdk = "gradio" if kind == "space" else None
-            self._api.create_repo(repo, repo_type=kind, exist_ok=True, private=self._private, space_sdk=sdk)
-            if branch != "main":
-                self._api.create_branch(repo, branch=branch, repo_type=kind, exist_ok=True)
-            parent = str(self._api.repo_info(repo, repo_type=kind, revision=branch).sha)
-            new = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-            old = set(self._api.list_repo_files(repo, repo_type=kind, revision=parent)) - {".gitattributes"}
+            ref = _patiently(lambda: self._commit(kind, repo, folder, f"{message} {tag}", branch), note)
+            _patiently(lambda: self._tag(ref, tag), note)
+        return ref
+
+    def _commit(self, kind: Kind, repo: str, folder: Path, message: str, branch: str) -> Ref:
+        """Commit what the branch's head does not hold yet."""
+        sdk = "gradio" if kind == "space" else None
+        self._api.create_repo(repo, repo_type=kind, exist_ok=True, private=self._private, space_sdk=sdk)
+        if branch != "main":
+            self._api.create_branch(repo, branch=branch, repo_type=kind, exist_ok=True)
+        parent = str(self._api.repo_info(repo, repo_type=kind, revision=branch).sha)
+        new = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+        old = set(self._api.list_repo_files(repo, repo_type=kind, revision=parent)) - {".gitattributes"}
+        operations: list[CommitOperationAdd | CommitOperationDelete] = [
+            *(CommitOperationAdd(name, path) for name, path in new.items()),
+            *(CommitOperationDelete(name) for name in sorted(old - set(new))),
+        ]
+        try:
             commit = self._api.create_commit(
-                repo,
-                [
-                    *(CommitOperationAdd(name, path) for name, path in new.items()),
-                    *(CommitOperationDelete(name) for name in sorted(old - set(new))),
-                ],
-                commit_message=f"{message} {tag}",
-                repo_type=kind,
-                revision=branch,
-                parent_commit=parent,
+                repo, operations, commit_message=message, repo_type=kind, revision=branch, parent_commit=parent
             )
-            if any(ref.name == tag for ref in self._api.list_repo_refs(repo, repo_type=kind).tags):
-                self._api.delete_tag(repo, tag=tag, repo_type=kind)  # made again on purpose: the tag moves
-            self._api.create_tag(repo, tag=tag, revision=commit.oid, repo_type=kind)
+        except HfHubHTTPError as error:
+            if error.response.status_code == 412:
+                self._check_not_published(kind, repo, branch, message)
+            raise
         return Ref(kind, repo, commit.oid)
+
+    def _check_not_published(self, kind: Kind, repo: str, branch: str, message: str) -> None:
+        """See to it that the tag of what another run published in the meantime is not moved.
+
+        Raises:
+            StaleParent: the head is a commit with this message.
+        """
+        head = self._api.list_repo_commits(repo, repo_type=kind, revision=branch)[0]
+        if head.title == message:
+            raise StaleParent(
+                f"{kind} {repo}: another run has published the same in between",
+                fix="run the same command again: it goes on with what is published",
+            )
+
+    def _tag(self, ref: Ref, tag: str) -> None:
+        """Tag a version; a tag of that name moves."""
+        tags = self._api.list_repo_refs(ref.repo, repo_type=ref.kind).tags
+        there = next((found.target_commit for found in tags if found.name == tag), None)
+        if there == ref.commit:  # the answer was lost, or this is done again
+            return
+        if there:
+            self._api.delete_tag(ref.repo, tag=tag, repo_type=ref.kind)
+        self._api.create_tag(ref.repo, tag=tag, revision=ref.commit, repo_type=ref.kind)
 
     def add(self, kind: Kind, repo: str, files: dict[str, bytes], *, card: str, message: str) -> Ref:
         """Add files to a repository in one commit; nothing else in it is touched.
@@ -373,6 +454,38 @@ class Hub:
     def find_content(self, kind: Kind, repo: str, content: str) -> Ref | None:
         """The version with this content, or None."""
         return self.find(kind, repo, _content_tag(content))
+
+    def repositories(self, org: str) -> list[tuple[Kind, str, bool]]:
+        """(kind, name, whether private) of all repositories of an organisation that the token may see."""
+        with self._translating_errors(f"organisation {org}"):
+            found: list[tuple[Kind, Any]] = [
+                *(("model", item) for item in self._api.list_models(author=org)),
+                *(("dataset", item) for item in self._api.list_datasets(author=org)),
+                *(("space", item) for item in self._api.list_spaces(author=org)),
+            ]
+        return [(kind, str(item.id), bool(item.private)) for kind, item in found]
+
+    def versions(self, kind: Kind, repo: str) -> list[Version]:
+        """The commits that a tag or a branch names, oldest first, those of main before those of other branches only."""
+        with self._translating_errors(f"{kind} {repo}"):
+            refs = self._api.list_repo_refs(repo, repo_type=kind)
+            found: dict[str, Version] = {}
+            for branch in sorted(refs.branches, key=lambda each: (each.name != "main", each.name)):
+                history = self._api.list_repo_commits(repo, repo_type=kind, revision=branch.name)
+                for commit in reversed(history):
+                    tags = [tag.name for tag in refs.tags if tag.target_commit == commit.commit_id]
+                    if tags or commit is history[0]:
+                        ref = Ref(kind, repo, commit.commit_id)
+                        found.setdefault(ref.commit, Version(ref, branch.name, commit.title, tags))
+        return list(found.values())
+
+    def is_new(self, kind: Kind, repo: str) -> bool:
+        """Whether a repository is missing, or holds nothing but its first commit."""
+        with self._translating_errors(f"{kind} {repo}"):
+            try:
+                return len(self._api.list_repo_commits(repo, repo_type=kind)) < 2
+            except RepositoryNotFoundError:
+                return True
 
     def collect(self, org: str, title: str, notes: dict[Ref, str], description: str) -> None:
         """Add repositories with their notes to the organisation's collection of that title, created when missing."""
@@ -460,6 +573,39 @@ class Hub:
             got=f"{type(error).__name__}: {_first_line(error)}",
             fix=f"{kept}run the same command again",
         )
+
+
+def _patiently(work: Callable[[], T], note: Callable[[str], None] = _unheard) -> T:
+    """What `work` returns. It is tried again where the Hub is busy or away, or somebody else wrote in between."""
+    for wait in WAITS_S:
+        try:
+            return work()
+        except (HTTPError, OSError, RuntimeError, ValueError) as error:
+            cause = _cause(error)
+            pause = _pause(cause, wait)
+            if pause is None:
+                raise
+            said = f"answers {cause.response.status_code}" if isinstance(cause, HfHubHTTPError) else "does not answer"
+            note(f"the Hub {said}: again in {pause} s")
+            time.sleep(pause)
+    return work()
+
+
+def _pause(cause: Exception, wait: int) -> int | None:
+    """Seconds to the next try, `wait` or what the Hub asks for; None where a try is of no use."""
+    response = cause.response if isinstance(cause, HfHubHTTPError) else None
+    if response is None:
+        # An answer that is no JSON: the page of a gateway, which the client read without looking at the status.
+        passing = isinstance(cause, (HTTPError, ConnectionError, TimeoutError, json.JSONDecodeError))
+        return wait if passing else None
+    if response.status_code not in PASSING:
+        return None
+    limit, told = parse_ratelimit_headers(response.headers), response.headers.get("Retry-After", "")
+    if told.isdigit():
+        wait = int(told)
+    elif limit and not limit.remaining:
+        wait = limit.reset_in_seconds + 1  # the Hub rounds
+    return wait if wait <= LONGEST_WAIT_S else None
 
 
 def _cause(error: Exception) -> Exception:

@@ -10,16 +10,21 @@ from contextlib import contextmanager
 
 from running import HANG_S
 
+LOSE = -1
+"""The Hub gets the request, and the client no answer."""
+
 
 class Proxy(http.server.BaseHTTPRequestHandler):
     """Passes everything on to the Hub, but for what `meddle` does with a request first.
 
-    `meddle` returns True to drop the connection, or a status to answer with.
+    `meddle` returns True to drop the connection, LOSE to drop the answer, or a status to answer with.
     """
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # an answer is two writes, and the second would wait 40 ms for the first
     target = ("127.0.0.1", 0)
     meddle: Callable[["Proxy"], bool | int]
+    body: bytes
 
     def _pass(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -28,8 +33,10 @@ class Proxy(http.server.BaseHTTPRequestHandler):
                 body += self.rfile.read(size)
                 self.rfile.readline()
             self.rfile.readline()
-        if told := type(self).meddle(self):
-            self.close_connection = True
+        self.body = body
+        told = type(self).meddle(self)
+        self.close_connection = bool(told)
+        if told and told != LOSE:
             if told is not True:
                 self.send_error(told)
             return
@@ -38,6 +45,9 @@ class Proxy(http.server.BaseHTTPRequestHandler):
         there.request(self.command, self.path, body, {k: v for k, v in self.headers.items() if k.lower() not in own})
         answer = there.getresponse()
         content = answer.read()
+        if told == LOSE:
+            there.close()
+            return
         self.send_response(answer.status)
         for name, value in answer.getheaders():
             if name.lower() not in own:
@@ -65,7 +75,7 @@ def proxied(endpoint: str, meddle: Callable[[Proxy], bool | int]) -> Iterator[st
     host, port = endpoint.removeprefix("http://").split(":")
     handler = type("Handler", (Proxy,), {"target": (host, int(port)), "meddle": staticmethod(meddle)})
     server = _Server(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()  # how soon it sees the end
     try:
         yield f"http://127.0.0.1:{server.server_port}"
     finally:

@@ -5,6 +5,7 @@ Import Hugging Face libraries (`datasets`, `transformers`, …) after `open_hub`
 are imported. For the same reason the functions import what they need inside.
 """
 
+from hub_speed.api.archives import check_hub, collect_garbage, export_org, import_org
 from hub_speed.api.data import load_rows, quality
 from hub_speed.api.hubs import OpenHub, default_home, hub_environment, open_hub, serve_hub
 from hub_speed.api.runs import Plan, finished, load_recipe, plan, plan_study, release, run, run_study
@@ -17,10 +18,14 @@ __all__ = [
     "Generated",
     "OpenHub",
     "Plan",
+    "check_hub",
+    "collect_garbage",
     "default_home",
+    "export_org",
     "finished",
     "generate",
     "hub_environment",
+    "import_org",
     "lineage",
     "load_recipe",
     "load_rows",
