@@ -70,7 +70,7 @@ def run(
     recipe: options.Recipe,
     org: options.Org = DEFAULT_ORG,
     hub: options.Hub = "local",
-    private: options.Private = False,
+    private: options.Private = None,
     set_: options.Set = [],  # noqa: B006
     endpoint: options.Endpoint = [],  # noqa: B006
     mode: options.Mode = None,
@@ -113,7 +113,7 @@ def study(
     out: options.Out = None,
     org: options.Org = DEFAULT_ORG,
     hub: options.Hub = "local",
-    private: options.Private = False,
+    private: options.Private = None,
     set_: options.Set = [],  # noqa: B006
     endpoint: options.Endpoint = [],  # noqa: B006
 ) -> None:
@@ -171,7 +171,7 @@ def release(
     tag: options.Tag,
     org: options.Org = DEFAULT_ORG,
     hub: options.Hub = "local",
-    private: options.Private = False,
+    private: options.Private = None,
     set_: options.Set = [],  # noqa: B006
     allow_licence_conflict: options.AllowConflict = False,
 ) -> None:
@@ -181,6 +181,25 @@ def release(
         from hub_speed.console.release import print_release
 
         print_release(api.release(loaded, opened, tag, org=org, allow_conflict=allow_licence_conflict), tag)
+
+
+@app.command()
+def verify(org: options.Owner, tag: options.Released, hub: options.Hub = "local", json: options.Json = False) -> None:
+    """Read a release again, every file, and say what holds. Ends with 1 where something does not."""
+    with api.open_hub(hub) as opened:
+        from hub_speed.console.release import print_findings
+
+        if not print_findings(api.verify(org, tag, opened), as_json=json):
+            raise typer.Exit(1)
+
+
+@app.command()
+def lineage(version: options.Version, hub: options.Hub = "local", json: options.Json = False) -> None:
+    """Show what a version comes from, as a tree: data, generators, bases, each at its commit."""
+    with api.open_hub(hub) as opened:
+        from hub_speed.console.lineage import print_lineage
+
+        print_lineage(api.lineage(version, opened), as_json=json)
 
 
 @app.command()
@@ -229,8 +248,14 @@ def hub_serve(port: options.Port = None) -> None:
 
 
 @hub_app.command("env")
-def hub_env(port: Annotated[int | None, typer.Option(help="port of `hub serve`", min=1, max=65535)] = None) -> None:
-    """Print the lines that point any Hub client at the embedded Hub: eval "$(hub-speed hub env)"."""
+def hub_env(
+    port: Annotated[int | None, typer.Option(metavar="PORT", help="port of `hub serve`", min=1, max=65535)] = None,
+) -> None:
+    r"""Print the lines that point any Hub client at the embedded Hub.
+
+    \b
+    eval "$(hub-speed hub env)"
+    """
     import shlex
 
     for name, value in api.hub_environment(port).items():
@@ -258,7 +283,7 @@ def hub_fsck() -> None:
 
 @hub_app.command("export")
 def hub_export(
-    org: options.WholeOrg, where: options.Elsewhere, as_: options.As = None, private: options.Private = False
+    org: options.WholeOrg, where: options.Elsewhere, as_: options.As = None, private: options.Private = None
 ) -> None:
     """Copy an organisation to a folder, or its tagged versions to another Hub."""
     from hub_speed.console.hubs import print_copied
@@ -268,7 +293,7 @@ def hub_export(
 
 @hub_app.command("import")
 def hub_import(
-    org: options.WholeOrg, where: options.Elsewhere, as_: options.As = None, private: options.Private = False
+    org: options.WholeOrg, where: options.Elsewhere, as_: options.As = None, private: options.Private = None
 ) -> None:
     """Bring an organisation from such a folder, or its tagged versions from another Hub."""
     from hub_speed.console.hubs import print_copied
@@ -281,7 +306,8 @@ def space_run(
     org: options.Org = DEFAULT_ORG,
     hub: options.Hub = "local",
     port: Annotated[
-        int | None, typer.Option(help="port on 127.0.0.1; the first free one from 7860", min=1, max=65535)
+        int | None,
+        typer.Option(metavar="PORT", help="port on 127.0.0.1; the first free one from 7860", min=1, max=65535),
     ] = None,
 ) -> None:
     """Open the explorer on what was published, until Ctrl-C."""
@@ -293,8 +319,8 @@ def space_run(
 
 
 @space_app.command("push")
-def space_push(org: options.Org = DEFAULT_ORG, hub: options.Hub = "local", private: options.Private = False) -> None:
-    """Publish the explorer as the Space <org>/speed-explorer: one commit that holds all it needs."""
+def space_push(org: options.Org = DEFAULT_ORG, hub: options.Hub = "local", private: options.Private = None) -> None:
+    """Publish the explorer as a Space. One commit to <org>/speed-explorer holds all it needs."""
     with api.open_hub(hub, private=private) as opened:
         from hub_speed import space
 

@@ -2,15 +2,23 @@
 
 A publication is one commit and its tag. The commit's message ends with the tag's name, so that a run that was killed
 between the two finds its commit again and only the tag is missing.
+
+The commit stays one, however many files there are: the client sends the content of large files before, and the commit
+only names them. The Hub recommends 50 to 100 files a commit because it checks each while the request waits
+(huggingface.co/docs/hub/storage-limits); its limits are 25,000 large files and 1 GB of small ones (`create_commit`).
+Where that takes too long for the Hub's gateway, the commit may be made all the same. So every try starts from what the
+branch holds: files that it has already are not sent, and where nothing is missing there is no second commit.
 """
 
 import hashlib
+import json
 import re
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 from urllib.parse import urlsplit
 
 import yaml
@@ -20,19 +28,24 @@ from huggingface_hub import (
     EvalResult,
     EvalResultEntry,
     HfApi,
+    HfFileSystem,
     ModelCard,
     ModelCardData,
+    RepoFile,
     eval_result_entries_to_yaml,
 )
 from huggingface_hub.errors import (
+    EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
     HTTPError,
+    LocalTokenNotFoundError,
     RemoteEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.utils import parse_ratelimit_headers
 from pydantic import ValidationError
 
 from hub_speed import safe_yaml
@@ -40,7 +53,22 @@ from hub_speed.errors import HubError, NotFound, StaleParent, without_secrets
 from hub_speed.hosts import is_here, is_http, proxy_of
 from hub_speed.record import Kind, Ref, RunRecord
 
+T = TypeVar("T")
+
 RECORD = "speed_run.json"
+
+WAITS_S = (1, 2, 4, 8, 16)
+"""Before another try to publish, where the Hub does not say how long. Assumption: half a minute outlasts a restart."""
+
+LONGEST_WAIT_S = 300
+"""The Hub counts requests in windows of five minutes (huggingface.co/docs/hub/rate-limits)."""
+
+PASSING = frozenset((408, 409, 412, 429, 500, 502, 503, 504))
+"""Answers that may be others a moment later: busy, restarting, or somebody else wrote in between."""
+
+
+def _unheard(text: str) -> None:
+    """Nobody is told."""
 
 
 class Version(NamedTuple):
@@ -57,16 +85,18 @@ class Hub:
 
     Args:
         endpoint: its address.
-        private: whether repositories and collections are created as private ones; those that exist stay as they are.
-        token: instead of the one that the client finds; False for none.
+        private: whether repositories and collections are created as private ones; None: as the organisation creates
+            them. Those that exist stay as they are.
+        token: whose Hub it is; None: that of whoever is logged in on this machine; False: nobody's.
 
     Attributes:
         shown: the address for messages, without a password.
     """
 
-    def __init__(self, endpoint: str, *, private: bool = False, token: str | bool | None = None) -> None:
+    def __init__(self, endpoint: str, *, private: bool | None = None, token: str | bool | None = None) -> None:
         self.endpoint, self.shown = endpoint, without_secrets(endpoint)
         self._api = HfApi(endpoint=endpoint, library_name="hub_speed", token=token)
+        self._streamed = HfFileSystem(endpoint=endpoint, token=token)
         self._private = private
 
     def pin(self, kind: Kind, name: str) -> Ref:
@@ -91,6 +121,48 @@ class Hub:
             if getattr(self._api.repo_info(ref.repo, repo_type=ref.kind, revision=ref.commit), "gated", False):
                 self._api.auth_check(ref.repo, repo_type=ref.kind)
 
+    def check_may_write(self, kind: Kind, repo: str) -> None:
+        """Ask whether the token may write to a repository, there or not.
+
+        The account says so, but for an organisation that it does not list: a fine-grained token may list none, and on
+        an embedded Hub every name is free. There the repository is created, the surest question there is.
+
+        Raises:
+            HubError: it may not, or there is no token.
+        """
+        org = repo.partition("/")[0]
+        with self._translating_errors(f"{kind} {repo}"):
+            account = self._api.whoami(cache=True)
+            role = account.get("auth", {}).get("accessToken", {}).get("role")
+            orgs = [each["name"] for each in account.get("orgs", []) if each.get("roleInOrg") != "read"]
+            names = [account["name"], *orgs]
+            listed = org in names and role != "fineGrained"
+            if role != "read" and (listed or self._creates(kind, repo)):
+                return
+        raise HubError(
+            f"{kind} {repo}: {account['name']} may not write to {org} on {self.shown}",
+            expected=f"--org {' or '.join(names)}",
+            got="a token that only reads" if role == "read" else "",
+            fix="name an organisation you may write to, or log in with a token that may (hf auth login)",
+        )
+
+    def _creates(self, kind: Kind, repo: str) -> bool:
+        """Whether the token may create a repository.
+
+        Raises:
+            HfHubHTTPError: it is there and may not be written, or the Hub does something else.
+        """
+        try:
+            self._api.create_repo(repo, repo_type=kind, private=self._private)
+        except HfHubHTTPError as error:
+            if error.response.status_code == 409:  # it is there
+                self._api.auth_check(repo, repo_type=kind, write=True)
+            elif error.response.status_code in (401, 403, 404):
+                return False
+            else:
+                raise
+        return True
+
     def find(self, kind: Kind, repo: str, tag: str) -> Ref | None:
         """The version that carries a tag, or None. A commit that lost its tag to a kill is tagged now."""
         with self._translating_errors(f"{kind} {repo}"):
@@ -107,6 +179,15 @@ class Hub:
             except RepositoryNotFoundError:
                 return None
         return None
+
+    def tags(self, kind: Kind, repo: str) -> dict[str, Ref]:
+        """The tags on the main branch, the newest commit's first."""
+        with self._translating_errors(f"{kind} {repo}"):
+            names: dict[str, list[str]] = {}
+            for ref in self._api.list_repo_refs(repo, repo_type=kind).tags:
+                names.setdefault(ref.target_commit, []).append(ref.name)
+            commits = [commit.commit_id for commit in self._api.list_repo_commits(repo, repo_type=kind)]
+        return {name: Ref(kind, repo, commit) for commit in commits for name in names.get(commit, [])}
 
     def head(self, kind: Kind, repo: str) -> Ref | None:
         """The newest version on the main branch, or None when there is no such repository."""
@@ -140,15 +221,41 @@ class Hub:
                 ) from error
         return folder
 
+    def files(self, ref: Ref) -> dict[str, int]:
+        """The paths of a version's files, sorted, and their sizes in bytes."""
+        with self._translating_errors(str(ref)):
+            return {entry.path: entry.size for entry in self._entries(ref)}
+
+    @contextmanager
+    def open(self, ref: Ref, path: str) -> Iterator[BinaryIO]:
+        """A file of a version, read over the network: only the parts that are asked for are fetched."""
+        folder = "" if ref.kind == "model" else f"{ref.kind}s/"
+        with (
+            self._translating_errors(str(ref)),
+            self._streamed.open(f"{folder}{ref.repo}@{ref.commit}/{path}", "rb") as file,
+        ):
+            yield cast(BinaryIO, file)
+
+    def hashes(self, ref: Ref) -> dict[str, str]:
+        """Every file of a version → its hash as the Hub states it: sha256 of a large file, else git's sha1."""
+        with self._translating_errors(str(ref)):
+            return {entry.path: entry.lfs.sha256 if entry.lfs else entry.blob_id for entry in self._entries(ref)}
+
+    def _entries(self, ref: Ref) -> list[RepoFile]:
+        tree = self._api.list_repo_tree(ref.repo, repo_type=ref.kind, revision=ref.commit, recursive=True)
+        return sorted((entry for entry in tree if isinstance(entry, RepoFile)), key=lambda entry: entry.path)
+
+    def download(self, ref: Ref, folder: Path) -> Path:
+        """A version's files, read from the Hub whatever the client has kept; returns where they are in `folder`."""
+        with self._translating_errors(str(ref)):
+            path = self._api.snapshot_download(ref.repo, repo_type=ref.kind, revision=ref.commit, cache_dir=folder)
+        return Path(path)
+
     def record(self, ref: Ref) -> RunRecord | None:
         """How a version was made (`speed_run.json`), or None when hub_speed did not make it."""
-        with self._translating_errors(str(ref)):
-            try:
-                path = self._api.hf_hub_download(ref.repo, RECORD, repo_type=ref.kind, revision=ref.commit)
-            except RemoteEntryNotFoundError:
-                return None
+        text = self.text(ref, RECORD)
         try:
-            return RunRecord.model_validate_json(Path(path).read_text("utf-8"))
+            return None if text is None else RunRecord.model_validate_json(text)
         except ValidationError as error:
             raise HubError(
                 f"{ref}: {RECORD} cannot be read",
@@ -159,12 +266,16 @@ class Hub:
 
     def card(self, ref: Ref) -> str:
         """The text of a version's card, empty when it has none."""
+        return self.text(ref, "README.md") or ""
+
+    def text(self, ref: Ref, file: str) -> str | None:
+        """The text of a version's file, or None when the version has no such file."""
         with self._translating_errors(str(ref)):
             try:
-                path = self._api.hf_hub_download(ref.repo, "README.md", repo_type=ref.kind, revision=ref.commit)
+                path = self._api.hf_hub_download(ref.repo, file, repo_type=ref.kind, revision=ref.commit)
             except RemoteEntryNotFoundError:
-                return ""
-        return Path(path).read_text("utf-8")
+                return None
+        return Path(path).read_text("utf-8", "replace")
 
     def licences(self, ref: Ref) -> list[str]:
         """The licences in a version's card (`license_name` where the licence is "other"); `[""]` when it has none."""
@@ -222,41 +333,108 @@ class Hub:
     def tag(self, ref: Ref, tag: str) -> None:
         """Tag a version."""
         with self._translating_errors(str(ref)):
-            self._api.create_tag(ref.repo, tag=tag, revision=ref.commit, repo_type=ref.kind)
+            _patiently(lambda: self._tag(ref, tag))
 
-    def publish(self, kind: Kind, repo: str, folder: Path, *, message: str, tag: str, branch: str = "main") -> Ref:
+    def publish(
+        self,
+        kind: Kind,
+        repo: str,
+        folder: Path,
+        *,
+        message: str,
+        tag: str,
+        branch: str = "main",
+        note: Callable[[str], None] = _unheard,
+    ) -> Ref:
         """Make the branch hold exactly the files of `folder`: one commit on top of the current head, then its tag.
 
+        A Hub that is busy or away for a moment is waited for, and a try starts from what the branch then holds.
+
+        Args:
+            kind: kind of the repository.
+            repo: name of the repository, which is created when missing.
+            folder: the files.
+            message: the commit's message, without the tag.
+            tag: the tag's name. A tag of that name moves.
+            branch: created when missing.
+            note: told of every wait.
+
         Returns:
-            The new version.
+            The new version; the head as it was, if it holds these files already.
 
         Raises:
-            StaleParent: somebody else committed in the meantime; nothing was published.
+            StaleParent: another run has published the same in between, or others commit again and again; nothing was
+                published.
             HubError: the Hub does not answer or refuses.
         """
         with self._translating_errors(f"{kind} {repo}", kept="what was built is kept: "):
-            sdk = "gradio" if kind == "space" else None
-            self._api.create_repo(repo, repo_type=kind, exist_ok=True, private=self._private, space_sdk=sdk)
-            if branch != "main":
-                self._api.create_branch(repo, branch=branch, repo_type=kind, exist_ok=True)
-            parent = str(self._api.repo_info(repo, repo_type=kind, revision=branch).sha)
-            new = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-            old = set(self._api.list_repo_files(repo, repo_type=kind, revision=parent)) - {".gitattributes"}
+            ref = _patiently(lambda: self._commit(kind, repo, folder, f"{message} {tag}", branch), note)
+            _patiently(lambda: self._tag(ref, tag), note)
+        return ref
+
+    def _commit(self, kind: Kind, repo: str, folder: Path, message: str, branch: str) -> Ref:
+        """Commit what the branch's head does not hold yet."""
+        sdk = "gradio" if kind == "space" else None
+        self._api.create_repo(repo, repo_type=kind, exist_ok=True, private=self._private, space_sdk=sdk)
+        if branch != "main":
+            self._api.create_branch(repo, branch=branch, repo_type=kind, exist_ok=True)
+        parent = str(self._api.repo_info(repo, repo_type=kind, revision=branch).sha)
+        new = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+        old = set(self._api.list_repo_files(repo, repo_type=kind, revision=parent)) - {".gitattributes"}
+        operations: list[CommitOperationAdd | CommitOperationDelete] = [
+            *(CommitOperationAdd(name, path) for name, path in new.items()),
+            *(CommitOperationDelete(name) for name in sorted(old - set(new))),
+        ]
+        try:
             commit = self._api.create_commit(
-                repo,
-                [
-                    *(CommitOperationAdd(name, path) for name, path in new.items()),
-                    *(CommitOperationDelete(name) for name in sorted(old - set(new))),
-                ],
-                commit_message=f"{message} {tag}",
-                repo_type=kind,
-                revision=branch,
-                parent_commit=parent,
+                repo, operations, commit_message=message, repo_type=kind, revision=branch, parent_commit=parent
             )
-            if any(ref.name == tag for ref in self._api.list_repo_refs(repo, repo_type=kind).tags):
-                self._api.delete_tag(repo, tag=tag, repo_type=kind)  # made again on purpose: the tag moves
-            self._api.create_tag(repo, tag=tag, revision=commit.oid, repo_type=kind)
+        except HfHubHTTPError as error:
+            if error.response.status_code == 412:
+                self._check_not_published(kind, repo, branch, message)
+            raise
         return Ref(kind, repo, commit.oid)
+
+    def _check_not_published(self, kind: Kind, repo: str, branch: str, message: str) -> None:
+        """See to it that the tag of what another run published in the meantime is not moved.
+
+        Raises:
+            StaleParent: the head is a commit with this message.
+        """
+        head = self._api.list_repo_commits(repo, repo_type=kind, revision=branch)[0]
+        if head.title == message:
+            raise StaleParent(
+                f"{kind} {repo}: another run has published the same in between",
+                fix="run the same command again: it goes on with what is published",
+            )
+
+    def _tag(self, ref: Ref, tag: str) -> None:
+        """Tag a version; a tag of that name moves."""
+        tags = self._api.list_repo_refs(ref.repo, repo_type=ref.kind).tags
+        there = next((found.target_commit for found in tags if found.name == tag), None)
+        if there == ref.commit:  # the answer was lost, or this is done again
+            return
+        if there:
+            self._api.delete_tag(ref.repo, tag=tag, repo_type=ref.kind)
+        self._api.create_tag(ref.repo, tag=tag, revision=ref.commit, repo_type=ref.kind)
+
+    def add(self, kind: Kind, repo: str, files: dict[str, bytes], *, card: str, message: str) -> Ref:
+        """Add files to a repository in one commit; nothing else in it is touched.
+
+        Args:
+            kind: kind of the repository.
+            repo: its name; without an owner it is the user's.
+            files: path → content.
+            card: of a repository that has none; {repo} stands for its whole name.
+            message: of the commit.
+        """
+        with self._translating_errors(f"{kind} {repo}"):
+            url = self._api.create_repo(repo, repo_type=kind, exist_ok=True, private=self._private)
+            if not self._api.file_exists(url.repo_id, "README.md", repo_type=kind):
+                files = files | {"README.md": card.replace("{repo}", url.repo_id).encode()}
+            operations = [CommitOperationAdd(path, content) for path, content in files.items()]
+            commit = self._api.create_commit(url.repo_id, operations, commit_message=message, repo_type=kind)
+        return Ref(kind, url.repo_id, commit.oid)
 
     def ensure(self, kind: Kind, repo: str, content: str, make: Callable[[Path], None]) -> Ref:
         """A version with this content; it is published first when the repository does not have it yet.
@@ -309,14 +487,19 @@ class Hub:
             except RepositoryNotFoundError:
                 return True
 
-    def collect(self, org: str, title: str, refs: list[Ref], description: str) -> None:
-        """Add repositories to the organisation's collection of that title, which is created when missing."""
+    def collect(self, org: str, title: str, notes: dict[Ref, str], description: str) -> None:
+        """Add repositories with their notes to the organisation's collection of that title, created when missing."""
         with self._translating_errors(f"collection {title} of {org}"):
             collection = self._api.create_collection(
-                title, namespace=org, description=description, private=self._private, exists_ok=True
+                title, namespace=org, description=description, private=bool(self._private), exists_ok=True
             )
-            for ref in refs:
-                self._api.add_collection_item(collection.slug, ref.repo, ref.kind, exists_ok=True)
+            there = {(item.item_type, item.item_id): item for item in collection.items}
+            for ref, note in notes.items():
+                item = there.get((ref.kind, ref.repo))
+                if item is None:
+                    self._api.add_collection_item(collection.slug, ref.repo, ref.kind, note=note, exists_ok=True)
+                elif item.note != note:
+                    self._api.update_collection_item(collection.slug, item.item_object_id, note=note)
 
     @contextmanager
     def _translating_errors(self, where: str, kept: str = "") -> Iterator[None]:
@@ -357,6 +540,8 @@ class Hub:
                 got=_first_line(cause),
                 fix="check the name; a private or gated repository needs a token that may read it (hf auth login)",
             )
+        if isinstance(cause, LocalTokenNotFoundError):
+            return HubError(f"{where}: no token for {self.shown}", fix="log in: hf auth login, or set HF_TOKEN")
         if isinstance(cause, HFValidationError):
             return NotFound(f"{where}: not a repository name", got=_first_line(cause))
         if isinstance(cause, HfHubHTTPError):
@@ -381,13 +566,46 @@ class Hub:
                 got=f"{type(cause).__name__}: {_first_line(cause)}",
                 fix=f"{kept}run the same command again when the Hub is back",
             )
-        if isinstance(cause, OSError):  # of this machine: no such file, no space left
+        if isinstance(cause, OSError) and not isinstance(cause, EntryNotFoundError):  # of this machine: no space left
             return cause
         return HubError(
             f"{where}: {self.shown} answers what the client cannot read",
             got=f"{type(error).__name__}: {_first_line(error)}",
             fix=f"{kept}run the same command again",
         )
+
+
+def _patiently(work: Callable[[], T], note: Callable[[str], None] = _unheard) -> T:
+    """What `work` returns. It is tried again where the Hub is busy or away, or somebody else wrote in between."""
+    for wait in WAITS_S:
+        try:
+            return work()
+        except (HTTPError, OSError, RuntimeError, ValueError) as error:
+            cause = _cause(error)
+            pause = _pause(cause, wait)
+            if pause is None:
+                raise
+            said = f"answers {cause.response.status_code}" if isinstance(cause, HfHubHTTPError) else "does not answer"
+            note(f"the Hub {said}: again in {pause} s")
+            time.sleep(pause)
+    return work()
+
+
+def _pause(cause: Exception, wait: int) -> int | None:
+    """Seconds to the next try, `wait` or what the Hub asks for; None where a try is of no use."""
+    response = cause.response if isinstance(cause, HfHubHTTPError) else None
+    if response is None:
+        # An answer that is no JSON: the page of a gateway, which the client read without looking at the status.
+        passing = isinstance(cause, (HTTPError, ConnectionError, TimeoutError, json.JSONDecodeError))
+        return wait if passing else None
+    if response.status_code not in PASSING:
+        return None
+    limit, told = parse_ratelimit_headers(response.headers), response.headers.get("Retry-After", "")
+    if told.isdigit():
+        wait = int(told)
+    elif limit and not limit.remaining:
+        wait = limit.reset_in_seconds + 1  # the Hub rounds
+    return wait if wait <= LONGEST_WAIT_S else None
 
 
 def _cause(error: Exception) -> Exception:

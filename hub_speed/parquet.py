@@ -1,7 +1,12 @@
-"""Writes rows to parquet files, and reads them again without holding all of them in memory."""
+"""Writes rows to parquet files, and reads them again without holding all of them in memory.
+
+The files are what the Hub calls optimized parquet (huggingface.co/docs/hub/datasets-libraries): pages are cut by their
+content, so that the Hub stores again only what changed, and have an index, so that its viewer reads single pages. The
+same rows give the same bytes. `scripts/bench_parquet.py` measures what it brings.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import compress, islice
+from itertools import islice
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin
@@ -14,7 +19,11 @@ ROWS_PER_FILE = 200_000
 """About 300 MB of retrieval rows a file. Assumption: the Hub's viewer likes files under 500 MB."""
 
 ROWS_AT_ONCE = 2_000
-"""Rows in memory while a file is written or read: some 20 MB of retrieval rows with their prompts and raw answers."""
+"""Rows that are converted at once: some 20 MB of retrieval rows with their prompts and raw answers."""
+
+GROUP_BYTES = 100_000_000
+"""Bytes of a row group in memory, as in `datasets` (`config.MAX_ROW_GROUP_SIZE`); the Hub's viewer recommends 100 to
+300 MB. In groups of 2,000 rows, whose pages are never full, one row less would change everything after it."""
 
 _ARROW = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
@@ -41,10 +50,12 @@ def write_parquet(rows: Iterable[dict[str, Any]], model: type[BaseModel], folder
     while True:
         path = folder / f"train-{total // ROWS_PER_FILE:05d}.parquet"
         partial, written = path.with_suffix(".partial"), 0
-        with pq.ParquetWriter(partial, file_schema, compression="zstd") as writer:
-            while written < ROWS_PER_FILE and (batch := list(islice(iterator, ROWS_AT_ONCE))):
-                writer.write_table(pa.Table.from_pylist(batch, schema=file_schema))
-                written += len(batch)
+        with pq.ParquetWriter(
+            partial, file_schema, compression="zstd", use_content_defined_chunking=True, write_page_index=True
+        ) as writer:
+            for group in _groups(islice(iterator, ROWS_PER_FILE), file_schema):
+                writer.write_table(group, row_group_size=len(group))
+                written += len(group)
         if written or not total:
             partial.replace(path)
         else:
@@ -52,6 +63,18 @@ def write_parquet(rows: Iterable[dict[str, Any]], model: type[BaseModel], folder
         total += written
         if written < ROWS_PER_FILE:
             return total
+
+
+def _groups(rows: Iterator[dict[str, Any]], file_schema: pa.Schema) -> Iterator[pa.Table]:
+    """The rows, in tables of a row group each."""
+    held: list[pa.Table] = []
+    while batch := list(islice(rows, ROWS_AT_ONCE)):
+        held.append(pa.Table.from_pylist(batch, schema=file_schema))
+        if sum(table.nbytes for table in held) >= GROUP_BYTES:
+            yield pa.concat_tables(held)
+            held = []
+    if held:
+        yield pa.concat_tables(held)
 
 
 def read_parquet(
@@ -73,12 +96,18 @@ def read_parquet(
         for group in groups:  # when no row of a group is wanted, only its ids are read
             keep = [wanted(row["id"]) for row in _batches(file, [group], ["id"])]
             if any(keep):
-                yield from compress(_batches(file, [group], columns), keep)
+                yield from _batches(file, [group], columns, pa.array(keep))
 
 
-def _batches(file: pq.ParquetFile, groups: Sequence[int], columns: list[str] | None) -> Iterator[dict[str, Any]]:
+def _batches(
+    file: pq.ParquetFile, groups: Sequence[int], columns: list[str] | None, keep: pa.BooleanArray | None = None
+) -> Iterator[dict[str, Any]]:
+    """The rows of these groups, or those of them that are to be kept."""
+    done = 0
     for batch in file.iter_batches(ROWS_AT_ONCE, groups, columns):
-        yield from batch.to_pylist()
+        kept = batch if keep is None else batch.filter(keep.slice(done, len(batch)))
+        yield from kept.to_pylist()
+        done += len(batch)
 
 
 def is_text(kind: pa.DataType) -> bool:

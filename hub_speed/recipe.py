@@ -466,7 +466,7 @@ class Runtime(Section):
     server: Literal["embedded", "vllm", "vllm run-batch", "tgi", "transformers"] = "embedded"  # started for a model
     # that has no address
     server_flags: tuple[str, ...] = ()  # for that program: ["--tensor-parallel-size", "2"]
-    launcher: tuple[str, ...] = ()  # what trains generators on several devices: ["accelerate", "launch"], ["torchrun"]
+    launcher: tuple[str, ...] = ()  # what trains on several devices: ["accelerate", "launch"], ["torchrun", …]
     micro_batch_size: int | None = Field(None, ge=1)  # rows of a generator's batch in memory at once; None: all of them
     mini_batch_size: int = Field(32, ge=1)  # texts of an embedder's batch in memory at once (GradCache)
     gradient_checkpointing: bool = True  # every training: much less memory for about a third more time (E5 §4.2)

@@ -73,6 +73,7 @@ class Training(BaseModel):
         loss_curve: (step, loss), in order.
         rows_dropped_too_long, rows_cut_off, tokens, trained, trained_weights, devices, device_seconds: of a generator.
         rewards: DPO's, at the end of training, by name.
+        reward_curves: DPO's accuracies and margins, (step, value), in order.
         dimension, pooling, modules, max_length, truncated_share: of an embedder; `max_length` in tokens.
         mix: rows by task type or labelled set.
         mined_negatives: rows whose hard negative was mined.
@@ -90,6 +91,7 @@ class Training(BaseModel):
     devices: str | None = None
     device_seconds: float | None = None
     rewards: dict[str, float] = {}
+    reward_curves: dict[str, list[tuple[int, float]]] = {}
     dimension: int | None = None
     pooling: str | None = None
     modules: str | None = None

@@ -287,6 +287,7 @@ def publish(stage: Stage, ctx: Context, hub: Hub, org: str, branch: str) -> Ref:
         message=f"{stage.name}: {ctx.record.recipe}",
         tag=tag_of(ctx.record.fingerprint),
         branch=branch,
+        note=ctx.progress.note,
     )
     (ctx.work / AGAIN).unlink(missing_ok=True)
     shutil.rmtree(ctx.work, ignore_errors=True)
@@ -309,5 +310,5 @@ def _check_rejects(stage: Stage, ctx: Context) -> None:
             expected=f"at most {limit:.0%} (runtime.max_reject_rate)",
             got=worst,
             fix=f"look at them: hub-speed rows {ctx.work}; nothing was published, and the ledger is"
-            " kept. Once the cause is mended, --set runtime.reread=true reads the answers again without asking",
+            " kept. Once the cause is fixed, --set runtime.reread=true reads the answers again without asking",
         )

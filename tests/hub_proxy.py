@@ -2,6 +2,7 @@
 
 import http.client
 import http.server
+import json
 import socketserver
 import threading
 from collections.abc import Callable, Iterator
@@ -9,16 +10,21 @@ from contextlib import contextmanager
 
 from running import HANG_S
 
+LOSE = -1
+"""The Hub gets the request, and the client no answer."""
+
 
 class Proxy(http.server.BaseHTTPRequestHandler):
     """Passes everything on to the Hub, but for what `meddle` does with a request first.
 
-    `meddle` returns True to drop the connection, or a status to answer with.
+    `meddle` returns True to drop the connection, LOSE to drop the answer, or a status to answer with.
     """
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # an answer is two writes, and the second would wait 40 ms for the first
     target = ("127.0.0.1", 0)
     meddle: Callable[["Proxy"], bool | int]
+    body: bytes
 
     def _pass(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -27,8 +33,10 @@ class Proxy(http.server.BaseHTTPRequestHandler):
                 body += self.rfile.read(size)
                 self.rfile.readline()
             self.rfile.readline()
-        if told := type(self).meddle(self):
-            self.close_connection = True
+        self.body = body
+        told = type(self).meddle(self)
+        self.close_connection = bool(told)
+        if told and told != LOSE:
             if told is not True:
                 self.send_error(told)
             return
@@ -37,6 +45,9 @@ class Proxy(http.server.BaseHTTPRequestHandler):
         there.request(self.command, self.path, body, {k: v for k, v in self.headers.items() if k.lower() not in own})
         answer = there.getresponse()
         content = answer.read()
+        if told == LOSE:
+            there.close()
+            return
         self.send_response(answer.status)
         for name, value in answer.getheaders():
             if name.lower() not in own:
@@ -64,9 +75,26 @@ def proxied(endpoint: str, meddle: Callable[[Proxy], bool | int]) -> Iterator[st
     host, port = endpoint.removeprefix("http://").split(":")
     handler = type("Handler", (Proxy,), {"target": (host, int(port)), "meddle": staticmethod(meddle)})
     server = _Server(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()  # how soon it sees the end
     try:
         yield f"http://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()
+
+
+def account(role: str, *orgs: str, create: int = 0) -> Callable[[Proxy], bool | int]:
+    """Answers in the Hub's place who the token belongs to, and with a status whoever creates a repository."""
+    found = {"name": "ada", "orgs": [{"name": org, "roleInOrg": "write"} for org in orgs]}
+    text = json.dumps(found | {"auth": {"accessToken": {"role": role}}}).encode()
+
+    def meddle(request: Proxy) -> bool | int:
+        if request.path != "/api/whoami-v2":
+            return create if request.path == "/api/repos/create" else False
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(text)))
+        request.end_headers()
+        request.wfile.write(text)
+        return True
+
+    return meddle

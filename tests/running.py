@@ -138,7 +138,7 @@ def wait_for(url: str) -> None:
             return
         except OSError:
             time.sleep(0.05)
-    raise AssertionError(f"nobody answers at {url}")
+    raise AssertionError(f"no server answers at {url}")
 
 
 def set_env(env: dict[str, str]) -> None:

@@ -18,6 +18,7 @@ COMMANDS += ["hub gc", "hub fsck", "hub export", "hub import"]
 def test_help_is_for_people(command: str) -> None:
     shown = CliRunner().invoke(app, [*command.split(), "--help"])
     assert shown.exit_code == 0 and "Usage:" in shown.output
+    assert "hub-\n" not in shown.output
     for word in ("list[", "None"):
         assert word not in shown.output
 
@@ -53,7 +54,7 @@ def test_the_command_that_a_plan_ends_with_works(cli: Cli) -> None:
         "from huggingface_hub import hf_hub_download as get;"
         " print(open(get('someone/speed-tasks', 'README.md', repo_type='dataset')).read())"
     )
-    assert "hub-speed run mine.yaml --org someone" in card and "my recipes" not in card
+    assert "hub-speed run recipe.yaml --org YOUR_NAME" in card and "my recipes" not in card
 
 
 def test_what_has_to_be_run_first_is_named_as_it_was_given(cli: Cli) -> None:

@@ -1,5 +1,6 @@
 """Rows written to parquet files and read again."""
 
+import random
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin
@@ -92,3 +93,36 @@ def test_rows_are_read_by_their_ids(tmp_path: Path) -> None:
     found = parquet.read_parquet(tmp_path, ["topic"], wanted=lambda row_id: row_id in ("r1", "r4"))
     assert list(found) == [{"topic": "topic 1"}, {"topic": "topic 4"}]
     assert list(parquet.read_parquet(tmp_path, wanted=lambda row_id: False)) == []
+
+
+# --- how the Hub likes them -------------------------------------------------------------------------------------------
+
+
+def texts(count: int) -> list[dict[str, str]]:
+    rng = random.Random(0)
+    return [{"topic": rng.randbytes(400).hex()} for _ in range(count)]
+
+
+def test_row_groups_are_as_large_as_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(parquet, "GROUP_BYTES", 100_000)
+    monkeypatch.setattr(parquet, "ROWS_AT_ONCE", 10)
+    parquet.write_parquet(texts(500), rows.TopicRow, tmp_path)
+    file = pq.ParquetFile(tmp_path / "train-00000.parquet")
+    groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
+    assert [group.num_rows for group in groups] == [130, 130, 130, 110]  # 804 bytes a row, ten rows at once
+    assert all(group.column(0).has_offset_index and group.column(0).has_column_index for group in groups)
+    ids = [{"id": f"r{i}", "task_type": "sts", "task": "t" * 800, "topic": ""} for i in range(500)]
+    parquet.write_parquet(ids, rows.TaskRow, tmp_path / "tasks")
+    found = parquet.read_parquet(tmp_path / "tasks", ["id"], wanted=lambda row_id: row_id.endswith("77"))
+    assert [row["id"] for row in found] == ["r77", "r177", "r277", "r377", "r477"]
+
+
+def test_the_same_rows_are_the_same_bytes_and_one_row_less_leaves_most_of_them(tmp_path: Path) -> None:
+    """The pages are cut where the texts say so, not by their number."""
+    written = texts(4000)
+    for name, part in {"a": written, "b": written, "c": written[1:]}.items():
+        parquet.write_parquet(part, rows.TopicRow, tmp_path / name)
+    same, again, less = ((tmp_path / name / "train-00000.parquet").read_bytes() for name in "abc")
+    assert same == again
+    middle = len(same) // 2
+    assert same[middle : middle + len(same) // 4] in less

@@ -58,7 +58,7 @@ def check_hub(home: Path | None = None) -> Iterator["Checked"]:
 
 
 def export_org(
-    org: str, where: str, *, name: str | None = None, private: bool = False, home: Path | None = None
+    org: str, where: str, *, name: str | None = None, private: bool | None = None, home: Path | None = None
 ) -> Iterator["Report"]:
     """Bring an organisation of the embedded Hub to a folder or to another Hub; what is there already stays.
 
@@ -66,7 +66,8 @@ def export_org(
         org: the organisation.
         where: a folder, or the address of a Hub.
         name: what the organisation is called on the other Hub.
-        private: whether repositories are created as private ones there; private ones always are.
+        private: whether repositories are created as private ones there; private ones always are. None: as the
+            organisation creates them.
         home: folder of this program; `default_home()` when left out.
 
     Returns:
@@ -90,7 +91,7 @@ def export_org(
 
 
 def import_org(
-    org: str, where: str, *, name: str | None = None, private: bool = False, home: Path | None = None
+    org: str, where: str, *, name: str | None = None, private: bool | None = None, home: Path | None = None
 ) -> Iterator["Report"]:
     """Bring an organisation from a folder or another Hub to the embedded Hub; what is here already stays.
 

@@ -7,7 +7,7 @@ import threading
 import unicodedata
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from io import BytesIO
 from itertools import cycle
@@ -166,16 +166,15 @@ def _heat_map(coverage: dict[str, dict[str, int]], axes: Axes) -> None:
 
 
 @_styled
-def loss_curve(curve: Sequence[tuple[int, float]], path: Path) -> Path:
-    """Training loss over steps."""
-    figure = Figure(figsize=(5.2, 2.6))
-    axes = figure.subplots()
-    steps, losses = zip(*curve, strict=True)
-    axes.plot(steps, losses, color=BLUE)
-    axes.text(steps[-1], losses[-1], f" {losses[-1]:.3f}", va="bottom", ha="right")
-    axes.set_xlabel("step")
-    axes.set_ylabel("loss")
-    axes.set_title("Training loss")
+def curves(panels: Mapping[str, Sequence[tuple[int, float]]], path: Path) -> Path:
+    """What a training logged over its steps: one panel per title, side by side, each with its last value."""
+    figure = Figure(figsize=(0.6 + (4.6 if len(panels) == 1 else 2.7 * len(panels)), 2.6))
+    for (title, curve), axes in zip(panels.items(), figure.subplots(1, len(panels), squeeze=False)[0], strict=True):
+        steps, values = zip(*curve, strict=True)
+        axes.plot(steps, values, color=BLUE)
+        axes.set_xlabel(f"step (last value: {values[-1]:.3f})")
+        axes.set_title(_label(title))
+    figure.tight_layout()
     return _save(figure, path)
 
 
@@ -201,21 +200,24 @@ def shares(rows: Sequence[Json], path: Path) -> Path:
 
 
 def _intervals(panels: dict[str, list[tuple[str, Json]]], path: Path) -> Path:
-    """One panel per title: a dot and a line for every named value with its interval."""
+    """One panel per title: a dot and a line for every named value with its interval, and both as numbers."""
     heights = [0.55 + 0.2 * len(lines) for lines in panels.values()]
     grid = {"height_ratios": heights}
-    figure = Figure(figsize=(6.2, sum(heights)))
+    figure = Figure(figsize=(6.2, sum(heights) + 0.3))
     axes_of = figure.subplots(len(panels), 1, squeeze=False, gridspec_kw=grid)
     for (title, lines), axes in zip(panels.items(), axes_of[:, 0], strict=True):
         for y, (_, row) in enumerate(lines[::-1]):
+            interval = ""
             if row["low"] is not None:
                 axes.plot([row["low"], row["high"]], [y, y], color=BLUE, linewidth=2)
+                interval = f"  {row['low']:.3f} to {row['high']:.3f}"
             axes.plot(row["value"], y, "o", color=BLUE, markersize=5)
-            axes.text(1.02, y, f"{row['value']:.3f}", va="center")
+            axes.text(1.02, y, f"{row['value']:.3f}{interval}", va="center")
         axes.set_yticks(range(len(lines)), [_label(name) for name, _ in lines[::-1]])
         axes.set_xlim(min(0, *(row["value"] for _, row in lines)), 1)
         axes.set_ylim(-0.6, len(lines) - 0.4)
         axes.set_title(_label(title, 2 * LONGEST))
+    axes_of[-1, 0].set_xlabel("dot: value, line: 95% interval (none where there is no line)")
     figure.tight_layout()
     return _save(figure, path)
 
@@ -243,7 +245,7 @@ def effects(found: Sequence[dict[str, Any]], margin: float, path: Path) -> Path:
             axes.plot(e["difference"], y, "o", color=colour)
         axes.set_yticks(range(len(values)), [*map(_label, values)])
         axes.set_ylim(-0.6, len(values) - 0.4)
-        axes.set_xlabel(f"difference to {_label(found[0]['reference'], 30)}")
+        axes.set_xlabel(f"difference to {_label(found[0]['reference'], 30)} (95% interval)")
         axes.set_title(_label(measure))
     figure.tight_layout()
     return _save(figure, path)
@@ -305,48 +307,60 @@ def _comparison(fit: dict[str, Any]) -> str:
     return f"{fit['best']} predicts better" if fit["distinguishable"] else "forms not distinguishable"
 
 
+LINE, BEND = 0.3, 0.45
+"""Of the lineage: inches from one version to the next, and how far an arc bends for its length."""
+
+
 @_styled
-def lineage(inputs: dict[str, list[str]], last: str, path: Path) -> Path:
-    """Where the version `last` comes from: a box per version, an arrow per input, columns by distance."""
-    depth: dict[str, int] = {}
+def lineage(inputs: dict[str, list[str]], about: dict[str, str], last: str, path: Path) -> Path:
+    """Where the version `last` comes from: a line per version, and arrows from each to what was made from it.
 
-    def depth_of(name: str) -> int:
-        if name not in depth:
-            depth[name] = 1 + max((depth_of(i) for i in inputs.get(name, ())), default=-1)
-        return depth[name]
+    Arrows are left of the names, and those that pass other versions bend around them.
 
-    columns: dict[int, list[str]] = {}
-    for name in inputs:
-        columns.setdefault(depth_of(name), []).append(name)
-    tallest = max(len(column) for column in columns.values())
-    figure = Figure(figsize=(1.45 * len(columns) + 0.3, 0.62 * tallest + 0.5))
-    axes = figure.subplots()
-    place = {}
-    for x, column in columns.items():
-        for i, name in enumerate(column):
-            place[name] = (x, (tallest - 1) / 2 + (len(column) - 1) / 2 - i)
-    for name, (x, y) in place.items():
+    Args:
+        inputs: version → the versions it was made from.
+        about: version → a few words on it.
+        last: the version whose lineage it is.
+        path: the file to write.
+    """
+    order = _oldest_first(inputs, last)
+    height, left = LINE * (len(order) + 0.4), 0.25 + LINE * BEND * len(order) / 2
+    figure = Figure(figsize=(6.2, height))
+    axes = figure.add_axes((0, 0, 1, 1))
+    place = {name: height - LINE * (i + 0.7) for i, name in enumerate(order)}
+    colours = dict(zip(order, cycle((ORANGE, GREEN, PURPLE, RED, BLUE)), strict=False))
+    for name, y in place.items():
         for source in inputs[name]:
-            _arrow(axes, place[source], (x, y))
-    for name, (x, y) in place.items():
+            _arrow(axes, (left, place[source]), (left, y), colours[source])
         repo, _, commit = name.partition("@")
-        colour = BLUE if name == last else "white"
-        axes.text(
-            x,
-            y,
-            f"{_label(repo.split('/')[-1].removeprefix('speed-'))}\n{_label(commit[:7])}",
-            ha="center",
-            va="center",
-            fontsize=7.5,
-            color="white" if name == last else "black",
-            bbox={"boxstyle": "round,pad=0.35", "facecolor": colour, "edgecolor": BLUE},
-        )
-    axes.set_xlim(-0.5, len(columns) - 0.5)
-    axes.set_ylim(-0.6, tallest - 0.4)
+        weight = "bold" if name == last else "normal"
+        axes.plot(left, y, "o", color=BLUE if name == last else "black", markersize=5)
+        axes.text(left + 0.15, y, _label(repo.split("/")[-1], 24), va="center", weight=weight)
+        commit = commit[:7] if len(commit) == 40 else _label(commit, 17)
+        axes.text(left + 1.75, y, commit, va="center", family="monospace", color="#555555")
+        axes.text(left + 3.1, y, _label(about.get(name, "")), va="center", color="#555555")
+    axes.set_xlim(0, 6.2)
+    axes.set_ylim(0, height)
     axes.axis("off")
     return _save(figure, path)
 
 
-def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
-    arrow = {"arrowstyle": "->", "color": GREY, "shrinkA": 22, "shrinkB": 24}
-    axes.annotate("", xy=end, xytext=start, arrowprops=arrow)
+def _oldest_first(inputs: dict[str, list[str]], last: str) -> list[str]:
+    """The versions that `last` comes from and itself, each as near behind its inputs as can be."""
+    found: list[str] = []
+
+    def add(name: str) -> None:
+        for source in inputs[name]:
+            if source not in found:
+                add(source)
+        found.append(name)
+
+    add(last)
+    return found
+
+
+def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], colour: str) -> None:
+    """An arrow down the line of versions: straight to the next one, around those between otherwise."""
+    bend = BEND if start[1] - end[1] > 1.5 * LINE else 0
+    shape = {"arrowstyle": "-|>", "color": colour, "connectionstyle": f"arc3,rad={bend}", "linewidth": 1.3}
+    axes.annotate("", xy=end, xytext=start, arrowprops=shape | {"shrinkA": 4, "shrinkB": 4, "mutation_scale": 9})

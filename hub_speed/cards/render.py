@@ -2,9 +2,10 @@
 
 import errno
 import json
+import random
 import re
-import shlex
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -15,11 +16,12 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hub_speed import parquet, rows
-from hub_speed.cards import licences
+from hub_speed.cards import licences, metadata
+from hub_speed.cards.metadata import without_paths
 from hub_speed.errors import NoSpace, Stopped
 from hub_speed.llm import dialects
 from hub_speed.mix import joined
-from hub_speed.record import Json, tag_of
+from hub_speed.record import Ancestor, Ref, Training, tag_of
 from hub_speed.stage import Context, Stage
 
 if TYPE_CHECKING:  # it loads scipy, which takes a while; most who import this render no card
@@ -28,7 +30,10 @@ if TYPE_CHECKING:  # it loads scipy, which takes a while; most who import this r
 PAPER = {"SPEED": {"calls": 45_000, "tokens": 32_000_000}, "E5-mistral": {"calls": 500_000, "tokens": 180_000_000}}
 """Teacher calls and tokens, SPEED Table 5; brainstorming is not in them."""
 
-FIGURES = ("lineage", "yields", "loss", "lengths", "quality", "scores", "shares", "scaling")
+FIGURES = ("lineage", "yields", "training", "lengths", "quality", "scores", "shares", "scaling")
+
+DRAWN_FROM = 1_000
+"""A card's examples are drawn from so many first rows of a task type. Assumption: enough for a random one."""
 
 SHOWN = 300
 """Longer texts are cut in a card's examples."""
@@ -42,7 +47,7 @@ def templates(kind: str) -> Path:
 def environment(kind: str) -> Environment:
     """Where the card templates of models or datasets are rendered."""
     found = Environment(
-        loader=FileSystemLoader(templates(kind)),
+        loader=FileSystemLoader([templates(kind), templates("dataset")]),  # both have the same last sections
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -53,6 +58,8 @@ def environment(kind: str) -> Environment:
         "short": _short,
         "unplaced": without_paths,
         "percent": lambda x: f"{x:.1%}",
+        "literal": lambda text: json.dumps(text, ensure_ascii=False),
+        "fenced": _fenced,
     }
     return found
 
@@ -70,7 +77,7 @@ def render(stage: Stage, ctx: Context) -> None:
             values["quality"] = _quality(ctx, report)
     values["figures"] = _figures(stage, ctx, report)
     text = environment(stage.kind).get_template(f"{stage.noun}.md").render(values)
-    header = yaml.safe_dump(_metadata(stage, ctx), sort_keys=False, allow_unicode=True)
+    header = yaml.safe_dump(metadata.header(stage, ctx), sort_keys=False)
     (ctx.out / "README.md").write_text(f"---\n{header}---\n\n{text}", "utf-8")
 
 
@@ -94,13 +101,16 @@ def optional(part: str, notes: list[str]) -> Iterator[None]:
 def topics_card(count: int, licence: str) -> str:
     """The card of a published topic file."""
     configs = [{"config_name": "default", "data_files": "data/*.parquet"}]
-    header = yaml.safe_dump({"license": licence, "configs": configs, "tags": ["speed"]}, sort_keys=False)
+    sizes = [metadata.size_category(count)]
+    fields = {"license": licence, "size_categories": sizes, "configs": configs, "tags": ["hub_speed", "speed"]}
+    header = yaml.safe_dump(fields, sort_keys=False)
     return f"---\n{header}---\n\n# Topics\n\n{count:,} topic paths, from broad to narrow, to brainstorm tasks for.\n"
 
 
 def _values(stage: Stage, ctx: Context) -> dict[str, Any]:
     """What the templates may use."""
     record, facts = ctx.record, stage.facts(ctx)
+    command, recipe_file = metadata.reproduce(ctx.recipe)
     return {
         "stage": stage,
         "repo": ctx.repo,
@@ -110,12 +120,20 @@ def _values(stage: Stage, ctx: Context) -> dict[str, Any]:
         "recipe": ctx.recipe,
         "teacher": joined(ctx.recipe.teacher.model),
         "generator": joined(ctx.recipe.synthesize.generator),
-        "recipe_file": shlex.quote(Path(ctx.recipe.given).name),
+        "command": command,
+        "recipe_file": without_paths(recipe_file),
+        "project": metadata.PROJECT,
+        "languages": list(ctx.recipe.languages),
         "system": dialects.SYSTEM,
         "columns": rows.columns(stage.row) if stage.row else {},
         "reasons": rows.REASONS,
         "examples": _examples(ctx) if record.by_task_type else {},
         "inputs": {name: str(ref) for name, ref in ctx.refs.items()},
+        "refs": ctx.refs,
+        "data": next((name for name, ref in ctx.refs.items() if ref.kind == "dataset"), ""),
+        "weights": metadata.weights(ctx.out),
+        "mteb_license": record.license if record.license in metadata.MTEB_LICENCES else "",
+        "links": {name: _link(ref) for name, ref in ctx.refs.items()},
         "teacher_calls": record.teacher("calls"),
         "brainstorm_calls": record.teacher("calls", "brainstorm"),
         "teacher_tokens": record.teacher("prompt_tokens") + record.teacher("completion_tokens"),
@@ -147,33 +165,43 @@ def _quality(ctx: Context, report: "Report") -> dict[str, Any]:
     mine = measures.overall(numbers, seed) if seed else measures.overall(numbers)
     theirs = measures.overall(seed, numbers) if seed else {}
     tasks = ctx.inputs.get("brainstorm")
+    lines = [
+        {
+            "measure": measure,
+            "value": measures.shown(name, mine[name]),
+            "reference": measures.shown(name, theirs.get(name)),
+            "verdict": measures.verdict(name, mine[name], theirs.get(name)),
+        }
+        for name, measure in measures.MEASURES.items()
+        if mine[name] is not None
+    ]
+    counted = Counter(line["verdict"] for line in lines)
     return {
         "report": report,
         "limits": {"a type": SAMPLE, "enough": ENOUGH},
         "pool": parquet.count_parquet(tasks / "data") if tasks else None,
         "reference": bool(seed),
-        "lines": [
-            {
-                "measure": measure,
-                "value": measures.shown(name, mine[name]),
-                "reference": measures.shown(name, theirs.get(name)),
-                "verdict": measures.verdict(name, mine[name], theirs.get(name)),
-            }
-            for name, measure in measures.MEASURES.items()
-            if mine[name] is not None
-        ],
+        "lines": lines,
+        "verdicts": ", ".join(f"{counted[word]} {word}" for word in ("better", "alike", "worse")),
         "examples": {measures.MEASURES[name].label: ids for name, ids in report.examples.items()},
     }
 
 
 def _examples(ctx: Context) -> dict[str, dict[str, Any]]:
-    """The first row of every task type."""
-    found = {}
+    """A row of every task type, drawn from the first `DRAWN_FROM`; the same for the same fingerprint."""
+    found, rng = {}, random.Random(ctx.record.fingerprint)
     with optional("examples", ctx.record.notes):
-        for task_type in ctx.record.by_task_type:
-            for row in islice(parquet.read_parquet(ctx.out / "data" / task_type), 1):
+        for task_type, count in ctx.record.by_task_type.items():
+            place = rng.randrange(min(count, DRAWN_FROM)) if count else 0
+            for row in islice(parquet.read_parquet(ctx.out / "data" / task_type), place, place + 1):
                 found[task_type] = row
     return found
+
+
+def _link(ref: Ref) -> str:
+    """A version as a link to its files; on any Hub, since the link names none."""
+    prefix = "" if ref.kind == "model" else f"{ref.kind}s/"
+    return f"[`{ref}`](/{prefix}{ref.repo}/tree/{ref.commit})"
 
 
 def _short(value: Any) -> str:
@@ -192,6 +220,12 @@ def _short(value: Any) -> str:
     return f"{fence}{pad}{text}{pad}{fence}"
 
 
+def _fenced(text: str, language: str) -> str:
+    """A text of several lines as a code block that it cannot end itself."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}"
+
+
 def _is_unseen(character: str) -> bool:
     """Whether a character is a control character, or turns the direction of those around it."""
     return (
@@ -201,30 +235,26 @@ def _is_unseen(character: str) -> bool:
     )
 
 
-def without_paths(text: str) -> str:
-    """A text without the folders of this machine: of an absolute path, only the last part is kept."""
-    return re.sub(r"(?<![\w/:.…])~?(?:/[\w.@+-]+){2,}", lambda path: f"…/{path[0].rpartition('/')[2]}", text)
-
-
 def _figures(stage: Stage, ctx: Context, report: "Report | None") -> dict[str, str]:
     """Draw what there is to draw; name → path inside the repository."""
     from hub_speed.cards import figures  # matplotlib takes half a second to import
 
     record, folder = ctx.record, ctx.out / "figures"
     drawn: dict[str, Path] = {}
-    last = f"{ctx.repo}@{tag_of(record.fingerprint)[4:]}"
+    last = f"{ctx.repo}@{tag_of(record.fingerprint)}"
     inputs = {name: node.inputs for name, node in record.lineage.items()}
     inputs[last] = [ref.version for ref in ctx.refs.values()]
+    about = {name: _about(node) for name, node in record.lineage.items()} | {last: "this version"}
 
     def draw(name: str, figure: Callable[..., Path], *values: Any) -> None:
         with optional(f"the figure {name}", record.notes):
             drawn[name] = figure(*values, folder / f"{name}.png")
 
-    draw("lineage", figures.lineage, inputs, last)
+    draw("lineage", figures.lineage, inputs, about, last)
     if record.rows_in and record.by_task_type:
         draw("yields", figures.yields, record.rows_in, record.accepted, record.rejected)
     if record.measures.training:
-        draw("loss", figures.loss_curve, record.measures.training.loss_curve)
+        draw("training", figures.curves, _logged(record.measures.training))
     if report and report.rows:
         in_range = {kind: numbers["in_range"] for kind, numbers in report.by_task_type.items()}
         draw("lengths", figures.lengths, report.lengths)
@@ -234,44 +264,15 @@ def _figures(stage: Stage, ctx: Context, report: "Report | None") -> dict[str, s
     return dict.fromkeys(FIGURES, "") | {name: path.relative_to(ctx.out).as_posix() for name, path in drawn.items()}
 
 
-def _metadata(stage: Stage, ctx: Context) -> dict[str, Any]:
-    """The YAML header, as the Hub reads it."""
-    languages = [name for name in ctx.recipe.languages]
-    common = {
-        "license": ctx.record.license,
-        "language": [_CODES[name] for name in languages if name in _CODES] or ["multilingual"],
-        "tags": ["speed", "synthetic", stage.metadata.get("library_name", "embeddings")],
-    }
-    if stage.kind == "model":
-        return common | _model_metadata(stage, ctx)
-    # The default config comes first and is what load_dataset gives without a name.
-    configs: list[dict[str, Any]] = [{"config_name": "default", "data_files": "data/**/*.parquet", "default": True}]
-    for task_type, count in ctx.record.by_task_type.items():
-        if count:
-            configs.append({"config_name": task_type, "data_files": f"data/{task_type}/*.parquet"})
-    if (ctx.out / "items").is_dir():
-        configs.append({"config_name": "items", "data_files": "items/*.parquet"})
-    if (ctx.out / "ledger").is_dir():
-        configs.append({"config_name": "ledger", "data_files": "ledger/*.parquet"})
-    return common | {"pretty_name": f"SPEED {stage.noun}", "configs": configs}
+def _about(node: Ancestor) -> str:
+    """A few words on an ancestor: its stage and its rows."""
+    trained = "trained on " if node.stage in ("junior", "senior", "revisor", "embedder") else ""
+    rows = f"{trained}{node.accepted:,} rows" if node.accepted else ""
+    return " · ".join(part for part in (node.stage, rows) if part) or "given"
 
 
-def _model_metadata(stage: Stage, ctx: Context) -> Json:
-    base = ctx.refs.get("base") or ctx.refs["junior"]
-    kind = {"library_name": "transformers", "pipeline_tag": "text-generation"} | stage.metadata
-    return kind | {
-        "base_model": base.repo,
-        "datasets": [ref.repo for ref in ctx.refs.values() if ref.kind == "dataset"],
-    }
-
-
-_CODES = {"English": "en", "German": "de", "French": "fr", "Spanish": "es", "Italian": "it", "Portuguese": "pt"} | {
-    "Dutch": "nl",
-    "Polish": "pl",
-    "Russian": "ru",
-    "Japanese": "ja",
-    "Chinese": "zh",
-    "Arabic": "ar",
-    "Persian": "fa",
-    "Indonesian": "id",
-}
+def _logged(training: Training) -> dict[str, list[tuple[int, float]]]:
+    """What a training logged, by title. A DPO run is judged by its rewards first: its loss says little."""
+    titles = {"accuracies": "Accuracy (chosen above rejected)", "margins": "Margin (chosen − rejected)"}
+    rewards = {titles[name]: curve for name, curve in training.reward_curves.items() if curve}
+    return rewards | {"DPO loss" if training.rewards else "Training loss": training.loss_curve}

@@ -23,8 +23,8 @@ def print_quality(names: Sequence[str], reports: list[Report], *, as_json: bool)
     short = [name.rstrip("/").rpartition("/")[2] for name in names]
     for name, report in zip(short, reports, strict=True):
         used = report.effective_tasks
-        tasks = f", {report.tasks:,} tasks as varied as {used:,.0f} used evenly" if used else ""
-        console.print(f"{escape(name)}: {report.rows:,} rows, {report.sampled:,} looked at{tasks}")
+        tasks = f", {report.tasks:,} tasks (effective number: {used:,.0f})" if used else ""
+        console.print(f"{escape(name)}: {report.rows:,} rows, {report.sampled:,} measured{tasks}")
         if not report.negatives:
             missing = ", ".join(MEASURES[measure].label for measure in OF_NEGATIVES)
             console.print(f"{escape(name)}: no row has a negative; left out: {missing}")
@@ -45,4 +45,4 @@ def print_quality(names: Sequence[str], reports: list[Report], *, as_json: bool)
     console.print()
     for name, report in zip(short, reports, strict=True):
         for finding, ids in report.examples.items():
-            console.print(f"look at {MEASURES[finding].label} in {name}: {', '.join(ids)}", soft_wrap=True)
+            console.print(f"check {MEASURES[finding].label} in {name}: {', '.join(ids)}", soft_wrap=True)

@@ -4,12 +4,16 @@ from typing import Any
 
 from rich.markup import escape
 
+from hub_speed.console.plan import tokens
 from hub_speed.console.progress import Bars
 from hub_speed.console.terminal import console, print_json, table
 from hub_speed.evaluation import published_scores
 from hub_speed.pipeline.run import Result
 from hub_speed.pipeline.table import STAGES
-from hub_speed.record import Json, RunRecord, of_teacher
+from hub_speed.record import Json, Ref, RunRecord, of_teacher
+
+INTERVAL = 22
+"""Columns of a terminal that "0.803 (0.782-0.825)" and the gap beside it take."""
 
 
 def print_result(result: Result, bars: Bars, *, cached: bool = True, as_json: bool = False) -> None:
@@ -27,23 +31,24 @@ def print_result(result: Result, bars: Bars, *, cached: bool = True, as_json: bo
     what = "cached" if result.cached else f"{record.seconds:.0f} s"
     rejected = sum(record.rejected.values())
     counts = f"{record.accepted:,} rows" + (f", {rejected:,} rejected" if rejected else "")
-    console.print(f"[green]✓[/green] {result.stage.name:<11} {counts:<28} {result.ref!s:<38} {what}")
+    version = _short(result.ref)
+    console.print(f"[green]✓[/green] {result.stage.name:<11} {counts:<27} {version:<24} {what}", soft_wrap=True)
 
 
 def print_run(org: str, results: list[Result], *, local: bool, lineage: bool = False) -> None:
     """A finished run: stages, teacher calls, scores, and what to do next."""
-    right = ("rows in", "accepted", "rejected", "calls", "tokens", "seconds")
-    lines = table("stage", f"repo@commit in {org}", *right, right=right)
+    right = ("accepted", "rejected", "calls", "tokens", "seconds")
+    lines = table("stage", "repo@commit", *right, right=right)
     for result in results:
         r = result.record
-        tokens = sum(r.prompt_tokens.values()) + sum(r.completion_tokens.values())
-        cells = (r.rows_in, r.accepted, sum(r.rejected.values()), sum(r.calls.values()), tokens)
-        lines.add_row(result.stage.name, str(result.ref).split("/")[1], *(f"{n:,}" for n in cells), f"{r.seconds:.0f}")
-    console.print()
+        used = sum(r.prompt_tokens.values()) + sum(r.completion_tokens.values())
+        cells = [f"{n:,}" for n in (r.accepted, sum(r.rejected.values()), sum(r.calls.values()))]
+        lines.add_row(result.stage.name, _short(result.ref), *cells, tokens(used) if used else "0", f"{r.seconds:,.0f}")
+    console.print(f"\n[bold]{org}[/bold]")
     console.print(lines)
     by_name = {result.stage.name: result.record for result in results}
     if lineage:
-        _print_lineage(results)
+        _print_lineage(org, results)
     _print_calls(by_name)
     found = [record.measures for record in by_name.values()]
     _print_scores([score for one in found for score in one.scores], [share for one in found for share in one.shares])
@@ -66,11 +71,19 @@ def print_records(results: list[Result]) -> None:
     print_json(found, indent=1)
 
 
-def _print_lineage(results: list[Result]) -> None:
-    console.print("\n[bold]lineage[/bold]")
+def _short(ref: Ref) -> str:
+    """A version without its organisation, which a run has only one of."""
+    return str(ref).partition("/")[2]
+
+
+def _print_lineage(org: str, results: list[Result]) -> None:
+    """A line for each version and the ones it was made from."""
+    lines = table("lineage", "made from")
     for result in results:
-        inputs = ", ".join(str(ref) for ref in result.record.inputs.values())
-        console.print(f"  {result.ref} ← {inputs}")
+        inputs = result.record.inputs.values()
+        lines.add_row(_short(result.ref), ", ".join(str(ref).removeprefix(f"{org}/") for ref in inputs))
+    console.print()
+    console.print(lines)
 
 
 def _print_calls(by_name: dict[str, RunRecord]) -> None:
@@ -86,21 +99,29 @@ def _print_calls(by_name: dict[str, RunRecord]) -> None:
 
 def _print_scores(scores: list[Json], shares: list[Json]) -> None:
     """Yields, pass rates and scores on Hub datasets as a table, mteb's tasks as means."""
-    own = [share | {"benchmark": ""} for share in shares]
-    own += [score for score in scores if not published_scores.is_mteb(score)]
-    if not own:
-        return
-    places = list(dict.fromkeys((score["measure"], score["benchmark"]) for score in own))
-    measures = [measure for measure, _ in places]
-    names = [m if measures.count(m) == 1 else f"{m} {b.split('/')[-1]}" for m, b in places]
-    lines = table("95% intervals", *names)
-    for subject in dict.fromkeys(score["subject"] for score in own):
-        found = {(s["measure"], s["benchmark"]): s for s in own if s["subject"] == subject}
-        lines.add_row(subject, *(_cell(found.get(place)) for place in places))
-    console.print()
-    console.print(lines)
+    _print_intervals("95% intervals", [share | {"benchmark": ""} for share in shares])
+    _print_intervals("95% intervals", [score for score in scores if not published_scores.is_mteb(score)])
     for kind, (mean, count) in published_scores.averages(scores).items():
         console.print(f"mteb       {kind:<19} {mean:.1f} ({count} {'task' if count == 1 else 'tasks'})")
+
+
+def _print_intervals(title: str, found: list[Json]) -> None:
+    """A table of values by subject and measure; as many tables as it takes to show every interval in full."""
+    places = list(dict.fromkeys((score["measure"], score["benchmark"]) for score in found))
+    measures = [measure for measure, _ in places]
+    subjects = list(dict.fromkeys(score["subject"] for score in found))
+    room = console.width - max(map(len, [title, *subjects])) - 2
+    together = max(1, room // INTERVAL)
+    for start in range(0, len(places), together):
+        some = places[start : start + together]
+        names = [m if measures.count(m) == 1 else f"{m} {b.split('/')[-1]}" for m, b in some]
+        lines = table(title, *names)
+        for subject in subjects:
+            cells = {(s["measure"], s["benchmark"]): s for s in found if s["subject"] == subject}
+            if any(place in cells for place in some):
+                lines.add_row(subject, *(_cell(cells.get(place)) for place in some))
+        console.print()
+        console.print(lines)
 
 
 def _cell(score: dict[str, Any] | None) -> str:
@@ -108,22 +129,25 @@ def _cell(score: dict[str, Any] | None) -> str:
         return "–"
     if score["low"] is None:
         return f"{score['value']:.3f}"
-    return f"{score['value']:.3f}  ({score['low']:.3f}-{score['high']:.3f})"
+    return f"{score['value']:.3f} ({score['low']:.3f}-{score['high']:.3f})"
 
 
 def _print_next(org: str, by_name: dict[str, RunRecord], *, local: bool) -> None:
     console.print("\n[bold]next[/bold]")
     if local:
-        console.print("  hub-speed hub serve                      in another terminal: pages at its address")
+        console.print("  hub-speed hub serve                # in another terminal: pages at its address")
         console.print('  eval "$(hub-speed hub env)"')
     sets = [name for name in ("revise", "synthesize", "seed", "brainstorm") if name in by_name]
     for data in [STAGES[name].repo(org) for name in sets[:1]]:
-        console.print(f"  python -c 'from datasets import load_dataset; print(load_dataset(\"{data}\"))'")
+        console.print(
+            f"  python -c 'from datasets import load_dataset; print(load_dataset(\"{data}\"))'", soft_wrap=True
+        )
         console.print(f"  hub-speed rows {data}")
     if "embedder" in by_name:
         console.print(
             "  python -c 'from sentence_transformers import SentenceTransformer;"
-            f' print(SentenceTransformer("{org}/speed-embedder"))\''
+            f' print(SentenceTransformer("{org}/speed-embedder"))\'',
+            soft_wrap=True,
         )
     if "revise" in by_name:
         console.print(f"  hub-speed space run --org {org}")

@@ -282,7 +282,7 @@ def _check_cells(where: str, cells: pa.ChunkedArray, column: str, kind: Kind) ->
 
 
 def _unfit(where: str, expected: str, got: str) -> StageError:
-    fix = "mend the dataset, or take it out of evaluate.benchmarks; its layout: docs/evaluation.md"
+    fix = "repair the dataset, or take it out of evaluate.benchmarks; its layout: docs/evaluation.md"
     return StageError(where, expected=expected, got=got, fix=fix)
 
 

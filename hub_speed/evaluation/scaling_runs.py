@@ -55,7 +55,7 @@ def run(settings: ScalingSettings) -> Json:
                     f"{subject}: no benchmark was scored",
                     expected="one that the embedders before it were scored on as well" if runs else "",
                     got="; ".join(f"{row['benchmark']}: {row['reason']}" for row in reasons),
-                    fix="mend that and run the same command again; the embedder and its other scores are kept",
+                    fix="fix that and run the same command again; the embedder and its other scores are kept",
                 )
             scoring.keep(path, {"runs": mine, "failed": reasons})
         shutil.rmtree(model, ignore_errors=True)

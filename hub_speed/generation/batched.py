@@ -187,7 +187,7 @@ class _Rounds:
         self._no_room = None  # it is one batch less now
         if own and batch.state == "failed":
             where = f"endpoint {self._address.name}: the provider refuses batch {batch.id}"
-            fix = "mend what it names, and run the same command again: what was answered is kept"
+            fix = "fix what it names, and run the same command again: what was answered is kept"
             raise EndpointRefused(where, got=batch.problem, fix=fix)
         again = self._wording.learn(sent, answers) if sent else set()
         answered, finished = sum(bool(answer.completion) for answer in answers.values()), self._ledger.count_finished()
@@ -245,7 +245,7 @@ class _Rounds:
     def _refused(self, batch: Batch, answer: BatchAnswer) -> EndpointRefused:
         """What it means that a request was refused, in words that name the fix."""
         of_request = answer.status in (400, 413, 422)
-        fix = "mend what it names in the recipe, or ask another model" if of_request else "check the key and the model"
+        fix = "fix what it names in the recipe, or ask another model" if of_request else "check the key and the model"
         refused = EndpointRefused(
             f"endpoint {self._address.name}: a request of batch {batch.id} was refused",
             got=f"{answer.status} {answer.problem}",

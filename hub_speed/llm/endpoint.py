@@ -149,7 +149,7 @@ class Endpoint:
 
         Raises:
             EndpointRefused: the key is not taken, or no answer of that length fits into the model.
-            EndpointDown: nobody answers at any URL.
+            EndpointDown: no server answers at any URL.
         """
         missing: list[EndpointDown] = []
         for replica in self.replicas.all:
@@ -158,7 +158,7 @@ class Endpoint:
             except EndpointDown as error:
                 missing.append(error)
                 self.replicas.miss(replica)
-                self.notes.append(f"nobody answers at {self.replicas.name(replica)}: set aside, tried again")
+                self.notes.append(f"no server answers at {self.replicas.name(replica)}: set aside, tried again")
         if len(missing) == len(self.replicas.all):
             raise missing[0]
 

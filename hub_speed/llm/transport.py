@@ -109,7 +109,7 @@ class Transport:
 
         Raises:
             EndpointRefused: nobody names the model, or no answer of that length fits into it.
-            EndpointDown: nobody answers.
+            EndpointDown: no server answers.
         """
         url = below(root, "/v1/models" if self._address.dialect == "tgi" else "/models")
         try:
@@ -182,9 +182,9 @@ class Transport:
         )
 
     def _unreachable(self, root: str, error: Exception) -> EndpointDown:
-        """What it means that nobody answers, in words that name the fix."""
+        """What it means that no server answers, in words that name the fix."""
         at = shown(root)
-        where, fix = f"nobody answers at {at}", f"start the server, or pass --endpoint {self._address.name}=URL"
+        where, fix = f"no server answers at {at}", f"start the server, or pass --endpoint {self._address.name}=URL"
         if isinstance(error, aiohttp.ClientConnectorCertificateError):
             where = f"the certificate of {at} is not trusted"
             fix = "if the server is your own, name the file with its authority's certificate in SSL_CERT_FILE"

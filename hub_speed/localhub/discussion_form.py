@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from hub_speed.localhub.discussions import STATUSES, Discussion
+from hub_speed.localhub.discussions import NUMBER, STATUSES, Discussion
 from hub_speed.localhub.git import HEADS, PULLS
 from hub_speed.localhub.store import Repo
 
@@ -31,9 +31,11 @@ DATA: dict[str, dict[str, Any]] = {
 }
 
 
-def is_sound(repo: Repo, discussion: Any, number: int) -> bool:
-    """Whether a discussion has all fields that are read elsewhere, and a pull request its commits."""
-    if not _has(discussion, FIELDS) or discussion["num"] != number or discussion["status"] not in STATUSES["all"]:
+def is_sound(repo: Repo, discussion: Any, number: str) -> bool:
+    """Whether a discussion has its number and all fields that are read elsewhere, and a pull request its commits."""
+    if not NUMBER.fullmatch(number) or not _has(discussion, FIELDS) or discussion["num"] != int(number):
+        return False
+    if discussion["status"] not in STATUSES["all"]:
         return False
     if discussion["isPullRequest"] and not _has_commits(repo, discussion):
         return False

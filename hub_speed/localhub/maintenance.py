@@ -221,7 +221,7 @@ def check(repo: Repo) -> Checked:
 def _unsound_discussions(repo: Repo) -> Iterator[str]:
     for path in sorted((repo.path / DISCUSSIONS).glob("*")):
         try:
-            if discussion_form.is_sound(repo, read_json(path), int(path.stem)):
+            if discussion_form.is_sound(repo, read_json(path), path.stem):
                 continue
         except (ValueError, RecursionError, KeyError, AssertionError):
             pass

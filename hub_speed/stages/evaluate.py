@@ -43,7 +43,7 @@ def build(ctx: Context) -> None:
         raise StageError(
             "evaluate: no benchmark could be scored",
             got=f"{failed[0]['benchmark']}: {failed[0]['reason']}",
-            fix="mend that and run the same command again",
+            fix="fix that and run the same command again",
         )
     ctx.record.rows_in = ctx.record.accepted = write_parquet(scores, ScoreRow, ctx.out / "data")
     ctx.record.measures.scores, ctx.record.measures.failed = scores, failed
@@ -83,7 +83,7 @@ STAGE = Stage(
     version=6,
     kind="dataset",
     noun="results",
-    purpose="The embedder is scored beside its baselines.",
+    purpose="The embedder and its baselines are scored.",
     build=build,
     inputs=lambda recipe: {
         "embedder": FromStage("embedder"),

@@ -2,7 +2,7 @@
 
 In: speed-drafts, speed-revisor. Out: speed-synthetic.
 Source: SPEED §3.3 (one pass, the prompt of the teacher's revisions) and App. A (MinHash, 1.15M → 920K).
-Differs: where the revisor's answer is not fit to use, the draft is kept as it is (not stated); duplicates are looked
+Differs: if the revision fails the check, the draft is kept (not stated); duplicates are looked
 for after revision (not stated).
 """
 
@@ -64,7 +64,7 @@ STAGE = Stage(
     version=3,
     kind="dataset",
     noun="synthetic",
-    purpose="The revisor goes over every draft; near-duplicates are dropped.",
+    purpose="The revisor rewrites every draft once; near-duplicates are dropped.",
     build=build,
     inputs=from_stages("synthesize", "revisor"),
     fields=lambda recipe: pick(

@@ -86,7 +86,7 @@ STAGE = Stage(
     version=5,
     kind="dataset",
     noun="scaling",
-    purpose="Embedders on nested subsets show what more rows would buy.",
+    purpose="Embedders trained on nested subsets show how the score grows with the number of rows.",
     build=build,
     inputs=lambda recipe: {
         "data": FromStage(recipe.embedder.data),

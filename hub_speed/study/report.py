@@ -15,6 +15,7 @@ import numpy as np
 import yaml
 
 from hub_speed.cards import render
+from hub_speed.cards.metadata import size_category
 from hub_speed.evaluation.scaling_law import LEAST_GAIN, by_measure, shared
 from hub_speed.evaluation.scaling_sentences import describe
 from hub_speed.hub import RECORD
@@ -234,7 +235,10 @@ def publish(facts: Facts, session: Session) -> Ref:
         (out / RECORD).write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
         header = {
             "license": facts["fields"]["license"],
-            "tags": ["speed", "embeddings"],
+            "tags": ["hub_speed", "speed", "embeddings"],
+            "task_categories": ["sentence-similarity"],
+            "size_categories": [size_category(sum(1 for _ in rows(facts)))],
+            "annotations_creators": ["machine-generated"],
             "pretty_name": "SPEED study",
             "configs": [
                 {"config_name": "study", "data_files": "study/*.parquet", "default": True},

@@ -23,7 +23,7 @@ DRAWINGS: dict[str, Callable[[str, Path], Path]] = {
     "quality": lambda text, path: figures.quality(
         {text: {f"{text} topic": 3}}, {text: 0.5}, {text: [0.1, 0.2]}, {text: [0.1, 0.2]}, path
     ),
-    "loss": lambda text, path: figures.loss_curve([(1, 2.0), (2, 1.5)], path),
+    "loss": lambda text, path: figures.curves({text: [(1, 2.0), (2, 1.5)], "b": [(1, 0.5)]}, path),
     "scores": lambda text, path: figures.scores(
         [SCORE | INTERVAL | {"subject": text, "benchmark": text, "measure": text, "dataset": ""}], path
     ),
@@ -34,7 +34,9 @@ DRAWINGS: dict[str, Callable[[str, Path], Path]] = {
     "scaling": lambda text, path: figures.scaling(
         [{"measure": text, "rows": size, "value": 0.5} for size in (10, 20)], {text: FIT}, path
     ),
-    "lineage": lambda text, path: figures.lineage({f"{text}@{text}": [], "last@1": [f"{text}@{text}"]}, "last@1", path),
+    "lineage": lambda text, path: figures.lineage(
+        {f"{text}@{text}": [], "last@1": [f"{text}@{text}"]}, {"last@1": text}, "last@1", path
+    ),
 }
 
 
@@ -53,6 +55,6 @@ def test_a_user_who_sets_latex_for_all_figures_needs_none_here(tmp_path: Path) -
 
 def test_matplotlib_is_as_it_was(tmp_path: Path) -> None:
     before: dict[str, Any] = dict(matplotlib.rcParams)
-    path = figures.loss_curve([(1, 2.0), (2, 1.5)], tmp_path / "new" / "loss.png")
+    path = figures.curves({"Loss": [(1, 2.0), (2, 1.5)]}, tmp_path / "new" / "loss.png")
     assert path.read_bytes().startswith(b"\x89PNG")
     assert dict(matplotlib.rcParams) == before

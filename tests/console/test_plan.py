@@ -1,5 +1,6 @@
 """What a plan prints: the command to run, rows per task, and what to change where they are too many."""
 
+import re
 import shlex
 
 import pytest
@@ -38,6 +39,14 @@ def test_rows_per_task_calls_and_hours_are_printed(url: str) -> None:
     assert all(lines[stage][-5:].count("h") == 1 for stage in ("junior", "embedder", "evaluate", "scaling"))
     assert "paths are deeper than brainstorm.max_depth (4)" in out
     assert "warning" not in out
+
+
+def test_the_money_is_shown_in_full_in_a_narrow_terminal(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal.console, "width", 80)
+    for recipe in ("speed", "e5"):
+        out = plan(recipe, "--hub", url)
+        costs = [float(found.replace(",", "")) for found in re.findall(r"\$([\d,]+\.\d\d)(?!\d)", out)]
+        assert "…" not in out and sum(costs[:-1]) == pytest.approx(costs[-1], abs=0.05)  # the last one is the sum
 
 
 @pytest.mark.parametrize(

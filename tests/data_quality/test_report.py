@@ -233,7 +233,7 @@ def test_the_command_looks_at_folders_and_repositories(cli: Cli, tmp_path: Path)
     assert (rich["rows"], poor["rows"], poor["set"]) == (150, 150, "me/poor@main")
     assert rich["overall"]["query_variety"] > poor["overall"]["query_variety"]
     out = cli("quality", "me/poor")
-    assert "150 rows, 150 looked at" in " ".join(out.split())
+    assert "150 rows, 150 measured" in " ".join(out.split())
     assert all(measure.label in out and measure.meaning in out for measure in measures.MEASURES.values())
     assert "no column query" in cli("quality", str(write(tmp_path / "x", [{"a": "b"}])), code=2)
     assert "not found" in cli("quality", "me/nobody", code=4)

@@ -269,7 +269,7 @@ def test_a_batch_that_fails_whole_is_told(provider: FakeBatches, tmp_path: Path)
     provider.work, provider.state = lambda nth, requests: [], "failed"
     with pytest.raises(EndpointRefused, match="refuses batch batch-0") as caught:
         run(provider.url, tmp_path)
-    assert caught.value.got == "no such model" and "mend what it names" in caught.value.fix
+    assert caught.value.got == "no such model" and "fix what it names" in caught.value.fix
     provider.work, provider.state = all_good, "completed"
     assert len(run(provider.url, tmp_path)) == 20
 
@@ -480,7 +480,7 @@ def test_a_provider_that_refuses_every_form_is_told(provider: FakeBatches, tmp_p
         run(provider.url, tmp_path, rounds=0)
     assert forms(provider) == ["response_format", "structured_outputs", "none"]
     assert caught.value.got == "400 none is not for me"
-    assert "mend what it names in the recipe, or ask another model (it was m)" in caught.value.fix
+    assert "fix what it names in the recipe, or ask another model (it was m)" in caught.value.fix
     assert caught.value.status == 400
 
 

@@ -369,7 +369,7 @@ def test_a_server_that_dies_stops_the_run_and_the_next_one_goes_on(
 def test_nobody_there(tmp_path: Path) -> None:
     with FakeOpenAI() as gone:
         url = gone.url
-    with pytest.raises(EndpointDown, match="nobody answers"):
+    with pytest.raises(EndpointDown, match="no server answers"):
         run(url, tmp_path, jobs(5))
     assert entries_in(tmp_path) == {}
 

@@ -566,7 +566,7 @@ def test_no_key_is_cut_in_two_at_the_end_of_much_white_space(server: FakeOpenAI)
 
 def test_nobody_answers(waits: list[float]) -> None:
     url = closed_port()
-    with pytest.raises(EndpointDown, match=f"nobody answers at {url}") as caught:
+    with pytest.raises(EndpointDown, match=f"no server answers at {url}") as caught:
         ask_one(url, probe=True)
     assert "--endpoint teacher=URL" in caught.value.fix
 
@@ -586,7 +586,7 @@ def probed(*urls: str, prompts: int = 12) -> tuple[list[Completion], list[str]]:
 def test_a_silent_replica_is_set_aside_and_the_others_are_asked(server: FakeOpenAI) -> None:
     found, notes = probed(server.url, closed_port())
     assert [completion.attempts for completion in found] == [1] * 12  # nothing was tried at the silent one
-    assert notes == ["nobody answers at replica 2 of 2: set aside, tried again"]
+    assert notes == ["no server answers at replica 2 of 2: set aside, tried again"]
     assert "127.0.0.1" not in notes[0]  # notes are published
 
 
@@ -599,7 +599,7 @@ def test_a_silent_replica_is_found_again(server: FakeOpenAI, monkeypatch: pytest
 
 
 def test_silent_replicas_alone_are_nobody(server: FakeOpenAI) -> None:
-    with pytest.raises(EndpointDown, match="nobody answers"):
+    with pytest.raises(EndpointDown, match="no server answers"):
         probed(closed_port(), closed_port())
     server.models = error(401, "may not list")
     assert len(probed(closed_port(), server.url)[0]) == 12  # somebody is there

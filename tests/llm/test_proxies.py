@@ -72,7 +72,7 @@ def test_no_proxy_is_asked_for_this_machine(
 def test_a_host_of_no_proxy_is_asked_directly(server: FakeOpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", server.url)
     monkeypatch.setenv("NO_PROXY", "other.invalid,.model.invalid")
-    with pytest.raises(EndpointDown, match=r"nobody answers at http://a.model.invalid/v1"):
+    with pytest.raises(EndpointDown, match=r"no server answers at http://a.model.invalid/v1"):
         ask("http://a.model.invalid")
     assert server.probes == []
 

@@ -4,6 +4,8 @@ import json
 import os
 from pathlib import Path
 
+import pytest
+
 
 def push_and_load_datasets(folder):
     from datasets import Dataset, DatasetDict, get_dataset_config_names, load_dataset
@@ -54,6 +56,65 @@ def test_datasets_with_worker_processes(client):
     client(push_with_workers)
 
 
+def stream():
+    from datasets import Dataset, IterableDataset, load_dataset
+
+    rows = {"id": [f"r{i}" for i in range(300)], "text": ["x" * 50] * 300, "kind": [i % 3 for i in range(300)]}
+    IterableDataset.from_generator(
+        lambda: ({name: values[i] for name, values in rows.items()} for i in range(300))
+    ).push_to_hub("org/streamed", num_shards=1)
+    Dataset.from_dict(rows).push_to_hub("org/shards", num_shards=3)
+    path = "hf://datasets/org/shards/data/*.parquet"
+    few = load_dataset("org/shards", split="train", streaming=True, columns=["id"], filters=[("kind", "==", 1)])
+    assert [row["id"] for row in few] == rows["id"][1::3]
+    shuffled = load_dataset("org/streamed", split="train", streaming=True).shuffle(seed=0, buffer_size=50).skip(10)
+    assert len({row["id"] for row in shuffled}) == 290
+    assert len(load_dataset("parquet", data_files=path, split="train")) == 300
+    assert len(load_dataset("org/shards", split="train[10%:20%]")) == 30
+
+
+def test_datasets_streams(client):
+    client(stream)
+
+
+def read_tables():
+    import pandas
+    import polars
+    from datasets import Dataset
+    from huggingface_hub import HfApi, HfFileSystem
+
+    Dataset.from_dict({"i": list(range(100))}).push_to_hub("org/table")
+    path = "hf://datasets/org/table/data/train-00000-of-00001.parquet"
+    assert list(pandas.read_parquet(path)["i"]) == list(range(100))
+    lazy = polars.scan_parquet(HfFileSystem().open(path)).filter(polars.col("i") > 90)
+    assert lazy.select("i").collect().height == polars.read_parquet(path, use_pyarrow=True)[91:].height == 9
+    polars.DataFrame({"i": [1]}).write_parquet("hf://datasets/org/table/polars.parquet", use_pyarrow=True)
+    pandas.DataFrame({"i": [1]}).to_parquet("hf://datasets/org/table/pandas.parquet")
+    assert {"polars.parquet", "pandas.parquet"} <= set(HfApi().list_repo_files("org/table", repo_type="dataset"))
+
+
+def test_polars_and_pandas(client):
+    pytest.importorskip("polars", reason="polars is not installed")
+    client(read_tables)
+
+
+def ask_duckdb():
+    import duckdb
+    from datasets import Dataset
+    from huggingface_hub import HfFileSystem
+
+    Dataset.from_dict({"i": list(range(100))}).push_to_hub("org/duck", num_shards=2)
+    connection = duckdb.connect()
+    connection.register_filesystem(HfFileSystem())
+    asked = "select count(*), max(i) from 'hf://datasets/org/duck/data/*.parquet' where i > 90"
+    assert connection.sql(asked).fetchall() == [(9, 99)]
+
+
+def test_duckdb(client):
+    pytest.importorskip("duckdb", reason="duckdb is not installed")
+    client(ask_duckdb)
+
+
 def tiny_model(folder):
     """A two-layer BERT with random weights and a vocabulary of a few words."""
     import torch
@@ -91,6 +152,26 @@ def push_and_load_transformers(folder):
 
 def test_transformers(client, tmp_path):
     client(push_and_load_transformers, str(tmp_path))
+
+
+def push_shards_to_a_branch(folder):
+    import torch
+    from huggingface_hub import HfApi
+    from transformers import AutoModel
+
+    model, _ = tiny_model(folder)
+    HfApi().create_repo("org/sharded", private=True)
+    HfApi().create_branch("org/sharded", branch="study/a")
+    model.push_to_hub("org/sharded", revision="study/a", max_shard_size="8KB", commit_message="Sharded")
+    loaded = AutoModel.from_pretrained("org/sharded", revision="study/a", dtype=torch.bfloat16)
+    assert loaded.dtype == torch.bfloat16
+    files = HfApi().list_repo_files("org/sharded", revision="study/a")
+    assert "model.safetensors.index.json" in files and sum(name.endswith(".safetensors") for name in files) > 1
+    assert HfApi().list_repo_files("org/sharded") == [".gitattributes"]
+
+
+def test_transformers_shards_on_a_branch(client, tmp_path):
+    client(push_shards_to_a_branch, str(tmp_path))
 
 
 def push_and_load_sentence_transformers(folder):
@@ -136,6 +217,8 @@ def command_line(folder):
     import subprocess
     import sys
 
+    from huggingface_hub import HfApi
+
     def hf(*arguments):
         script = Path(sys.executable).parent / "hf"
         return subprocess.run([script, *arguments], capture_output=True, text=True, check=True, cwd=folder).stdout
@@ -147,6 +230,8 @@ def command_line(folder):
     hf("upload", "org/from-cli", "up", ".", "--repo-type", "dataset")
     hf("download", "org/from-cli", "--repo-type", "dataset", "--local-dir", "down")
     assert (Path(folder) / "down" / "x.json").read_text() == '[{"a": 1}]'
+    hf("upload", "org/from-cli", "up", ".", "--repo-type", "dataset")  # nothing new: no commit
+    assert len(HfApi().list_repo_commits("org/from-cli", repo_type="dataset")) == 2
     assert os.environ["HF_HOME"].endswith("hf_home")
 
 

@@ -210,6 +210,9 @@ def test_fsck_names_discussions_that_are_not_whole(repo):
         assert maintenance.check(repo).damage == [
             "discussions/1.json: not a discussion with this number and all its fields"
         ]
+    (repo.path / "discussions" / "1.json").rename(repo.path / "discussions" / "01.json")
+    (repo.path / "discussions" / "01.json").write_text(json.dumps(whole))
+    assert len(maintenance.check(repo).damage) == 1
 
 
 def test_duplicates_start_without_and_moves_keep_them(web, hub):

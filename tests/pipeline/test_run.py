@@ -274,7 +274,7 @@ def test_a_recipe_without_a_teacher_says_how_to_give_one(cli: Cli) -> None:
 
 def test_endpoint_down(cli: Cli) -> None:
     out = cli("run", "quickstart", "--only", "seed", *tiny(), "--endpoint", "teacher=http://127.0.0.1:9", code=3)
-    assert "nobody answers at http://127.0.0.1:9" in out
+    assert "no server answers at http://127.0.0.1:9" in out
 
 
 def test_hub_down(cli: Cli) -> None:

@@ -222,7 +222,7 @@ def _explained(name: str) -> Iterator[None]:
         raise StageError(
             f"{name}: cannot be loaded",
             got=" ".join((str(error.__cause__ or "") or str(error)).split())[:300],
-            fix="mend the dataset, or take it out of embedder.labelled",
+            fix="repair the dataset, or take it out of embedder.labelled",
         ) from error
 
 

@@ -54,10 +54,11 @@ def train(settings: DpoSettings) -> Json:
         )
         measures = common.train(trainer, [example.length for example in examples], settings)
     common.save(trainer, tokenizer, settings)
-    logged = next(entry for entry in reversed(trainer.state.log_history) if "rewards/margins" in entry)
-    rewards = {name.removeprefix("rewards/"): logged[name] for name in logged if name.startswith("rewards/")}
+    logged = [entry for entry in trainer.state.log_history if "rewards/margins" in entry]
+    rewards = {key.removeprefix("rewards/"): logged[-1][key] for key in logged[-1] if key.startswith("rewards/")}
+    curves = {key: [(entry["step"], entry[f"rewards/{key}"]) for entry in logged] for key in ("accuracies", "margins")}
     seen = round(recipe.epochs * sum(example.tokens for example in examples))
-    return counts | measures | {"tokens": seen, "rewards": rewards}
+    return counts | measures | {"tokens": seen, "rewards": rewards, "reward_curves": curves}
 
 
 def _on_disk(data: list[Json], folder: Path) -> Dataset:

@@ -15,6 +15,11 @@ from hub_speed.training.generator import dpo
 def test_dpo_raises_the_margin_of_the_chosen(decoder: Path, tmp_path: Path) -> None:
     result = dpo.train(settings(tmp_path, decoder, PREFERENCES, epochs=8))
     assert result["rewards"]["margins"] > 0.5 and result["rewards"]["accuracies"] > 0.9
+    curves = {name: [value for _, value in curve] for name, curve in result["reward_curves"].items()}
+    assert {name: values[-1] for name, values in curves.items()} == {
+        name: result["rewards"][name] for name in ("accuracies", "margins")
+    }
+    assert curves["margins"][0] < curves["margins"][-1]
     assert result["loss_curve"][0][1] > result["loss_curve"][-1][1]
 
     def margin(folder: Path) -> float:
