@@ -18,6 +18,7 @@ from hub_speed.localhub.trees import Entry
 from hub_speed.localhub.web import Call, route, routes_of_repos
 
 SHOWN_COMMITS, SHOWN_FILES, SHOWN_CHANGES, PAGE_COMMITS = 20, 40, 100, 50
+SHOWN_COLUMNS = 60  # of a table of rows. Assumption
 TALL = 60  # characters; a column with longer texts is made wider
 
 
@@ -220,7 +221,7 @@ def _changed(repo: Repo, sha: str, change: diff.FileChange) -> dict[str, Any]:
 def rows_page(call: Call) -> Response:
     """GET viewer/<config>/<split>: rows of a dataset from `from` on, those that a search finds, or one (`row`)."""
     repo, rev = call.repo(), call.query.get("revision") or "main"
-    configs = viewer.configs(repo, repo.git.resolve(rev))
+    configs = viewer.configs(repo.git, repo.git.resolve(rev))
     config = call.params.get("config") or next(iter(configs), "")
     split = call.params.get("split") or next(iter(configs.get(config, {})), "")
     if configs and split not in configs.get(config, {}):
@@ -257,42 +258,39 @@ _NOTHING: dict[str, Any] = {
 
 
 def _rows(call: Call, repo: Repo, files: list[Entry]) -> dict[str, Any]:
-    """What the page of rows shows of a split."""
-    only = "row" in call.query
-    start, query = number(call, "row" if only else "from"), call.query
-    search = (
-        {} if only else {"column": query.get("column", ""), "value": query.get("value", ""), "text": query.get("q", "")}
-    )
+    """What the page of rows shows of a split: the row at `row`, or PAGE_ROWS rows."""
     try:
-        found = viewer.read_page(call.hub, repo, files, start, **search)
+        return _one_row(call, repo, files) if "row" in call.query else _some_rows(call, repo, files)
     except viewer.Unreadable as error:
         return {"problem": str(error)}
-    columns = list(dict.fromkeys(name for _, row in found.rows for name in row)) or list(
-        filter(None, [search.get("column")])
-    )
-    if only:
-        cells = [
-            [(name, viewer.text_of(value)) for name, value in row.items()] for at, row in found.rows if at == start
-        ]
-        one = {"at": start, "cells": cells[0]} if cells else None
-        return {
-            "one": one,
-            "said": f"row {start:,} of {found.total:,}",
-            "problem": "" if one else "There is no such row.",
-        }
+
+
+def _one_row(call: Call, repo: Repo, files: list[Entry]) -> dict[str, Any]:
+    start = number(call, "row")
+    found = viewer.read_page(call.hub, repo, files, start)
+    said = f"row {start:,} of {found.total:,}"
+    if not found.rows or found.rows[0][0] != start:
+        return {"said": said, "problem": "There is no such row."}
+    cells = [(name, viewer.text_of(value)) for name, value in found.rows[0][1].items()]
+    return {"said": said, "one": {"at": start, "cells": cells}}
+
+
+def _some_rows(call: Call, repo: Repo, files: list[Entry]) -> dict[str, Any]:
+    start, (column, value, text) = number(call, "from"), (call.query.get(name, "") for name in ("column", "value", "q"))
+    found = viewer.read_page(call.hub, repo, files, start, column=column, value=value, text=text)
+    names = list(dict.fromkeys(name for _, row in found.rows for name in row)) or list(filter(None, [column]))
+    columns = names[:SHOWN_COLUMNS]
+    more = f" · {len(names) - len(columns)} more columns are on the page of a row" if names != columns else ""
     texts = [[viewer.text_of(row[name]) if name in row else "" for name in columns] for _, row in found.rows]
+    search = dict.fromkeys(("from", "column", "value", "q"))
     return {
         "columns": columns,
         "tall": {name for i, name in enumerate(columns) if any(len(cells[i]) > TALL for cells in texts)},
         "rows": [
-            {
-                "at": at,
-                "url": url_with(call, row=at, **{"from": None, "column": None, "value": None, "q": None}),
-                "cells": cells,
-            }
+            {"at": at, "url": url_with(call, **search, row=at), "cells": cells}
             for (at, _), cells in zip(found.rows, texts, strict=True)
         ],
-        "said": _said(found, start),
+        "said": _said(found, start) + more,
         "pager": _rows_pager(call, found, start),
     }
 

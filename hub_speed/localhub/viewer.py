@@ -10,12 +10,12 @@ import posixpath
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from hub_speed.localhub import cards, trees
-from hub_speed.localhub.commits import STARS_MAX
-from hub_speed.localhub.git import commit_info
+from hub_speed.localhub.git import GitRepo, commit_info
 from hub_speed.localhub.store import Repo, Store
 from hub_speed.localhub.trees import Entry
 
@@ -30,7 +30,7 @@ SCAN_COLUMN_ROWS = 100_000  # rows that one search for a value looks at: as many
 JSONL_MAX = 1 << 30  # bytes; lines have no index, so all before a row are read. Assumption: a few seconds
 LINE_MAX = 4 << 20  # bytes of one line. Assumption
 GROUP_MAX = 2 << 30  # bytes of one row group when unpacked. Assumption: writers make groups of some 100 MB
-CONFIGS_MAX = 200  # Assumption: more tabs than anybody reads
+CONFIGS_MAX, PATTERNS_MAX, PATTERN_MAX = 200, 20, 300  # configs, patterns of one, characters of one. Assumptions
 # The words by which `datasets` finds splits in the names of files and folders.
 SPLITS = {"train": "train|training", "validation": "validation|valid|val|dev", "test": "test|testing|eval|evaluation"}
 
@@ -55,11 +55,12 @@ class Page(NamedTuple):
     looked_at: int
 
 
-def configs(repo: Repo, commit: str) -> dict[str, Splits]:
+@lru_cache(maxsize=64)
+def configs(git: GitRepo, commit: str) -> dict[str, Splits]:
     """Config → split → files, as the card declares them; without `configs` in the card, by the names of the files."""
-    found = trees.walk(repo.git, commit_info(repo.git, commit).tree)
+    found = trees.walk(git, commit_info(git, commit).tree)
     files = [entry for entry in found if not entry.is_dir and entry.path.endswith(SUFFIXES)]
-    metadata, _ = cards.of_commit(repo.git, commit)
+    metadata, _ = cards.of_commit(git, commit)
     declared: dict[str, Splits] = {}
     for item in cards.as_list(metadata.get("configs"))[:CONFIGS_MAX]:
         if isinstance(item, dict) and isinstance(item.get("config_name"), str):
@@ -76,11 +77,11 @@ def _declared(item: dict[str, Any], files: list[Entry]) -> Splits:
     folder = str(item.get("data_dir") or "")
     splits: Splits = {}
     loose: list[Entry] = []
-    for part in cards.as_list(item.get("data_files", "**")):
+    for part in cards.as_list(item.get("data_files", "**"))[:PATTERNS_MAX]:
         split, patterns = (part.get("split"), part.get("path")) if isinstance(part, dict) else (None, part)
         matched = [
             entry
-            for pattern in cards.as_list(patterns)
+            for pattern in cards.as_list(patterns)[:PATTERNS_MAX]
             if isinstance(pattern, str)
             for entry in files
             if _matches(posixpath.join(folder, pattern), entry.path)
@@ -93,19 +94,29 @@ def _declared(item: dict[str, Any], files: list[Entry]) -> Splits:
     return {split: list(dict.fromkeys(matched)) for split, matched in splits.items() if matched}
 
 
-@lru_cache(maxsize=1024)
-def _regex(pattern: str) -> re.Pattern[str] | None:
-    """A pattern of `data_files`: `*` stays in a folder, `**` does not. None for one that could take very long."""
-    if pattern.count("*") > 2 * STARS_MAX or len(pattern) > 1000:
-        return None
-    parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
-    meanings = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return re.compile("".join(meanings.get(part) or re.escape(part) for part in parts), re.DOTALL)
-
-
 def _matches(pattern: str, path: str) -> bool:
-    regex = _regex(posixpath.normpath(pattern))
-    return regex is not None and regex.fullmatch(path) is not None
+    """Whether a pattern of `data_files` names a file: `*` stays in a folder, `**` stands for any number of folders.
+
+    All ways to read the pattern are followed at once, name by name, so that no pattern takes long.
+    """
+    parts = posixpath.normpath(pattern[:PATTERN_MAX]).split("/")
+    states = _with_skipped({0}, parts)
+    for name in path.split("/"):
+        here = [at for at in states if at < len(parts)]
+        stays = {at for at in here if parts[at] == "**"}
+        states = _with_skipped(stays | {at + 1 for at in here if fnmatchcase(name, parts[at])}, parts)
+    return len(parts) in states
+
+
+def _with_skipped(states: set[int], parts: list[str]) -> set[int]:
+    """The states, and those after a `**` that stands for no folder."""
+    return states | {after for at in states for after in _after_stars(at, parts)}
+
+
+def _after_stars(at: int, parts: list[str]) -> Iterator[int]:
+    while at < len(parts) and parts[at] == "**":
+        at += 1
+        yield at
 
 
 def _guessed(files: list[Entry]) -> Splits:

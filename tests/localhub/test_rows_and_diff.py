@@ -88,7 +88,7 @@ def page(web, path, status=200):
 
 def test_configs_and_splits_are_those_of_the_card_or_of_the_names(store, repo):
     found = store.find("datasets", repo)
-    configs = viewer.configs(found, found.git.resolve("v1"))
+    configs = viewer.configs(found.git, found.git.resolve("v1"))
     names = {
         config: {split: [entry.path for entry in files] for split, files in splits.items()}
         for config, splits in configs.items()
@@ -99,10 +99,32 @@ def test_configs_and_splits_are_those_of_the_card_or_of_the_names(store, repo):
     }
 
 
+@pytest.mark.parametrize(
+    ("pattern", "paths"),
+    [
+        ("**", "a b/a b/c/a"),
+        ("*", "a"),
+        ("b/*", "b/a"),
+        ("./b/**", "b/a b/c/a"),
+        ("**/a", "a b/a b/c/a"),
+        ("**/**/c/*", "b/c/a"),
+        ("b/**/c/**/a", "b/c/a"),
+        ("b/?", "b/a"),
+        ("*" * 200 + "x", ""),
+        ("*a" * 100, ""),
+    ],
+)
+def test_patterns_of_files(pattern, paths):
+    assert [path for path in ("a", "b/a", "b/c/a", "a" * 250 + "b") if viewer._matches(pattern, path)] == [
+        *paths.split(),
+        *(["a" * 250 + "b"] if pattern in ("**", "*") else []),
+    ]
+
+
 @pytest.mark.parametrize("start", [0, 13, 55, 69, 70, 95, 100, 1000])
 def test_a_page_goes_over_row_groups_and_files(store, repo, start):
     found = store.find("datasets", repo)
-    files = viewer.configs(found, found.git.resolve("v1"))["default"]["train"]
+    files = viewer.configs(found.git, found.git.resolve("v1"))["default"]["train"]
     shown = viewer.read_page(store, found, files, start)
     assert shown.rows == list(enumerate(ROWS))[start : start + 20] and shown.total == 100
     assert shown.then == (start + 20 if start < 80 else None)
@@ -112,7 +134,7 @@ def test_a_page_goes_over_row_groups_and_files(store, repo, start):
 @given(start=st.integers(0, 99), wanted=st.integers(-1, 101))
 def test_a_value_is_found_wherever_it_is(store, repo, start, wanted):
     found = store.find("datasets", repo)
-    files = viewer.configs(found, found.git.resolve("v1"))["default"]["train"]
+    files = viewer.configs(found.git, found.git.resolve("v1"))["default"]["train"]
     for search in ({"column": "id", "value": f"{wanted:03}"}, {"column": "n", "value": str(wanted)}):
         shown = viewer.read_page(store, found, files, start, **search)
         assert [at for at, _ in shown.rows] == ([wanted] if start <= wanted < 100 else [])
@@ -121,7 +143,7 @@ def test_a_value_is_found_wherever_it_is(store, repo, start, wanted):
 def test_a_search_is_bounded_and_goes_on(store, repo, monkeypatch):
     monkeypatch.setattr(viewer, "SCAN_ROWS", 30)
     found = store.find("datasets", repo)
-    files = viewer.configs(found, found.git.resolve("v1"))["default"]["train"]
+    files = viewer.configs(found.git, found.git.resolve("v1"))["default"]["train"]
     start, at = 0, []
     while start is not None:
         shown = viewer.read_page(store, found, files, start, text="TEXT 9")
