@@ -70,7 +70,7 @@ def run(
     recipe: options.Recipe,
     org: options.Org = DEFAULT_ORG,
     hub: options.Hub = "local",
-    private: options.Private = False,
+    private: options.Private = None,
     set_: options.Set = [],  # noqa: B006
     endpoint: options.Endpoint = [],  # noqa: B006
     mode: options.Mode = None,
@@ -113,7 +113,7 @@ def study(
     out: options.Out = None,
     org: options.Org = DEFAULT_ORG,
     hub: options.Hub = "local",
-    private: options.Private = False,
+    private: options.Private = None,
     set_: options.Set = [],  # noqa: B006
     endpoint: options.Endpoint = [],  # noqa: B006
 ) -> None:
@@ -171,7 +171,7 @@ def release(
     tag: options.Tag,
     org: options.Org = DEFAULT_ORG,
     hub: options.Hub = "local",
-    private: options.Private = False,
+    private: options.Private = None,
     set_: options.Set = [],  # noqa: B006
     allow_licence_conflict: options.AllowConflict = False,
 ) -> None:
@@ -181,6 +181,15 @@ def release(
         from hub_speed.console.release import print_release
 
         print_release(api.release(loaded, opened, tag, org=org, allow_conflict=allow_licence_conflict), tag)
+
+
+@app.command()
+def lineage(version: options.Version, hub: options.Hub = "local", json: options.Json = False) -> None:
+    """Show what a version comes from, as a tree: data, generators, bases, each at its commit."""
+    with api.open_hub(hub) as opened:
+        from hub_speed.console.lineage import print_lineage
+
+        print_lineage(api.lineage(version, opened), as_json=json)
 
 
 @app.command()
@@ -254,7 +263,7 @@ def space_run(
 
 
 @space_app.command("push")
-def space_push(org: options.Org = DEFAULT_ORG, hub: options.Hub = "local", private: options.Private = False) -> None:
+def space_push(org: options.Org = DEFAULT_ORG, hub: options.Hub = "local", private: options.Private = None) -> None:
     """Publish the explorer as the Space <org>/speed-explorer: one commit that holds all it needs."""
     with api.open_hub(hub, private=private) as opened:
         from hub_speed import space

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, BinaryIO, TypeVar, cast
 from urllib.parse import urlsplit
 
 import yaml
@@ -28,19 +28,23 @@ from huggingface_hub import (
     EvalResult,
     EvalResultEntry,
     HfApi,
+    HfFileSystem,
     ModelCard,
     ModelCardData,
     eval_result_entries_to_yaml,
 )
 from huggingface_hub.errors import (
+    EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
     HTTPError,
+    LocalTokenNotFoundError,
     RemoteEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import parse_ratelimit_headers
 from pydantic import ValidationError
 
@@ -72,15 +76,18 @@ class Hub:
 
     Args:
         endpoint: its address.
-        private: whether repositories and collections are created as private ones; those that exist stay as they are.
+        private: whether repositories and collections are created as private ones; None: as the organisation creates
+            them. Those that exist stay as they are.
+        token: whose Hub it is; None: that of whoever is logged in on this machine.
 
     Attributes:
         shown: the address for messages, without a password.
     """
 
-    def __init__(self, endpoint: str, *, private: bool = False) -> None:
+    def __init__(self, endpoint: str, *, private: bool | None = None, token: str | None = None) -> None:
         self.endpoint, self.shown = endpoint, without_secrets(endpoint)
-        self._api = HfApi(endpoint=endpoint, library_name="hub_speed")
+        self._api = HfApi(endpoint=endpoint, library_name="hub_speed", token=token)
+        self._streamed = HfFileSystem(endpoint=endpoint, token=token)
         self._private = private
 
     def pin(self, kind: Kind, name: str) -> Ref:
@@ -105,6 +112,48 @@ class Hub:
             if getattr(self._api.repo_info(ref.repo, repo_type=ref.kind, revision=ref.commit), "gated", False):
                 self._api.auth_check(ref.repo, repo_type=ref.kind)
 
+    def check_may_write(self, kind: Kind, repo: str) -> None:
+        """Ask whether the token may write to a repository, there or not.
+
+        The account says so, but for an organisation that it does not list: a fine-grained token may list none, and on
+        an embedded Hub every name is free. There the repository is created, the surest question there is.
+
+        Raises:
+            HubError: it may not, or there is no token.
+        """
+        org = repo.partition("/")[0]
+        with self._translating_errors(f"{kind} {repo}"):
+            account = self._api.whoami(cache=True)
+            role = account.get("auth", {}).get("accessToken", {}).get("role")
+            orgs = [each["name"] for each in account.get("orgs", []) if each.get("roleInOrg") != "read"]
+            names = [account["name"], *orgs]
+            listed = org in names and role != "fineGrained"
+            if role != "read" and (listed or self._creates(kind, repo)):
+                return
+        raise HubError(
+            f"{kind} {repo}: {account['name']} may not write to {org} on {self.shown}",
+            expected=f"--org {' or '.join(names)}",
+            got="a token that only reads" if role == "read" else "",
+            fix="name an organisation you may write to, or log in with a token that may (hf auth login)",
+        )
+
+    def _creates(self, kind: Kind, repo: str) -> bool:
+        """Whether the token may create a repository.
+
+        Raises:
+            HfHubHTTPError: it is there and may not be written, or the Hub does something else.
+        """
+        try:
+            self._api.create_repo(repo, repo_type=kind, private=self._private)
+        except HfHubHTTPError as error:
+            if error.response.status_code == 409:  # it is there
+                self._api.auth_check(repo, repo_type=kind, write=True)
+            elif error.response.status_code in (401, 403, 404):
+                return False
+            else:
+                raise
+        return True
+
     def find(self, kind: Kind, repo: str, tag: str) -> Ref | None:
         """The version that carries a tag, or None. A commit that lost its tag to a kill is tagged now."""
         with self._translating_errors(f"{kind} {repo}"):
@@ -121,6 +170,15 @@ class Hub:
             except RepositoryNotFoundError:
                 return None
         return None
+
+    def tags(self, kind: Kind, repo: str) -> dict[str, Ref]:
+        """The tags on the main branch, the newest commit's first."""
+        with self._translating_errors(f"{kind} {repo}"):
+            names: dict[str, list[str]] = {}
+            for ref in self._api.list_repo_refs(repo, repo_type=kind).tags:
+                names.setdefault(ref.target_commit, []).append(ref.name)
+            commits = [commit.commit_id for commit in self._api.list_repo_commits(repo, repo_type=kind)]
+        return {name: Ref(kind, repo, commit) for commit in commits for name in names.get(commit, [])}
 
     def head(self, kind: Kind, repo: str) -> Ref | None:
         """The newest version on the main branch, or None when there is no such repository."""
@@ -154,15 +212,29 @@ class Hub:
                 ) from error
         return folder
 
+    def files(self, ref: Ref) -> dict[str, int]:
+        """The paths of a version's files, sorted, and their sizes in bytes."""
+        with self._translating_errors(str(ref)):
+            tree = self._api.list_repo_tree(ref.repo, recursive=True, repo_type=ref.kind, revision=ref.commit)
+            return {
+                file.path: file.size for file in sorted(tree, key=lambda item: item.path) if isinstance(file, RepoFile)
+            }
+
+    @contextmanager
+    def open(self, ref: Ref, path: str) -> Iterator[BinaryIO]:
+        """A file of a version, read over the network: only the parts that are asked for are fetched."""
+        folder = "" if ref.kind == "model" else f"{ref.kind}s/"
+        with (
+            self._translating_errors(str(ref)),
+            self._streamed.open(f"{folder}{ref.repo}@{ref.commit}/{path}", "rb") as file,
+        ):
+            yield cast(BinaryIO, file)
+
     def record(self, ref: Ref) -> RunRecord | None:
         """How a version was made (`speed_run.json`), or None when hub_speed did not make it."""
-        with self._translating_errors(str(ref)):
-            try:
-                path = self._api.hf_hub_download(ref.repo, RECORD, repo_type=ref.kind, revision=ref.commit)
-            except RemoteEntryNotFoundError:
-                return None
+        text = self.text(ref, RECORD)
         try:
-            return RunRecord.model_validate_json(Path(path).read_text("utf-8"))
+            return None if text is None else RunRecord.model_validate_json(text)
         except ValidationError as error:
             raise HubError(
                 f"{ref}: {RECORD} cannot be read",
@@ -173,12 +245,16 @@ class Hub:
 
     def card(self, ref: Ref) -> str:
         """The text of a version's card, empty when it has none."""
+        return self.text(ref, "README.md") or ""
+
+    def text(self, ref: Ref, file: str) -> str | None:
+        """The text of a version's file, or None when the version has no such file."""
         with self._translating_errors(str(ref)):
             try:
-                path = self._api.hf_hub_download(ref.repo, "README.md", repo_type=ref.kind, revision=ref.commit)
+                path = self._api.hf_hub_download(ref.repo, file, repo_type=ref.kind, revision=ref.commit)
             except RemoteEntryNotFoundError:
-                return ""
-        return Path(path).read_text("utf-8")
+                return None
+        return Path(path).read_text("utf-8", "replace")
 
     def licences(self, ref: Ref) -> list[str]:
         """The licences in a version's card (`license_name` where the licence is "other"); `[""]` when it has none."""
@@ -321,6 +397,24 @@ class Hub:
             self._api.delete_tag(ref.repo, tag=tag, repo_type=ref.kind)
         self._api.create_tag(ref.repo, tag=tag, revision=ref.commit, repo_type=ref.kind)
 
+    def add(self, kind: Kind, repo: str, files: dict[str, bytes], *, card: str, message: str) -> Ref:
+        """Add files to a repository in one commit; nothing else in it is touched.
+
+        Args:
+            kind: kind of the repository.
+            repo: its name; without an owner it is the user's.
+            files: path → content.
+            card: of a repository that has none; {repo} stands for its whole name.
+            message: of the commit.
+        """
+        with self._translating_errors(f"{kind} {repo}"):
+            url = self._api.create_repo(repo, repo_type=kind, exist_ok=True, private=self._private)
+            if not self._api.file_exists(url.repo_id, "README.md", repo_type=kind):
+                files = files | {"README.md": card.replace("{repo}", url.repo_id).encode()}
+            operations = [CommitOperationAdd(path, content) for path, content in files.items()]
+            commit = self._api.create_commit(url.repo_id, operations, commit_message=message, repo_type=kind)
+        return Ref(kind, url.repo_id, commit.oid)
+
     def ensure(self, kind: Kind, repo: str, content: str, make: Callable[[Path], None]) -> Ref:
         """A version with this content; it is published first when the repository does not have it yet.
 
@@ -340,14 +434,19 @@ class Hub:
         """The version with this content, or None."""
         return self.find(kind, repo, _content_tag(content))
 
-    def collect(self, org: str, title: str, refs: list[Ref], description: str) -> None:
-        """Add repositories to the organisation's collection of that title, which is created when missing."""
+    def collect(self, org: str, title: str, notes: dict[Ref, str], description: str) -> None:
+        """Add repositories with their notes to the organisation's collection of that title, created when missing."""
         with self._translating_errors(f"collection {title} of {org}"):
             collection = self._api.create_collection(
-                title, namespace=org, description=description, private=self._private, exists_ok=True
+                title, namespace=org, description=description, private=bool(self._private), exists_ok=True
             )
-            for ref in refs:
-                self._api.add_collection_item(collection.slug, ref.repo, ref.kind, exists_ok=True)
+            there = {(item.item_type, item.item_id): item for item in collection.items}
+            for ref, note in notes.items():
+                item = there.get((ref.kind, ref.repo))
+                if item is None:
+                    self._api.add_collection_item(collection.slug, ref.repo, ref.kind, note=note, exists_ok=True)
+                elif item.note != note:
+                    self._api.update_collection_item(collection.slug, item.item_object_id, note=note)
 
     @contextmanager
     def _translating_errors(self, where: str, kept: str = "") -> Iterator[None]:
@@ -388,6 +487,8 @@ class Hub:
                 got=_first_line(cause),
                 fix="check the name; a private or gated repository needs a token that may read it (hf auth login)",
             )
+        if isinstance(cause, LocalTokenNotFoundError):
+            return HubError(f"{where}: no token for {self.shown}", fix="log in: hf auth login, or set HF_TOKEN")
         if isinstance(cause, HFValidationError):
             return NotFound(f"{where}: not a repository name", got=_first_line(cause))
         if isinstance(cause, HfHubHTTPError):
@@ -412,7 +513,7 @@ class Hub:
                 got=f"{type(cause).__name__}: {_first_line(cause)}",
                 fix=f"{kept}run the same command again when the Hub is back",
             )
-        if isinstance(cause, OSError):  # of this machine: no such file, no space left
+        if isinstance(cause, OSError) and not isinstance(cause, EntryNotFoundError):  # of this machine: no space left
             return cause
         return HubError(
             f"{where}: {self.shown} answers what the client cannot read",

@@ -8,26 +8,40 @@ import random
 from bisect import bisect
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fractions import Fraction
 from itertools import accumulate, islice
 from typing import Any
 
 
 def deal(weights: Mapping[str, float]) -> Iterator[str]:
-    """Names without end, in proportion to their weights; every prefix is as close to the proportion as it can be."""
-    total = sum(weights.values())
-    dealt = dict.fromkeys(weights, 0)
-    i = 0
+    """Names without end, in proportion to their weights; every prefix is as close to the proportion as it can be.
+
+    The deal is exact, so it comes round: after as many names as there are units, each has had its units.
+    """
+    units = _units(weights)
+    total = sum(units.values())
     while True:
-        i += 1
-        name = max(dealt, key=lambda n: weights[n] * i / total - dealt[n])
-        dealt[name] += 1
-        yield name
+        dealt = dict.fromkeys(units, 0)
+        for i in range(1, total + 1):
+            name = max(dealt, key=lambda n: units[n] * i - dealt[n] * total)
+            dealt[name] += 1
+            yield name
 
 
 def shares(weights: Mapping[str, float], count: int) -> dict[str, int]:
     """How often each name is among the first `count` that are dealt."""
-    dealt = Counter(islice(deal(weights), count))
-    return {name: dealt[name] for name in weights}
+    units = _units(weights)
+    rounds, rest = divmod(count, sum(units.values()))
+    dealt = Counter(islice(deal(weights), rest))
+    return {name: rounds * units[name] + dealt[name] for name in weights}
+
+
+def _units(weights: Mapping[str, float]) -> dict[str, int]:
+    """The weights as the smallest whole numbers in the same proportion; they are taken as they are written."""
+    exact = {name: Fraction(str(weight)) for name, weight in weights.items()}
+    bottom = math.lcm(*(weight.denominator for weight in exact.values()))
+    whole = {name: int(weight * bottom) for name, weight in exact.items()}
+    return {name: weight // math.gcd(*whole.values()) for name, weight in whole.items()}
 
 
 def drawn(weights: Mapping[str, float], rng: random.Random) -> str:
@@ -70,11 +84,13 @@ def one_or_mix(value: Any) -> str | Mix:
     """
     if isinstance(value, str):
         return value
-    mix = value if isinstance(value, dict) else {}
-    fit = (isinstance(w, int | float) and 0 < w < math.inf and isinstance(name, str) for name, w in mix.items())
-    if not mix or not all(fit):
+    try:  # YAML reads 1e9 as a text
+        mix = {name: float(weight) for name, weight in value.items()}
+    except (AttributeError, TypeError, ValueError):
+        mix = {}
+    if not mix or not all(0 < weight < math.inf and isinstance(name, str) for name, weight in mix.items()):
         raise ValueError("a name, or a mapping name → weight with every weight above 0")
-    return next(iter(mix)) if len(mix) == 1 else {name: float(weight) for name, weight in mix.items()}
+    return next(iter(mix)) if len(mix) == 1 else mix
 
 
 def as_mix(models: str | Mix) -> Mix:

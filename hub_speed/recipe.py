@@ -178,11 +178,16 @@ class Preference(Section):
     stock_share: float | None = Field(None, gt=0, lt=1)  # drops pairs whose chosen answer has a phrase that this share
     # of the type's other prompts got as well (`generation/stock_phrases.py`); None: none, as in SPEED
 
+    @model_validator(mode="after")
+    def _orders_are_a_judges(self) -> "Preference":
+        if self.signal == "retrieval" and self.judge == "both_orders":
+            raise ValueError("judge: both_orders needs signal: judge; an embedder has no order of its own")
+        return self
+
     def deciding(self) -> dict[str, Any]:
         """The fields that decide the pairs, without the input; those that SPEED lacks only where they are used."""
         idle = {"signal": "judge", "judge": "once", "stock_share": None}.items()
-        unused = {"embedder"} | ({"judge"} if self.signal == "retrieval" else set())
-        found = self.model_dump(mode="json", exclude=unused)
+        found = self.model_dump(mode="json", exclude={"embedder"})
         return dict(item for item in found.items() if item not in idle)
 
 
@@ -461,7 +466,7 @@ class Runtime(Section):
     server: Literal["embedded", "vllm", "vllm run-batch", "tgi", "transformers"] = "embedded"  # started for a model
     # that has no address
     server_flags: tuple[str, ...] = ()  # for that program: ["--tensor-parallel-size", "2"]
-    launcher: tuple[str, ...] = ()  # what trains generators on several devices: ["accelerate", "launch"], ["torchrun"]
+    launcher: tuple[str, ...] = ()  # what trains on several devices: ["accelerate", "launch"], ["torchrun", …]
     micro_batch_size: int | None = Field(None, ge=1)  # rows of a generator's batch in memory at once; None: all of them
     mini_batch_size: int = Field(32, ge=1)  # texts of an embedder's batch in memory at once (GradCache)
     gradient_checkpointing: bool = True  # every training: much less memory for about a third more time (E5 §4.2)

@@ -17,7 +17,7 @@ MAX_DEPTH = 50  # Assumption: cards nest about six deep (the results of a model 
 # Assumption: nobody needs more digits; a 64-bit number has 19 or 20.
 MAX_DIGITS = 20
 _NUMBER = re.compile(r"[-+]?(0[bx][0-9a-fA-F_]+|[0-9][0-9_:]*)")
-_FRONT_MATTER = re.compile(r"\ufeff?---[ \t]*\r?\n(.*?)^---[ \t]*\r?(?:\n|\Z)", re.DOTALL | re.MULTILINE)
+_FRONT_MATTER = re.compile(r"\ufeff?\s*---[ \t]*\r?\n(.*?)^---[ \t]*\r?(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C loader is about ten times faster
 
 

@@ -89,7 +89,7 @@ def push(hub: Hub, org: str) -> Ref:
 def assemble(files: Path, uses: dict[str, list[str]]) -> None:
     """Fill a folder with what the repository holds; `uses` goes into the front matter of its README.md."""
     for path in folder().iterdir():
-        if path.suffix in (".py", ".html", ".css", ".txt", ".md"):
+        if path.suffix in (".py", ".html", ".css", ".js", ".txt", ".md"):
             shutil.copy(path, files)
     _, header, text = (files / "README.md").read_text("utf-8").split("---\n", 2)
     header = yaml.safe_dump(yaml.safe_load(header) | uses, sort_keys=False, allow_unicode=True)

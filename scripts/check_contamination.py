@@ -5,7 +5,8 @@
 SET is a Hub dataset; without CONFIG all of them are read, without SPLIT the one called test, or the only one. Every
 column of texts, or of lists of texts, is compared, except those of ids. A match of a few words is mostly chance: E5
 found four such questions, and passages of Wikipedia, which is in training and test sets alike. So matches with at
-least --words words are counted apart. The exit code is 1 if there are any.
+least --words words are counted apart. The exit code is 3 if there are any,
+and 1 after an error.
 """
 
 import argparse
@@ -27,6 +28,8 @@ from hub_speed.training.embedder import pairs
 
 SHOWN = 5
 """Matches of a set that are printed."""
+FOUND = 3
+"""The exit code where a match is more than chance."""
 
 
 def texts(hub: Hub, name: str) -> Iterator[str]:
@@ -83,7 +86,7 @@ def main(arguments: list[str]) -> int:
         lines += [json.dumps({"set": name, **asdict(match)}, ensure_ascii=False) + "\n" for match in found]
     if asked.out:
         asked.out.write_text("".join(lines), "utf-8")
-    return 1 if long else 0
+    return FOUND if long else 0
 
 
 if __name__ == "__main__":

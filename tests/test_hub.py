@@ -9,6 +9,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import huggingface_hub
@@ -23,6 +24,7 @@ from hub_speed.hub import Hub
 from hub_speed.localhub import LocalHub
 from hub_speed.record import Ref
 
+LOST = r"does not answer|answers 503|answers what the client cannot read"
 CARD = "---\nlicense: mit\nsdk: gradio\n---\n# A title\n"
 
 
@@ -37,7 +39,7 @@ def test_what_is_published_is_private_if_asked(
         hub.publish(kind, f"org/a-{kind}", tmp_path / "files", message="Publish", tag="v1")
         for kind in ("model", "dataset", "space")
     ]
-    hub.collect("org", "All", refs, "a release")
+    hub.collect("org", "All", dict.fromkeys(refs, "a note"), "a release")
     api = HfApi(endpoint=local.endpoint)
     assert [api.repo_info(ref.repo, repo_type=ref.kind).private for ref in refs] == [private] * 3
     assert [collection.private for collection in api.list_collections(owner="org")] == [private]
@@ -265,26 +267,27 @@ def test_what_is_not_there_is_no_card_and_a_hub_that_is_down_is_none_either(
     ref = Hub(str(local.endpoint)).publish("model", "org/m", tmp_path / "files", message="Publish", tag="v1")
     hub = Hub(str(local.endpoint))
     assert (hub.record(ref), hub.card(ref), hub.licences(ref)) == (None, "", [""])
-    with proxied(str(local.endpoint), lambda request: True) as url:
-        for read in (Hub(url).fetch, Hub(url).record, Hub(url).card):
-            shutil.rmtree(tmp_path / "cache", ignore_errors=True)
-            with pytest.raises(HubError, match="does not answer"):
-                read(ref)
+    for meddle in (lambda request: True, lambda request: 503, _login_page):
+        with proxied(str(local.endpoint), meddle) as url:
+            lost = Hub(url)
+            for read in (lost.fetch, lost.record, lost.card, lost.licences):
+                shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+                with pytest.raises(HubError, match=LOST):
+                    read(ref)
+            for look in (lost.head, lost.pin, partial(lost.find, tag="v1")):
+                with pytest.raises(HubError, match=LOST):
+                    look("model", "org/m")
+    with pytest.raises(HubError, match="does not answer"):  # nobody is there any more
+        Hub(url).record(ref)
 
 
-def test_a_page_in_place_of_an_answer_is_said(local: LocalHub, impatient: None) -> None:
-    def page(request: Proxy) -> bool:
-        request.send_response(200)
-        request.send_header("Connection", "close")
-        request.end_headers()
-        request.wfile.write(b"<html>Log in to the network</html>")
-        return True
-
-    with (
-        proxied(str(local.endpoint), page) as url,
-        pytest.raises(HubError, match="answers what the client cannot read"),
-    ):
-        Hub(url).pin("model", "org/m")
+def _login_page(request: Proxy) -> bool:
+    """What a network answers in the Hub's place until somebody logs in."""
+    request.send_response(200)
+    request.send_header("Connection", "close")
+    request.end_headers()
+    request.wfile.write(b"<html>Log in to the network</html>")
+    return True
 
 
 @pytest.mark.parametrize(
@@ -334,3 +337,52 @@ def test_a_card_from_outside_harms_nobody(local: LocalHub, metadata: str) -> Non
     assert hub.licences(ref) == [""]
     with pytest.raises(HubError, match=r"README\.md cannot be read"):
         hub.fetch(ref)
+
+
+# --- the right to write -----------------------------------------------------------------------------------------------
+
+
+def _account(role: str, *orgs: str, create: int = 0) -> Callable[[Proxy], bool | int]:
+    """Answers in the Hub's place who the token belongs to, and with a status whoever creates a repository."""
+    found = {"name": "ada", "orgs": [{"name": org, "roleInOrg": "write"} for org in orgs]}
+    text = json.dumps(found | {"auth": {"accessToken": {"role": role}}}).encode()
+
+    def meddle(request: Proxy) -> bool | int:
+        if request.path != "/api/whoami-v2":
+            return create if request.path == "/api/repos/create" else False
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(text)))
+        request.end_headers()
+        request.wfile.write(text)
+        return True
+
+    return meddle
+
+
+@pytest.mark.parametrize(
+    ("meddle", "refused"),
+    [
+        (_account("write", "org"), ""),
+        (_account("write", "other"), ""),  # not listed, and yet it may: the repository can be created
+        (_account("fineGrained"), ""),
+        (_account("write", "other", create=403), "--org ada or other"),
+        (_account("fineGrained", "org", create=403), "--org ada or org"),
+        (_account("read", "org"), "a token that only reads"),
+    ],
+)
+def test_who_may_not_write_is_told_so(
+    local: LocalHub, impatient: None, meddle: Callable[[Proxy], bool | int], refused: str
+) -> None:
+    with proxied(str(local.endpoint), meddle) as url:
+        if not refused:
+            Hub(url).check_may_write("dataset", "org/speed-seed")
+            return
+        with pytest.raises(HubError, match="ada may not write to org") as caught:
+            Hub(url).check_may_write("dataset", "org/speed-seed")
+    assert refused in str(caught.value) and caught.value.exit_code == 4
+
+
+def test_nobody_writes_without_a_token(local: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", str(tmp_path / "none"))
+    with pytest.raises(HubError, match="no token"):
+        Hub(str(local.endpoint)).check_may_write("model", "org/m")

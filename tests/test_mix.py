@@ -4,10 +4,11 @@ import random
 from collections import Counter
 from itertools import islice
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hub_speed.mix import deal, drawn, firsts, shares, subset
+from hub_speed.mix import deal, drawn, firsts, one_or_mix, shares, subset
 from hub_speed.recipe import Recipe
 
 MIXTURE = Recipe(name="x").mixture
@@ -65,3 +66,18 @@ def test_types_that_come_late_are_in_a_subset_as_well() -> None:
     assert Counter(row["task_type"] for row in subset(rows, 20)) == {"a": 18, "b": 2}
     assert [row["id"] for row in firsts(rows, {"b": 2, "a": 1})] == [0, 90, 91]
     assert shares({"a": 9, "b": 1}, 20) == {"a": 18, "b": 2}
+
+
+@given(WEIGHTS, st.integers(0, 500))
+def test_shares_are_what_is_dealt(weights: dict[str, float], count: int) -> None:
+    dealt = Counter(islice(deal(weights), count))
+    assert shares(weights, count) == {name: dealt[name] for name in weights}
+
+
+def test_a_billion_rows_are_shared_at_once() -> None:
+    assert shares({"a": 7, "b": 0.5, "c": 2.5}, 10**9 + 1) == {"a": 700_000_001, "b": 50_000_000, "c": 250_000_000}
+
+
+@pytest.mark.parametrize("text", ["1e3", "1000"])
+def test_a_weight_may_be_written_as_a_text(text: str) -> None:
+    assert one_or_mix({"a": text, "b": 1}) == {"a": 1000.0, "b": 1.0}

@@ -316,6 +316,11 @@ REFUSED = [
         ["mixture: retreival is not one of", "did you mean retrieval?", "(line 2)"],
     ),
     ("mixture: {}", [], ["mixture: at least one value"]),
+    (
+        "preference: {signal: retrieval, judge: both_orders}",
+        [],
+        ["judge: both_orders needs signal: judge"],
+    ),
     ("mixture: {sts: 0}", [], ["mixture: at least one value, and every weight above 0"]),
     ("mixture: {sts: -1}", [], ["mixture: "]),
     ("mixture: {sts: .nan}", [], ["mixture: "]),

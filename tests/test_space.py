@@ -1,7 +1,6 @@
 """The explorer Space: opened on a tiny run and asked through its API; published and read by an unmodified client."""
 
 import json
-import random
 import re
 import subprocess
 import sys
@@ -12,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_openai import Asked, FakeOpenAI, Reply, as_json, choices, text
+from fake_openai import FakeOpenAI
 from running import Cli, kill
+from space_run import HOSTILE, answer, copy_of_run
 
 from hub_speed import space
-from hub_speed.quickstart import teacher
 
-HOSTILE = '<img src=x onerror="alert(1)">${7*7}'
 APP = space.folder()
 
 
@@ -35,24 +33,56 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
 
 
 def test_every_text_is_escaped(looks) -> None:
-    told = {"verdict": "accepted", "text": HOSTILE, "tokens": 1, "seconds": 1.0, "why": HOSTILE, "changed": True}
+    told = {"verdict": "well-formed", "text": HOSTILE, "tokens": 1, "seconds": 1.0, "why": HOSTILE, "changed": True}
     told["row"] = dict.fromkeys(looks.PARTS, HOSTILE)
     lost = told | {"verdict": "rejected", "reason": "bad_json", "means": "no", "detail": HOSTILE, "row": None}
     flow = {"topic": HOSTILE, "task": HOSTILE, "knobs": {"k": HOSTILE}, "prompt": HOSTILE, "doing": HOSTILE}
     row = {"id": HOSTILE, "task_type": "sts", "instruction": HOSTILE, "revised": True, "draft": "{", **told["row"]}
     line = {"id": HOSTILE, "task_type": "sts", "reason": "bad_json", "detail": HOSTILE, "completions": [HOSTILE]}
-    page = {"from": [HOSTILE], "total": 1, "page": 1, "pages": 1}
+    page = {"from": HOSTILE, "url": HOSTILE, "total": 1, "of": 2, "page": 1, "pages": 1, "notes": [HOSTILE]}
+    line |= {"state": "rejected"}
+    place = [{"query": HOSTILE, "cells": [[0.5, 0.5, 1]], "place": 1}]
+    side = {"title": HOSTILE, "asked": HOSTILE, "heat": place, "places": [1]}
+    side["ranking"] = [{"score": 0.5, "text": HOSTILE, "hit": True}]
+    several = {"queries": [HOSTILE, "b"], "columns": [HOSTILE], "texts": 1, "sides": [side]}
+    point = {"id": HOSTILE, "query": HOSTILE, "x": 0.1, "y": 0.2, "value": HOSTILE}
+    drawn = {
+        "points": [point],
+        "values": {HOSTILE: {"tone": 0, "count": 1}},
+        "shares": [0.5, 0.1],
+        "from": "a",
+        "by": "b",
+    }
+    box = {
+        "url": HOSTILE,
+        "version": HOSTILE,
+        "title": HOSTILE,
+        "commit": "1",
+        "kind": "model",
+        "x": 1,
+        "y": 1,
+        "rows": 0,
+    }
+    code = {"title": HOSTILE, "note": HOSTILE, "code": HOSTILE}
     version = {"version": f"o/{HOSTILE}", "url": HOSTILE}
     shown = [
-        looks.render("flow", flow | {"draft": told, "revised": told | {"row": dict.fromkeys(looks.PARTS, "else")}}),
-        looks.render("flow", flow | {"draft": lost, "revised": None}),
-        looks.render("flow", flow | {"draft": None, "revised": None}),
-        looks.render("kept", [row]),
-        looks.render("rows", page | {"reasons": {}, "rows": [row]}),
-        looks.render("rows", page | {"reasons": {"bad_json": 1}, "rows": [line]}),
-        looks.render("ranking", {"found": [(0.5, HOSTILE)], "embedder": HOSTILE, "query": HOSTILE}),
-        looks.render("head", {"org": HOSTILE, "hub": HOSTILE, "versions": [version], "tiny": True}),
-        looks.render("problem", space.HubError(HOSTILE, expected=HOSTILE, got=HOSTILE, fix=HOSTILE)),
+        looks.render(
+            "generate.flow", flow | {"draft": told, "revised": told | {"row": dict.fromkeys(looks.PARTS, "else")}}
+        ),
+        looks.render("generate.flow", flow | {"draft": lost, "revised": None}),
+        looks.render("generate.flow", flow | {"draft": None, "revised": None}),
+        looks.render("generate.flow", flow | {"draft": None, "revised": None, "writing": HOSTILE, "example": HOSTILE}),
+        looks.render("generate.stages", {"done": True, "stages": [(HOSTILE, f"cannot be loaded: {HOSTILE}")]}),
+        looks.render("generate.pushed", {"count": 1, "repo": HOSTILE, "url": HOSTILE}),
+        looks.render("data.rows", page | {"reasons": {}, "rows": [row]}),
+        looks.render("data.rows", page | {"reasons": {"bad_json": 1}, "rows": [line]}),
+        looks.render("search.results", several),
+        looks.render("search.results", several | {"queries": [HOSTILE]}),
+        looks.render("data.map", drawn),
+        looks.render("data.lineage", {"boxes": [box], "arrows": [], "width": 1, "height": 1}),
+        looks.render("use.lines", {"blocks": [code], "versions": [{"url": "u", "version": HOSTILE, "at": "v"}]}),
+        looks.render("page.head", {"org": HOSTILE, "hub": HOSTILE, "versions": [version], "tiny": True}),
+        looks.render("page.problem", space.HubError(HOSTILE, expected=HOSTILE, got=HOSTILE, fix=HOSTILE)),
     ]
     for html in shown:
         assert "&lt;img" in html and "<img" not in html
@@ -68,7 +98,7 @@ def test_changes_are_shown_word_by_word_and_lose_nothing(looks) -> None:
 
 def test_what_the_app_loads_is_in_the_repository_or_required(tmp_path: Path) -> None:
     space.assemble(tmp_path, {"models": [], "datasets": []})
-    code = "import looks, published, hub_speed, sys; print(hub_speed.__file__, *sys.modules)"
+    code = "import looks, published, rows, writer, hub_speed, sys; print(hub_speed.__file__, *sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     file, *modules = done.stdout.split()
@@ -113,32 +143,13 @@ def test_nothing_to_show_is_said_before_anything_is_published(cli: Cli) -> None:
 # --- on a run -------------------------------------------------------------------------------------------------------
 
 
-def answer(asked: Asked) -> Reply:
-    """What good models would say; every fifth prompt for a draft gets no JSON."""
-    prompt = asked.prompt.removesuffix(" [/INST]")
-    if asked.n == 1 and "Check the data" not in prompt and sum(map(ord, prompt)) % 5 == 0:
-        return text(asked, f"I would rather not. {HOSTILE}")
-    return as_json(choices(asked, [teacher.answer(prompt, random.Random(f"{i} {prompt}")) for i in range(asked.n)]))
-
-
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cli, FakeOpenAI]]:
-    """The least that makes an embedder of revised rows; an endpoint answers in place of the models that are trained."""
+    """A finished run; an endpoint answers in place of the generator."""
     pytest.importorskip("torch")
-    cli = Cli(tmp_path_factory.mktemp("space"))
-    values = {
-        "seed.rows": 16,
-        "junior.epochs": 1,
-        "root.rows": 16,
-        "preference.rows": 16,
-        "root.candidates": 2,
-        "revisor.epochs": 1,
-    }
-    values |= {"synthesize.rows": 48, "synthesize.generator": "junior", "embedder.epochs": 1}
+    cli = copy_of_run(tmp_path_factory)
     with FakeOpenAI(answer) as models:
-        cli.env |= {"HUB_SPEED_JUNIOR_URL": models.url, "HUB_SPEED_REVISOR_URL": models.url}
-        cli("run", "quickstart", "--only", "embedder", *(f"--set={name}={value}" for name, value in values.items()))
-        del cli.env["HUB_SPEED_REVISOR_URL"]
+        cli.env["HUB_SPEED_JUNIOR_URL"] = models.url
         yield cli, models
 
 
@@ -171,17 +182,17 @@ def ask(page: Any, endpoint: str, *values: object) -> dict:
 def test_a_row_is_drafted_checked_and_revised(page: Any, done: tuple[Cli, FakeOpenAI]) -> None:
     _, models = done
     before, drafts = len(models.asked), {}
-    while len(drafts) < 2:  # one of each verdict; four of five are accepted
+    while len(drafts) < 2:  # one of each verdict; four of five are well-formed
         flow = ask(page, "/generate", "sts", "")
         drafts[flow["draft"]["verdict"]] = flow
         assert flow["task"] == "Retrieve semantically similar text" and flow["topic"] in flow["prompt"]
         assert models.asked[-1].body["prompt"] == f"{flow['prompt']} [/INST]"
         assert models.asked[-1].body["max_tokens"] == 200  # as the recipe has it
     assert len(models.asked) > before
-    good, bad = drafts["accepted"], drafts["rejected"]
+    good, bad = drafts["well-formed"], drafts["rejected"]
     assert all(good["draft"]["row"][part] for part in ("query", "positive", "negative"))
     assert good["revised"]["text"] is not None  # whatever a revisor of one step writes
-    assert good["revised"]["verdict"] in ("accepted", "repaired", "rejected")
+    assert good["revised"]["verdict"] in ("well-formed", "repaired", "rejected")
     assert bad["draft"]["reason"] == "bad_json" and HOSTILE in bad["draft"]["text"] and "revised" not in bad
 
 
@@ -210,14 +221,15 @@ def test_rows_and_what_was_rejected_are_those_of_the_run(page: Any, done: tuple[
     listed = cli("rows", "speed-demo/speed-synthetic", "--json", "-n", "999")
     ids = [json.loads(line)["id"] for line in listed.splitlines() if line.startswith("{")]
     seen: list[str] = []
-    first = ask(page, "/rows", "", False, 1)
+    first = ask(page, "/rows")
     for number in range(1, first["pages"] + 1):
-        seen += [row["id"] for row in ask(page, "/rows", "", False, number)["rows"]]
-    assert seen == ids and first["total"] == len(ids)
-    assert {row["task_type"] for row in ask(page, "/rows", "sts", False, 1)["rows"]} == {"sts"}
-    lost = ask(page, "/rows", "", True, 99)
+        seen += [row["id"] for row in ask(page, "/rows", "revise", "", "", "", "", "", number)["rows"]]
+    assert sorted(seen) == ids and first["total"] == first["of"] == len(ids)
+    assert {row["task_type"] for row in ask(page, "/rows", "revise", "sts")["rows"]} == {"sts"}
+    lost = ask(page, "/rows", "synthesize", "", "", "rejected", "", "", 99)
     assert lost["page"] == lost["pages"] and lost["reasons"]["bad_json"] > 0
-    assert HOSTILE in lost["rows"][0]["completions"][0]
+    lost = ask(page, "/rows", "synthesize", "", "", "", "bad_json", "rather NOT")
+    assert lost["total"] > 0 and HOSTILE in lost["rows"][0]["completions"][0]
 
 
 @pytest.mark.slow
@@ -226,7 +238,7 @@ def test_mistakes_are_answered_with_a_sentence(page: Any) -> None:
         "A query and some texts are needed": ("/search", "", ["a"], ""),
         "Too many texts": ("/search", "q", [str(i) for i in range(999)], ""),
         "One of the texts is too long": ("/search", "q", ["x" * 9999], ""),
-        "There is no such task": ("/generate", "sts", HOSTILE),
+        "There is no published task": ("/generate", "retrieval", HOSTILE),
     }
     for sentence, (endpoint, *values) in mistakes.items():
         with pytest.raises(Exception, match=sentence) as problem:

@@ -1,4 +1,5 @@
-"""The functions of the command line for Python and notebooks: open a Hub, plan and run a recipe, make and read rows.
+"""The functions of the command line for Python and notebooks: open a Hub, plan and run a recipe, make and read rows,
+ask where a version comes from.
 
 Import Hugging Face libraries (`datasets`, `transformers`, …) after `open_hub`: they read their settings once, when they
 are imported. For the same reason the functions import what they need inside.
@@ -8,6 +9,7 @@ from hub_speed.api.data import load_rows, quality
 from hub_speed.api.hubs import OpenHub, default_home, hub_environment, open_hub, serve_hub
 from hub_speed.api.runs import Plan, finished, load_recipe, plan, plan_study, release, run, run_study
 from hub_speed.api.sessions import DEFAULT_ORG, open_session
+from hub_speed.api.versions import lineage
 from hub_speed.api.writing import Generated, generate
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "finished",
     "generate",
     "hub_environment",
+    "lineage",
     "load_recipe",
     "load_rows",
     "open_hub",

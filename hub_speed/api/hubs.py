@@ -68,7 +68,7 @@ class OpenHub:
         self.close()
 
 
-def open_hub(where: str = "local", *, home: Path | str | None = None, private: bool = False) -> OpenHub:
+def open_hub(where: str = "local", *, home: Path | str | None = None, private: bool | None = None) -> OpenHub:
     """Open a Hub; close the result, or use it in a `with` block.
 
     Until it is closed, environment variables such as HF_ENDPOINT point every Hugging Face library at this Hub. That
@@ -77,7 +77,7 @@ def open_hub(where: str = "local", *, home: Path | str | None = None, private: b
     Args:
         where: "local" for the embedded Hub, or an address such as https://huggingface.co.
         home: folder of this program; `default_home()` when left out.
-        private: whether new repositories are private.
+        private: whether new repositories are private; None: as the organisation's settings say.
 
     Raises:
         RecipeError: `where` is neither "local" nor an address.

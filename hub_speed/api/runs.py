@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from hub_speed.pipeline.run import Result
     from hub_speed.recipe import Recipe
     from hub_speed.record import Ref
-    from hub_speed.release import Released
     from hub_speed.stage import Estimate, Progress
     from hub_speed.study.runs import Load, Run, Study
+    from hub_speed.versions.release import Released
 
 
 def load_recipe(name_or_path: str | Path, *, set: Pairs = ()) -> "Recipe":
@@ -164,7 +164,7 @@ def release(
     Raises:
         HubSpeedError: the run is not finished, or its licence conflicts with that of an input.
     """
-    from hub_speed import release as releases
+    from hub_speed.versions import release as releases
 
     with open_session(recipe, hub, org=org) as (session, pinned):
         return releases.release(pinned, session, tag, allow_conflict=allow_conflict)

@@ -13,7 +13,12 @@ Recipe = Annotated[
 ]
 Org = Annotated[str, typer.Option("--org", help="organisation or user that owns the repositories")]
 Hub = Annotated[str, typer.Option("--hub", help="local (embedded) or the address of a Hub")]
-Private = Annotated[bool, typer.Option("--private", help="create repositories as private ones")]
+Private = Annotated[
+    bool | None,
+    typer.Option(
+        "--private/--public", help="how repositories are created; left out: as the organisation's settings say"
+    ),
+]
 Set = Annotated[list[str], typer.Option("--set", metavar="FIELD=VALUE", help="change a recipe field: seed.rows=100")]
 Endpoint = Annotated[
     list[str],
@@ -45,6 +50,9 @@ AllowConflict = Annotated[
     bool, typer.Option("--allow-licence-conflict", help="release although an input's licence asks for more")
 ]
 Repo = Annotated[str, typer.Argument(help="a dataset repository, or the work folder of a stage")]
+Version = Annotated[
+    str, typer.Argument(help="a model or dataset, org/name or org/name@revision; datasets/org/name says which of both")
+]
 TaskType = Annotated[str | None, typer.Option(help="only rows of this task type")]
 State = Annotated[str | None, typer.Option(help="look into the ledger: accepted, repaired, reasked, rejected, failed")]
 Reason = Annotated[str | None, typer.Option(help="only ledger lines with this reason")]

@@ -3,7 +3,7 @@
 from rich.markup import escape
 
 from hub_speed.console.terminal import console
-from hub_speed.release import Released
+from hub_speed.versions.release import Released
 
 
 def print_release(released: Released, tag: str) -> None:

@@ -93,10 +93,10 @@ def find_flaw(answer: Answer, columns: Json) -> Flaw | None:
 LEAST_REASON = 2
 """Words of a reason. Assumption: with "S1 unclear" a model may learn what to look at, with "better" it does not."""
 _SAYS_NOTHING = frozenset(
-    """a all any applicable are as available best better change changed changes choice comment correct error errors fine
-    first flaw given good great i is issue issues it its kept looks mistake mistakes n na needed nil no none not nothing
-    null ok okay one perfect problem problems reason right same second see specified stated text the there this
-    unchanged unknown very well worst wrong yes""".split()
+    """a all any applicable are as available best better change changed changes choice comment correct error errors
+    fine first flaw flaws found given good great has have here i is issue issues it its kept looks mistake mistakes
+    n na needed nil no none not nothing null ok okay one perfect problem problems reason right same second see seen
+    specified stated text the there this unchanged unknown very was well were worst wrong yes""".split()
 )
 """A reason of these words alone says nothing, or only that nothing is wrong. Assumption."""
 

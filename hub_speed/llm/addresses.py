@@ -130,11 +130,7 @@ class Addresses:
             with servers.module(["hub_speed.quickstart.teacher", "--rng-seed", str(recipe.rng_seed)], name, log) as url:
                 yield Address(name, known_as, (url,), dialect, prompt_format)
         else:
-            raise RecipeError(
-                f"recipe {recipe.name}: the {name} has no endpoint",
-                expected=f"the address of a server of {known_as}",
-                fix=f"--endpoint {kind}=https://… or HUB_SPEED_{kind.upper()}_URL; key in {key_variable(kind)}",
-            )
+            raise _no_endpoint(recipe, kind, known_as)
 
     def _check_keys(self) -> None:
         """Raise RecipeError where two addresses would get one key, because their names differ in signs or case only."""
@@ -149,8 +145,11 @@ class Addresses:
                 )
 
     def _check_teachers(self, recipe: Recipe, place: str) -> None:
-        """Raise RecipeError where an address is that of no teacher, or names one model for several teachers."""
+        """Raise RecipeError where a teacher has no address, an address no teacher, or one names a model for several."""
         names = as_mix(recipe.teacher.model)
+        for name in names:  # of several, the last one is asked late, when the others have been paid for
+            if not recipe.offline and not {TEACHER, ONE_OF_SEVERAL + name} & self._given.keys():
+                raise _no_endpoint(recipe, TEACHER, name)
         for name in (given.removeprefix(ONE_OF_SEVERAL) for given in self._given if given.startswith(ONE_OF_SEVERAL)):
             if name not in names or len(names) == 1:
                 raise RecipeError(
@@ -164,6 +163,15 @@ class Addresses:
                 expected=f"an address without #, which serves {', '.join(names)}",
                 fix="give a model its own address: --endpoint teacher/NAME=URL#MODEL",
             )
+
+
+def _no_endpoint(recipe: Recipe, kind: str, model: str) -> RecipeError:
+    """The error that a model has no address."""
+    return RecipeError(
+        f"recipe {recipe.name}: the {kind} has no endpoint",
+        expected=f"the address of a server of {model}",
+        fix=f"--endpoint {kind}=https://… or HUB_SPEED_{kind.upper()}_URL; key in {key_variable(kind)}",
+    )
 
 
 def _is_address(url: str) -> bool:

@@ -4,7 +4,8 @@
 
 Prints `ready PORT` and serves until its standard input is closed, so that it never outlives whoever started it.
 Routes: GET /v1/models · POST /v1/completions · POST /v1/chat/completions (with a chat template). It honours
-temperature, top_p, n, seed, stop and max_tokens; a JSON schema is refused, because it could not be enforced.
+temperature, top_p, n, seed, stop, max_tokens and, for one answer, stream; a JSON schema is refused, because it could
+not be enforced.
 
 Batching is continuous: prompts join a running batch as soon as there is room, rows leave it when they end. Every answer
 draws its tokens from its own RNG, so a seed gives the same answer whatever else is in the batch (up to the
@@ -13,6 +14,7 @@ rounding of floating-point sums).
 
 import argparse
 import asyncio
+import json
 import os
 import queue
 import sys
@@ -30,6 +32,7 @@ from transformers.cache_utils import DynamicLayer
 
 from hub_speed.record import Json
 
+STREAM_S = 0.05  # between two looks at an answer that is streamed. Assumption: faster than anyone reads
 ROOM = 64  # columns of the cache that are added at a time. Assumption: a quarter of a usual answer
 LIKELIEST = 64  # tokens among which the nucleus is looked for first; sorting all of them takes 15 times as long
 
@@ -354,7 +357,7 @@ def app(engine: Engine, name: str) -> web.Application:
     async def models(_: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": [{"id": name, "object": "model", "owned_by": "local"}]})
 
-    async def complete(request: web.Request) -> web.Response:
+    async def complete(request: web.Request) -> web.StreamResponse:
         chat = "chat" in request.path
         try:
             body = await request.json()
@@ -363,21 +366,53 @@ def app(engine: Engine, name: str) -> web.Application:
             ask = read_request(body, engine.tokenizer, engine.context, chat)
         except (ValueError, TypeError, KeyError, AttributeError) as problem:
             return error(400, str(problem))
+        if body.get("stream") and ask.n == 1:
+            return await _stream(request, engine, ask, chat, name)
         answers = await asyncio.wrap_future(engine.submit(ask))
         choices = []
         for i, answer in enumerate(answers):
             text = engine.text(answer)
             content: Json = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
             choices.append({"index": i, "finish_reason": answer.finish_reason} | content)
-        read, written = len(ask.tokens), sum(len(answer.tokens) for answer in answers)
-        usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
-        return web.json_response({"object": "completion", "model": name, "choices": choices, "usage": usage})
+        return web.json_response({"object": "completion", "model": name, "choices": choices, "usage": _usage(ask)})
 
     application = web.Application(client_max_size=4 << 20)
     application.router.add_get("/v1/models", models)
     application.router.add_post("/v1/completions", complete)
     application.router.add_post("/v1/chat/completions", complete)
     return application
+
+
+def _usage(ask: Ask) -> Json:
+    """The tokens read and written for a prompt."""
+    read, written = len(ask.tokens), sum(len(answer.tokens) for answer in ask.answers)
+    return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+
+
+async def _stream(request: web.Request, engine: Engine, ask: Ask, chat: bool, name: str) -> web.StreamResponse:
+    """Send an answer as it grows; where nobody reads any more, it is written no further."""
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+
+    async def send(text: str, reason: str | None, **more: Any) -> None:
+        content = {"delta": {"content": text}} if chat else {"text": text}
+        event = {"object": "completion.chunk", "model": name, "choices": [{"finish_reason": reason} | content]} | more
+        await response.write(f"data: {json.dumps(event)}\n\n".encode())
+
+    await response.prepare(request)
+    sent, done = "", asyncio.wrap_future(engine.submit(ask))
+    try:
+        while not (await asyncio.wait([done], timeout=STREAM_S))[0]:
+            text = engine.text(ask.answers[0]) if ask.answers else ""
+            if len(text) > len(sent) and not text.endswith("\ufffd"):  # a character whose bytes are not all there
+                await send(text[len(sent) :], None)
+                sent = text
+        answer = done.result()[0]
+        await send(engine.text(answer)[len(sent) :], answer.finish_reason, usage=_usage(ask))
+        await response.write(b"data: [DONE]\n\n")
+    except BaseException:
+        ask.max_tokens = 0
+        raise
+    return response
 
 
 def load(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

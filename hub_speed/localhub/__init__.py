@@ -5,8 +5,8 @@
 
 Repos are bare git repositories. Large files are stored beside them, named by their sha256 (store.py shows the folders).
 A commit that was acknowledged is on the disk; a kill at any moment leaves the repo before or after a commit. Several
-processes may serve the same store. Not supported: Xet (writers set HF_HUB_DISABLE_XET=1, as `env()` does), pull
-requests, git push, running Spaces. docs/hub.md has the whole list.
+processes may serve the same store. Not supported: Xet (writers set HF_HUB_DISABLE_XET=1, as `env()` does), git
+push, running Spaces. docs/hub.md has the whole list.
 """
 
 import os
@@ -162,6 +162,7 @@ class LocalHub:
             "HF_HOME": str(self.hf_home),
             "HF_HUB_DISABLE_XET": "1",
             "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_UPDATE_DOWNLOAD_COUNTS": "0",  # datasets would tell Amazon's s3 the name of every dataset it loads
             "NO_PROXY": no_proxy,
             "no_proxy": no_proxy,
         }

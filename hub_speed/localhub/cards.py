@@ -1,7 +1,7 @@
 """Cards: the README.md of a repo and the YAML between the `---` lines at its top."""
 
-import json
 import math
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -11,6 +11,11 @@ from hub_speed import safe_yaml
 from hub_speed.localhub import trees
 from hub_speed.localhub.git import GitRepo
 
+# Fields of dataset cards that the Hub finds datasets by: the arguments of huggingface_hub's list_datasets.
+OF_DATASETS = (
+    "annotations_creators language_creators multilinguality size_categories source_datasets task_categories task_ids"
+).split()
+ARXIV = re.compile(r"arxiv\.org/(?:abs|pdf)/(\d{4}\.\d{4,5})", re.ASCII)
 SPACE_SDKS = ("gradio", "streamlit", "docker", "static")
 
 
@@ -42,24 +47,6 @@ def _as_json(value: Any) -> Any:
     return value if value is None or isinstance(value, str | int) else str(value)
 
 
-def check(text: str, repo_type: str) -> list[str]:
-    """Warnings about a card.
-
-    Raises:
-        CardError: The Hub would refuse the card.
-    """
-    data, _ = parse(text)
-    if not data:
-        return ["empty or missing yaml metadata in repo card"]
-    for key in ("language", "tags", "datasets", "license"):
-        value = data.get(key)
-        if value is not None and not all(isinstance(item, str) for item in as_list(value)):
-            raise CardError(f'"{key}" must be a string or a list of strings, got {json.dumps(value)[:100]}')
-    if repo_type == "space" and data.get("sdk") not in SPACE_SDKS:
-        raise CardError(f'"sdk" must be one of {", ".join(SPACE_SDKS)}, got {data.get("sdk")!r}')
-    return []
-
-
 def of_commit(repo: GitRepo, commit: str) -> tuple[dict[str, Any], str]:
     """(metadata, Markdown body) of the card at a commit; a missing or broken card is empty metadata."""
     entry = trees.find(repo, commit, "README.md")
@@ -77,12 +64,17 @@ def _of_blob(repo: GitRepo, oid: str) -> tuple[dict[str, Any], str]:
         return {}, text
 
 
-def hub_tags(data: dict[str, Any]) -> list[str]:
-    """The tags by which the Hub finds a repo: those of the card, and some made from its other fields."""
+def hub_tags(data: dict[str, Any], text: str = "") -> list[str]:
+    """The tags by which the Hub finds a repo: those of the card, some made from other fields, papers in the text."""
     tags = [str(tag) for tag in as_list(data.get("tags"))]
     tags += [str(data[key]) for key in ("library_name", "pipeline_tag") if data.get(key)]
     for key, prefix in (("datasets", "dataset:"), ("base_model", "base_model:"), ("license", "license:")):
         tags += [f"{prefix}{value}" for value in as_list(data.get(key))]
+    if relation := data.get("base_model_relation"):
+        tags += [f"base_model:{relation}:{value}" for value in as_list(data.get("base_model"))]
+    for key in OF_DATASETS:
+        tags += [f"{key}:{value}" for value in as_list(data.get(key))]
+    tags += [f"arxiv:{paper}" for paper in ARXIV.findall(text)]
     for language in as_list(data.get("language")):
         tags += [str(language), f"language:{language}"]
     return list(dict.fromkeys(tags))

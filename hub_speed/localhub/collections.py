@@ -145,7 +145,7 @@ def add_item(call: Call) -> Collection:
     if not isinstance(item, dict) or item.get("type") not in ITEM_TYPES or not isinstance(item.get("id"), str):
         raise bad_request(f"Invalid item: expected {{id, type}} with a type of {', '.join(ITEM_TYPES)}")
     if f"{item['type']}s" in KINDS:
-        call.hub.find(f"{item['type']}s", item["id"])
+        item["id"] = call.hub.find(f"{item['type']}s", item["id"]).id
 
     def change(collection: Collection) -> None:
         if any((other["type"], other["id"]) == (item["type"], item["id"]) for other in collection["items"]):

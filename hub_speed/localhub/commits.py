@@ -12,9 +12,9 @@ from dulwich.ignore import IgnoreFilter
 from dulwich.objects import Blob
 from starlette.routing import Route
 
-from hub_speed.localhub import trees
+from hub_speed.localhub import pulls, trees
 from hub_speed.localhub.errors import HttpRefusal, bad_request, revision_not_found
-from hub_speed.localhub.git import HEADS, GitRepo, commit_info
+from hub_speed.localhub.git import HEADS, PULLS, GitRepo, commit_info
 from hub_speed.localhub.trees import TreeEditor, check_path
 from hub_speed.localhub.web import Call, parse_json, route
 
@@ -26,28 +26,9 @@ LINE_LIMIT = 64 << 20  # bytes of one operation: a small file in base64
 BATCH = 16 << 20  # bytes of small files held in memory before they are written together
 
 
-def no_pull_requests(call: Call) -> None:
-    """Refuse what needs a pull request.
-
-    Raises:
-        HttpRefusal: 501.
-    """
-    raise HttpRefusal(
-        501, "The local hub has no pull requests: commit to a branch instead (revision=..., create_pr=False)"
-    )
-
-
-def no_discussions(call: Call) -> dict[str, Any]:
-    """GET discussions: there are none. transformers looks for its own pull requests here."""
-    call.repo()
-    return {"discussions": [], "count": 0, "start": 0, "numClosedDiscussions": 0}
-
-
 def preupload(call: Call) -> dict[str, Any]:
     """POST preupload: for each file whether it goes through git or LFS, and what is at its path now."""
     repo = call.repo()
-    if call.flag("create_pr"):
-        no_pull_requests(call)
     commit = repo.git.resolve(call.params["rev"])
     files = call.list_of_dicts("files")
     if len(files) > PREUPLOAD_FILES:
@@ -111,50 +92,66 @@ def _is_ignored(patterns: IgnoreFilter, path: str) -> bool:
 
 
 def commit(call: Call) -> dict[str, Any]:
-    """POST commit: one JSON line per operation, the header first. All of them become one commit, or nothing changes."""
-    repo = call.repo()
-    if call.flag("create_pr"):
-        no_pull_requests(call)
+    """POST commit: one JSON line per operation, the header first. All of them become one commit, or nothing changes.
+
+    With `create_pr=1` the commit becomes a pull request for the branch, which stays as it is.
+    """
+    repo, user, opens_pull = call.repo(), call.require_user(), call.flag("create_pr")
     git = repo.git
-    branch(git, call.params["rev"])  # fail before the upload, not after it
+    branch(git, call.params["rev"], or_pull=not opens_pull)  # fail before the upload, not after it
     lines = _operations(call.pieces(BODY_LIMIT))
     key, header = next(lines, ("", {}))
     if key != "header":
         raise bad_request("commit: expected a header as the first line")
-    message = "\n\n".join(
-        filter(None, (str(header.get("summary") or "").strip(), str(header.get("description") or "")))
-    )
+    title, description = (str(header.get(name) or "") for name in ("summary", "description"))
+    message = "\n\n".join(filter(None, (title.strip(), description)))
     if not message:
         raise bad_request("commit: expected a non-empty 'summary' in the header")
     # All content is on disk before we take the lock, so that others do not wait for this upload.
     edits = list(_store_content(call, git, lines))
+    answer: dict[str, Any] = {"success": True, "hookOutput": ""}
     with repo.lock():
-        ref, head = branch(git, call.params["rev"])
-        expected = header.get("parentCommit")
-        if expected is not None and not (
-            isinstance(expected, str) and len(expected) >= 5 and head.startswith(expected)
-        ):
-            raise HttpRefusal(412, f"The head of the branch is {head}, not {expected}: someone committed in between")
+        ref, head = branch(git, call.params["rev"], or_pull=not opens_pull)
+        head = _parent(git, head, header.get("parentCommit"), any_commit=opens_pull)
         editor = TreeEditor(git, commit_info(git, head).tree)
         for edit in edits:
             edit(editor)
         oid = git.commit(editor.write(), [head], message)
-        git.set_ref(ref, oid)
-    return {
-        "success": True,
-        "commitOid": oid,
-        "commitUrl": f"{call.endpoint}{repo.url_path}/commit/{oid}",
-        "hookOutput": "",
-    }
+        if opens_pull:
+            number = pulls.open_pull(repo, user, message, description, target=ref, base=head, head=oid)
+            answer["pullRequestUrl"] = pulls.url(call, repo, number)
+        else:
+            if ref.startswith(PULLS):
+                pulls.note_commit(repo, user, ref, oid)
+            git.set_ref(ref, oid)
+    return answer | {"commitOid": oid, "commitUrl": f"{call.endpoint}{repo.url_path}/commit/{oid}"}
 
 
-def branch(git: GitRepo, revision: str) -> tuple[str, str]:
-    """(full name, head commit) of an existing branch.
+def _parent(git: GitRepo, head: str, expected: object, *, any_commit: bool) -> str:
+    """The commit that a commit comes after: `head`, which has to be the expected one; a pull request starts anywhere.
+
+    Raises:
+        HttpRefusal: 412, or 404 RevisionNotFound for a pull request.
+    """
+    if expected is None:
+        return head
+    if any_commit:
+        return git.resolve(str(expected))
+    if not isinstance(expected, str) or len(expected) < 5 or not head.startswith(expected):
+        # Clients match these two sentences.
+        stale = "The branch was updated since you opened this page. Please refresh and try again."
+        raise HttpRefusal(412, f"{stale} Its head is {head}, not {expected}.")
+    return head
+
+
+def branch(git: GitRepo, revision: str, *, or_pull: bool = False) -> tuple[str, str]:
+    """(full name, head commit) of an existing branch, or of a pull request (`refs/pr/1`).
 
     Raises:
         HttpRefusal: 404 RevisionNotFound, also for a tag or a commit: one cannot commit to these.
     """
-    ref = revision if revision.startswith(HEADS) else HEADS + revision
+    is_full = revision.startswith((HEADS, PULLS) if or_pull else HEADS)
+    ref = revision if is_full else HEADS + revision
     head = git.ref(ref)
     if head is None:
         raise revision_not_found(revision)
@@ -252,6 +249,4 @@ ROUTES: list[Route] = [
     route("POST", "/api/{kind}/{namespace}/{name}/preupload/{rev}", preupload),
     route("POST", "/api/{kind}/{namespace}/{name}/commit/{rev}", commit, streams=True),
     route("POST", "/api/{kind}/{namespace}/{name}/super-squash/{rev}", super_squash),
-    route("GET", "/api/{kind}/{namespace}/{name}/discussions", no_discussions),
-    route("POST", "/api/{kind}/{namespace}/{name}/discussions", no_pull_requests),
 ]

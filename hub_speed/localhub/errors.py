@@ -5,8 +5,12 @@ HttpRefusal             any refusal: HTTP status, message, and the code that hug
 ├── revision_not_found  404 RevisionNotFound
 ├── entry_not_found     404 EntryNotFound
 ├── bad_request         400
+├── bad_path            422
 ├── conflict            409
+├── not_here            501
 └── disk_full           507
+
+Moved                   the repo has another name: the client is sent there (307)
 """
 
 import errno
@@ -36,9 +40,27 @@ class HttpRefusal(Exception):
         self.headers = {"X-Error-Message": line, **({"X-Error-Code": code} if code else {}), **(headers or {})}
 
 
+class Moved(Exception):
+    """The repo that was asked for has another name, `repo_id`: it was moved, or it is spelled in other letters."""
+
+    def __init__(self, repo_id: str):
+        super().__init__(repo_id)
+        self.repo_id = repo_id
+
+
 def bad_request(message: str) -> HttpRefusal:
     """400: the request itself is wrong."""
     return HttpRefusal(400, message)
+
+
+def bad_path(message: str) -> HttpRefusal:
+    """422: no file may have this path."""
+    return HttpRefusal(422, message)
+
+
+def not_here(message: str) -> HttpRefusal:
+    """501: the Hub can do this, the local hub cannot."""
+    return HttpRefusal(501, message)
 
 
 def conflict(message: str) -> HttpRefusal:

@@ -80,6 +80,8 @@ def raw(call: Call) -> Response:
     repo, commit, entry = _file(call)
     headers = {"X-Repo-Commit": commit, "ETag": f'"{entry.oid}"', "Cache-Control": "no-cache"}
     headers |= {"Content-Security-Policy": SANDBOX, "Content-Type": "text/plain; charset=utf-8"}
+    if _is_known(call, headers["ETag"]):
+        return Response(None, 304, headers)
     return Response(repo.git.read_blob(entry.oid), headers=headers)
 
 
@@ -98,6 +100,10 @@ def resolve(call: Call) -> Response:
     }
     if entry.lfs:
         headers |= {"X-Linked-Etag": f'"{entry.lfs.sha256}"', "X-Linked-Size": str(entry.lfs.size)}
+    if _is_known(call, headers["ETag"]):
+        return Response(None, 304, headers)
+    if entry.lfs and call.hub.large_files.size(entry.lfs.sha256) is None:
+        raise entry_not_found(f"{path} (its content was deleted for good)", commit)
     start, end, partial = _range(call.request.headers.get("range"), entry.size)
     headers["Content-Length"] = str(end - start)
     if partial:
@@ -109,6 +115,12 @@ def resolve(call: Call) -> Response:
         pieces = _read(call.hub.large_files.path(entry.lfs.sha256), start, end)
         return StreamingResponse(pieces, status, headers)
     return Response(repo.git.read_blob(entry.oid)[start:end], status, headers)
+
+
+def _is_known(call: Call, etag: str) -> bool:
+    """Whether the client says that it has this content already (`If-None-Match`)."""
+    known = call.request.headers.get("if-none-match", "")
+    return known.strip() == "*" or etag in [item.strip().removeprefix("W/") for item in known.split(",")]
 
 
 def _range(header: str | None, size: int) -> tuple[int, int, bool]:

@@ -24,7 +24,7 @@ from hub_speed.localhub.disk import Scratch, fsync_dir
 from hub_speed.localhub.errors import bad_request, conflict, revision_not_found
 
 AUTHOR = b"local <local@localhost>"
-HEADS, TAGS = "refs/heads/", "refs/tags/"
+HEADS, TAGS, PULLS = "refs/heads/", "refs/tags/", "refs/pr/"
 MAIN = HEADS + "main"
 
 
@@ -119,7 +119,7 @@ class GitRepo:
         return DiskRefsContainer(self.path)
 
     def refs(self, prefix: str) -> dict[str, str]:
-        """Name without `prefix` → commit id, for all branches (`refs/heads/`) or tags (`refs/tags/`), sorted."""
+        """Name without `prefix` → commit id, for all refs that start with it (HEADS, TAGS or PULLS), sorted."""
         found = self._refs().as_dict(Ref(prefix.rstrip("/").encode()))
         return {name.decode(): self._commit_of(oid.decode()) for name, oid in sorted(found.items())}
 
@@ -168,6 +168,14 @@ class GitRepo:
         """Point `ref` at an object that is already on disk. The caller holds the lock of the repo."""
         self.scratch.write(self.path / ref, oid.encode() + b"\n")
 
+    def move_ref(self, ref: str, oid: str) -> None:
+        """Point a ref at another commit; an annotated tag keeps its message. The caller holds the lock of the repo."""
+        was = self._refs().read_ref(Ref(ref.encode()))
+        tag = self.read(was.decode()) if was else None
+        if isinstance(tag, Tag):
+            oid = self.annotate(tag.name.decode(), oid, tag.message.decode("utf-8", "replace"))
+        self.set_ref(ref, oid)
+
     def create_ref(self, ref: str, oid: str) -> None:
         """Make a branch or tag. The caller holds the lock of the repo.
 
@@ -177,7 +185,7 @@ class GitRepo:
         if not is_ref_name(ref):
             raise bad_request(f"Invalid reference name: {ref}")
         if self.ref(ref) is not None:
-            raise conflict(f"Reference already exists: {ref}")
+            raise conflict(f"Reference {ref} already exists")  # clients match this sentence
         for other in (name.decode() for name in self._refs().allkeys()):
             # git keeps refs as files: `a` and `a/b` cannot both be.
             if other.startswith(ref + "/") or ref.startswith(other + "/"):
@@ -196,12 +204,13 @@ class GitRepo:
         if self.ref(ref) is None:
             raise revision_not_found(ref)
         path = self.path / ref
-        path.unlink(missing_ok=True)
-        fsync_dir(path.parent)
+        if path.exists():
+            path.unlink()
+            fsync_dir(path.parent)
         refs = self._refs()
         if Ref(ref.encode()) in refs.get_packed_refs():  # after somebody's `git gc`
             refs.add_packed_refs({Ref(ref.encode()): None})
-        while (path := path.parent).name not in ("heads", "tags") and not any(path.iterdir()):
+        while (path := path.parent).name not in ("heads", "tags", "pr") and path.is_dir() and not any(path.iterdir()):
             path.rmdir()
 
     @staticmethod

@@ -38,6 +38,10 @@ class LargeFiles:
         except FileNotFoundError:
             return None
 
+    def delete(self, sha256: str) -> None:
+        """Remove an object for good."""
+        self.path(sha256).unlink(missing_ok=True)
+
     def receive(self, sha256: str, size: int, pieces: Iterable[bytes]) -> None:
         """Store an object and check its hash while it arrives.
 

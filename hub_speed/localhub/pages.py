@@ -1,124 +1,170 @@
-"""The web view: what is in this hub, for people with a browser. Public repos only, read-only, no JavaScript."""
+"""The web view: what is in this hub, for people with a browser. Public repos only, read-only, no JavaScript.
+
+Here are the pages about many repos, and what all pages share; repo_pages.py has those of one repo.
+"""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import jinja2
-import yaml
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from hub_speed.localhub import cards, collections, markdown, trees
-from hub_speed.localhub.errors import HttpRefusal, entry_not_found
-from hub_speed.localhub.git import HEADS, MAIN, TAGS, commit_info
+from hub_speed.localhub import cards, collections
+from hub_speed.localhub.errors import HttpRefusal
+from hub_speed.localhub.git import TAGS, commit_info
 from hub_speed.localhub.store import KINDS, Repo, iso
-from hub_speed.localhub.templates import STYLE, TEMPLATES
-from hub_speed.localhub.trees import Entry
-from hub_speed.localhub.web import Call, route, routes_of_repos
+from hub_speed.localhub.style import STYLE
+from hub_speed.localhub.templates import TEMPLATES
+from hub_speed.localhub.web import Call, route
 
 # Control characters and those that reverse the writing direction: with them, text looks like something else.
 INVISIBLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202d\u202e\ud800-\udfff]")
-SHOWN_COMMITS, SHOWN_FILES, SHOWN_TAGS = 20, 40, 5
-CSP = "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
+PAGE_REPOS, SHOWN_REPOS, SHOWN_TAGS, SHOWN_FILTERS = 30, 30, 5, 200
+EXCERPT = 160  # characters of a card around what was searched for
+CSP = (
+    "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'; "
+    "form-action 'self'"
+)
 
 
 @cache
 def _jinja() -> jinja2.Environment:
     env = jinja2.Environment(loader=jinja2.DictLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined)
     env.filters["urlencode_all"] = lambda text: quote(text, safe="")
+    env.filters["cut"] = _cut
     return env
 
 
-def _page(template: str, title: str, status: int = 200, **values: Any) -> HTMLResponse:
+def _cut(text: str, most: int) -> str:
+    """A text, or the first part of it and how much is missing."""
+    return text if len(text) <= most else f"{text[:most]}… ({len(text) - most:,} more characters)"
+
+
+def page(template: str, title: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """A page of the view."""
     html = _jinja().get_template(template).render(title=f"{title} · local hub", style=STYLE, **values)
     headers = {"Content-Security-Policy": CSP, "Cache-Control": "no-cache"}
     return HTMLResponse(INVISIBLE.sub("\ufffd", html), status, headers)
 
 
-def _for_people(handler: Callable[[Call], Response]) -> Callable[[Call], Response]:
+def for_people(handler: Callable[[Call], Response]) -> Callable[[Call], Response]:
     """A handler whose refusals are pages, not JSON."""
 
     def answer(call: Call) -> Response:
         try:
             return handler(call)
         except HttpRefusal as error:
-            return _page("error", "Not found", error.status, message=error.message)
+            return not_there(error.message, error.status)
 
     return answer
 
 
-def index(call: Call) -> Response:
-    """GET /: all repos."""
-    kinds = {kind: [_row(repo, head) for repo, head in call.hub.visible(kind, private=False)] for kind in KINDS}
-    return _page("index", "Repos", kinds=kinds, collections=collections.all_collections(call.hub, private=False))
+def not_there(message: str, status: int = 404) -> HTMLResponse:
+    """The page of a refusal."""
+    return page("error", "Not found", status, message=message)
 
 
-def _row(repo: Repo, head: str) -> dict[str, Any]:
-    tags = list(repo.git.refs(TAGS))[-SHOWN_TAGS:]
-    return {
-        "id": repo.id,
-        "url": repo.url_path,
-        "sha": head,
-        "when": _when(commit_info(repo.git, head).time),
-        "tags": tags,
+def number(call: Call, name: str) -> int:
+    """A number from 0 in the query string; 0 for anything else."""
+    text = call.query.get(name, "")
+    return int(text) if re.fullmatch(r"[0-9]{1,12}", text, re.ASCII) else 0
+
+
+def url_with(call: Call, **changes: object) -> str:
+    """The address of the same page with another query string, in which empty fields are left out."""
+    query = {name: value for name, value in {**call.query, **changes}.items() if value not in ("", None)}
+    return f"?{urlencode(query)}"
+
+
+def paged(call: Call, items: Sequence[Any], size: int) -> tuple[Sequence[Any], dict[str, Any]]:
+    """(the items of the page that `p` names, its links); a page after the last one is the last one."""
+    last = max(len(items) - 1, 0) // size
+    p = min(number(call, "p"), last)
+    first, end = p * size, min((p + 1) * size, len(items))
+    pager = {
+        "previous": url_with(call, p=p - 1 or None) if p else None,
+        "next": url_with(call, p=p + 1) if p < last else None,
+        "shown": f"{first + 1}-{end} of {len(items):,}" if items else "",
     }
+    return items[first:end], pager
 
 
-def repo_page(call: Call) -> Response:
-    """GET a repo: its card, files, refs and history."""
-    repo = call.repo()
-    git, sha = repo.git, repo.git.resolve(MAIN)
-    metadata, text = cards.of_commit(git, sha)
-    history = list(git.log(sha))
-    files = [entry for entry in trees.walk(git, commit_info(git, sha).tree) if not entry.is_dir]
-    return _page(
-        "repo",
-        repo.id,
-        repo=repo,
-        sha=sha,
-        when=_when(history[0].time),
-        card_tags=cards.as_list(metadata.get("tags")),
-        card=markdown.render(text or "*This repo has no README.md.*", f"{repo.url_path}/resolve/{sha}"),
-        snippet=_snippet(repo, metadata),
-        files=[_file(repo, "main", entry, entry.path) for entry in files[:SHOWN_FILES]],
-        file_count=len(files),
-        refs=[*reversed(git.refs(TAGS).items()), *git.refs(HEADS).items()],
-        count=len(history),
-        commits=[{**info._asdict(), "when": _when(info.time)} for info in history[:SHOWN_COMMITS]],
-        metadata={key: _value(value) for key, value in metadata.items()},
+def when(seconds: int) -> str:
+    """A time to the minute, UTC."""
+    return iso(seconds)[:16].replace("T", " ")
+
+
+def index(call: Call) -> Response:
+    """GET /: the newest repos of each kind, and all collections."""
+    kinds = {}
+    for kind in KINDS:
+        found = _newest_first(call.hub.visible(kind, private=False))
+        kinds[kind] = {"total": len(found), "items": [_row(*item) for item in found[:SHOWN_REPOS]]}
+    return page("index", "Repos", kinds=kinds, collections=collections.all_collections(call.hub, private=False))
+
+
+def _newest_first(repos: Iterator[tuple[Repo, str]]) -> list[tuple[Repo, str]]:
+    return sorted(repos, key=lambda item: commit_info(item[0].git, item[1]).time, reverse=True)
+
+
+def _row(repo: Repo, head: str, excerpt: str = "") -> dict[str, Any]:
+    tags = list(repo.git.refs(TAGS))[-SHOWN_TAGS:]
+    time = commit_info(repo.git, head).time
+    return {"id": repo.id, "url": repo.url_path, "sha": head, "when": when(time), "tags": tags, "excerpt": excerpt}
+
+
+def list_page(call: Call) -> Response:
+    """GET /models, /datasets, /spaces: those that match the filter."""
+    kind = call.params["kind"]
+    query = {name: call.query.get(name, "") for name in ("search", "author", "filter", "sort")}
+    every = _newest_first(call.hub.visible(kind, private=False))
+    if query["sort"] == "name":
+        every.sort(key=lambda item: item[0].id.lower())
+    tags = {repo: cards.hub_tags(cards.of_commit(repo.git, head)[0]) for repo, head in every}
+    found = [
+        (repo, head)
+        for repo, head in every
+        if query["search"].lower() in repo.id.lower()
+        and query["author"] in ("", repo.id.partition("/")[0])
+        and (not query["filter"] or query["filter"] in tags[repo])
+    ]
+    part, pager = paged(call, found, PAGE_REPOS)
+    return page(
+        "list",
+        kind.capitalize(),
+        kind=kind,
+        query=query,
+        owners=sorted({repo.id.partition("/")[0] for repo, _ in every}),
+        tags=sorted({tag for its in tags.values() for tag in its})[:SHOWN_FILTERS],
+        repos=[_row(*item) for item in part],
+        pager=pager,
     )
 
 
-def tree_page(call: Call) -> Response:
-    """GET a folder at a revision."""
-    repo, rev, path = call.repo(), call.params["rev"], call.params.get("path", "").strip("/")
-    sha = repo.git.resolve(rev)
-    folder = trees.find(repo.git, sha, path)
-    if folder is None or not folder.is_dir:
-        raise entry_not_found(path)
-    entries = list(trees.walk(repo.git, folder.oid, f"{path}/" if path else "", recursive=False))
-    entries.sort(key=lambda entry: not entry.is_dir)
-    last = trees.last_commits(repo.git, sha, [entry.path for entry in entries])
-    crumbs, url = [(rev, f"{repo.url_path}/tree/{quote(rev, safe='')}")], f"{repo.url_path}/tree/{quote(rev, safe='')}"
-    for name in path.split("/") if path else []:
-        url += f"/{quote(name)}"
-        crumbs.append((name, url))
-    return _page(
-        "tree",
-        f"{repo.id} at {rev}",
-        repo=repo,
-        sha=sha,
-        crumbs=crumbs,
-        commit=commit_info(repo.git, sha),
-        when=_when(commit_info(repo.git, sha).time),
-        files=[
-            {**_file(repo, rev, entry, entry.path.rpartition("/")[2]), "commit": last[entry.path].title}
-            for entry in entries
-        ],
-    )
+def search_page(call: Call) -> Response:
+    """GET /search: repos with all the words in name and card."""
+    q = call.query.get("q", "")
+    words = q.lower().split()
+    found = []
+    for repo, head in (item for kind in KINDS for item in call.hub.visible(kind, private=False)) if words else ():
+        text = cards.of_commit(repo.git, head)[1]
+        lower = f"{repo.id}\n{text}".lower()
+        if all(word in lower for word in words):
+            found.append((repo, head, _excerpt(text, words)))
+    part, pager = paged(call, found, PAGE_REPOS)
+    return page("search", "Search", q=q, repos=[_row(*item) for item in part], pager=pager)
+
+
+def _excerpt(text: str, words: list[str]) -> str:
+    """What stands around the first of the words in a card, or how the card begins."""
+    places = [place for word in words if (place := text.lower().find(word)) >= 0]
+    start = max(min(places, default=0) - EXCERPT // 3, 0)
+    part = " ".join(text[start : start + EXCERPT].split())
+    return f"… {part.partition(' ')[2]} …" if start else f"{part} …"
 
 
 def collection_page(call: Call) -> Response:
@@ -127,68 +173,12 @@ def collection_page(call: Call) -> Response:
     for entry in item["items"]:
         entry["url"] = f"/{entry['id']}" if entry["type"] == "model" else f"/{entry['type']}s/{entry['id']}"
         entry.setdefault("note", None)
-    return _page("collection", item["title"], item=item)
-
-
-def _file(repo: Repo, rev: str, entry: Entry, name: str) -> dict[str, Any]:
-    place = "tree" if entry.is_dir else "resolve"
-    url = f"{repo.url_path}/{place}/{quote(rev, safe='')}/{quote(entry.path)}"
-    size = "" if entry.is_dir else _size(entry.size)
-    return {"name": name, "url": url, "is_dir": entry.is_dir, "size": size, "commit": None}
-
-
-def _size(size: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
-
-
-def _when(seconds: int) -> str:
-    return iso(seconds)[:16].replace("T", " ")
-
-
-def _value(value: Any) -> dict[str, Any]:
-    """A metadata value: short ones as text, others as YAML to unfold."""
-    items = value if isinstance(value, list) else [value]
-    if all(isinstance(item, str | int | float) for item in items) and len(text := ", ".join(map(str, items))) < 300:
-        return {"long": False, "text": text}
-    return {"long": True, "text": yaml.safe_dump(value, sort_keys=False, allow_unicode=True)}
-
-
-def _snippet(repo: Repo, metadata: dict[str, Any]) -> str:
-    if repo.kind == "datasets":
-        return f'load_dataset("{repo.id}")'
-    if repo.kind == "spaces":
-        return f'snapshot_download("{repo.id}",\n                  repo_type="space")'
-    library = str(metadata.get("library_name", ""))
-    writes = metadata.get("pipeline_tag") == "text-generation"
-    loaders = {
-        "sentence-transformers": "SentenceTransformer",
-        "transformers": f"AutoModel{'ForCausalLM' if writes else ''}.from_pretrained",
-    }
-    return f'{loaders.get(library, "snapshot_download")}("{repo.id}")'
-
-
-def _to_tree(call: Call) -> Response:
-    """GET commit/<sha>, the URL that clients get for a commit."""
-    return RedirectResponse(f"{call.repo().url_path}/tree/{quote(call.params['rev'], safe='')}")
-
-
-def _to_file(call: Call) -> Response:
-    """GET blob/<rev>/<path>, as people write links to files."""
-    return RedirectResponse(
-        f"{call.repo().url_path}/resolve/{quote(call.params['rev'], safe='')}/{quote(call.params['path'])}"
-    )
+    return page("collection", item["title"], item=item)
 
 
 ROUTES: list[Route] = [
-    route("GET", "/", _for_people(index)),
-    route("GET", "/collections/{namespace}/{slug}", _for_people(collection_page)),
-    *routes_of_repos("GET", "{name}/tree/{rev}", _for_people(tree_page)),
-    *routes_of_repos("GET", "{name}/tree/{rev}/{path:path}", _for_people(tree_page)),
-    *routes_of_repos("GET", "{name}/commit/{rev}", _for_people(_to_tree)),
-    *routes_of_repos("GET", "{name}/blob/{rev}/{path:path}", _for_people(_to_file)),
-    *routes_of_repos("GET", "{name}", _for_people(repo_page)),
+    route("GET", "/", for_people(index)),
+    *(route("GET", f"/{kind}", for_people(list_page), kind=kind) for kind in KINDS),
+    route("GET", "/search", for_people(search_page)),
+    route("GET", "/collections/{namespace}/{slug}", for_people(collection_page)),
 ]

@@ -1,28 +1,31 @@
 """Branches, tags and the history of a repo."""
 
+from html import escape
 from typing import Any
 
 from starlette.routing import Route
 
 from hub_speed.localhub.errors import HttpRefusal, bad_request
-from hub_speed.localhub.git import HEADS, MAIN, TAGS
+from hub_speed.localhub.git import HEADS, MAIN, PULLS, TAGS
 from hub_speed.localhub.store import iso
 from hub_speed.localhub.web import Call, route
 
 
 def list_refs(call: Call) -> dict[str, Any]:
-    """GET refs."""
+    """GET refs; with `include_prs=1` those of pull requests as well."""
     git = call.repo().git
 
     def listed(prefix: str) -> list[dict[str, str]]:
         return [{"name": name, "ref": prefix + name, "targetCommit": oid} for name, oid in git.refs(prefix).items()]
 
-    return {"branches": listed(HEADS), "tags": listed(TAGS), "converts": [], "pullRequests": []}
+    pulls = {"pullRequests": listed(PULLS)} if call.flag("include_prs") else {}
+    return {"branches": listed(HEADS), "tags": listed(TAGS), "converts": [], **pulls}
 
 
 def list_commits(call: Call) -> list[dict[str, Any]]:
-    """GET commits: the history of a revision, newest first."""
+    """GET commits: the history of a revision, newest first; with `expand[]=formatted` also as HTML."""
     git = call.repo().git
+    formatted = "formatted" in call.request.query_params.getlist("expand[]")
     return [
         {
             "id": info.oid,
@@ -30,6 +33,7 @@ def list_commits(call: Call) -> list[dict[str, Any]]:
             "message": info.message,
             "authors": [{"user": "local"}],
             "date": iso(info.time),
+            **({"formatted": {"title": escape(info.title), "message": escape(info.message)}} if formatted else {}),
         }
         for info in git.log(git.resolve(call.params["rev"]))
     ]
@@ -50,7 +54,7 @@ def delete_branch(call: Call) -> dict[str, Any]:
     repo = call.repo()
     ref = HEADS + _plain(call.params["rev"])
     if ref == MAIN:
-        raise HttpRefusal(403, "Cannot delete branch main")
+        raise HttpRefusal(403, f"Cannot delete {ref}")  # clients match this sentence
     with repo.lock():
         repo.git.delete_ref(ref)
     return {}

@@ -1,15 +1,14 @@
-"""Repos as a whole: create, duplicate, delete, move, settings, and what clients ask about one or all of them."""
+"""Repos as a whole: create, duplicate, delete, move and settings. What clients ask about them is in infos.py."""
 
 import json
 from typing import Any
 
 from starlette.routing import Route
 
-from hub_speed.localhub import cards, spaces, trees
+from hub_speed.localhub import spaces
 from hub_speed.localhub.auth import USER
 from hub_speed.localhub.errors import HttpRefusal, bad_request, repo_not_found
-from hub_speed.localhub.git import commit_info
-from hub_speed.localhub.store import KINDS, Repo, iso
+from hub_speed.localhub.store import KINDS
 from hub_speed.localhub.web import Call, route
 
 VISIBILITIES = ("public", "private")
@@ -24,7 +23,6 @@ GITATTRIBUTES = "".join(f"*.{suffix} filter=lfs diff=lfs merge=lfs -text\n" for 
 def create(call: Call) -> dict[str, Any]:
     """POST /api/repos/create. A repo starts with a commit, so that `main` exists."""
     kind, repo_id = _kind(call.json.get("type")), f"{call.json.get('organization') or USER}/{call.text('name')}"
-    url = f"{call.endpoint}/{repo_id}" if kind == "models" else f"{call.endpoint}/{kind}/{repo_id}"
     files = {".gitattributes": GITATTRIBUTES.encode()}
     settings: dict[str, Any] = {"private": _private(call.json.get("visibility")), "gated": False}
     if kind == "spaces":
@@ -32,28 +30,32 @@ def create(call: Call) -> dict[str, Any]:
         title = json.dumps(call.text("name"))
         files["README.md"] = f"---\ntitle: {title}\nsdk: {settings['sdk']}\n---\n".encode()
     try:
-        call.hub.create(kind, repo_id, settings, files)
+        repo = call.hub.create(kind, repo_id, settings, files)
     except HttpRefusal as error:
-        error.body["url"] = url  # `exist_ok=True` takes it from the 409
-        raise
-    return {"url": url, "name": repo_id, "private": settings["private"]}
+        raise _with_url(call, error, kind, repo_id) from error
+    return {"url": call.endpoint + repo.url_path, "name": repo.id, "private": settings["private"]}
 
 
 def duplicate(call: Call) -> dict[str, Any]:
     """POST duplicate: a copy under another name, as private as the original unless `visibility` is given."""
     repo, new_id = call.repo(), call.text("repository")
-    url = f"{call.endpoint}{'' if repo.kind == 'models' else f'/{repo.kind}'}/{new_id}"
     settings = dict(repo.settings)
     if call.json.get("visibility") is not None:
         settings["private"] = _private(call.json["visibility"])
     if repo.kind == "spaces":
         settings |= spaces.copied_settings(repo.settings, call.json)
     try:
-        call.hub.duplicate(repo, new_id, settings)
+        copy = call.hub.duplicate(repo, new_id, settings)
     except HttpRefusal as error:
-        error.body["url"] = url  # `exist_ok=True` takes it from the 409
-        raise
-    return {"url": url, "name": new_id, "private": settings["private"]}
+        raise _with_url(call, error, repo.kind, new_id) from error
+    return {"url": call.endpoint + copy.url_path, "name": copy.id, "private": settings["private"]}
+
+
+def _with_url(call: Call, error: HttpRefusal, kind: str, repo_id: str) -> HttpRefusal:
+    """The refusal, for a 409 with the URL of the repo that is there: `exist_ok=True` takes it from the answer."""
+    if error.status == 409:
+        error.body["url"] = call.endpoint + call.hub.find(kind, repo_id).url_path
+    return error
 
 
 def _kind(repo_type: object) -> str:
@@ -74,7 +76,10 @@ def _private(visibility: object) -> bool:
 def delete(call: Call) -> dict[str, Any]:
     """DELETE /api/repos/delete."""
     repo_id = f"{call.json.get('organization') or USER}/{call.text('name')}"
-    call.hub.delete(call.hub.find(_kind(call.json.get("type")), repo_id))
+    repo = call.hub.find(_kind(call.json.get("type")), repo_id)
+    if repo.id.lower() != repo_id.lower():  # it was moved: who deletes the old name means another repo
+        raise repo_not_found(repo_id)
+    call.hub.delete(repo)
     return {}
 
 
@@ -99,99 +104,11 @@ def update_settings(call: Call) -> dict[str, Any]:
     return changes
 
 
-def info(call: Call) -> dict[str, Any]:
-    """GET a repo, at a revision or at main."""
-    repo = call.repo()
-    return describe(repo, repo.git.resolve(call.params.get("rev", "main")), files=True, sizes=call.flag("blobs"))
-
-
-def describe(repo: Repo, commit: str, *, files: bool, sizes: bool = False) -> dict[str, Any]:
-    """What clients parse into ModelInfo, DatasetInfo or SpaceInfo.
-
-    Args:
-        repo: The repo.
-        commit: The commit to describe.
-        files: Whether to list the files (`siblings`).
-        sizes: Whether to give size and ids of each file.
-    """
-    card, _ = cards.of_commit(repo.git, commit)
-    described: dict[str, Any] = {
-        "_id": repo.id,
-        "id": repo.id,
-        "author": repo.id.partition("/")[0],
-        "sha": commit,
-        "lastModified": iso(commit_info(repo.git, commit).time),
-        "createdAt": repo.settings["createdAt"],
-        "private": repo.private,
-        "gated": repo.settings["gated"],
-        "disabled": False,
-        "downloads": 0,
-        "likes": 0,
-        "tags": cards.hub_tags(card),
-        "cardData": card,
-    }
-    if repo.kind == "models":
-        described["modelId"] = repo.id
-        described |= {key: card[key] for key in ("library_name", "pipeline_tag") if key in card}
-    if repo.kind == "spaces":
-        described |= {"sdk": card.get("sdk", repo.settings["sdk"]), "runtime": spaces.runtime(repo.settings)}
-    if files:
-        entries = trees.walk(repo.git, commit_info(repo.git, commit).tree)
-        described["siblings"] = [_sibling(entry, sizes) for entry in entries if not entry.is_dir]
-    return described
-
-
-def _sibling(entry: trees.Entry, sizes: bool) -> dict[str, Any]:
-    item: dict[str, Any] = {"rfilename": entry.path}
-    if sizes:
-        item |= {"size": entry.size, "blobId": entry.oid}
-        if entry.lfs:
-            lfs = entry.lfs
-            item["lfs"] = {"sha256": lfs.sha256, "size": lfs.size, "pointerSize": lfs.pointer_size}
-    return item
-
-
-def list_repos(call: Call) -> list[dict[str, Any]]:
-    """GET all repos of a kind, filtered; private ones with the token only."""
-    if call.params["kind"] not in KINDS:
-        raise HttpRefusal(404, f"The local hub has no {call.params['kind']!r}")
-    query = call.query
-    wanted = set(call.request.query_params.getlist("filter"))
-    wanted |= {query["pipeline_tag"]} if "pipeline_tag" in query else set()
-    found = []
-    for repo, head in call.hub.visible(call.params["kind"], private=call.user is not None):
-        if query.get("search", "").lower() not in repo.id.lower():
-            continue
-        if "author" in query and repo.id.partition("/")[0] != query["author"]:
-            continue
-        described = describe(repo, head, files=call.flag("full"))
-        if wanted <= set(described["tags"]):
-            found.append(described)
-    if (key := query.get("sort")) in ("lastModified", "createdAt"):
-        found.sort(key=lambda item: item[key], reverse=True)
-    return found[: call.limit]
-
-
-def missing(call: Call) -> None:
-    """Ids without a namespace (`gpt2`), which are never here.
-
-    Raises:
-        HttpRefusal: 404 RepoNotFound, which libraries that probe for such repos understand.
-    """
-    raise repo_not_found(call.params["name"])
-
-
 ROUTES: list[Route] = [
     route("POST", "/api/repos/create", create),
     route("DELETE", "/api/repos/delete", delete),
     route("POST", "/api/repos/move", move),
     route("POST", "/api/{kind}/{namespace}/{name}/duplicate", duplicate),
-    route("GET", "/api/{kind}", list_repos),
-    route("GET", "/api/{kind}/{name}", missing),
-    route("GET", "/api/{kind}/{name}/revision/{rev}", missing),
-    route("GET", "/api/{kind}/{namespace}/{name}", info),
-    route("GET", "/api/{kind}/{namespace}/{name}/revision/{rev}", info),
     route("PUT", "/api/{kind}/{namespace}/{name}/settings", update_settings),
     route("GET", "/api/{kind}/{namespace}/{name}/auth-check", lambda call: {"id": call.repo().id}),
-    route("GET", "/{name}/resolve/{rev}/{path:path}", missing),
 ]

@@ -4,7 +4,9 @@ hub/version              layout of the store
 hub/token                the token, owner-only
 hub/tmp/                 unfinished files, one folder per running server (disk.Scratch)
 hub/lfs/ab/cd/<sha256>   large files, shared by all repos (lfs.py)
-hub/repos/<kind>/<namespace>/<name>/   a bare git repository, plus hub.json (settings) and hub.lock
+hub/repos/<kind>/<namespace>/<name>/   a bare git repository, plus hub.json (settings), hub.lock,
+                                       and discussions/<number>.json
+hub/moved/<kind>/<namespace>/<name>    the new id of a repo that had this one, in small letters
 hub/collections/<id>.json
 """
 
@@ -25,13 +27,15 @@ from typing import Any
 from hub_speed.localhub import auth
 from hub_speed.localhub.disk import Scratch, fsync_dir, locked, make_dirs, read_json
 from hub_speed.localhub.errors import HttpRefusal, bad_request, conflict, repo_not_found
-from hub_speed.localhub.git import MAIN, GitRepo
+from hub_speed.localhub.git import MAIN, PULLS, GitRepo
 from hub_speed.localhub.lfs import LargeFiles
 from hub_speed.localhub.trees import TreeEditor
 
 VERSION = b"1"
 KINDS = ("models", "datasets", "spaces")
+DISCUSSIONS = "discussions"  # the folder in that of a repo
 NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?")
+MAX_MOVES = 20  # of one repo that an old id of it is followed through. Assumption
 # First segments of the URLs of the Hub; as a namespace they would hide these pages.
 RESERVED = frozenset({"api", "collections", "datasets", "models", "spaces"})
 
@@ -132,18 +136,43 @@ class Store:
         return Repo(kind, repo_id, self.root / "repos" / kind / repo_id, self.scratch)
 
     def find(self, kind: str, repo_id: str) -> Repo:
-        """The repo of this kind and id.
+        """The repo of this kind and id; capital and small letters are the same. An id it had before a move works too.
 
         Raises:
             HttpRefusal: 404 RepoNotFound, also for an id that cannot exist.
         """
         try:
-            repo = self._repo(kind, check_repo_id(repo_id))
+            wanted = check_repo_id(repo_id)
         except HttpRefusal:
             raise repo_not_found(repo_id) from None
-        if kind not in KINDS or not (repo.path / "hub.json").exists():
-            raise repo_not_found(repo_id)
-        return repo
+        for _ in range(MAX_MOVES if kind in KINDS else 0):
+            if (spelled := self._spelled(kind, wanted)) is not None:
+                return self._repo(kind, spelled)
+            try:
+                wanted = self._moved(kind, wanted).read_text()
+            except FileNotFoundError:
+                break
+        raise repo_not_found(repo_id)
+
+    def _spelled(self, kind: str, repo_id: str) -> str | None:
+        """The id of a repo in the letters it was created with, None when there is none."""
+        if (self._repo(kind, repo_id).path / "hub.json").exists():
+            return repo_id
+        for path in (self.root / "repos" / kind).glob("*/*/hub.json"):
+            spelled = f"{path.parent.parent.name}/{path.parent.name}"
+            if spelled.lower() == repo_id.lower():
+                return spelled
+        return None
+
+    def _moved(self, kind: str, repo_id: str) -> Path:
+        """The file that says where the repo with this id has gone."""
+        return self.root / "moved" / kind / repo_id.lower()
+
+    def _in_known_letters(self, repo_id: str) -> str:
+        """`repo_id` with its namespace in the letters it has here already: capital and small ones are the same."""
+        namespace, name = check_repo_id(repo_id).split("/")
+        known = {other.lower(): other for other in (auth.USER, *self.namespaces())}
+        return f"{known.get(namespace.lower(), namespace)}/{name}"
 
     def visible(self, kind: str, *, private: bool) -> Iterator[tuple[Repo, str]]:
         """(repo, head of main) for all repos of a kind, by name.
@@ -171,9 +200,7 @@ class Store:
         """
         if kind not in KINDS:
             raise bad_request(f"Repos of type {kind.removesuffix('s')!r} are not supported by the local hub")
-        target = self._repo(kind, check_repo_id(repo_id)).path
-        if target.exists():
-            raise conflict(f"You already created this repo: {repo_id}")
+        repo_id = self._free(kind, repo_id)
         draft = self.scratch.new_path()
         try:
             git = GitRepo.init(draft, self.scratch)
@@ -183,59 +210,81 @@ class Store:
             for path, content in files.items():
                 editor.put(path, git.add_blob(content))
             git.set_ref(MAIN, git.commit(editor.write(), [], "initial commit"))
-            self._finish(draft, target)
+            self._finish(draft, kind, repo_id)
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
             raise
         return self._repo(kind, repo_id)
 
     def duplicate(self, repo: Repo, new_id: str, settings: dict[str, Any]) -> Repo:
-        """Make a repo with the history, branches and tags of another one.
+        """Make a repo with the history, branches and tags of another one, without its discussions and pull requests.
 
         The two share their files on the disk by hard links: nothing in a repo is ever changed in place.
 
         Raises:
             HttpRefusal: 409 when the new repo exists, 400 for a bad id.
         """
-        target = self._repo(repo.kind, check_repo_id(new_id)).path
-        if target.exists():
-            raise conflict(f"You already created this repo: {new_id}")
+        new_id = self._free(repo.kind, new_id)
         draft = self.scratch.new_path()
         try:
             with repo.lock():
-                shutil.copytree(repo.path, draft, copy_function=os.link, ignore=shutil.ignore_patterns("hub.lock"))
+                shutil.copytree(repo.path, draft, copy_function=os.link, ignore=_not_copied)
             copy = Repo(repo.kind, new_id, draft, self.scratch)
             copy.write_settings({**settings, "createdAt": iso(time.time())})
-            self._finish(draft, target)
+            for number in copy.git.refs(PULLS):
+                copy.git.delete_ref(PULLS + number)
+            self._finish(draft, repo.kind, new_id)
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
             raise
         return self._repo(repo.kind, new_id)
 
-    def _finish(self, draft: Path, target: Path) -> None:
+    def _free(self, kind: str, repo_id: str, but: str | None = None) -> str:
+        """The id that a new repo gets; `but` is the id of one that may have it already.
+
+        Raises:
+            HttpRefusal: 409 when another repo has it, in any letters, 400 for a bad id.
+        """
+        repo_id = self._in_known_letters(repo_id)
+        if (taken := self._spelled(kind, repo_id)) not in (None, but):
+            # Clients match this sentence.
+            raise conflict(f"A {kind.removesuffix('s')} repository called {taken} already exists")
+        return repo_id
+
+    def _finish(self, draft: Path, kind: str, repo_id: str) -> None:
         """Flush the folders of a new repo and put it in its place."""
         for folder in [path for path in draft.rglob("*") if path.is_dir()]:
             fsync_dir(folder)
-        self._place(draft, target)
+        with locked(self.root / "lock"):
+            self._place(draft, kind, self._free(kind, repo_id))
 
-    def _place(self, source: Path, target: Path) -> None:
-        """Rename a repo folder to its place; renaming onto an existing repo fails, so none is ever overwritten."""
+    def _place(self, source: Path, kind: str, repo_id: str) -> None:
+        """Rename a repo folder to its place, where a repo that went away may have left its new address."""
+        target = self._repo(kind, repo_id).path
         make_dirs(target.parent)
-        try:
-            source.rename(target)
-        except OSError as error:
-            if not target.exists():
-                raise
-            raise conflict(f"You already created this repo: {target.parent.name}/{target.name}") from error
+        source.rename(target)
         fsync_dir(target.parent)
+        self._moved(kind, repo_id).unlink(missing_ok=True)
 
     def move(self, repo: Repo, new_id: str) -> None:
-        """Rename a repo; the old id is free at once."""
-        with repo.lock():
-            self._place(repo.path, self._repo(repo.kind, check_repo_id(new_id)).path)
+        """Rename a repo. The old id leads to the new one until another repo gets it.
+
+        Raises:
+            HttpRefusal: 409 when the new id is taken, 400 for a bad id.
+        """
+        with repo.lock(), locked(self.root / "lock"):
+            new_id = self._free(repo.kind, new_id, but=None if new_id == repo.id else repo.id)
+            self._place(repo.path, repo.kind, new_id)
             fsync_dir(repo.path.parent)
+            if new_id.lower() != repo.id.lower():
+                self.scratch.write(self._moved(repo.kind, repo.id), new_id.encode())
 
     def delete(self, repo: Repo) -> None:
         """Remove a repo. Large files stay in the store: other repos may have them too."""
         with repo.lock():
             self.scratch.discard(repo.path)
+
+
+def _not_copied(folder: str, names: list[str]) -> set[str]:
+    """What stays behind when a repo is duplicated, of the names in one of its folders."""
+    return {"hub.lock", DISCUSSIONS} & set(names) if "hub.json" in names else set()

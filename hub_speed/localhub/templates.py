@@ -1,115 +1,194 @@
-"""The HTML of the web view (Jinja, everything escaped unless marked safe) and its style sheet."""
+"""The HTML of the web view (Jinja, everything escaped unless marked safe)."""
 
-STYLE = """
-:root { --text: #1c2024; --muted: #667; --line: #dde1e6; --back: #fff; --soft: #f5f7f9; --link: #0b57d0;
-        --tag: #e8effb }
-@media (prefers-color-scheme: dark) {
-  :root { --text: #e4e7eb; --muted: #99a; --line: #343a42; --back: #14171b; --soft: #1d2126; --link: #8ab4f8;
-          --tag: #24324a }
-}
-* { box-sizing: border-box }
-body { margin: 0; color: var(--text); background: var(--back); font: 15px/1.55 system-ui, sans-serif }
-a { color: var(--link); text-decoration: none } a:hover { text-decoration: underline }
-header { border-bottom: 1px solid var(--line); background: var(--soft); padding: .7rem 1.2rem }
-header b { margin-right: 1rem }
-main { max-width: 76rem; margin: 0 auto; padding: 1.2rem }
-h1.repo { font-size: 1.45rem; margin: .2rem 0 .3rem; font-weight: 600 }
-h1.repo small { color: var(--muted); font-weight: 400 }
-h2.part { font-size: .82rem; text-transform: uppercase; letter-spacing: .05em; color: var(--muted);
-          margin: 1.6rem 0 .5rem }
-.muted { color: var(--muted) } .mono, code, pre { font-family: ui-monospace, monospace; font-size: .88em }
-.chip { display: inline-block; background: var(--tag); border-radius: 1rem; padding: 0 .6rem; margin: 0 .25rem .25rem 0;
-        font-size: .82rem }
-.two { display: grid; grid-template-columns: minmax(0, 1fr) 24rem; gap: 2.2rem }
-@media (max-width: 62rem) { .two { grid-template-columns: minmax(0, 1fr) } }
-table { border-collapse: collapse; width: 100% }
-th, td { text-align: left; padding: .34rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top }
-th { font-weight: 600 } :not(article) > table tr > :first-child { padding-left: 0 }
-td.num, td.when { text-align: right; white-space: nowrap; color: var(--muted) }
-.side td, .side th { padding: .25rem .3rem; font-size: .9rem } .side td { overflow-wrap: anywhere }
-article { overflow-wrap: break-word } article table { width: auto; margin: 1rem 0; display: block; overflow-x: auto }
-article td, article th { border: 1px solid var(--line) } article th { background: var(--soft) }
-article img { max-width: 100%; background: #fff; border-radius: 4px } article h1 { font-size: 1.6rem }
-article h2 { font-size: 1.25rem; border-bottom: 1px solid var(--line); padding-bottom: .2rem; margin-top: 1.8rem }
-article h3 { font-size: 1.08rem }
-article blockquote { margin: 0; padding-left: 1rem; border-left: 3px solid var(--line) }
-pre { background: var(--soft); border: 1px solid var(--line); border-radius: 6px; padding: .7rem .9rem;
-      overflow-x: auto }
-code { background: var(--soft); border-radius: 4px; padding: .1em .3em } pre code { padding: 0; background: none }
-details pre { white-space: pre-wrap; font-size: .78rem }
-"""
+from hub_speed.localhub.discussion_templates import DISCUSSION, DISCUSSIONS
 
 LAYOUT = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{ title }}</title><link rel="icon" href="data:,"><style>{{ style | safe }}</style></head>
-<body><header><b><a href="/">Local hub</a></b><a href="/#models">Models</a> · <a href="/#datasets">Datasets</a> ·
-<a href="/#spaces">Spaces</a></header><main>{% block main %}{% endblock %}</main></body></html>"""
+<body><a class="skip" href="#main">Skip to the content</a>
+<header><b><a href="/">Local hub</a></b><nav aria-label="Hub"><a href="/models">Models</a>
+<a href="/datasets">Datasets</a> <a href="/spaces">Spaces</a></nav>
+<form action="/search" role="search"><input type="search" name="q" aria-label="Search names and cards"
+placeholder="Names and cards"> <button>Search</button></form></header>
+<main id="main">{% block main %}{% endblock %}</main>
+<footer>Read-only. Private repositories are not shown: a browser has no token.</footer></body></html>"""
 
-INDEX = """{% extends "layout" %}{% block main %}
-{% for kind, repos in kinds.items() %}<h2 class="part" id="{{ kind }}">{{ kind }} · {{ repos | length }}</h2>
-{% if repos %}<table>{% for item in repos %}<tr><td><a href="{{ item.url }}">{{ item.id }}</a></td>
-<td>{% for tag in item.tags %}<a class="chip" href="{{ item.url }}/tree/{{ tag | urlencode_all }}">{{ tag }}</a>
-{% endfor %}</td><td class="when"><span class="mono">{{ item.sha[:7] }}</span> · {{ item.when }}</td></tr>
-{% endfor %}</table>{% else %}<p class="muted">None yet.</p>{% endif %}{% endfor %}
-{% if collections %}<h2 class="part">collections · {{ collections | length }}</h2><table>{% for item in collections %}
-<tr><td><a href="/collections/{{ item.slug }}">{{ item.title }}</a></td><td class="muted">{{ item.owner.name }}</td>
-<td class="num">{{ item["items"] | length }} in it</td></tr>{% endfor %}</table>{% endif %}
-<p class="muted">Read-only view. Private repos are not shown here: a browser has no token.</p>
+INDEX = """{% extends "layout" %}{% block main %}<h1 class="repo">What is on this hub</h1>
+{% for kind, part in kinds.items() %}<h2 class="part"><a href="/{{ kind }}">{{ kind }} · {{ part.total }}</a></h2>
+{% with repos = part["items"] %}{% include "repos" %}{% endwith %}
+{% if part.total > part["items"] | length %}<p><a href="/{{ kind }}">all {{ part.total }} {{ kind }}</a></p>{% endif %}
+{% endfor %}
+{% if collections %}<h2 class="part">collections · {{ collections | length }}</h2><ul class="list">
+{% for item in collections %}<li><a href="/collections/{{ item.slug }}">{{ item.title }}</a>
+<span class="muted">{{ item.owner.name }} · {{ item["items"] | length }} in it</span></li>{% endfor %}</ul>{% endif %}
 {% endblock %}"""
 
-HEAD = """<h1 class="repo"><small>{{ repo.kind }} /</small> <a href="{{ repo.url_path }}">{{ repo.id }}</a></h1>"""
+REPOS = """{% if repos %}<ul class="list">{% for item in repos %}<li><a href="{{ item.url }}">{{ item.id }}</a>
+<span>{% for tag in item.tags %}<a class="chip" href="{{ item.url }}/tree/{{ tag | urlencode_all }}">{{ tag }}</a>
+{% endfor %}</span><span class="muted nowrap"><span class="mono">{{ item.sha[:7] }}</span> · {{ item.when }}</span>
+{% if item.excerpt %}<p class="muted">{{ item.excerpt }}</p>{% endif %}</li>
+{% endfor %}</ul>{% else %}<p class="muted">None.</p>{% endif %}"""
+
+PAGER = """<nav class="pager" aria-label="Pages">{% if pager.previous %}<a rel="prev" href="{{ pager.previous }}">←
+previous</a>{% endif %}<span class="muted">{{ pager.shown }}</span>{% if pager.next %}<a rel="next"
+href="{{ pager.next }}">next →</a>{% endif %}</nav>"""
+
+LIST = """{% extends "layout" %}{% block main %}<h1 class="repo">{{ kind | capitalize }}</h1>
+<form class="filter"><label>Name contains <input name="search" value="{{ query.search }}"></label>
+<label>Owner <select name="author"><option value="">all</option>{% for name in owners %}
+<option{% if name == query.author %} selected{% endif %}>{{ name }}</option>{% endfor %}</select></label>
+<label>Tag <select name="filter"><option value="">all</option>{% for tag in tags %}
+<option{% if tag == query.filter %} selected{% endif %}>{{ tag }}</option>{% endfor %}</select></label>
+<label>Order <select name="sort"><option value="updated">newest first</option>
+<option value="name"{% if query.sort == "name" %} selected{% endif %}>by name</option></select></label>
+<button>Filter</button></form>{% include "repos" %}{% include "pager" %}{% endblock %}"""
+
+SEARCH = """{% extends "layout" %}{% block main %}<h1 class="repo">Search</h1>
+<form class="filter"><label>Words, all of them in the name or the card
+<input type="search" name="q" value="{{ q }}"></label><button>Search</button></form>
+{% if q %}{% include "repos" %}{% include "pager" %}{% endif %}{% endblock %}"""
+
+HEAD = """<h1 class="repo"><small>{{ repo.kind }} /</small> <a href="{{ repo.url_path }}">{{ repo.id }}</a></h1>
+<nav class="tabs" aria-label="Repository">{% for name, url in tabs %}
+<a href="{{ url }}"{% if name == tab %} aria-current="page"{% endif %}>{{ name }}</a>{% endfor %}</nav>"""
+
+_REPO = """{% extends "layout" %}{% block main %}{% include "head" %}"""
 
 REPO = (
-    """{% extends "layout" %}{% block main %}"""
-    + HEAD
+    _REPO
     + """<div class="muted">commit <a class="mono" href="{{ repo.url_path }}/tree/{{ sha }}">{{ sha[:12] }}</a>
 · {{ when }}</div><div>{% for tag in card_tags %}<span class="chip">{{ tag }}</span>{% endfor %}</div>
 <div class="two"><article>{{ card | safe }}</article><div class="side">
-<h2 class="part">Use</h2><pre><code>{{ snippet }}</code></pre>
+<h2 class="part">Use</h2><pre tabindex="0"><code>{{ snippet }}</code></pre>
 <h2 class="part"><a href="{{ repo.url_path }}/tree/main">Files · {{ file_count }}</a></h2>{% include "files" %}
-<h2 class="part">Tags and branches</h2><table>{% for name, oid in refs %}<tr>
+<h2 class="part">Tags and branches</h2><table class="plain">{% for name, oid in refs %}<tr>
 <td><a href="{{ repo.url_path }}/tree/{{ name | urlencode_all }}">{{ name }}</a></td>
 <td class="num mono">{{ oid[:7] }}</td></tr>{% endfor %}</table>
-<h2 class="part">Commits · {{ count }}</h2><table>{% for item in commits %}<tr>
-<td><a href="{{ repo.url_path }}/tree/{{ item.oid }}">{{ item.title }}</a></td>
-<td class="when">{{ item.when }}</td></tr>{% endfor %}</table>
-{% if metadata %}<h2 class="part">Metadata</h2><table>{% for key, value in metadata.items() %}<tr><th>{{ key }}</th><td>
+<h2 class="part"><a href="{{ repo.url_path }}/commits/main">Commits · {{ count }}</a></h2><table class="plain">
+{% for item in commits %}<tr><td><a
+href="{{ repo.url_path }}/commit/{{ item.oid }}">{{ item.title or "(no title)" }}</a></td>
+<td class="num">{{ item.when }}</td></tr>{% endfor %}</table>
+{% if count > commits | length %}<p><a href="{{ repo.url_path }}/commits/main">all {{ count }} commits</a></p>
+{% endif %}
+{% if metadata %}<h2 class="part">Metadata</h2><table class="plain">{% for key, value in metadata.items() %}
+<tr><th scope="row">{{ key }}</th><td>
 {% if value.long %}<details><summary>show</summary><pre>{{ value.text }}</pre></details>
 {% else %}{{ value.text }}{% endif %}</td></tr>{% endfor %}</table>{% endif %}</div></div>{% endblock %}"""
 )
 
-FILES = """<table>{% for item in files %}<tr><td>{% if item.is_dir %}<a href="{{ item.url }}">{{ item.name }}/</a>
-{% else %}<a href="{{ item.url }}">{{ item.name }}</a>{% endif %}</td>{% if item.commit is not none %}
-<td class="muted">{{ item.commit }}</td>{% endif %}<td class="num">{{ item.size }}</td>
-<td class="num">{% if not item.is_dir %}<a href="{{ item.url }}?download=true">download</a>{% endif %}</td></tr>
+FILES = """<table class="plain">{% for item in files %}<tr><td>{% if item.is_dir %}<a href="{{ item.url }}">
+{{ item.name }}/</a>{% else %}<a href="{{ item.url }}">{{ item.name }}</a>{% endif %}</td>
+{% if item.commit is not none %}<td class="muted wide">{{ item.commit }}</td>{% endif %}<td class="num">{{ item.size }}
+</td><td class="num">{% if not item.is_dir %}<a href="{{ item.url }}?download=true"
+aria-label="download {{ item.name }}">download</a>{% endif %}</td></tr>
 {% else %}<tr><td class="muted">No files.</td></tr>{% endfor %}</table>"""
 
 TREE = (
-    """{% extends "layout" %}{% block main %}"""
-    + HEAD
+    _REPO
     + """<div class="muted">{% for name, url in crumbs %}{% if not loop.first %} / {% endif %}
-<a href="{{ url }}">{{ name }}</a>{% endfor %} · commit <span class="mono">{{ sha }}</span></div>
+<a href="{{ url }}">{{ name }}</a>{% endfor %} · commit <a class="mono"
+href="{{ repo.url_path }}/commit/{{ sha }}">{{ sha[:12] }}</a></div>
 <p><b>{{ commit.title }}</b> <span class="muted">· {{ when }}</span></p>
 {% if commit.message %}<p class="muted">{{ commit.message }}</p>{% endif %}
 {% include "files" %}{% endblock %}"""
 )
 
+COMMITS = (
+    _REPO
+    + """<form class="filter" action="{{ repo.url_path }}/compare"><label>Compare
+<select name="from">{% for name in names %}<option{% if name == before %} selected{% endif %}>{{ name }}</option>
+{% endfor %}</select></label>
+<label>with <select name="to">{% for name in names %}<option{% if name == rev %} selected{% endif %}>{{ name }}</option>
+{% endfor %}</select></label><button>Show changes</button></form>
+<h2 class="part">Commits of {{ rev }}</h2><ul class="list">{% for item in commits %}<li>
+<a href="{{ repo.url_path }}/commit/{{ item.oid }}">{{ item.title or "(no title)" }}</a>
+<span>{% for tag in item.tags %}<a class="chip" href="{{ repo.url_path }}/tree/{{ tag | urlencode_all }}">{{ tag }}</a>
+{% endfor %}</span><a class="mono" href="{{ repo.url_path }}/tree/{{ item.oid }}"
+aria-label="files at {{ item.oid[:7] }}">{{ item.oid[:7] }}</a>
+<span class="muted nowrap">{{ item.when }}</span></li>{% endfor %}</ul>{% include "pager" %}{% endblock %}"""
+)
+
+DIFF = (
+    _REPO
+    + """<h2 class="part">What changed</h2><p>{% if old %}from <a href="{{ repo.url_path }}/tree/{{ old.oid }}">
+{{ old.name }}</a> ({{ old.when }}) {% else %}the first commit{% endif %} → <a
+href="{{ repo.url_path }}/tree/{{ new.oid }}">{{ new.name }}</a> ({{ new.when }}): <b>{{ new.title }}</b></p>
+{% if new.message %}<p class="muted">{{ new.message }}</p>{% endif %}
+<h2 class="part">Files · {{ file_count }}</h2>{% if files %}<div class="scroll" tabindex="0"><table class="plain">
+<thead><tr><th>file</th><th class="num">before</th><th class="num">after</th><th>what</th></tr></thead>
+{% for item in files %}<tr><td>{% if item.url %}<a href="{{ item.url }}">{{ item.path }}</a>{% else %}{{ item.path }}
+{% endif %}</td><td class="num">{{ item.before }}</td><td class="num">{{ item.after }}</td><td>
+<span class="state {{ item.state }}">{{ item.state }}</span></td></tr>{% endfor %}</table></div>
+{% if file_count > files | length %}<p class="muted">and {{ file_count - files | length }} more.</p>{% endif %}
+{% else %}<p class="muted">No file changed.</p>{% endif %}
+{% if card %}<h2 class="part">Card</h2>{% if card_note %}<p class="muted">{{ card_note }}</p>{% endif %}
+<pre class="diff">{% for sign, line in card %}{% if sign == "+" %}<ins>+ {{ line }}</ins>{% elif sign == "-" %}<del>-
+{{- " " }}{{ line }}</del>{% else %}<span>{{ "" if sign == "@" else "  " }}{{ line }}</span>{% endif %}
+{%- endfor %}</pre>
+{% endif %}{% for part in rows %}<h2 class="part">Rows in {{ part.folder or "the root folder" }}</h2>
+{% if part.note %}<p class="muted">{{ part.note }}</p>{% else %}<p>{% for state, many in part.counts.items() %}
+{% if not loop.first %} · {% endif %}{{ "{:,}".format(many) }} {{ state }}{% endfor %}</p>{% endif %}
+{% for state, id, cells in part.examples %}<details><summary><span class="state {{ state }}">{{ state }}</span>
+<span class="mono">{{ id | cut(80) }}</span></summary><table class="row">{% for column, before, after in cells %}<tr>
+<th scope="row">{{ column }}</th><td>{% if before is not none %}<del>{{ before | cut(1000) }}</del>{% endif %}
+{% if after is not none %}<ins>{{ after | cut(1000) }}</ins>{% endif %}</td></tr>{% endfor %}</table></details>
+{% endfor %}{% endfor %}{% endblock %}"""
+)
+
+ROWS = (
+    _REPO
+    + """{% if configs | length > 1 %}<nav class="tabs" aria-label="Configs">{% for name, url in configs %}
+<a href="{{ url }}"{% if name == config %} aria-current="true"{% endif %}>{{ name }}</a>{% endfor %}</nav>{% endif %}
+<nav class="tabs" aria-label="Splits">{% for name, url in splits %}<a href="{{ url }}"
+{% if name == split %} aria-current="true"{% endif %}>{{ name }}</a>{% endfor %}</nav>
+{% if not one %}<form class="filter">
+{% if rev != "main" %}<input type="hidden" name="revision" value="{{ rev }}">{% endif %}
+<label>Column <select name="column"><option value="">any</option>{% for name in columns %}
+<option{% if name == query.column %} selected{% endif %}>{{ name }}</option>{% endfor %}</select></label>
+<label>is exactly <input name="value" value="{{ query.value }}"></label>
+<label>Text in any column <input name="q" value="{{ query.q }}"></label><button>Find</button>
+{% if query.column or query.q %}<a href="?revision={{ rev | urlencode_all }}">all rows</a>{% endif %}</form>{% endif %}
+<p class="muted" role="status">{{ said }}</p>{% if problem %}<p>{{ problem }}</p>{% endif %}
+{% if one %}<p><a href="?revision={{ rev | urlencode_all }}&amp;from={{ one.at }}">rows from {{ one.at }}</a></p>
+<table class="row">{% for name, text in one.cells %}<tr><th scope="row">{{ name }}</th><td dir="auto">
+{{- text | cut(20000) }}</td></tr>{% endfor %}</table>
+{% elif rows %}<div class="scroll" tabindex="0" role="region" aria-label="Rows"><table class="rows"><thead><tr>
+<th class="at">row</th>{% for name in columns %}<th{% if name in tall %} class="tall"{% endif %}>{{ name }}</th>
+{% endfor %}</tr></thead>{% for row in rows %}<tr id="row-{{ row.at }}"><td class="at"><a href="{{ row.url }}"
+aria-label="row {{ row.at }} as a whole">{{ row.at }}</a></td>{% for text in row.cells %}
+<td dir="auto"{% if columns[loop.index0] in tall %} class="tall"{% endif %}>
+{%- if text | length > 160 %}<details><summary>{{ text[:150] }}…</summary>
+<div>{{ text[150:] | cut(5000) }}</div></details>{% else %}<div>{{ text }}</div>{% endif %}</td>{% endfor %}</tr>
+{% endfor %}</table></div>{% elif not problem %}<p>No row found.</p>{% endif %}
+{% if not one %}{% include "pager" %}{% endif %}{% endblock %}"""
+)
+
 COLLECTION = """{% extends "layout" %}{% block main %}
 <h1 class="repo"><small>collections /</small> {{ item.title }}</h1>
-<p class="muted">{{ item.owner.name }}{% if item.description %} · {{ item.description }}{% endif %}</p><table>
-{% for entry in item["items"] %}<tr><td class="muted">{{ entry.type }}</td>
-<td><a href="{{ entry.url }}">{{ entry.id }}</a></td><td>{{ entry.note.text if entry.note else "" }}</td></tr>
-{% else %}<tr><td class="muted">Empty.</td></tr>{% endfor %}</table>{% endblock %}"""
+<p class="muted">{{ item.owner.name }}{% if item.description %} · {{ item.description }}{% endif %}</p><ul class="list">
+{% for entry in item["items"] %}<li><span><span class="muted">{{ entry.type }}</span>
+<a href="{{ entry.url }}">{{ entry.id }}</a></span>{% if entry.note %}<p>{{ entry.note.text }}</p>{% endif %}</li>
+{% else %}<li class="muted">Empty.</li>{% endfor %}</ul>{% endblock %}"""
 
 ERROR = """{% extends "layout" %}{% block main %}<h1 class="repo">{{ message }}</h1>
-<p class="muted">Private repos are not shown here: a browser has no token.</p>{% endblock %}"""
+<p><a href="/">To the first page</a></p>{% endblock %}"""
 
 TEMPLATES = {
     "layout": LAYOUT,
     "index": INDEX,
+    "repos": REPOS,
+    "pager": PAGER,
+    "list": LIST,
+    "search": SEARCH,
+    "head": HEAD,
     "repo": REPO,
     "files": FILES,
     "tree": TREE,
+    "commits": COMMITS,
+    "diff": DIFF,
+    "discussions": DISCUSSIONS,
+    "discussion": DISCUSSION,
+    "rows": ROWS,
     "collection": COLLECTION,
     "error": ERROR,
 }

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from dulwich.objects import ObjectID, ShaFile, Tree
 
-from hub_speed.localhub.errors import bad_request, entry_not_found
+from hub_speed.localhub.errors import bad_path, bad_request, entry_not_found
 from hub_speed.localhub.git import CommitInfo, GitRepo, commit_info
 
 FILE_MODE = 0o100644
@@ -123,23 +123,23 @@ def check_path(path: object) -> str:
     """`path` if it can name a file in a repo.
 
     Raises:
-        HttpRefusal: 400; the path leads out of the repo, or git would not check it out.
+        HttpRefusal: 422; the path leads out of the repo, or git would not check it out.
     """
     if not isinstance(path, str) or not path:
         raise bad_request("Invalid path in repo: expected a non-empty string")
     names = path.split("/")
     if len(names) > MAX_DEPTH:
-        raise bad_request(f"Invalid path in repo: {path[:80]!r}... is deeper than {MAX_DEPTH} folders")
+        raise bad_path(f"Invalid path in repo: {path[:80]!r}... is deeper than {MAX_DEPTH} folders")
     for name in names:
         if name in ("", ".", "..") or re.search(r"[\\\x00-\x1f\x7f\ud800-\udfff]", name):
-            raise bad_request(f"Invalid path in repo: {path!r} (empty, '.', '..', backslash or control character)")
+            raise bad_path(f"Invalid path in repo: {path!r} (empty, '.', '..', backslash or control character)")
         if GIT_OWN.fullmatch(name) or name.translate(UNSEEN).lower() in (".git", ".gitmodules"):
-            raise bad_request(
+            raise bad_path(
                 f"Invalid path in repo: {path!r} ({name!r} is .git or .gitmodules on some systems: git refuses to "
                 "check it out)"
             )
         if len(name.encode()) > 255:
-            raise bad_request(f"Invalid path in repo: a name in {path[:80]!r}... is longer than 255 bytes")
+            raise bad_path(f"Invalid path in repo: a name in {path[:80]!r}... is longer than 255 bytes")
     return path
 
 
@@ -204,13 +204,13 @@ class TreeEditor:
         folder.names[name] = (FILE_MODE, blob)
 
     def remove(self, path: str, *, is_folder: bool) -> None:
-        """Delete a file, or a folder with all that is in it.
+        """Delete a file, or a folder with all that is in it; a folder may also be named as a file is, as on the Hub.
 
         Raises:
             HttpRefusal: 404 EntryNotFound, in the words huggingface_hub looks for.
         """
         folder, name = self._parent(path, create=False)
-        if folder is None or name not in folder.names or (folder.enter(name) is not None) != is_folder:
+        if folder is None or name not in folder.names or (is_folder and folder.enter(name) is None):
             error = entry_not_found(path)
             error.body["error"] = f"A {'folder' if is_folder else 'file'} with this name doesn't exist: {path}"
             raise error

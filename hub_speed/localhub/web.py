@@ -26,7 +26,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hub_speed.localhub import auth
-from hub_speed.localhub.errors import HttpRefusal, bad_request, disk_full, repo_not_found
+from hub_speed.localhub.errors import HttpRefusal, Moved, bad_request, disk_full, repo_not_found
 from hub_speed.localhub.store import Repo, Store
 
 BODY_LIMIT = 32 << 20  # bytes. Assumption: a preupload of 256 files takes 0.2 MB
@@ -171,12 +171,15 @@ class Call:
 
         Raises:
             HttpRefusal: 404 when it is missing, or private and the caller sent no token.
+            Moved: It has another name now, or is spelled in other letters.
         """
         repo_id = f"{self.params['namespace']}/{self.params['name']}"
         try:
             repo = self.hub.find(self.params["kind"], repo_id)
             if repo.private and self.user is None:
                 raise repo_not_found(repo_id)
+            if repo.id != repo_id:
+                raise Moved(repo.id)
         except HttpRefusal as error:
             if for_git and self.user is None:
                 ask = {"WWW-Authenticate": 'Basic realm="local hub: any name, the token as password"'}
@@ -245,7 +248,7 @@ def route(
     """A route.
 
     Args:
-        method: What is not GET needs the token.
+        method: What is not GET needs the token. Several methods have spaces between them.
         path: `{x}` is one segment, `{x:path}` the rest.
         handler: Answers the request.
         anonymous: Whether a method that is not GET needs no token.
@@ -265,6 +268,9 @@ def route(
             result = await to_thread.run_sync(handler, call, limiter=_uploads() if streams else None)
         except ClientDisconnect:
             return Response(status_code=400)  # the client is gone
+        except Moved as moved:
+            await call.drain()
+            return _redirect(request, moved.repo_id)
         except Exception as error:
             refusal = _refusal(error, request)
             if refusal.status != 408:
@@ -272,7 +278,7 @@ def route(
             return Json(refusal.body, refusal.status, refusal.headers)
         return result if isinstance(result, Response) else Json(result)
 
-    return Route(path, endpoint, methods=[method])
+    return Route(path, endpoint, methods=method.split())
 
 
 class _Owner(StringConvertor):
@@ -296,6 +302,14 @@ def routes_of_repos(method: str, path: str, handler: Handler, *, anonymous: bool
     ]
 
 
+def _redirect(request: Request, repo_id: str) -> Response:
+    """The same address with the other name of the repo; 307 keeps the method and the body."""
+    path, asked = request.scope["path"], "/{namespace}/{name}".format(**request.path_params)
+    query = request.scope["query_string"].decode("ascii", "replace")
+    location = path.replace(asked, f"/{repo_id}", 1) + (f"?{query}" if query else "")
+    return Response(status_code=307, headers={"Location": location})
+
+
 UPLOADS = anyio.lowlevel.RunVar[anyio.CapacityLimiter]("uploads")
 
 
@@ -317,5 +331,8 @@ def _refusal(error: Exception, request: Request) -> HttpRefusal:
         # The repo was deleted or moved meanwhile.
         return repo_not_found(unquote(request.path_params["name"]))
     # Only method and path: headers hold the token, query strings hold signatures.
-    log.error("%s %s failed", request.method, request.scope["path"], exc_info=error)
-    return HttpRefusal(500, f"local hub: {type(error).__name__} while answering; its log has the traceback")
+    log.error("%s %s failed (%s)", request.method, request.scope["path"], request.scope["request_id"], exc_info=error)
+    return HttpRefusal(
+        500,
+        f"local hub: {type(error).__name__} while answering; its log has the traceback, under the id of the request",
+    )

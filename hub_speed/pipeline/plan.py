@@ -161,7 +161,7 @@ def _why(s: Stage, identity: dict[str, Any], session: Session) -> str:
         return "new: the record of the last version cannot be read"
     if not record:
         return "new"
-    before, after = _flat(record.identity), _flat(identity)
+    before, after = flat(record.identity), flat(identity)
     changed = [key for key in after if before.get(key) != after[key]]
     if not changed:
         return "new"
@@ -172,9 +172,10 @@ def _why(s: Stage, identity: dict[str, Any], session: Session) -> str:
     return f"{key.removeprefix('recipe.')} {_short(before.get(key))} → {_short(after[key])}{more}"
 
 
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested fields by their whole names, `section.field`."""
     if isinstance(value, dict):
-        return {k: v for key, inner in value.items() for k, v in _flat(inner, f"{prefix}{key}.").items()}
+        return {k: v for key, inner in value.items() for k, v in flat(inner, f"{prefix}{key}.").items()}
     return {prefix[:-1]: value}
 
 

@@ -122,10 +122,12 @@ def _check_mteb(recipe: Recipe, order: list[Stage]) -> None:
 
 
 def _check_inputs(recipe: Recipe, session: Session, only: str | None, again: Collection[str]) -> None:
-    """Pins every Hub input and reads its licence, before the first call is paid for."""
+    """Pins every Hub input, reads its licence, asks for the right to publish: before the first call is paid for."""
     steps = plan(recipe, session, only, again)
     if problem := next((step.problem for step in steps if step.problem), None):
         raise problem
+    if first := next((step.stage for step in steps if not step.ref), None):
+        session.hub.check_may_write(first.kind, first.repo(session.org))
     for step in steps:
         for name, source in step.stage.inputs(recipe).items():
             if not step.ref and isinstance(source, FromHub) and not name.startswith("benchmark "):
@@ -152,10 +154,11 @@ def finished(recipe: Recipe, session: Session) -> list[Result]:
     return found
 
 
-def collect(recipe: Recipe, session: Session, results: list[Result]) -> None:
-    """Put what a run has produced into one collection, so that it is found together."""
+def collect(recipe: Recipe, session: Session, results: list[Result], tag: str = "") -> None:
+    """Put what a run has produced into one collection, so that it is found together; a release says its tag."""
     about = f"Made by hub_speed, recipe {recipe.name}: data, generators, embedder and scores."
-    session.hub.collect(session.org, f"SPEED {recipe.name}", [result.ref for result in results], about)
+    notes = {result.ref: f"{tag}: {result.stage.purpose}" if tag else result.stage.purpose for result in results}
+    session.hub.collect(session.org, f"SPEED {recipe.name}", notes, about)
 
 
 def write_lock(recipe: Recipe, session: Session, results: list[Result], path: Path) -> None:

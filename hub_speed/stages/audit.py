@@ -142,7 +142,8 @@ def _fields(recipe: Recipe) -> Json:
 
 
 def _estimate(recipe: Recipe, topics: int) -> Estimate:
-    words, calls = estimate.words(recipe), len(SETS[recipe.embedder.data]) * recipe.audit.rows
+    words, there = estimate.words(recipe), {"root": recipe.root.rows}
+    calls = sum(min(recipe.audit.rows, there.get(name, recipe.synthesize.rows)) for name in SETS[recipe.embedder.data])
     written = words.answer + estimate.REASON_WORDS
     return estimate.asks(recipe, "teacher", calls, words.revise, written, mix=recipe.teacher.judge)
 

@@ -40,7 +40,9 @@ def build(ctx: Context) -> None:
         default_instruction=DEFAULT_INSTRUCTION,
     )
     ctx.record.rows_in = count_parquet(ctx.inputs["data"] / "data")
-    measures = launch(ctx, "training.embedder.contrastive", settings)
+    if runtime.launcher and settings.labelled:
+        launch(ctx, "training.embedder.labelled", settings)
+    measures = launch(ctx, "training.embedder.contrastive", settings, runtime.launcher)
     ctx.record.accepted = measures.pop("rows")
     ctx.record.measures.training = Training.model_validate(measures)
 

@@ -11,7 +11,8 @@ from hub_speed.rows import REASONS
 from hub_speed.task_types import TASK_TYPES
 
 HERE = Path(__file__).parent
-CSS = (HERE / "style.css").read_text("utf-8")
+CSS = "".join((HERE / name).read_text("utf-8") for name in ("style.css", "figures.css"))
+SCRIPT = (HERE / "page.js").read_text("utf-8")
 PARTS = ("query", "positive", "negative")
 _TOKEN = re.compile(r"\s+|\w+|[^\w\s]")
 
@@ -21,6 +22,12 @@ def changes(before: str | None, after: str | None) -> list[tuple[str, str]]:
     old, new = _TOKEN.findall(before or ""), _TOKEN.findall(after or "")
     steps = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
     return [("".join(old[a:b]), "".join(new[c:d])) for _, a, b, c, d in steps]
+
+
+def alike(before: str | None, after: str | None) -> float:
+    """The share of words that two texts have in common, in order; below half, a word diff cannot be read."""
+    old, new = (re.findall(r"\w+", text or "") for text in (before, after))
+    return difflib.SequenceMatcher(None, old, new, autojunk=False).ratio()
 
 
 def draft_of(row: dict[str, Any]) -> dict[str, Any]:
@@ -33,10 +40,16 @@ def draft_of(row: dict[str, Any]) -> dict[str, Any]:
 
 
 _environment = Environment(loader=FileSystemLoader(HERE), autoescape=True)
-_environment.filters |= {"changes_to": changes, "draft": draft_of, "words": lambda name: name.replace("_", " ")}
+_environment.filters |= {
+    "changes_to": changes,
+    "alike": alike,
+    "draft": draft_of,
+    "words": lambda name: name.replace("_", " "),
+}
 _environment.globals |= {"PARTS": PARTS, "REASONS": REASONS}
 
 
 def render(name: str, data: Any) -> str:
-    """The part of page.html with that name, as HTML."""
-    return str(getattr(_environment.get_template("page.html").module, name)(data))
+    """A part of a template as HTML: `data.rows` is the macro `rows` of data.html."""
+    template, _, macro = name.partition(".")
+    return str(getattr(_environment.get_template(f"{template}.html").module, macro)(data))

@@ -137,6 +137,7 @@ def test_a_copied_reason_is_an_echo(reason: str) -> None:
         "not applicable",
         "nothing is wrong",
         "looks good",
+        "No issues found.",
         "better",
         "1",
         "好",

@@ -164,6 +164,7 @@ def test_several_generators_write_the_drafts_in_turn(tmp_path: Path) -> None:
     [
         (["teacher=http://h:1#one-name"], "names one model"),
         (["teacher=http://h:1", "teacher/org/opne=http://h:2"], "did you mean org/open"),
+        (["teacher/gpt-4o=http://h:1"], "the address of a server of org/open"),  # which would be asked last
     ],
 )
 def test_an_address_that_does_not_suit_the_mix_is_told(tmp_path: Path, endpoints: list[str], wrong: str) -> None:

@@ -67,9 +67,9 @@ def test_bad_paths_are_refused(web, before, bad, after):
         {"key": "deletedFile", "value": {"path": path}},
         {"key": "lfsFile", "value": {"path": path, "algo": "sha256", "oid": "0" * 64}},
     ):
-        assert web.commit(REPO, [line]).status == 400
+        assert web.commit(REPO, [line]).status in (400, 422)  # 400 for half a surrogate pair: not JSON
     files = [{"path": path, "size": 1, "sample": ""}]
-    assert web("POST", f"/api/datasets/{REPO}/preupload/main", {"files": files}).status == 400
+    assert web("POST", f"/api/datasets/{REPO}/preupload/main", {"files": files}).status in (400, 422)
     assert head(web) == was
 
 
@@ -375,7 +375,7 @@ def test_missing_file_names_the_commit(web):
     assert answer.headers["x-repo-commit"] == head(web)
     assert web("GET", "/api/models/gpt2").headers["x-error-code"] == "RepoNotFound"
     assert web("GET", "/gpt2/resolve/main/config.json").headers["x-error-code"] == "RepoNotFound"
-    assert "no GET /api/jobs" in web("GET", "/api/jobs/x/y/z").json["error"]
+    assert "no GET /api/none" in web("GET", "/api/none/x/y/z").json["error"]
 
 
 # Broken bodies

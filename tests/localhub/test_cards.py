@@ -48,4 +48,5 @@ def test_numbers_that_json_does_not_have_are_null_in_listings(web):
     listed = {item["id"]: item["cardData"] for item in web("GET", "/api/datasets").json}
     assert listed["cards/nan"] == card
     assert b"model-index" in web("GET", "/datasets/cards/nan").body
-    assert web("POST", "/api/validate-yaml", {"content": f"---\n{ODD}\n---\n"}).status == 200
+    refused = web("POST", "/api/validate-yaml", {"content": f"---\n{ODD}\n---\n"})
+    assert refused.status == 400 and 'results[0].task.type" is required' in refused.json["errors"][0]["message"]

@@ -67,15 +67,13 @@ def apply(files, kind, path, content):
         if inside:
             return True
         files[path] = content
-    elif kind == "remove":
-        if path not in files:
-            return True
+    elif kind == "remove" and path in files:
         del files[path]
-    else:
-        if not inside:
-            return True
+    elif inside:
         for other in inside:
             del files[other]
+    else:
+        return True
     return False
 
 
@@ -104,7 +102,7 @@ def edit_like_a_dict(tmp_path_factory, scratch, commits):
                 assert apply(wanted, kind, path, content) or emptied
             else:
                 refused = apply(wanted, kind, path, content)
-                assert not refused or kind == "rmdir"  # removing such a folder changes nothing
+                assert not refused or kind != "put"  # removing such a folder changes nothing
                 files = wanted
         tree = editor.write()
         commit_oid = git.commit(tree, [], "x")

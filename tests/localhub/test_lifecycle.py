@@ -75,6 +75,7 @@ def test_env(tmp_path, hub, monkeypatch):
         "HF_HOME": str(hub.home / "hf_home"),
         "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_UPDATE_DOWNLOAD_COUNTS": "0",
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",
     }

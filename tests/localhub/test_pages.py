@@ -86,8 +86,8 @@ def get(web, path):
 def test_every_link_of_the_view_leads_somewhere(web):
     seen, waiting = set(), ["/"]
     while waiting:
-        path = waiting.pop()
-        if path in seen or len(seen) > 150:
+        path = waiting.pop(0)
+        if path in seen or (len(seen) > 150 and "org/pages" not in path):  # other tests fill the hub as well
             continue
         seen.add(path)
         answer = web("GET", path, anonymous=True)
@@ -121,15 +121,19 @@ def test_repo_page(web):
 def test_tree_pages_and_redirects(web):
     status, page = get(web, "/datasets/org/pages/tree/v1.0/figures")
     assert status == 200 and "rows.png" in page and "3 B" in page and "test" in page
-    sha = web("GET", "/api/datasets/org/pages").json["sha"]
-    to_tree = web("GET", f"/datasets/org/pages/commit/{sha}")
-    assert to_tree.headers["location"] == f"/datasets/org/pages/tree/{sha}"
     to_file = web("GET", "/datasets/org/pages/blob/feat%2Fa/README.md")
     assert to_file.headers["location"] == "/datasets/org/pages/resolve/feat%2Fa/README.md"
 
 
 @pytest.mark.parametrize(
-    "path", ["/org/none", "/datasets/org/pages/tree/none", "/spaces/a/b", "/datasets/org/pages/tree/main/x"]
+    "path",
+    [
+        "/org/none",
+        "/datasets/org/pages/tree/none",
+        "/spaces/a/b",
+        "/datasets/org/pages/tree/main/x",
+        "/datasets/org/pages/viewer/x/y",
+    ],
 )
 def test_what_is_missing_is_said_in_a_page(web, path):
     status, page = get(web, path)
@@ -205,6 +209,37 @@ def test_only_the_first_part_of_an_endless_card_is_rendered():
     assert len(rendered) < 1_000_000
     rendered = markdown.render("first\n\n" + "x\n" * 100_000 + "last", "/base")
     assert "first" in rendered and "last" not in rendered and "README.md has all of it" in rendered
+
+
+@pytest.mark.parametrize(
+    ("path", "there", "not_there"),
+    [
+        ("/datasets?search=PAGES", "/datasets/org/pages", "/org/pages-model"),
+        ("/models?author=org&filter=none", "None.", "/org/pages-model"),
+        ("/models?author=org&sort=name&p=7", "/org/pages-model", "/datasets/org/pages"),
+        ("/spaces", "/spaces/org/pages-space", "/org/pages-model"),
+        ("/search?q=heading+DEFAULT", "/datasets/org/pages", "/org/pages-model"),
+        ("/search?q=%3Cscript%3Ex", "&lt;script&gt;x", "<script>x"),
+    ],
+)
+def test_lists_are_filtered_and_searched(web, path, there, not_there):
+    status, page = get(web, path)
+    assert status == 200 and there in page and not_there not in page
+
+
+def test_long_lists_have_pages(web):
+    for number in range(51):
+        value = {"path": "n", "content": f"{number:04}", "encoding": "base64"}
+        web.commit("org/pages", [{"key": "file", "value": value}])
+    first, second = get(web, "/datasets/org/pages/commits/main")[1], get(web, "/datasets/org/pages/commits/main?p=1")[1]
+    assert 'rel="next"' in first and 'rel="prev"' not in first and "1-50" in first
+    assert 'rel="prev"' in second and 'rel="next"' not in second and "initial commit" in second
+
+
+def test_a_browser_gets_pages_where_clients_get_json(web):
+    as_browser = web("GET", "/no/such/page", anonymous=True, headers={"Accept": "text/html,*/*"})
+    assert as_browser.status == 404 and as_browser.headers["content-type"].startswith("text/html")
+    assert "error" in web("GET", "/no/such/page").json
 
 
 def test_columns_stay_aligned_and_lists_keep_their_start():

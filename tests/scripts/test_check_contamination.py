@@ -36,7 +36,7 @@ def test_test_texts_in_published_rows_are_counted_and_listed(
     spec.loader.exec_module(script)
     monkeypatch.setattr(script, "ENDPOINT", str(local.endpoint))
     out = tmp_path / "matches.jsonl"
-    assert script.main(["me/rows@v1", "me/test:queries", "me/test:corpus", "--out", str(out)]) == 1
+    assert script.main(["me/rows@v1", "me/test:queries", "me/test:corpus", "--out", str(out)]) == script.FOUND
     assert capsys.readouterr().out.splitlines() == [
         "me/test:queries: 2 texts, 1 in the rows, 1 of 5 words or more",
         "    Where does the old fox live?",
@@ -47,7 +47,7 @@ def test_test_texts_in_published_rows_are_counted_and_listed(
     write([{"sentences": ["Where does the old fox live?", "Who?"]}], tmp_path / "lists" / "data")
     hub.publish("dataset", "me/lists", tmp_path / "lists", message="x", tag="v1")
     capsys.readouterr()
-    assert script.main(["me/rows", "me/lists:default:train"]) == 1
+    assert script.main(["me/rows", "me/lists:default:train"]) == script.FOUND
     assert capsys.readouterr().out.startswith("me/lists:default:train: 2 texts, 1 in the rows, 1 of 5 words")
     with pytest.raises(StageError, match="me/lists:deflt: cannot be loaded"):
         script.main(["me/rows", "me/lists:deflt"])

@@ -3,9 +3,11 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
+from accelerate.data_loader import prepare_data_loader
 from sentence_transformers import (
     SentenceTransformer,
     SentenceTransformerTrainer,
@@ -23,7 +25,7 @@ from hub_speed.training.embedder import batching, labelled
 from hub_speed.training.embedder.backbone import add_adapter, embedder, pooling_of, publish, recompute, transformer_of
 from hub_speed.training.embedder.infonce import InfoNCE
 from hub_speed.training.embedder.settings import EmbedderSettings, FitSettings
-from hub_speed.training.process import child, failures
+from hub_speed.training.process import child, failures, together
 from hub_speed.training.process.checkpoints import Keeper, last
 
 COLUMNS = ["id", "task_type", "instruction", "query", "positive", "negative"]
@@ -31,13 +33,35 @@ COLUMNS = ["id", "task_type", "instruction", "query", "positive", "negative"]
 
 
 class Trainer(failures.Watched, SentenceTransformerTrainer):
-    """The library's trainer, watched, on rows that are tokenised and batched already."""
+    """The library's trainer, watched, on rows that are tokenised and batched already.
+
+    Of several processes, each sees all batches and has the loss of the whole batch, with gradients of its own texts
+    alone: these are added up. The library would give each process batches of its own, and average the gradients.
+    """
 
     section = "embedder"
 
     def __init__(self, examples: list[batching.TokenizedRow], order: list[list[int]], **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            raise StageError(
+                "runtime.launcher: FSDP or DeepSpeed would spread an embedder over several devices",
+                expected="a configuration in which every device holds the whole model",
+                fix="accelerate launch --multi_gpu, or torchrun; a large base fits with embedder.lora_r above 0",
+            )
         self._examples, self._order = examples, order
+        # Several pieces of a batch are embedded before a gradient is known, which DistributedDataParallel cannot do.
+        self.accelerator.prepare_model = partial(self.accelerator.prepare_model, evaluation_mode=True)
+        together.start_alike(self._trained())
+
+    def _trained(self) -> list[torch.nn.Parameter]:
+        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Return the loss of a batch, with the gradients of all processes."""
+        loss = super().training_step(*args, **kwargs)
+        together.add_gradients(self._trained())
+        return loss
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         """Do nothing: the card is rendered from the record."""
@@ -45,10 +69,11 @@ class Trainer(failures.Watched, SentenceTransformerTrainer):
     def get_train_dataloader(self) -> DataLoader[Any]:
         """All steps of all epochs as one epoch, so that a resumed run continues at the very next batch."""
         collate = batching.Collate(self.model.tokenizer.pad_token_id)
-        loader: DataLoader[Any] = self.accelerator.prepare(
-            DataLoader(self._examples, batch_sampler=self._order, collate_fn=collate)  # type: ignore[arg-type]
+        loader: DataLoader[Any] = DataLoader(self._examples, batch_sampler=self._order, collate_fn=collate)  # type: ignore[arg-type]
+        prepared: DataLoader[Any] = prepare_data_loader(
+            loader, self.accelerator.device, num_processes=1, process_index=0, put_on_device=True
         )
-        return loader
+        return prepared
 
 
 def fit(
@@ -183,7 +208,8 @@ def train(settings: EmbedderSettings) -> Json:
     model, measures = fit(settings, rows, child.Reporter())
     model.prompts = _prompts(settings)
     model.default_prompt_name = None
-    publish(model, settings.out, settings.base if settings.recipe.lora_r else None)
+    if together.is_first():
+        publish(model, settings.out, settings.base if settings.recipe.lora_r else None)
     mix = dict(Counter(row["task_type"] for row in rows))
     return {"rows": len(rows), **measures, "mix": mix, "mined_negatives": mined}
 

@@ -7,6 +7,8 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.losses.gradcache import CachedLossMixin
 from torch import Tensor, nn
 
+from hub_speed.training.process.together import all_rows, processes, share
+
 PIECE = 16
 """Texts embedded together when a whole batch is in memory. Measured on a CPU: 8 to 32 take the same time."""
 
@@ -14,15 +16,16 @@ PIECE = 16
 class InfoNCE(CachedLossMixin, nn.Module):
     """−log of the positive's share of φ over all documents of the batch, φ(q, d) = exp(cos(q, d) / τ).
 
-    Every query sees the positives and hard negatives of all rows, but for those that would be wrong as its negatives:
-    documents of the same text or the same label as its positive, the other answers to the same query, and, with
-    `false_negative_margin`, documents that lie nearer to the query than its positive by more than that margin.
+    Every query sees the positives and hard negatives of all rows, whichever process embedded them, but for those that
+    would be wrong as its negatives: documents of the same text or the same label as its positive, the other answers to
+    the same query, and, with `false_negative_margin`, documents that lie nearer to the query than its positive by more
+    than that margin.
 
     Args:
         model: the embedder.
         temperature: τ.
-        mini_batch_size: a batch of more rows than this is embedded so many texts at a time and a second time for
-            the gradients (GradCache, arXiv 2101.06983): the same result but for rounding, in less memory.
+        mini_batch_size: a batch of more rows a process than this is embedded so many texts at a time and a second
+            time for the gradients (GradCache, arXiv 2101.06983): the same result but for rounding, in less memory.
         false_negative_margin: a difference of cosines; None leaves nothing out.
         dimensions: the loss is the mean over embeddings cut to each of these (Matryoshka, arXiv 2205.13147).
     """
@@ -40,9 +43,14 @@ class InfoNCE(CachedLossMixin, nn.Module):
         self.margin, self.dimensions = false_negative_margin, dimensions
 
     def forward(self, sentence_features: Sequence[dict[str, Tensor]], labels: Tensor) -> Tensor:
-        """The loss of a batch, as `batching.Collate` makes it: all texts in one column, short ones first."""
+        """The loss of a batch, as `batching.Collate` makes it: all texts in one column, short ones first.
+
+        Of several processes, each embeds its share of the texts, and each computes the loss of the whole batch.
+        """
         [texts], rows = list(sentence_features), int((labels[1] < 0).sum())
-        if rows > self.mini_batch_size and torch.is_grad_enabled():
+        mine = share(labels.shape[1])
+        texts = {name: value[mine] for name, value in texts.items()}
+        if rows > self.mini_batch_size * processes() and torch.is_grad_enabled():
             return self.forward_cached([texts], labels)
         total = len(texts["input_ids"])
         pieces = (
@@ -57,7 +65,7 @@ class InfoNCE(CachedLossMixin, nn.Module):
         """The loss from embeddings that come in pieces.
 
         Args:
-            reps: one column of pieces; together M texts × D dimensions.
+            reps: one column of pieces; together this process's share of M texts × D dimensions.
             labels: 4 × M: the place of each text in the batch (queries, then their positives in the same order, then
                 hard negatives); a number that equal texts share, negative for queries; one that those of the same
                 label share, negative for those without; and one that a query shares with its answers, negative for
@@ -66,7 +74,7 @@ class InfoNCE(CachedLossMixin, nn.Module):
         """
         assert labels is not None
         back_M = labels[0].argsort()
-        texts_MD, same_3M = torch.cat(reps[0])[back_M].float(), labels[1:, back_M]
+        texts_MD, same_3M = all_rows(torch.cat(reps[0]), len(back_M))[back_M].float(), labels[1:, back_M]
         rows = int((same_3M[0] < 0).sum())
         with torch.no_grad():
             wrong_BN = self._not_negatives(texts_MD[:rows], texts_MD[rows:], same_3M[:, rows:])

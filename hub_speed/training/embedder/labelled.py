@@ -8,6 +8,7 @@ from random import Random
 from hub_speed.training.embedder import mining, sets
 from hub_speed.training.embedder.sets import Row
 from hub_speed.training.embedder.settings import EmbedderSettings
+from hub_speed.training.process import child
 
 
 def read(settings: EmbedderSettings) -> tuple[list[Row], int]:
@@ -38,3 +39,7 @@ def draw(rows: list[Row], weight: float, max_rows: int | None, rng_seed: int) ->
     while len(drawn) < n:
         drawn += random.sample(rows, min(n - len(drawn), len(rows)))
     return drawn[:max_rows]
+
+
+if __name__ == "__main__":  # fills the caches in `work`, before several processes read them
+    child.run(EmbedderSettings, lambda settings: {"mined": read(settings)[1]})

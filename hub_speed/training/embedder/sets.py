@@ -31,6 +31,8 @@ Row = dict[str, Any]
 AT_ONCE = 10_000
 """Texts of a corpus that are read in one go."""
 
+AS_IT_STANDS = {"keep_default_na": False, "index_col": False}
+"""How CSV files are read: `null` and `NA` stay the texts they are, and a cell too many does not move the others."""
 READERS = {".parquet": "parquet", ".jsonl": "json", ".ndjson": "json", ".json": "json", ".csv": "csv", ".tsv": "csv"}
 """Endings of files → the reader of `datasets`."""
 
@@ -200,14 +202,14 @@ def _from_files(source: LabelledSet, cache: Path, name: str) -> Dataset:
             fix="change files in embedder.labelled",
         )
     separator = {"sep": "\t"} if ending == ".tsv" else {}
-    as_text = {"keep_default_na": False} if reader == "csv" else {}
+    as_text = AS_IT_STANDS if reader == "csv" else {}
     files = [str(path) for path in chosen.values()]
     return load_dataset(reader, data_files=files, split="train", cache_dir=str(cache), **separator, **as_text)
 
 
 def _load(folder: str, config: str, split: str, cache: Path) -> Dataset:
-    """A split of a dataset; in CSV files, `null` and `NA` stay the texts they are."""
-    as_text = {"keep_default_na": False} if isinstance(load_dataset_builder(folder, config), Csv) else {}
+    """A split of a dataset."""
+    as_text = AS_IT_STANDS if isinstance(load_dataset_builder(folder, config), Csv) else {}
     return load_dataset(folder, config, split=split, cache_dir=str(cache), **as_text)
 
 

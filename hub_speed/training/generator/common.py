@@ -1,7 +1,6 @@
 """What SFT and DPO share: loading the base model, the trainer's arguments, training and saving."""
 
 import importlib.util
-import os
 import sys
 from contextlib import AbstractContextManager
 
@@ -26,6 +25,7 @@ from hub_speed.training.generator.settings import GeneratorSettings
 from hub_speed.training.process import child, failures
 from hub_speed.training.process.checkpoints import Keeper, last
 from hub_speed.training.process.settings import PinnedModel
+from hub_speed.training.process.together import processes
 
 
 def load(settings: GeneratorSettings) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -124,11 +124,6 @@ def micro_batch(settings: GeneratorSettings) -> int:
         )
     most = min(settings.micro_batch_size or share, share)
     return next(n for n in range(most, 0, -1) if share % n == 0)
-
-
-def processes() -> int:
-    """How many processes train together."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def arguments(settings: GeneratorSettings) -> Json:

@@ -81,7 +81,7 @@ def test_an_embedder_chooses_and_the_teacher_is_not_asked(encoder: Path, tmp_pat
         | {"candidates": [bad, good, "no JSON"], "reasons": ["", "", "bad_json" if i else ""], "flaws": [""] * 3}
         for i in range(3)
     ]
-    run = Run("preference", tmp_path, server, preference={"signal": "retrieval", "judge": "both_orders", "rows": 2})
+    run = Run("preference", tmp_path, server, preference={"signal": "retrieval", "rows": 2})
     run.inputs["embedder"] = tmp_path / "model"
     rows = run.give("root", RootRow, *found).build()
     assert [(row["chosen"], row["rejected"]) for row in rows] == [(good, "no JSON")] * 2

@@ -82,6 +82,13 @@ def test_words_that_look_like_nothing_stay_texts_in_a_csv_of_the_hub(tmp_path: P
         ]
 
 
+def test_a_cell_too_many_does_not_move_the_others(tmp_path: Path) -> None:
+    folder = labelled_set(tmp_path / "set", [{"a": "b"}])
+    (folder / "data" / "train.csv").write_text("query,positive,wrong\nred,apple,pear,fruit\nold,oak,elm,tree\n")
+    rows = sets.read(source(folder, files=["data/*.csv"]), tmp_path / "cache").rows
+    assert [(row["query"], row["negative"]) for row in rows] == [("red", "pear"), ("old", "elm")]
+
+
 def test_the_premises_of_an_nli_set_get_their_entailments_and_contradictions(tmp_path: Path) -> None:
     labels = {"entailment": 0, "neutral": 1, "contradiction": 2}
     said = [("A man eats.", "He has food.", "entailment"), ("A man eats.", "He is rich.", "neutral")]

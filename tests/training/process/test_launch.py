@@ -9,10 +9,11 @@ import pytest
 
 pytest.importorskip("torch")
 
-from tiny_training import ROWS, difference
+from tiny_training import ROWS, difference, embedder_settings, some_rows, write
 from tiny_training import generator_settings as settings
 
 from hub_speed.errors import StageError
+from hub_speed.training.embedder import contrastive
 from hub_speed.training.generator import sft
 from hub_speed.training.process.launch import environment, launch
 
@@ -41,6 +42,19 @@ def test_two_processes_train_together(decoder: Path, tmp_path: Path) -> None:
     assert (result["steps"], result["devices"], ctx.progress.steps) == (6, "2 x CPU", 6)
     sft.train(settings(tmp_path / "one", decoder, ROWS, epochs=2))
     assert difference(tmp_path / "one/out", tmp_path / "two/out") < 1e-5 < difference(tmp_path / "one/out", decoder)
+
+
+def test_two_processes_train_an_embedder_as_one_does(decoder: Path, tmp_path: Path) -> None:
+    write(some_rows(23), tmp_path / "data")  # the last batches have an odd number of texts, or fewer than processes
+    same: Any = {"data": tmp_path / "data", "lora_r": 2, "batch_size": 8}
+    given = embedder_settings(decoder, tmp_path / "two", mini_batch_size=2, **same)
+    launcher = ["torchrun", "--standalone", "--nproc-per-node", "2"]
+    together = launch(context(tmp_path), "training.embedder.contrastive", given, launcher)
+    alone = contrastive.train(embedder_settings(decoder, tmp_path / "one", mini_batch_size=32, **same))
+    assert together["steps"] == alone["steps"]
+    assert together["loss_curve"] == [[step, pytest.approx(loss, abs=1e-5)] for step, loss in alone["loss_curve"]]
+    assert together["loss_curve"][0][1] > together["loss_curve"][-1][1]
+    assert difference(tmp_path / "one/out", tmp_path / "two/out") < 1e-5
 
 
 def test_a_training_gets_its_cores_unless_the_user_has_decided(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,115 +1,25 @@
 """Releases: the embedder's card with scores and licences, one commit, one tag on all; against the embedded Hub."""
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from huggingface_hub import HfApi, ModelCard, parse_eval_result_entries
+from toy_run import SCORE, SCORES, Made
 
 from hub_speed.errors import HubError, RecipeError
 from hub_speed.evaluation.published_scores import TASKS
 from hub_speed.hub import RECORD, Hub
-from hub_speed.localhub import LocalHub
-from hub_speed.pipeline import run
-from hub_speed.pipeline.plan import pin, plan
-from hub_speed.pipeline.table import wanted
+from hub_speed.pipeline.plan import plan
 from hub_speed.recipe import Recipe
-from hub_speed.record import Measures, Ref, RunRecord, fingerprint_of, tag_of
-from hub_speed.release import release
+from hub_speed.record import Ref
 
-
-@pytest.fixture
-def hub(local: LocalHub) -> Hub:
-    return Hub(str(local.endpoint))
-
-
-SCORE = {"subject": "embedder", "task_type": "Retrieval", "measure": "nDCG@10", "benchmark": "org/bench"} | {
-    "dataset": "org/bench@abc",
-    "value": 0.8034,
-    "low": 0.781,
-    "high": 0.824,
-    "n": 400,
-}
-SCORES = [
-    SCORE,
-    SCORE | {"subject": "BM25", "value": 0.722},
-    SCORE | {"task_type": "rows", "measure": "yield", "benchmark": "rows", "subject": "junior", "dataset": ""},
-]
 MTEB = [
     SCORE
     | {"task_type": TASKS[name][0], "measure": "Spearman", "benchmark": name, "dataset": f"mteb/{name}@1"}
     | {"low": None, "high": None, "value": 0.5}
     for name in ("BIOSSES", "STS16")
 ]
-
-
-class Made:
-    """A finished run of toy repositories, and what the test wants to be different in it."""
-
-    def __init__(self, hub: Hub, folder: Path, scores: list[dict[str, Any]], licence: str, base_licence: str) -> None:
-        self.hub, self.folder = hub, folder
-        offline = {"offline": True, "teacher": {"model": "offline-teacher"}}
-        small = {"evaluate": {"benchmarks": ["bench"]}, "audit": {"rows": 0}, "scaling": {"sizes": []}}
-        bases = {"brainstorm": {"topics": "topics"}, "embedder": {"base_model": "base", "data": "seed"}}
-        self.recipe = Recipe.model_validate({"name": "toy", "license": licence, **offline, **small, **bases})
-        self.session = run.Session(hub, "org", folder / "home", lambda *a: None)  # type: ignore[arg-type,return-value]
-        for kind, name, given in (
-            ("dataset", "topics", "cc-by-4.0"),
-            ("dataset", "bench", "cc-by-nc-4.0"),  # only measured on: nothing comes from it
-            ("model", "base", base_licence),
-        ):
-            self.publish(
-                Ref(kind, f"org/{name}", ""), {"license": given} if given else {"tags": ["x"]}, {}, "content-1"
-            )
-        self.stages(scores)
-
-    def publish(self, ref: Ref, header: dict[str, Any], files: dict[str, str], tag: str) -> Ref:
-        folder = self.folder / f"{ref.repo}-{tag}"
-        folder.mkdir(parents=True)
-        text = f'# A card\n\nWhat it is.\n\nrevision="{tag}"\n\n## Training\n\n## Licence\n\n'
-        text += f"`{header.get('license')}`. And so on.\n\n- **Conflict:** with a licence it had.\n"
-        (folder / "README.md").write_text(f"---\n{yaml.safe_dump(header)}---\n\n{text}")
-        for name, content in files.items():
-            (folder / name).write_text(content)
-        return self.hub.publish(ref.kind, ref.repo, folder, message="x", tag=tag)
-
-    def stages(self, scores: list[dict[str, Any]]) -> None:
-        """Publish every stage as if it had run."""
-        done: dict[str, Ref] = {}
-        for s in wanted(self.recipe):
-            refs = pin(s, self.recipe, self.session, done)
-            identity = s.identity(self.recipe, refs)
-            record = RunRecord(
-                stage=s.name,
-                fingerprint=fingerprint_of(identity),
-                recipe="toy",
-                identity=identity,
-                inputs=refs,
-                lineage={},
-                license="apache-2.0",
-            )
-            record.packages = {"mteb": "2.0"}
-            if s.name == "evaluate":
-                failed = {"subject": "embedder", "benchmark": "SciFact", "reason": "ValueError: a | b"}
-                record.measures = Measures(scores=scores, failed=[failed])
-            files = {RECORD: record.model_dump_json(), "model.safetensors": "weights"}
-            where = Ref(s.kind, s.repo("org"), "")
-            done[s.name] = self.publish(where, {"license": "apache-2.0"}, files, tag_of(record.fingerprint))
-
-    def release(self, tag: str = "v1.0", **more: Any) -> Any:
-        return release(self.recipe, self.session, tag, **more)
-
-
-@pytest.fixture
-def made(hub: Hub, tmp_path: Path) -> Callable[..., Made]:
-    def make(
-        scores: list[dict[str, Any]] = SCORES, licence: str = "apache-2.0", base_licence: str = "apache-2.0"
-    ) -> Made:
-        return Made(hub, tmp_path / "made", scores, licence, base_licence)
-
-    return make
 
 
 def test_a_release_is_one_commit_and_a_tag_on_all_and_a_second_does_nothing(
@@ -123,7 +33,11 @@ def test_a_release_is_one_commit_and_a_tag_on_all_and_a_second_does_nothing(
     after = api.list_repo_commits("org/speed-embedder")
     assert len(after) == len(before) + 1 and after[0].commit_id == released.embedder.commit
     files = {ref: set(api.list_repo_files("org/speed-embedder", revision=ref)) for ref in ("v1.0", before[0].commit_id)}
-    assert files["v1.0"] - files[before[0].commit_id] == {".eval_results/hub_speed.yaml"}
+    assert files["v1.0"] - files[before[0].commit_id] == {
+        ".eval_results/hub_speed.yaml",
+        "CHANGELOG.md",
+        "release.json",
+    }
     assert files["v1.0"] > files[before[0].commit_id] >= {RECORD, "model.safetensors"}
     refs = api.list_repo_refs("org/speed-results", repo_type="dataset").tags
     assert len({ref.target_commit for ref in refs}) == 1 and "v1.0" in {ref.name for ref in refs}

@@ -1,4 +1,4 @@
-"""A release: the embedder's card with its scores, the papers' beside them, and its licences; one commit and one tag.
+"""A release: the embedder's card with scores and licences, release.json, CHANGELOG.md; one commit and one tag.
 
 Every repository of the run gets the tag, so that `<org>/speed-embedder@v1.0` and `<org>/speed-synthetic@v1.0` belong
 together. The commit is on top of the branch and holds the embedder's own files: what was measured is what is released.
@@ -14,7 +14,7 @@ from typing import Any
 
 from hub_speed.cards import licences, render
 from hub_speed.cards.licences import Source
-from hub_speed.errors import HubError, RecipeError
+from hub_speed.errors import HubError, NotFound, RecipeError
 from hub_speed.evaluation import published_scores
 from hub_speed.hub import Hub
 from hub_speed.mix import as_mix
@@ -23,8 +23,9 @@ from hub_speed.pipeline.run import Result
 from hub_speed.pipeline.session import Session
 from hub_speed.recipe import Recipe
 from hub_speed.record import Ref, tag_of
-
-TAG = re.compile(r"(?!run-|content-)[A-Za-z0-9][A-Za-z0-9._-]*")  # those two are the pipeline's own
+from hub_speed.versions import changes, manifest
+from hub_speed.versions.lineage import lineage, teachers
+from hub_speed.versions.manifest import Manifest, Member
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def release(recipe: Recipe, session: Session, tag: str, *, allow_conflict: bool 
             more permissive than that of an input; nothing was written.
         HubError: the Hub does not answer or refuses.
     """
-    if not TAG.fullmatch(tag):
+    if not manifest.TAG.fullmatch(tag):
         raise RecipeError(f"--tag {tag}: not a tag for a release", expected="for example v1.0")
     hub, results = session.hub, run.finished(recipe, session)
     by_name = {result.stage.name: result for result in results}
@@ -61,8 +62,9 @@ def release(recipe: Recipe, session: Session, tag: str, *, allow_conflict: bool 
                 fix=f"hub-speed run {shlex.quote(recipe.given)} --org {session.org}",
             )
     embedder, scored = by_name["embedder"], by_name["evaluate"]
-    sources = _sources(hub, embedder.ref, {result.ref for result in results}) + _labelled(recipe, embedder)
-    sources = list(dict.fromkeys(sources))
+    hub.check_may_write("model", embedder.ref.repo)
+    stated = _stated(hub, recipe, embedder, {result.ref for result in results})
+    sources = [Source(str(ref), licence) for ref, found in stated.items() for licence in found]
     conflicts = licences.conflicts(recipe.license, sources)
     if conflicts and not allow_conflict:
         raise RecipeError(
@@ -75,30 +77,67 @@ def release(recipe: Recipe, session: Session, tag: str, *, allow_conflict: bool 
     scores = _results(scored)
     card = hub.released_card(embedder.ref, section, scores, recipe.license)
     card = card.replace(tag_of(embedder.record.fingerprint), tag)  # in how it is loaded
-    tagged = _tag_all(hub, [r for r in results if r is not embedder], tag, embedder, card)
+    holds = _manifest(recipe, results, tag, embedder, scored, stated)
+    tagged = _tag_all(hub, [r for r in results if r is not embedder], tag, embedder, card, holds)
     released = hub.find("model", embedder.ref.repo, tag)
     if released is None:
-        files = {"README.md": card, ".eval_results/hub_speed.yaml": hub.eval_results(scores, scored.ref)}
+        files = {
+            "README.md": card,
+            ".eval_results/hub_speed.yaml": hub.eval_results(scores, scored.ref),
+            manifest.FILE: holds.model_dump_json(indent=1) + "\n",
+            changes.FILE: changes.changelog(hub, holds),
+        }
         released = _publish(hub, recipe, session, embedder.ref, files, tag)
         tagged += 1
+    newest = [each for each in hub.tags("model", released.repo) if manifest.TAG.fullmatch(each)][:1]
+    if newest == [tag]:  # a later release has its own notes
+        run.collect(recipe, session, results, tag)
     return Released(released, tagged, [*conflicts, *notes])
 
 
-def _sources(hub: Hub, ref: Ref, own: set[Ref]) -> list[Source]:
-    """What the embedder comes from, however far back, but for what this run has made itself; the nearest first."""
-    found = [ref]
-    for version in found:  # which grows
-        record = hub.record(version)
-        given = record.inputs.values() if record else ()
-        found += [source for source in dict.fromkeys(given) if source not in found]
-    others = [source for source in found if source not in own]
-    return [Source(str(source), licence) for source in others for licence in hub.licences(source)]
+def _stated(hub: Hub, recipe: Recipe, embedder: Result, own: set[Ref]) -> dict[Ref, list[str]]:
+    """The licences of what the embedder comes from, however far back, but for what this run has made itself.
+
+    Of the labelled sets that are mixed in, what the recipe says counts as well, whatever their cards say.
+
+    Raises:
+        NotFound: the Hub does not have one of them any more.
+    """
+    found = lineage(hub, embedder.ref)
+    if gone := next((version.problem for version in found.values() if version.problem), ""):
+        raise NotFound(gone, fix="a release names all that it comes from: ask for access, or run the stages again")
+    stated = {ref: list(version.licences) for ref, version in found.items() if ref not in own}
+    for each in recipe.embedder.labelled:
+        licence = each.license.lower()
+        of_set = stated[embedder.record.inputs[f"labelled {each.repo}"]]
+        of_set += [] if licence in of_set else [licence]
+    return stated
 
 
-def _labelled(recipe: Recipe, embedder: Result) -> list[Source]:
-    """What the recipe says of the labelled sets that are mixed in, whatever their cards say."""
-    given = embedder.record.inputs
-    return [Source(str(given[f"labelled {each.repo}"]), each.license.lower()) for each in recipe.embedder.labelled]
+def _manifest(
+    recipe: Recipe, results: list[Result], tag: str, embedder: Result, scored: Result, stated: dict[Ref, list[str]]
+) -> Manifest:
+    """What the release holds."""
+    members = {
+        result.ref.repo: Member(
+            kind=result.ref.kind,
+            commit=result.ref.commit,
+            stage=result.stage.name,
+            fingerprint=result.record.fingerprint,
+            licence=result.record.license,
+            teachers=teachers(result.record),
+        )
+        for result in results
+    }
+    return Manifest(
+        tag=tag,
+        recipe=recipe.name,
+        embedder=embedder.ref.repo,
+        licence=recipe.license,
+        repositories=members,
+        sources={ref.version: licences for ref, licences in stated.items()},
+        scores=[score for score in scored.record.measures.scores if score["subject"] == "embedder"],
+    )
 
 
 def _section(
@@ -149,7 +188,7 @@ def _results(scored: Result) -> list[dict[str, Any]]:
     return found
 
 
-def _tag_all(hub: Hub, others: Sequence[Result], tag: str, embedder: Result, card: str) -> int:
+def _tag_all(hub: Hub, others: Sequence[Result], tag: str, embedder: Result, card: str, holds: Manifest) -> int:
     """Tag the other repositories of the run; look at all of them before the first is tagged."""
     todo = []
     for result in others:
@@ -159,7 +198,7 @@ def _tag_all(hub: Hub, others: Sequence[Result], tag: str, embedder: Result, car
         elif there != result.ref:
             raise _taken(there, tag)
     there = hub.find("model", embedder.ref.repo, tag)
-    if there is not None and hub.card(there) != card:
+    if there is not None and (hub.card(there), manifest.read(hub, there)) != (card, holds):
         raise _taken(there, tag)
     for ref in todo:
         hub.tag(ref, tag)

@@ -1,0 +1,110 @@
+"""The Use it tab: lines that load, search, train and serve what is published, each at its version."""
+
+import json
+
+import gradio as gr
+from handlers import READING, show
+from published import Json, Published
+
+from hub_speed.hub import Ref
+from hub_speed.text import before_query
+
+QUESTION = "Given a question, retrieve passages that answer it"
+OWN_TAGS = ("run-", "content-")
+"""How the tags begin that say how a version was made; other tags are a release's."""
+POOLINGS = {"last": "last-token"}
+
+
+def build(page: gr.Blocks, published: Published) -> None:
+    """The tab's components and its handlers."""
+    lines = gr.HTML('<p class="sx-dim">Reading …</p>')
+    page.load(show("use.lines", lambda: published.keep("lines", lambda: lines_of(published))), None, lines, **READING)
+
+
+def lines_of(published: Published) -> Json:
+    """Title, language, code and a note of each block, and the versions they load."""
+    rows, embedder = published.ref("revise"), published.ref("embedder")
+    at = {ref: _revision(published, ref) for ref in (rows, embedder)}
+    recipe, training = published.record(embedder).identity["recipe"], published.record(embedder).measures.training
+    config = max(published.record(rows).by_task_type.items(), key=lambda item: item[1])[0]
+    prompt = before_query(recipe["embedder"].get("instructions", "natural"), QUESTION, "retrieval")
+    pooling = (training.pooling if training else None) or "mean"
+    elsewhere = published.hub.endpoint.rstrip("/") != "https://huggingface.co"
+    here = {"rows": rows, "embedder": embedder, "rows_at": at[rows], "embedder_at": at[embedder], "config": config}
+    here |= {
+        "prompt": json.dumps(prompt),
+        "endpoint": published.hub.endpoint,
+        "pooling": POOLINGS.get(pooling, pooling),
+    }
+    versions = [{"version": ref.repo, "at": at[ref], "url": published.url(ref)} for ref in (rows, embedder)]
+    return {"blocks": _blocks(here, elsewhere), "versions": versions}
+
+
+def _revision(published: Published, ref: Ref) -> str:
+    """A release's tag of a version, or its commit."""
+    tags = published.hub.tags(ref.kind, ref.repo).items()
+    return next((tag for tag, at in tags if at == ref and not tag.startswith(OWN_TAGS)), ref.commit)
+
+
+def _blocks(here: Json, elsewhere: bool) -> list[Json]:
+    blocks = [
+        {"title": "Load the rows", "code": ROWS.format(**here)},
+        {"title": "Search with the embedder", "code": EMBEDDER.format(**here)},
+        {"title": "Fine-tune it on the rows, or on your own pairs", "code": TUNE.format(**here)},
+        {"title": "Serve it (text-embeddings-inference)", "code": SERVE.format(**here), "note": SERVE_NOTE},
+        {"title": "Without Python (curl)", "code": CURL.format(**here)},
+        {"title": "How it was made", "code": MADE.format(**here), "note": "pip install hub-speed"},
+    ]
+    first = {"title": "First: where the Hub is", "code": f"export HF_ENDPOINT={here['endpoint']}"}
+    return [first | {"note": "Set it before Python starts."}, *blocks] if elsewhere else blocks
+
+
+ROWS = """\
+from datasets import load_dataset
+
+rows = load_dataset("{rows.repo}", "{config}", split="train", revision="{rows_at}")
+print(rows[0]["query"], rows[0]["positive"], sep="\\n")
+
+# all task types, row by row, without downloading all of it
+stream = load_dataset("{rows.repo}", split="train", streaming=True, revision="{rows_at}")"""
+
+EMBEDDER = """\
+from sentence_transformers import SentenceTransformer
+
+model = SentenceTransformer("{embedder.repo}", revision="{embedder_at}")
+queries = model.encode(["what is a seed drill"], prompt={prompt})
+texts = model.encode(["A seed drill sows in rows.", "Helium is a gas."])
+print(model.similarity(queries, texts))"""
+
+TUNE = """\
+from datasets import load_dataset
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+
+model = SentenceTransformer("{embedder.repo}", revision="{embedder_at}")
+rows = load_dataset("{rows.repo}", "retrieval", split="train", revision="{rows_at}")
+pairs = rows.map(lambda row: {{"query": f"Instruct: {{row['instruction']}}\\nQuery: {{row['query']}}"}})
+trainer = SentenceTransformerTrainer(
+    model,
+    args=SentenceTransformerTrainingArguments("tuned", per_device_train_batch_size=32, num_train_epochs=1),
+    train_dataset=pairs.select_columns(["query", "positive", "negative"]),
+    loss=MultipleNegativesRankingLoss(model),
+)
+trainer.train()
+model.save_pretrained("tuned/final")"""
+
+SERVE = """\
+text-embeddings-router --model-id {embedder.repo} --revision {embedder_at} --pooling {pooling} --port 8080
+
+curl 127.0.0.1:8080/embed -H 'Content-Type: application/json' \\
+    -d '{{"inputs": "what is a seed drill", "prompt_name": "query"}}'"""
+
+SERVE_NOTE = "Version 1.9 or newer, if it supports the architecture of the base model."
+
+CURL = """\
+curl -sL {endpoint}/datasets/{rows.repo}/resolve/{rows_at}/data/{config}/train-00000.parquet -o rows.parquet
+curl -s {endpoint}/api/datasets/{rows.repo}/tree/{rows_at}/data"""
+
+MADE = """\
+hub-speed rows {rows.repo}@{rows_at} -n 3
+hub-speed rows {rows.repo}@{rows_at} --state rejected -n 3"""

@@ -1,0 +1,53 @@
+"""A finished tiny run that the tests of the Space share: made once, for all test processes."""
+
+import os
+import random
+import shutil
+
+import pytest
+from fake_openai import Asked, FakeOpenAI, Reply, as_json, choices, text
+from filelock import FileLock
+from running import Cli
+
+from hub_speed.quickstart import teacher
+
+HOSTILE = '<img src=x onerror="alert(1)">${7*7}'
+VALUES = {
+    "seed.rows": 16,
+    "junior.epochs": 1,
+    "root.rows": 16,
+    "preference.rows": 16,
+    "root.candidates": 2,
+    "revisor.epochs": 1,
+    "synthesize.rows": 48,
+    "synthesize.generator": "junior",
+    "embedder.epochs": 1,
+}
+
+
+def answer(asked: Asked) -> Reply:
+    """What good models would say; every fifth prompt for a draft gets no JSON."""
+    prompt = asked.prompt.removesuffix(" [/INST]")
+    if asked.n == 1 and "Check the data" not in prompt and sum(map(ord, prompt)) % 5 == 0:
+        return text(asked, f"I would rather not. {HOSTILE}")
+    return as_json(choices(asked, [teacher.answer(prompt, random.Random(f"{i} {prompt}")) for i in range(asked.n)]))
+
+
+def copy_of_run(factory: pytest.TempPathFactory) -> Cli:
+    """The command line in a home of its own, with the least that makes an embedder of revised rows.
+
+    An endpoint answers in place of the models that are trained.
+    """
+    base = factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "space-run"
+    with FileLock(f"{shared}.lock"):
+        if not (shared / "done").exists():
+            shutil.rmtree(shared, ignore_errors=True)
+            with FakeOpenAI(answer) as models:
+                made = Cli(shared)
+                made.env |= {"HUB_SPEED_JUNIOR_URL": models.url, "HUB_SPEED_REVISOR_URL": models.url}
+                made("run", "quickstart", "--only", "embedder", *(f"--set={n}={value}" for n, value in VALUES.items()))
+            (shared / "done").touch()
+    cli = Cli(factory.mktemp("space"))
+    shutil.copytree(shared / "home", cli.home, symlinks=True)
+    return cli
