@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,8 @@ def visit(url: str, number: int, rounds: int) -> list[Timed]:
         found.append(timed("rows", lambda page: rows_are(page, kind), client, "revise", kind, "", "", "", "", turn + 1))
         found.append(timed("text", lambda page: page["page"] == 1, client, "revise", "", "", "", "", "the", 1))
         texts = [f"Visitor {number} has text {i} of turn {turn}." for i in range(20)]
-        found.append(
-            timed("search", lambda got, own=texts: ranks(got, own), client, f"text {number}", texts, "Find it")
-        )
+        own = partial(ranks, texts)
+        found.append(timed("search", own, client, f"text {number}", texts, "Find it"))
     return found
 
 
