@@ -18,13 +18,15 @@ from typing import Any
 import numpy as np
 from gradio_client import Client
 
+PATIENCE_S = 300
+
 Timed = tuple[str, float, bool]
 """What was asked, seconds, and whether the answer was the visitor's own."""
 
 
 def visit(url: str, number: int, rounds: int) -> list[Timed]:
     """One visitor's requests."""
-    client = Client(url, verbose=False, analytics_enabled=False)
+    client = Client(url, verbose=False, analytics_enabled=False, httpx_kwargs={"timeout": PATIENCE_S})
     kinds = ("retrieval", "classification", "sts")
     kind, found = kinds[number % len(kinds)], []
     for turn in range(rounds):
