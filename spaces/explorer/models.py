@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +40,16 @@ class Models:
 
     # --- loading ----------------------------------------------------------------------------------------------------
 
-    def warm_up(self) -> None:
-        """Load all models in the background, the generator first; `stages` says how far it is."""
-        self.stages = dict.fromkeys(("generator", "revisor", "embedder"), "waits")
-        threading.Thread(target=self._warm_up, daemon=True).start()
+    def warm_up(self, then: Callable[[], Any]) -> None:
+        """Load all models in the background, the generator first; `stages` says how far it is.
 
-    def _warm_up(self) -> None:
+        Args:
+            then: what the first visitor would wait for; made at the end.
+        """
+        self.stages = dict.fromkeys(("generator", "revisor", "embedder"), "waits")
+        threading.Thread(target=self._warm_up, args=(then,), daemon=True).start()
+
+    def _warm_up(self, then: Callable[[], Any]) -> None:
         loads: dict[str, Callable[[], Any]] = {
             "generator": lambda: self.address(self.generator()),
             "revisor": lambda: self.address("revisor"),
@@ -53,6 +57,8 @@ class Models:
         }
         while loads := {name: load for name, load in loads.items() if not self._load(name, load)}:
             time.sleep(AGAIN_S)
+        with suppress(HubSpeedError):  # who looks at it is told
+            then()
 
     def _load(self, name: str, load: Callable[[], Any]) -> bool:
         """Whether a model is loaded now."""
