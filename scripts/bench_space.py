@@ -11,11 +11,14 @@ import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from gradio_client import Client
+
+PATIENCE_S = 300
 
 Timed = tuple[str, float, bool]
 """What was asked, seconds, and whether the answer was the visitor's own."""
@@ -23,16 +26,15 @@ Timed = tuple[str, float, bool]
 
 def visit(url: str, number: int, rounds: int) -> list[Timed]:
     """One visitor's requests."""
-    client = Client(url, verbose=False, analytics_enabled=False)
+    client = Client(url, verbose=False, analytics_enabled=False, httpx_kwargs={"timeout": PATIENCE_S})
     kinds = ("retrieval", "classification", "sts")
     kind, found = kinds[number % len(kinds)], []
     for turn in range(rounds):
         found.append(timed("rows", lambda page: rows_are(page, kind), client, "revise", kind, "", "", "", "", turn + 1))
         found.append(timed("text", lambda page: page["page"] == 1, client, "revise", "", "", "", "", "the", 1))
         texts = [f"Visitor {number} has text {i} of turn {turn}." for i in range(20)]
-        found.append(
-            timed("search", lambda got, own=texts: ranks(got, own), client, f"text {number}", texts, "Find it")
-        )
+        own = partial(ranks, texts)
+        found.append(timed("search", own, client, f"text {number}", texts, "Find it"))
     return found
 
 

@@ -59,9 +59,9 @@ def _rows(page: gr.Blocks, rows: Rows) -> None:
         reason = gr.Dropdown([("any", "")], value="", label="Reason for rejection", min_width=150)
         text = gr.Textbox(label="Holds the text", max_length=MAX_TEXT_CHARS, min_width=150)
     with gr.Row(elem_classes="sx-pager"):
-        back = gr.Button("◀ Previous", min_width=130, scale=0)
+        back = gr.Button("◀ Previous", size="sm", min_width=110, scale=0)
         number = gr.Number(1, minimum=1, precision=0, label="Page", min_width=90, scale=0)
-        on = gr.Button("Next ▶", min_width=130, scale=0)
+        on = gr.Button("Next ▶", size="sm", min_width=90, scale=0)
     listed = gr.HTML(WAIT)
     filters = [stage, task_type, language, state, reason, text]
 
