@@ -184,6 +184,16 @@ def release(
 
 
 @app.command()
+def verify(org: options.Owner, tag: options.Released, hub: options.Hub = "local", json: options.Json = False) -> None:
+    """Read a release again, every file, and say what holds. Ends with 1 where something does not."""
+    with api.open_hub(hub) as opened:
+        from hub_speed.console.release import print_findings
+
+        if not print_findings(api.verify(org, tag, opened), as_json=json):
+            raise typer.Exit(1)
+
+
+@app.command()
 def lineage(version: options.Version, hub: options.Hub = "local", json: options.Json = False) -> None:
     """Show what a version comes from, as a tree: data, generators, bases, each at its commit."""
     with api.open_hub(hub) as opened:
@@ -250,6 +260,45 @@ def hub_env(
 
     for name, value in api.hub_environment(port).items():
         typer.echo(f"export {name}={shlex.quote(value)}")
+
+
+@hub_app.command("gc")
+def hub_gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be removed")] = False,
+    unused_hours: Annotated[float, typer.Option(help="keep what was uploaded in the last hours", min=0)] = 24,
+) -> None:
+    """Remove large files that no commit has, and commits that no branch, tag or pull request leads to."""
+    from hub_speed.console.hubs import print_freed
+
+    print_freed(api.collect_garbage(unused_hours=unused_hours, dry_run=dry_run), dry_run=dry_run)
+
+
+@hub_app.command("fsck")
+def hub_fsck() -> None:
+    """Check that every reference, file and large file is there and whole."""
+    from hub_speed.console.hubs import print_checked
+
+    print_checked(api.check_hub())
+
+
+@hub_app.command("export")
+def hub_export(
+    org: options.WholeOrg, where: options.Elsewhere, as_: options.As = None, private: options.Private = None
+) -> None:
+    """Copy an organisation to a folder, or its tagged versions to another Hub."""
+    from hub_speed.console.hubs import print_copied
+
+    print_copied(api.export_org(org, where, name=as_, private=private))
+
+
+@hub_app.command("import")
+def hub_import(
+    org: options.WholeOrg, where: options.Elsewhere, as_: options.As = None, private: options.Private = None
+) -> None:
+    """Bring an organisation from such a folder, or its tagged versions from another Hub."""
+    from hub_speed.console.hubs import print_copied
+
+    print_copied(api.import_org(org, where, name=as_, private=private))
 
 
 @space_app.command("run")

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 from urllib.parse import urlsplit
 
 import yaml
@@ -23,6 +23,7 @@ from huggingface_hub import (
     HfFileSystem,
     ModelCard,
     ModelCardData,
+    RepoFile,
     eval_result_entries_to_yaml,
 )
 from huggingface_hub.errors import (
@@ -36,7 +37,6 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.hf_api import RepoFile
 from pydantic import ValidationError
 
 from hub_speed import safe_yaml
@@ -47,6 +47,15 @@ from hub_speed.record import Kind, Ref, RunRecord
 RECORD = "speed_run.json"
 
 
+class Version(NamedTuple):
+    """A commit of a branch, with its title and all its tags."""
+
+    ref: Ref
+    branch: str
+    title: str
+    tags: list[str]
+
+
 class Hub:
     """A Hugging Face Hub: huggingface.co, or an embedded one.
 
@@ -54,13 +63,13 @@ class Hub:
         endpoint: its address.
         private: whether repositories and collections are created as private ones; None: as the organisation creates
             them. Those that exist stay as they are.
-        token: whose Hub it is; None: that of whoever is logged in on this machine.
+        token: whose Hub it is; None: that of whoever is logged in on this machine; False: nobody's.
 
     Attributes:
         shown: the address for messages, without a password.
     """
 
-    def __init__(self, endpoint: str, *, private: bool | None = None, token: str | None = None) -> None:
+    def __init__(self, endpoint: str, *, private: bool | None = None, token: str | bool | None = None) -> None:
         self.endpoint, self.shown = endpoint, without_secrets(endpoint)
         self._api = HfApi(endpoint=endpoint, library_name="hub_speed", token=token)
         self._streamed = HfFileSystem(endpoint=endpoint, token=token)
@@ -191,10 +200,7 @@ class Hub:
     def files(self, ref: Ref) -> dict[str, int]:
         """The paths of a version's files, sorted, and their sizes in bytes."""
         with self._translating_errors(str(ref)):
-            tree = self._api.list_repo_tree(ref.repo, recursive=True, repo_type=ref.kind, revision=ref.commit)
-            return {
-                file.path: file.size for file in sorted(tree, key=lambda item: item.path) if isinstance(file, RepoFile)
-            }
+            return {entry.path: entry.size for entry in self._entries(ref)}
 
     @contextmanager
     def open(self, ref: Ref, path: str) -> Iterator[BinaryIO]:
@@ -205,6 +211,21 @@ class Hub:
             self._streamed.open(f"{folder}{ref.repo}@{ref.commit}/{path}", "rb") as file,
         ):
             yield cast(BinaryIO, file)
+
+    def hashes(self, ref: Ref) -> dict[str, str]:
+        """Every file of a version → its hash as the Hub states it: sha256 of a large file, else git's sha1."""
+        with self._translating_errors(str(ref)):
+            return {entry.path: entry.lfs.sha256 if entry.lfs else entry.blob_id for entry in self._entries(ref)}
+
+    def _entries(self, ref: Ref) -> list[RepoFile]:
+        tree = self._api.list_repo_tree(ref.repo, repo_type=ref.kind, revision=ref.commit, recursive=True)
+        return sorted((entry for entry in tree if isinstance(entry, RepoFile)), key=lambda entry: entry.path)
+
+    def download(self, ref: Ref, folder: Path) -> Path:
+        """A version's files, read from the Hub whatever the client has kept; returns where they are in `folder`."""
+        with self._translating_errors(str(ref)):
+            path = self._api.snapshot_download(ref.repo, repo_type=ref.kind, revision=ref.commit, cache_dir=folder)
+        return Path(path)
 
     def record(self, ref: Ref) -> RunRecord | None:
         """How a version was made (`speed_run.json`), or None when hub_speed did not make it."""
@@ -360,6 +381,38 @@ class Hub:
     def find_content(self, kind: Kind, repo: str, content: str) -> Ref | None:
         """The version with this content, or None."""
         return self.find(kind, repo, _content_tag(content))
+
+    def repositories(self, org: str) -> list[tuple[Kind, str, bool]]:
+        """(kind, name, whether private) of all repositories of an organisation that the token may see."""
+        with self._translating_errors(f"organisation {org}"):
+            found: list[tuple[Kind, Any]] = [
+                *(("model", item) for item in self._api.list_models(author=org)),
+                *(("dataset", item) for item in self._api.list_datasets(author=org)),
+                *(("space", item) for item in self._api.list_spaces(author=org)),
+            ]
+        return [(kind, str(item.id), bool(item.private)) for kind, item in found]
+
+    def versions(self, kind: Kind, repo: str) -> list[Version]:
+        """The commits that a tag or a branch names, oldest first, those of main before those of other branches only."""
+        with self._translating_errors(f"{kind} {repo}"):
+            refs = self._api.list_repo_refs(repo, repo_type=kind)
+            found: dict[str, Version] = {}
+            for branch in sorted(refs.branches, key=lambda each: (each.name != "main", each.name)):
+                history = self._api.list_repo_commits(repo, repo_type=kind, revision=branch.name)
+                for commit in reversed(history):
+                    tags = [tag.name for tag in refs.tags if tag.target_commit == commit.commit_id]
+                    if tags or commit is history[0]:
+                        ref = Ref(kind, repo, commit.commit_id)
+                        found.setdefault(ref.commit, Version(ref, branch.name, commit.title, tags))
+        return list(found.values())
+
+    def is_new(self, kind: Kind, repo: str) -> bool:
+        """Whether a repository is missing, or holds nothing but its first commit."""
+        with self._translating_errors(f"{kind} {repo}"):
+            try:
+                return len(self._api.list_repo_commits(repo, repo_type=kind)) < 2
+            except RepositoryNotFoundError:
+                return True
 
     def collect(self, org: str, title: str, notes: dict[Ref, str], description: str) -> None:
         """Add repositories with their notes to the organisation's collection of that title, created when missing."""

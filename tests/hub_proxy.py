@@ -2,6 +2,7 @@
 
 import http.client
 import http.server
+import json
 import socketserver
 import threading
 from collections.abc import Callable, Iterator
@@ -70,3 +71,20 @@ def proxied(endpoint: str, meddle: Callable[[Proxy], bool | int]) -> Iterator[st
     finally:
         server.shutdown()
         server.server_close()
+
+
+def account(role: str, *orgs: str, create: int = 0) -> Callable[[Proxy], bool | int]:
+    """Answers in the Hub's place who the token belongs to, and with a status whoever creates a repository."""
+    found = {"name": "ada", "orgs": [{"name": org, "roleInOrg": "write"} for org in orgs]}
+    text = json.dumps(found | {"auth": {"accessToken": {"role": role}}}).encode()
+
+    def meddle(request: Proxy) -> bool | int:
+        if request.path != "/api/whoami-v2":
+            return create if request.path == "/api/repos/create" else False
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(text)))
+        request.end_headers()
+        request.wfile.write(text)
+        return True
+
+    return meddle

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from hub_speed.cli import app
 
 COMMANDS = ["plan", "run", "study", "show", "release", "rows", "quality", "hub serve", "hub env", "space run"]
+COMMANDS += ["hub gc", "hub fsck", "hub export", "hub import"]
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS, "space push"])

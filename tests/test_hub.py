@@ -11,7 +11,7 @@ from pathlib import Path
 
 import huggingface_hub
 import pytest
-from hub_proxy import Proxy, proxied
+from hub_proxy import Proxy, account, proxied
 from huggingface_hub import HfApi
 from huggingface_hub.utils import get_session
 
@@ -23,9 +23,9 @@ LOST = r"does not answer|answers 503|answers what the client cannot read"
 CARD = "---\nlicense: mit\nsdk: gradio\n---\n# A title\n"
 
 
-@pytest.mark.parametrize("private", [True, False])
+@pytest.mark.parametrize("private", [True, False, None])
 def test_what_is_published_is_private_if_asked(
-    local: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, private: bool
+    local: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, private: bool | None
 ) -> None:
     hub = Hub(str(local.endpoint), private=private)
     (tmp_path / "files").mkdir()
@@ -36,8 +36,8 @@ def test_what_is_published_is_private_if_asked(
     ]
     hub.collect("org", "All", dict.fromkeys(refs, "a note"), "a release")
     api = HfApi(endpoint=local.endpoint)
-    assert [api.repo_info(ref.repo, repo_type=ref.kind).private for ref in refs] == [private] * 3
-    assert [collection.private for collection in api.list_collections(owner="org")] == [private]
+    assert [api.repo_info(ref.repo, repo_type=ref.kind).private for ref in refs] == [bool(private)] * 3
+    assert [collection.private for collection in api.list_collections(owner="org")] == [bool(private)]
     assert (hub.fetch(refs[0]) / "README.md").read_text("utf-8") == CARD
     monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", str(tmp_path / "none"))
     if private:
@@ -175,32 +175,15 @@ def test_a_card_from_outside_harms_nobody(local: LocalHub, metadata: str) -> Non
 # --- the right to write -----------------------------------------------------------------------------------------------
 
 
-def _account(role: str, *orgs: str, create: int = 0) -> Callable[[Proxy], bool | int]:
-    """Answers in the Hub's place who the token belongs to, and with a status whoever creates a repository."""
-    found = {"name": "ada", "orgs": [{"name": org, "roleInOrg": "write"} for org in orgs]}
-    text = json.dumps(found | {"auth": {"accessToken": {"role": role}}}).encode()
-
-    def meddle(request: Proxy) -> bool | int:
-        if request.path != "/api/whoami-v2":
-            return create if request.path == "/api/repos/create" else False
-        request.send_response(200)
-        request.send_header("Content-Length", str(len(text)))
-        request.end_headers()
-        request.wfile.write(text)
-        return True
-
-    return meddle
-
-
 @pytest.mark.parametrize(
     ("meddle", "refused"),
     [
-        (_account("write", "org"), ""),
-        (_account("write", "other"), ""),  # not listed, and yet it may: the repository can be created
-        (_account("fineGrained"), ""),
-        (_account("write", "other", create=403), "--org ada or other"),
-        (_account("fineGrained", "org", create=403), "--org ada or org"),
-        (_account("read", "org"), "a token that only reads"),
+        (account("write", "org"), ""),
+        (account("write", "other"), ""),  # not listed, and yet it may: the repository can be created
+        (account("fineGrained"), ""),
+        (account("write", "other", create=403), "--org ada or other"),
+        (account("fineGrained", "org", create=403), "--org ada or org"),
+        (account("read", "org"), "a token that only reads"),
     ],
 )
 def test_who_may_not_write_is_told_so(

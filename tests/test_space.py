@@ -1,5 +1,6 @@
 """The explorer Space: opened on a tiny run and asked through its API; published and read by an unmodified client."""
 
+import asyncio
 import json
 import re
 import subprocess
@@ -197,6 +198,41 @@ def test_a_row_is_drafted_checked_and_revised(page: Any, done: tuple[Cli, FakeOp
 
 
 @pytest.mark.slow
+def test_topic_task_knobs_and_document_are_as_asked(page: Any) -> None:
+    topic = ask(page, "/generate", "retrieval")["topic"]
+    for given in (topic, topic.replace(" > ", "/")):  # as it is shown, as it is stored
+        flow = ask(page, "/generate", "retrieval", given, "", {"query_length": "less than 5 words"})
+        assert flow["topic"] == topic and flow["knobs"]["query_length"] == "less than 5 words"
+        assert "less than 5 words" in flow["prompt"]
+    own = ask(page, "/generate", "retrieval", "Birds > Owls", "Find texts on owls.", None, "Owls hunt at night.")
+    assert own["topic"] == "Birds > Owls" and "Find texts on owls." in own["prompt"]
+    assert "Owls hunt at night." in own["prompt"]
+
+
+@pytest.mark.slow
+def test_agents_are_offered_the_same_as_tools(page: Any) -> None:
+    pytest.importorskip("mcp")
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamablehttp_client
+
+    async def offered() -> tuple[dict[str, Any], Any]:
+        async with (
+            streamablehttp_client(f"{page.src.rstrip('/')}/gradio_api/mcp/") as (read, write, _),
+            ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            tools = {tool.name: tool for tool in (await session.list_tools()).tools}
+            return tools, await session.call_tool("search", {"query": "owls", "texts": ["Owls fly.", "Rakes."]})
+
+    tools, found = asyncio.run(offered())
+    assert set(tools) == {"generate", "search", "rows"}
+    assert tools["search"].inputSchema["properties"]["texts"]["type"] == "array"
+    assert all(tool.description for tool in tools.values())
+    assert all("description" in each for tool in tools.values() for each in tool.inputSchema["properties"].values())
+    assert not found.isError and "Owls fly." in found.content[0].text
+
+
+@pytest.mark.slow
 def test_texts_are_ranked_by_the_published_embedder(page: Any, done: tuple[Cli, FakeOpenAI]) -> None:
     cli, _ = done
     texts = ["Rakes smooth the soil.", "Helium is a gas.", "Helium is a gas.", " "]
@@ -239,6 +275,11 @@ def test_mistakes_are_answered_with_a_sentence(page: Any) -> None:
         "Too many texts": ("/search", "q", [str(i) for i in range(999)], ""),
         "One of the texts is too long": ("/search", "q", ["x" * 9999], ""),
         "There is no published task": ("/generate", "retrieval", HOSTILE),
+        "cannot have query_length: nine": ("/generate", "retrieval", "", "", {"query_length": "nine"}),
+        "nonsense is no task type": ("/generate", "nonsense"),
+        "The document is too long": ("/generate", "retrieval", "", "", {}, "x" * 9999),
+        "texts is not what it should be": ("/search", "q", "abc"),  # and no list of its letters
+        "page is not what it should be": ("/rows", "revise", "", "", "", "", "", None),
     }
     for sentence, (endpoint, *values) in mistakes.items():
         with pytest.raises(Exception, match=sentence) as problem:

@@ -1,6 +1,7 @@
 """A finished run of toy repositories on the embedded Hub, as if its stages had run."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from hub_speed.pipeline import run
 from hub_speed.pipeline.plan import pin
 from hub_speed.pipeline.table import wanted
 from hub_speed.recipe import Recipe
-from hub_speed.record import Measures, Ref, RunRecord, fingerprint_of, tag_of
-from hub_speed.rows import LedgerRow, SeedRow, TaskRow
+from hub_speed.record import Ancestor, Measures, Ref, RunRecord, fingerprint_of, tag_of
+from hub_speed.rows import ItemScoreRow, LedgerRow, ScoreRow, SeedRow, TaskRow
 from hub_speed.versions.release import release
 
 SCORE = {"subject": "embedder", "task_type": "Retrieval", "measure": "nDCG@10", "benchmark": "org/bench"} | {
@@ -43,6 +44,23 @@ def benchmark(folder: Path) -> None:
     for name, rows in tables.items():
         (folder / name).mkdir()
         pq.write_table(pa.Table.from_pylist(rows), folder / name / "test-00000.parquet")
+
+
+def lineage(hub: Hub, refs: dict[str, Ref]) -> dict[str, Ancestor]:
+    """What the records of later versions keep of the earlier ones."""
+    found: dict[str, Ancestor] = {}
+    for ref in refs.values():
+        record = hub.record(ref)
+        found |= record.lineage | {ref.version: record.as_ancestor()} if record else {ref.version: Ancestor()}
+    return found
+
+
+def ledger_row(row_id: str, state: str, reason: str) -> dict[str, Any]:
+    """A line of a ledger."""
+    row = {name: [] if "list" in str(field.annotation) else "" for name, field in LedgerRow.model_fields.items()}
+    row |= dict.fromkeys(("prompt_tokens", "completion_tokens", "calls", "attempts"), 1)
+    row |= {"latency_s": 0.1, "similarity": None, "task_type": "sts"}
+    return row | {"id": row_id, "state": state, "reason": reason}
 
 
 class Made:
@@ -99,14 +117,14 @@ class Made:
                 recipe="toy",
                 identity=identity,
                 inputs=refs,
-                lineage={},
+                lineage=lineage(self.hub, refs),
                 license="apache-2.0",
             )
             record.packages = {"mteb": "2.0"}
             if s.name == "evaluate":
                 failed = {"subject": "embedder", "benchmark": "SciFact", "reason": "ValueError: a | b"}
                 record.measures = Measures(scores=scores, failed=[failed])
-            fill = self._rows(record) if s.name in ("brainstorm", "seed") else lambda folder: None
+            fill = self._rows(record) if s.name in ("brainstorm", "seed") else partial(self._scores, scores, s.name)
             if s.name == "embedder":
                 record.accepted = 3
             files = {RECORD: record.model_dump_json(), "model.safetensors": "weights"}
@@ -120,23 +138,23 @@ class Made:
         task = {"task_type": "sts", "task": "Find it.", "topic": "a"}
         row = dict.fromkeys(SeedRow.model_fields, "") | task | {"query": "q", "positive": "p", "negative": None}
         rows = [(task if tasks else row | {"revised": False, "positive": f"p{i * (i > 1) * seed}"}) for i in range(3)]
-        ledger = {name: [] if "list" in str(field.annotation) else "" for name, field in LedgerRow.model_fields.items()}
-        ledger |= dict.fromkeys(("prompt_tokens", "completion_tokens", "calls", "attempts"), 1)
-        ledger |= {"latency_s": 0.1, "similarity": None, "task_type": "sts"}
         states = [("accepted", ""), ("repaired", ""), ("accepted", ""), ("rejected", "bad_json")]
         record.rows_in, record.accepted, record.rejected, record.calls = 4, 3, {"bad_json": 1}, {"teacher": 4}
         record.by_task_type = {"sts": 3}
 
         def fill(folder: Path) -> None:
-            entries = [
-                ledger | {"id": f"seed-{i:07d}", "state": state, "reason": reason}
-                for i, (state, reason) in enumerate(states)
-            ]
+            entries = [ledger_row(f"seed-{i:07d}", *state) for i, state in enumerate(states)]
             write_parquet(entries, LedgerRow, folder / "ledger")
             given = [row | {"id": row_id} for row_id, row in zip(ids, rows, strict=True)]
             write_parquet(given, TaskRow if tasks else SeedRow, folder / "data" / "sts")
 
         return fill
+
+    def _scores(self, scores: list[dict[str, Any]], stage: str, folder: Path) -> None:
+        """Writes the rows of the evaluation."""
+        if stage == "evaluate":
+            write_parquet(scores, ScoreRow, folder / "data")
+            write_parquet([], ItemScoreRow, folder / "items")
 
     def release(self, tag: str = "v1.0", **more: Any) -> Any:
         return release(self.recipe, self.session, tag, **more)

@@ -20,7 +20,7 @@ def default_home() -> Path:
     return Path(os.environ.get("HUB_SPEED_HOME") or "~/.hub_speed").expanduser()
 
 
-def _made_home(home: Path | str | None) -> Path:
+def made_home(home: Path | str | None) -> Path:
     """The folder of this program, created where it is not there yet.
 
     Raises:
@@ -92,7 +92,7 @@ def open_hub(where: str = "local", *, home: Path | str | None = None, private: b
     """
     if where != "local" and not where.startswith(("http://", "https://")):
         raise RecipeError(f"--hub {where}", expected="local, or an address such as https://huggingface.co")
-    folder = _made_home(home)
+    folder = made_home(home)
     with ExitStack() as stack:
         if where == "local":
             from hub_speed.localhub import LocalHub
@@ -148,11 +148,23 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
+def user_token() -> str | None:
+    """The token for the real Hub as the user had it, also while the embedded Hub is open."""
+    user = {**os.environ, **{name: value for name, value in _users.items() if value is not None}}
+    for name in [name for name, value in _users.items() if value is None]:
+        user.pop(name, None)
+    if user.get("HF_TOKEN"):
+        return user["HF_TOKEN"]
+    cache = Path(user.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
+    path = Path(user.get("HF_TOKEN_PATH") or Path(user.get("HF_HOME") or cache) / "token").expanduser()
+    return path.read_text("utf-8").strip() or None if path.exists() else None
+
+
 def serve_hub(port: int | None = None, home: Path | None = None) -> None:
     """Serve the embedded Hub on 127.0.0.1 until SIGINT or SIGTERM."""
     from hub_speed.localhub import DEFAULT_PORT, LocalHub
 
-    LocalHub(_made_home(home)).serve_forever(port or DEFAULT_PORT)
+    LocalHub(made_home(home)).serve_forever(port or DEFAULT_PORT)
 
 
 def hub_environment(port: int | None = None, home: Path | None = None) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from rich.text import Text
 from rich.tree import Tree
 
-from hub_speed.console.terminal import console, print_json
+from hub_speed.console.terminal import console, plain, print_json
 from hub_speed.record import Ref
 from hub_speed.versions.lineage import Version
 
@@ -32,20 +32,16 @@ def print_lineage(found: dict[Ref, Version], *, as_json: bool) -> None:
 
 def _line(name: str, ref: Ref, version: Version, *, again: bool = False) -> Text:
     """One version in the tree. Names come from other people's files, and are printed without control characters."""
-    line = Text(f"{_plain(name)} ← " if name else "", style="dim")
-    line.append(_plain(str(ref)), style="bold not dim")
+    line = Text(f"{plain(name)} ← " if name else "", style="dim")
+    line.append(plain(str(ref)), style="bold not dim")
     if again:
         return line.append("  see above", style="dim")
     if version.problem:
-        return line.append(f"  {_plain(version.problem)}", style="red not dim")
+        return line.append(f"  {plain(version.problem)}", style="red not dim")
     facts = ["" if version.stage == name else version.stage, f"{version.rows:,} rows" if version.rows else ""]
     facts += [f"teacher {' + '.join(version.teachers)}" if version.teachers else ""]
     facts += [", ".join(filter(None, version.licences)) or "no licence stated"]
-    return line.append(f"  {_plain(' · '.join(filter(None, facts)))}", style="not dim")
-
-
-def _plain(text: str) -> str:
-    return "".join(character if character.isprintable() else " " for character in text)
+    return line.append(f"  {plain(' · '.join(filter(None, facts)))}", style="not dim")
 
 
 def _as_json(ref: Ref, version: Version) -> dict[str, object]:

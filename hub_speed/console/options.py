@@ -20,6 +20,11 @@ Private = Annotated[
         "--private/--public", help="how repositories are created; left out: as the organisation's settings say"
     ),
 ]
+WholeOrg = Annotated[str, typer.Argument(help="the organisation or user")]
+Elsewhere = Annotated[
+    str, typer.Argument(metavar="WHERE", help="a folder, or the address of a Hub: https://huggingface.co")
+]
+As = Annotated[str | None, typer.Option("--as", metavar="NAME", help="the organisation's name where it goes")]
 Set = Annotated[list[str], typer.Option("--set", metavar="FIELD=VALUE", help="change a recipe field: seed.rows=100")]
 Endpoint = Annotated[
     list[str],
@@ -54,6 +59,8 @@ Out = Annotated[
     Path | None, typer.Option(metavar="FOLDER", help="a folder for study.md, study.json and figures as well")
 ]
 Tag = Annotated[str, typer.Option(metavar="TAG", help="the tag of the release, for example v1.0")]
+Owner = Annotated[str, typer.Argument(metavar="ORG", help="organisation or user that owns the repositories")]
+Released = Annotated[str, typer.Argument(metavar="TAG", help="the tag of a release, for example v1.0")]
 AllowConflict = Annotated[
     bool, typer.Option("--allow-licence-conflict", help="release although an input's licence asks for more")
 ]

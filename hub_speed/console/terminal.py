@@ -24,6 +24,11 @@ def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     return made
 
 
+def plain(text: str) -> str:
+    """Other people's text without control characters, which a terminal would obey."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
 def print_json(value: Any, indent: int | None = None) -> None:
     """Write a value as JSON and a line break; in ASCII where the output cannot take every character."""
     ascii_only = (sys.stdout.encoding or "utf-8").lower().replace("-", "") != "utf8"

@@ -1,5 +1,6 @@
 """What the Hub can do and the local hub cannot: a 501 with a sentence. And ids without a namespace: never here."""
 
+import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -78,9 +79,8 @@ def _missing(call: Call) -> Any:
 
 def without_namespace(found: Route) -> Route | None:
     """The same route for an id without a namespace; None where the route is not about a repo, or is a page."""
-    path = found.path.replace("{namespace:owner}/", "{namespace}/")
-    nameless = path.replace("{namespace}/", "", 1)
-    if "{namespace}/{name}" not in path or not (path.startswith("/api/") or nameless.partition("{name}")[2]):
+    nameless, of_a_repo = re.subn(r"\{namespace(:\w+)?\}/(?=\{name\})", "", found.path)
+    if not of_a_repo or not (nameless.startswith("/api/") or nameless.partition("{name}")[2]):
         return None
     methods = sorted((found.methods or set()) - {"HEAD"})
     return route(" ".join(methods), nameless, _missing, anonymous=True)

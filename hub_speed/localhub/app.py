@@ -37,9 +37,10 @@ HEADERS = ((b"x-content-type-options", b"nosniff"), (b"cross-origin-resource-pol
 
 
 def whoami(call: Call) -> dict[str, Any]:
-    """GET whoami-v2: the only user, who is admin of every namespace."""
-    user = call.require_user()
-    orgs = [{"type": "org", "name": name, "fullname": name, "roleInOrg": "admin"} for name in call.hub.namespaces()]
+    """GET whoami-v2: the only user, who is admin of every namespace that the token is for."""
+    user, only = call.require_user(), call.caller.only
+    names = call.hub.namespaces() if only is None else [only]
+    orgs = [{"type": "org", "name": name, "fullname": name, "roleInOrg": "admin"} for name in names]
     return {
         "type": "user",
         "id": user,
@@ -47,7 +48,7 @@ def whoami(call: Call) -> dict[str, Any]:
         "fullname": "Local hub",
         "isPro": False,
         "orgs": orgs,
-        "auth": {"type": "access_token", "accessToken": {"displayName": user, "role": "write"}},
+        "auth": {"type": "access_token", "accessToken": {"displayName": only or user, "role": "write"}},
     }
 
 

@@ -49,7 +49,10 @@ def read(call: Call) -> Collection:
     path = _folder(call.hub) / f"{match[1]}.json" if match else None
     if path is not None and path.exists():
         collection: Collection = read_json(path)
-        if collection["owner"]["name"] == call.params["namespace"] and (call.user or not collection["private"]):
+        owner, private = collection["owner"]["name"], collection["private"]
+        if owner == call.params["namespace"] and (not private or call.caller.may(owner)):
+            if call.writes:
+                call.require_namespace(owner)
             return collection
     raise HttpRefusal(404, f"Collection not found: {call.params['namespace']}/{call.params['slug']}")
 
@@ -79,6 +82,7 @@ def create(call: Call) -> Collection:
     title, namespace = call.text("title"), str(call.json.get("namespace") or USER)
     if not NAME.fullmatch(namespace):
         raise bad_request(f"Invalid namespace: {namespace!r}")
+    call.require_namespace(namespace)
     with locked(_folder(call.hub) / "lock"):
         for other in all_collections(call.hub, private=True):
             if (other["owner"]["name"], other["title"]) == (namespace, title):
@@ -105,6 +109,7 @@ def create(call: Call) -> Collection:
 def list_all(call: Call) -> list[Collection]:
     """GET all, by owner and by an item they hold (`models/org/name`). The client numbers them itself."""
     found = all_collections(call.hub, private=call.user is not None)
+    found = [item for item in found if not item["private"] or call.caller.may(item["owner"]["name"])]
     owners = call.request.query_params.getlist("owner")
     wanted = set(call.request.query_params.getlist("item"))
     found = [
@@ -145,7 +150,7 @@ def add_item(call: Call) -> Collection:
     if not isinstance(item, dict) or item.get("type") not in ITEM_TYPES or not isinstance(item.get("id"), str):
         raise bad_request(f"Invalid item: expected {{id, type}} with a type of {', '.join(ITEM_TYPES)}")
     if f"{item['type']}s" in KINDS:
-        item["id"] = call.hub.find(f"{item['type']}s", item["id"]).id
+        item["id"] = call.find(f"{item['type']}s", item["id"]).id
 
     def change(collection: Collection) -> None:
         if any((other["type"], other["id"]) == (item["type"], item["id"]) for other in collection["items"]):

@@ -227,7 +227,7 @@ def _pointer(call: Call, path: str, value: dict[str, Any]) -> bytes:
     sha256 = value.get("oid")
     if value.get("algo", "sha256") != "sha256" or not isinstance(sha256, str):
         raise bad_request(f"commit: expected the sha256 of {path!r}")
-    size = call.hub.large_files.size(sha256)
+    size = call.hub.large_files.keep(sha256)
     if size is None or value.get("size") not in (None, size):  # a copy inside the repo comes without size
         raise HttpRefusal(
             400, f"commit: the content of {path!r} ({sha256[:12]}) was not uploaded; upload it, then commit"

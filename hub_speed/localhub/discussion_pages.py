@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 from starlette.routing import Route
 
-from hub_speed.localhub import discussions, markdown, pulls
+from hub_speed.localhub import discussions, pulls
 from hub_speed.localhub.discussions import STATUSES, Discussion
 from hub_speed.localhub.git import HEADS
 from hub_speed.localhub.pages import for_people, paged
@@ -43,11 +43,8 @@ def discussion_page(call: Call) -> Response:
     """GET a discussion: its events; of a pull request also what it changes."""
     repo = call.repo()
     item = discussions.read(repo, call.params["num"])
-    base = f"{repo.url_path}/resolve/main"
     events = [
-        {**event, "when": _when(event["createdAt"])}
-        | ({"html": markdown.render(event["data"]["latest"]["raw"], base)} if event["type"] == "comment" else {})
-        for event in pulls.events(repo, item)
+        {**discussions.shown(repo, event), "when": _when(event["createdAt"])} for event in pulls.events(repo, item)
     ]
     lines = pulls.diff(repo, item).split("\n")[:-1] if item["isPullRequest"] else []
     return repo_page(

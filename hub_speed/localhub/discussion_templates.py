@@ -27,7 +27,7 @@ href="{{ repo.url_path }}/tree/{{ pull.ref | urlencode_all }}">its files</a> ·
 <p><b>{{ event.author.name }}</b> <span class="muted">· {{ event.when }}
 {%- if event.data.edited %} · edited{% endif %}</span></p>
 {% if event.data.hidden %}<p class="muted">{{ event.data.latest.raw }}</p>
-{% else %}<article>{{ event.html | safe }}</article>{% endif %}</section>
+{% else %}<article>{{ event.data.latest.html | safe }}</article>{% endif %}</section>
 {% else %}<p class="muted">{{ event.when }} · {{ event.author.name }}
 {% if event.type == "commit" %}added the commit <a
 href="{{ repo.url_path }}/commit/{{ event.data.oid }}">{{ event.data.subject or "(no title)" }}</a>

@@ -68,14 +68,17 @@ def write(repo: Repo, discussion: Discussion) -> None:
     repo.scratch.write(path, json.dumps(discussion, indent=1).encode())
 
 
-def change(call: Call, edit: Callable[[Repo, Discussion], Event]) -> Event:
-    """Read the discussion that the path names, let `edit` change it, write it, all under the lock of the repo."""
+def change(call: Call, edit: Callable[[Discussion], Event]) -> Event:
+    """Read the discussion that the path names, let `edit` change it, write it, all under the lock of the repo.
+
+    Returns the event that `edit` made, as clients get it.
+    """
     repo = call.repo()
     with repo.lock():
         discussion = read(repo, call.params["num"])
-        event = edit(repo, discussion)
+        event = edit(discussion)
         write(repo, discussion)
-    return event
+    return shown(repo, event)
 
 
 def read_all(repo: Repo) -> list[Discussion]:
@@ -117,7 +120,7 @@ def start(repo: Repo, user: str, title: str, text: str) -> Discussion:
         "author": {"name": user},
         "createdAt": iso(time.time()),
         "isPullRequest": False,
-        "events": [new_comment(repo, user, text)],
+        "events": [new_comment(user, text)],
     }
 
 
@@ -169,23 +172,31 @@ def new_event(kind: str, user: str, data: dict[str, Any]) -> Event:
     return {"id": secrets.token_hex(12), "type": kind, "createdAt": now, "author": {"name": user}, "data": data}
 
 
-def new_comment(repo: Repo, user: str, text: str) -> Event:
+def new_comment(user: str, text: str) -> Event:
     """A comment."""
-    latest = _version(repo, user, text)
+    latest = _version(user, text)
     return new_event("comment", user, {"edited": False, "hidden": False, "latest": latest, "history": []})
 
 
-def _version(repo: Repo, user: str, text: str) -> dict[str, Any]:
-    """A text of a comment, as Markdown and as HTML."""
-    html = markdown.render(text, f"{repo.url_path}/resolve/main")
-    return {"raw": text, "html": html, "updatedAt": iso(time.time()), "author": {"name": user}}
+def _version(user: str, text: str) -> dict[str, Any]:
+    """A text of a comment."""
+    return {"raw": text, "updatedAt": iso(time.time()), "author": {"name": user}}
 
 
-def new_status(call: Call, repo: Repo, discussion: Discussion, status: str) -> Event:
+def shown(repo: Repo, event: Event) -> Event:
+    """An event as clients get it: a comment also as HTML."""
+    if event["type"] != "comment":
+        return event
+    data, latest = event["data"], event["data"]["latest"]
+    html = markdown.render(latest["raw"], f"{repo.url_path}/resolve/main")
+    return {**event, "data": {**data, "latest": {**latest, "html": html}}}
+
+
+def new_status(call: Call, discussion: Discussion, status: str) -> Event:
     """Give a discussion another status, after a comment if the client sent one."""
     user = call.require_user()
     if call.json.get("comment"):
-        discussion["events"].append(new_comment(repo, user, text_of(call, "comment", COMMENT_MAX, discussion)))
+        discussion["events"].append(new_comment(user, text_of(call, "comment", COMMENT_MAX, discussion)))
     event = new_event("status-change", user, {"status": status})
     discussion["status"] = status
     discussion["events"].append(event)
@@ -214,8 +225,8 @@ def list_discussions(call: Call) -> dict[str, Any]:
 def comment(call: Call) -> dict[str, Any]:
     """POST a comment."""
 
-    def edit(repo: Repo, discussion: Discussion) -> Event:
-        event = new_comment(repo, call.require_user(), text_of(call, "comment", COMMENT_MAX, discussion))
+    def edit(discussion: Discussion) -> Event:
+        event = new_comment(call.require_user(), text_of(call, "comment", COMMENT_MAX, discussion))
         discussion["events"].append(event)
         return event
 
@@ -225,10 +236,10 @@ def comment(call: Call) -> dict[str, Any]:
 def edit_comment(call: Call) -> dict[str, Any]:
     """POST another text for a comment; the old one stays in its history."""
 
-    def edit(repo: Repo, discussion: Discussion) -> Event:
+    def edit(discussion: Discussion) -> Event:
         event, text = _find_comment(call, discussion), text_of(call, "content", COMMENT_MAX, discussion)
         event["data"]["history"].append(event["data"]["latest"])
-        event["data"] |= {"latest": _version(repo, call.require_user(), text), "edited": True}
+        event["data"] |= {"latest": _version(call.require_user(), text), "edited": True}
         return event
 
     return {"updatedComment": change(call, edit)}
@@ -237,9 +248,9 @@ def edit_comment(call: Call) -> dict[str, Any]:
 def hide_comment(call: Call) -> dict[str, Any]:
     """POST hide: all texts of a comment are gone for good."""
 
-    def edit(repo: Repo, discussion: Discussion) -> Event:
+    def edit(discussion: Discussion) -> Event:
         event = _find_comment(call, discussion)
-        event["data"] |= {"latest": _version(repo, call.require_user(), HIDDEN), "history": [], "hidden": True}
+        event["data"] |= {"latest": _version(call.require_user(), HIDDEN), "history": [], "hidden": True}
         return event
 
     return {"updatedComment": change(call, edit)}
@@ -259,7 +270,7 @@ def _find_comment(call: Call, discussion: Discussion) -> Event:
 def rename(call: Call) -> dict[str, Any]:
     """POST another title."""
 
-    def edit(_repo: Repo, discussion: Discussion) -> Event:
+    def edit(discussion: Discussion) -> Event:
         title = title_of(call, discussion)
         event = new_event("title-change", call.require_user(), {"from": discussion["title"], "to": title})
         discussion["title"] = title
@@ -272,13 +283,13 @@ def rename(call: Call) -> dict[str, Any]:
 def set_status(call: Call) -> dict[str, Any]:
     """POST `open` (also for a draft) or `closed`, with a comment if one is sent."""
 
-    def edit(repo: Repo, discussion: Discussion) -> Event:
+    def edit(discussion: Discussion) -> Event:
         status = call.json.get("status")
         if status not in ("open", "closed"):
             raise bad_request(f"Invalid 'status': expected open or closed, got {str(status)[:20]!r}")
         if discussion["status"] == "merged":
             raise conflict(f"Pull request {discussion['num']} is merged, and stays so")
-        return new_status(call, repo, discussion, status)
+        return new_status(call, discussion, status)
 
     return {"newStatus": change(call, edit)}
 

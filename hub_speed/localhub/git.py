@@ -123,6 +123,11 @@ class GitRepo:
         found = self._refs().as_dict(Ref(prefix.rstrip("/").encode()))
         return {name.decode(): self._commit_of(oid.decode()) for name, oid in sorted(found.items())}
 
+    def all_refs(self) -> dict[str, str]:
+        """Full name → object id of every ref; annotated tags are not followed, and nothing is read."""
+        refs = self._refs().as_dict(Ref(b"refs"))
+        return {f"refs/{name.decode()}": oid.decode() for name, oid in sorted(refs.items())}
+
     def ref(self, ref: str) -> str | None:
         """The commit a full ref name points at, None when there is no such ref."""
         if not is_ref_name(ref):

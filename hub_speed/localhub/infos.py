@@ -67,10 +67,11 @@ def _config(at: At) -> dict[str, Any] | None:
 # The properties a client may ask for (`expand`), in the names of the API. Source: ExpandModelProperty_T,
 # ExpandDatasetProperty_T and ExpandSpaceProperty_T of huggingface_hub 2.4.0. What cannot be here is null, 0 or empty.
 ALL: dict[str, Callable[[At], Any]] = {
-    "author": lambda at: at.repo.id.partition("/")[0],
+    "author": lambda at: at.repo.namespace,
     "cardData": lambda at: at.card,
     "createdAt": lambda at: at.repo.settings["createdAt"],
     "disabled": _always(False),
+    "gated": lambda at: at.repo.settings["gated"],
     "lastModified": lambda at: iso(commit_info(at.repo.git, at.commit).time),
     "likes": _always(0),
     "private": lambda at: at.repo.private,
@@ -81,11 +82,7 @@ ALL: dict[str, Callable[[At], Any]] = {
     "trendingScore": _always(0),
     "usedStorage": lambda at: storage.used(at.store, at.repo.git),
 }
-LOADED: dict[str, Callable[[At], Any]] = {
-    "downloads": _always(0),
-    "downloadsAllTime": _always(0),
-    "gated": lambda at: at.repo.settings["gated"],
-}
+LOADED: dict[str, Callable[[At], Any]] = {"downloads": _always(0), "downloadsAllTime": _always(0)}
 PROPERTIES: dict[str, dict[str, Callable[[At], Any]]] = {
     "models": {
         **ALL,
@@ -175,7 +172,8 @@ def list_repos(call: Call) -> Response:
     if kind not in KINDS:
         raise HttpRefusal(404, f"The local hub has no {kind!r}")
     names = _expanded(call, kind) or [*LISTED, *(["siblings"] if call.flag("full") else [])]
-    found = [At(call.hub, repo, head) for repo, head in call.hub.visible(kind, private=call.user is not None)]
+    visible = call.hub.visible(kind, private=call.user is not None)
+    found = [At(call.hub, *item) for item in visible if not item[0].private or call.caller.may(item[0].namespace)]
     found = _in_order(call, [at for at in found if _is_wanted(call, at)])
     start, size = _cursor(call), min(PAGE if call.limit is None else call.limit, PAGE)
     answer = Json([_described(at, names) for at in found[start : start + size]])

@@ -4,11 +4,12 @@ Two repos with the same file keep it once. A file is on disk, complete and check
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from hub_speed.localhub.disk import Scratch
+from hub_speed.localhub.disk import Scratch, locked
 from hub_speed.localhub.errors import bad_request
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -19,6 +20,7 @@ class LargeFiles:
 
     def __init__(self, root: Path, scratch: Scratch):
         self.root = root
+        self._lock = root.parent / "lfs.lock"
         self.scratch = scratch
 
     def path(self, sha256: str) -> Path:
@@ -37,6 +39,28 @@ class LargeFiles:
             return self.path(sha256).stat().st_size
         except FileNotFoundError:
             return None
+
+    def keep(self, sha256: str) -> int | None:
+        """The length of an object that a commit is about to name, None when it is not there.
+
+        From now on it counts as new, so that `drop` leaves it alone until the commit is made.
+        """
+        path = self.path(sha256)
+        with locked(self._lock):
+            try:
+                os.utime(path)
+            except FileNotFoundError:
+                return None
+            return path.stat().st_size
+
+    def drop(self, sha256: str, used_before: float) -> bool:
+        """Remove an object, unless it was stored or kept at or after a time; returns whether it was removed."""
+        path = self.path(sha256)
+        with locked(self._lock):
+            if path.stat().st_mtime >= used_before:
+                return False
+            path.unlink()
+            return True
 
     def delete(self, sha256: str) -> None:
         """Remove an object for good."""

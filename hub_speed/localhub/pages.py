@@ -113,8 +113,15 @@ def _newest_first(repos: Iterator[tuple[Repo, str]]) -> list[tuple[Repo, str]]:
 
 def _row(repo: Repo, head: str, excerpt: str = "") -> dict[str, Any]:
     tags = list(repo.git.refs(TAGS))[-SHOWN_TAGS:]
-    time = commit_info(repo.git, head).time
-    return {"id": repo.id, "url": repo.url_path, "sha": head, "when": when(time), "tags": tags, "excerpt": excerpt}
+    return {
+        "kind": repo.kind,
+        "id": repo.id,
+        "url": repo.url_path,
+        "sha": head,
+        "when": when(commit_info(repo.git, head).time),
+        "tags": tags,
+        "excerpt": excerpt,
+    }
 
 
 def list_page(call: Call) -> Response:

@@ -21,6 +21,7 @@ from hub_speed.localhub.store import Repo
 from hub_speed.localhub.web import Call, route
 
 NO_TEXT = "Opened with a commit that has no description."
+COMMIT_IDS = ("oid", "from", "mergeCommitId")  # fields of an event or of `changes`
 NAMED_CONFLICTS = 5  # files that the message of a conflict names
 
 
@@ -63,6 +64,17 @@ def note_commit(repo: Repo, user: str, ref: str, oid: str) -> None:
 
 def _commit_event(repo: Repo, user: str, oid: str) -> Event:
     return discussions.new_event("commit", user, {"subject": commit_info(repo.git, oid).title, "oid": oid})
+
+
+def follow(repo: Repo, new_ids: dict[str, str]) -> None:
+    """Give the commits of all pull requests the ids that rewriting history gave them. The caller holds the lock."""
+    for pull in discussions.read_all(repo):
+        named = [event["data"] for event in pull["events"]] + [pull.get("changes", {})]
+        stale = [(data, key) for data in named for key in COMMIT_IDS if data.get(key) in new_ids]
+        for data, key in stale:
+            data[key] = new_ids[data[key]]
+        if stale:
+            discussions.write(repo, pull)
 
 
 def ref_of(pull: Discussion) -> str:
@@ -138,7 +150,8 @@ def details(call: Call) -> dict[str, Any]:
     """GET a discussion with its events; of a pull request also its branch, conflicts, and with `diff=1` its changes."""
     repo = call.repo()
     discussion = discussions.read(repo, call.params["num"])
-    answer = {**discussions.summary(repo, discussion), "locked": False, "events": events(repo, discussion)}
+    answer = {**discussions.summary(repo, discussion), "locked": False, "events": []}
+    answer["events"] = [discussions.shown(repo, event) for event in events(repo, discussion)]
     if discussion["isPullRequest"]:
         answer |= {"changes": discussion["changes"], "filesWithConflicts": conflicts(repo, discussion)}
         if call.flag("diff"):
@@ -168,8 +181,9 @@ def url(call: Call, repo: Repo, number: int) -> str:
 
 def merge(call: Call) -> dict[str, Any]:
     """POST merge: of an open pull request, with a comment if one is sent."""
+    repo = call.repo()
 
-    def edit(repo: Repo, pull: Discussion) -> Event:
+    def edit(pull: Discussion) -> Event:
         number, status = pull["num"], pull["status"]
         if not pull["isPullRequest"]:
             raise bad_request(f"Discussion {number} is not a pull request: it has nothing to merge")
@@ -177,7 +191,7 @@ def merge(call: Call) -> dict[str, Any]:
             raise conflict(f"Pull request {number} is merged already")
         if status != "open":
             raise conflict(f"Pull request {number} is {status}: set its status to open, then merge it")
-        event = discussions.new_status(call, repo, pull, "merged")
+        event = discussions.new_status(call, pull, "merged")
         pull["changes"]["mergeCommitId"] = _merge(repo, pull)
         return event
 

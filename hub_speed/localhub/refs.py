@@ -5,6 +5,7 @@ from typing import Any
 
 from starlette.routing import Route
 
+from hub_speed.localhub import discussions
 from hub_speed.localhub.errors import HttpRefusal, bad_request
 from hub_speed.localhub.git import HEADS, MAIN, PULLS, TAGS
 from hub_speed.localhub.store import iso
@@ -13,13 +14,17 @@ from hub_speed.localhub.web import Call, route
 
 def list_refs(call: Call) -> dict[str, Any]:
     """GET refs; with `include_prs=1` those of pull requests as well."""
-    git = call.repo().git
+    repo = call.repo()
 
     def listed(prefix: str) -> list[dict[str, str]]:
-        return [{"name": name, "ref": prefix + name, "targetCommit": oid} for name, oid in git.refs(prefix).items()]
+        found = repo.git.refs(prefix).items()
+        return [{"name": name, "ref": prefix + name, "targetCommit": oid} for name, oid in found]
 
-    pulls = {"pullRequests": listed(PULLS)} if call.flag("include_prs") else {}
-    return {"branches": listed(HEADS), "tags": listed(TAGS), "converts": [], **pulls}
+    refs = {"branches": listed(HEADS), "tags": listed(TAGS), "converts": []}
+    if call.flag("include_prs"):
+        there = {str(number) for number in discussions.numbers(repo)}  # a kill may have left a ref without its file
+        refs["pullRequests"] = [item for item in listed(PULLS) if item["name"] in there]
+    return refs
 
 
 def list_commits(call: Call) -> list[dict[str, Any]]:

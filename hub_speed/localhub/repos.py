@@ -23,6 +23,7 @@ GITATTRIBUTES = "".join(f"*.{suffix} filter=lfs diff=lfs merge=lfs -text\n" for 
 def create(call: Call) -> dict[str, Any]:
     """POST /api/repos/create. A repo starts with a commit, so that `main` exists."""
     kind, repo_id = _kind(call.json.get("type")), f"{call.json.get('organization') or USER}/{call.text('name')}"
+    call.require_namespace(repo_id.partition("/")[0])
     files = {".gitattributes": GITATTRIBUTES.encode()}
     settings: dict[str, Any] = {"private": _private(call.json.get("visibility")), "gated": False}
     if kind == "spaces":
@@ -38,7 +39,8 @@ def create(call: Call) -> dict[str, Any]:
 
 def duplicate(call: Call) -> dict[str, Any]:
     """POST duplicate: a copy under another name, as private as the original unless `visibility` is given."""
-    repo, new_id = call.repo(), call.text("repository")
+    repo, new_id = call.repo(to_read=True), call.text("repository")
+    call.require_namespace(new_id.partition("/")[0])
     settings = dict(repo.settings)
     if call.json.get("visibility") is not None:
         settings["private"] = _private(call.json["visibility"])
@@ -76,17 +78,20 @@ def _private(visibility: object) -> bool:
 def delete(call: Call) -> dict[str, Any]:
     """DELETE /api/repos/delete."""
     repo_id = f"{call.json.get('organization') or USER}/{call.text('name')}"
-    repo = call.hub.find(_kind(call.json.get("type")), repo_id)
+    repo = call.find(_kind(call.json.get("type")), repo_id)
     if repo.id.lower() != repo_id.lower():  # it was moved: who deletes the old name means another repo
         raise repo_not_found(repo_id)
+    call.require_namespace(repo.namespace)
     call.hub.delete(repo)
     return {}
 
 
 def move(call: Call) -> dict[str, Any]:
     """POST /api/repos/move."""
-    repo = call.hub.find(_kind(call.json.get("type")), call.text("fromRepo"))
-    call.hub.move(repo, call.text("toRepo"))
+    repo, new_id = call.find(_kind(call.json.get("type")), call.text("fromRepo")), call.text("toRepo")
+    for namespace in (repo.namespace, new_id.partition("/")[0]):
+        call.require_namespace(namespace)
+    call.hub.move(repo, new_id)
     return {}
 
 

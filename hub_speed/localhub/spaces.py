@@ -94,7 +94,7 @@ def get_items(call: Call) -> dict[str, Any]:
     """GET secrets or variables; secrets and their names need the token."""
     repo = call.repo()
     if call.params["items"] == "secrets":
-        call.require_user()
+        call.require_namespace(repo.namespace)
     return _visible(call, repo.settings)
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from dulwich.objects import Commit, ObjectID
 from starlette.routing import Route
 
-from hub_speed.localhub import trees
+from hub_speed.localhub import pulls, trees
 from hub_speed.localhub.errors import bad_request
 from hub_speed.localhub.git import HEADS, MAIN, GitRepo, commit_info
 from hub_speed.localhub.lfs import SHA256
@@ -66,8 +66,9 @@ def used(store: Store, git: GitRepo) -> int:
 
 def list_large_files(call: Call) -> list[dict[str, Any]]:
     """GET lfs-files: the large files that any commit has."""
-    call.require_user()
-    found = large_files(call.hub, call.repo().git)
+    repo = call.repo()
+    call.require_namespace(repo.namespace)
+    found = large_files(call.hub, repo.git)
     return [
         {
             "fileOid": sha256,
@@ -95,7 +96,7 @@ def delete_large_files(call: Call) -> dict[str, Any]:
     with repo.lock():
         mine = set(wanted) & large_files(call.hub, repo.git).keys()
         if deletions.get("rewriteHistory", True) is not False:
-            _rewrite_history(repo.git, mine)
+            pulls.follow(repo, _rewrite_history(repo.git, mine))
     others = {sha256 for other in _all_repos(call.hub) if other != repo for sha256 in large_files(call.hub, other.git)}
     for sha256 in mine - others:
         call.hub.large_files.delete(sha256)
@@ -106,14 +107,15 @@ def _all_repos(store: Store) -> Iterator[Repo]:
     return (repo for kind in KINDS for repo, _ in store.visible(kind, private=True))
 
 
-def _rewrite_history(git: GitRepo, unwanted: set[str]) -> None:
-    """Point every branch and tag at the same history without these large files. The caller holds the lock."""
+def _rewrite_history(git: GitRepo, unwanted: set[str]) -> dict[str, str]:
+    """Point every ref at the same history without these large files; old → new ids. The caller holds the lock."""
     done: dict[str, str] = {}
     for name, head in git.refs("refs/").items():
         for oid in _oldest_first(git, head, done):
             done[oid] = _without(git, oid, unwanted, done)
         if done[head] != head:
             git.move_ref(f"refs/{name}", done[head])
+    return done
 
 
 def _oldest_first(git: GitRepo, head: str, done: dict[str, str]) -> list[str]:
@@ -151,7 +153,8 @@ def list_mine(call: Call) -> list[dict[str, Any]]:
     """GET settings/repositories: all repos, or those of one organisation, with the disk they take."""
     call.require_user()
     wanted = call.params.get("namespace", "").lower()
-    repos = [repo for repo in _all_repos(call.hub) if not wanted or repo.id.lower().startswith(f"{wanted}/")]
+    repos = [repo for repo in _all_repos(call.hub) if wanted in ("", repo.namespace.lower())]
+    repos = [repo for repo in repos if call.caller.may(repo.namespace)]
     sizes = [used(call.hub, repo.git) for repo in repos]
     return [
         {

@@ -2,8 +2,10 @@
 
 hub/version              layout of the store
 hub/token                the token, owner-only
+hub/tokens/<namespace>   a token for this organisation only, put there by hand
 hub/tmp/                 unfinished files, one folder per running server (disk.Scratch)
 hub/lfs/ab/cd/<sha256>   large files, shared by all repos (lfs.py)
+hub/lfs.lock             held while it is settled whether a large file stays
 hub/repos/<kind>/<namespace>/<name>/   a bare git repository, plus hub.json (settings), hub.lock,
                                        and discussions/<number>.json
 hub/moved/<kind>/<namespace>/<name>    the new id of a repo that had this one, in small letters
@@ -71,6 +73,11 @@ class Repo:
     def git(self) -> GitRepo:
         """Its git repository."""
         return GitRepo(self.path, self.scratch)
+
+    @property
+    def namespace(self) -> str:
+        """The user or organisation that owns it."""
+        return self.id.partition("/")[0]
 
     @property
     def url_path(self) -> str:
@@ -187,6 +194,20 @@ class Store:
                 head = repo.git.ref(MAIN)
                 if head is not None and (private or not repo.private):
                     yield repo, head
+
+    def every(self) -> Iterator[Repo]:
+        """Each repo folder, whatever is in it, by kind and name."""
+        for kind in KINDS:
+            for path in sorted((self.root / "repos" / kind).glob("*/*")):
+                yield self._repo(kind, f"{path.parent.name}/{path.name}")
+
+    def adopt(self, draft: Repo) -> None:
+        """Put a repo that was made in the scratch folder in the place of its id.
+
+        Raises:
+            HttpRefusal: 409 when the id is taken, 400 for a bad one.
+        """
+        self._finish(draft.path, draft.kind, draft.id)
 
     def namespaces(self) -> list[str]:
         """The user and organisation names that have repos."""

@@ -21,6 +21,7 @@ header nav { display: flex; flex-wrap: wrap; gap: 0 1rem } header form { margin-
 main { max-width: 80rem; margin: 0 auto; padding: 1.2rem }
 footer { max-width: 80rem; margin: 0 auto; padding: 0 1.2rem 1.5rem; color: var(--muted); font-size: .87rem }
 h1.repo { font-size: 1.45rem; line-height: 1.3; margin: .2rem 0 .3rem; font-weight: 600 }
+h1.repo a { text-decoration-thickness: 1px; text-underline-offset: .2em }
 h1.repo small { color: var(--muted); font-weight: 400; font-size: .9rem }
 h2.part { font-size: .82rem; text-transform: uppercase; letter-spacing: .05em; color: var(--muted);
           margin: 1.6rem 0 .5rem }
@@ -32,7 +33,8 @@ h2.part { font-size: .82rem; text-transform: uppercase; letter-spacing: .05em; c
 .tabs a { padding: .25rem 0; color: var(--text) }
 .tabs a[aria-current] { border-bottom: 2px solid var(--link); font-weight: 600 }
 .filter { display: flex; flex-wrap: wrap; gap: .5rem .7rem; align-items: end; margin: .8rem 0 }
-.filter label { display: grid; font-size: .82rem; color: var(--muted); min-width: 0 }
+.filter label { display: grid; grid-template-columns: minmax(0, 1fr); font-size: .82rem; color: var(--muted);
+                max-width: min(100%, 20rem) }
 input, select, button { font: inherit; color: inherit; background: var(--back); border: 1px solid #868e99;
         border-radius: 5px; padding: .2rem .5rem; max-width: 100%; min-height: 2rem }
 button { background: var(--tag); cursor: pointer }

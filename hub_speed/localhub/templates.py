@@ -23,7 +23,8 @@ INDEX = """{% extends "layout" %}{% block main %}<h1 class="repo">What is on thi
 <span class="muted">{{ item.owner.name }} · {{ item["items"] | length }} in it</span></li>{% endfor %}</ul>{% endif %}
 {% endblock %}"""
 
-REPOS = """{% if repos %}<ul class="list">{% for item in repos %}<li><a href="{{ item.url }}">{{ item.id }}</a>
+REPOS = """{% if repos %}<ul class="list">{% for item in repos %}<li><span>{% if item.excerpt %}<span class="muted">
+{{ item.kind }} /</span> {% endif %}<a href="{{ item.url }}">{{ item.id }}</a></span>
 <span>{% for tag in item.tags %}<a class="chip" href="{{ item.url }}/tree/{{ tag | urlencode_all }}">{{ tag }}</a>
 {% endfor %}</span><span class="muted nowrap"><span class="mono">{{ item.sha[:7] }}</span> · {{ item.when }}</span>
 {% if item.excerpt %}<p class="muted">{{ item.excerpt }}</p>{% endif %}</li>
@@ -149,7 +150,10 @@ ROWS = (
 <label>Text in any column <input name="q" value="{{ query.q }}"></label><button>Find</button>
 {% if query.column or query.q %}<a href="?revision={{ rev | urlencode_all }}">all rows</a>{% endif %}</form>{% endif %}
 <p class="muted" role="status">{{ said }}</p>{% if problem %}<p>{{ problem }}</p>{% endif %}
-{% if one %}<p><a href="?revision={{ rev | urlencode_all }}&amp;from={{ one.at }}">rows from {{ one.at }}</a></p>
+{% if one %}<p><a href="?revision={{ rev | urlencode_all }}&amp;from={{ one.at }}">rows from {{ one.at }}</a>
+{% for name, text in one.cells if name == "id" %} · <a
+href="?revision={{ rev | urlencode_all }}&amp;column=id&amp;value={{ text | urlencode_all }}">link by id</a>
+{% endfor %}</p>
 <table class="row">{% for name, text in one.cells %}<tr><th scope="row">{{ name }}</th><td dir="auto">
 {{- text | cut(20000) }}</td></tr>{% endfor %}</table>
 {% elif rows %}<div class="scroll" tabindex="0" role="region" aria-label="Rows"><table class="rows"><thead><tr>

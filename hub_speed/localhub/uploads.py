@@ -24,7 +24,7 @@ def batch(call: Call) -> dict[str, Any]:
     if call.json.get("operation") == "download":
         places = _places(repo, {item["oid"] for item in objects})
         return {"transfer": "basic", "objects": [_download_action(call, item, places) for item in objects]}
-    call.require_user()
+    call.require_namespace(repo.namespace)
     return {"transfer": "basic", "objects": [_upload_action(call, item) for item in objects]}
 
 
@@ -59,7 +59,7 @@ def _upload_action(call: Call, item: dict[str, Any]) -> dict[str, Any]:
     if size > MAX_SIZE:
         message = f"{size} bytes; the local hub takes files of up to {MAX_SIZE}: split it"
         return {**answer, "error": {"code": 422, "message": message}}
-    if call.hub.large_files.size(sha256) == size:
+    if call.hub.large_files.keep(sha256) == size:
         return answer  # no actions: it is there already
     href = f"{call.endpoint}/_lfs/{sha256}?{auth.sign(call.hub.token, sha256, size)}"
     return {**answer, "actions": {"upload": {"href": href}}}

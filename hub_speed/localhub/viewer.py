@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 SUFFIXES = (".parquet", ".jsonl")
 PAGE_ROWS = 20
 BATCH_ROWS = 200  # rows in memory at once
-SCAN_ROWS = 20_000  # rows that one search looks at. Assumption: about a second
+SCAN_ROWS = 20_000  # rows that one search for a text looks at. Assumption: about a second
+SCAN_COLUMN_ROWS = 100_000  # rows that one search for a value looks at: as many as fit into most row groups
 JSONL_MAX = 1 << 30  # bytes; lines have no index, so all before a row are read. Assumption: a few seconds
 LINE_MAX = 4 << 20  # bytes of one line. Assumption
 GROUP_MAX = 2 << 30  # bytes of one row group when unpacked. Assumption: writers make groups of some 100 MB
@@ -244,7 +245,7 @@ def text_of(value: Any) -> str:
 def read_page(
     store: Store, repo: Repo, files: list[Entry], start: int = 0, *, column: str = "", value: str = "", text: str = ""
 ) -> Page:
-    """PAGE_ROWS rows of a split, from a position on; with a search, those found in the next SCAN_ROWS rows.
+    """PAGE_ROWS rows of a split, from a position on; with a search, those found in the next rows.
 
     Args:
         store: the store.
@@ -260,12 +261,13 @@ def read_page(
     """
     counts = [count(store, repo, entry) for entry in files]
     total, searching, text = sum(counts), bool(column or text), text.lower()
+    most = SCAN_ROWS if text else SCAN_COLUMN_ROWS
     found: list[tuple[int, Row]] = []
     before = looked_at = 0
     for entry, length in zip(files, counts, strict=True):
         skips = (lambda group: _cannot_hold(group, column, value)) if column else None
         for at, row in rows(store, repo, entry, start - before, skips) if before + length > start else ():
-            if len(found) == PAGE_ROWS or looked_at == SCAN_ROWS:
+            if len(found) == PAGE_ROWS or looked_at == most:
                 return Page(found, total, before + at, looked_at)
             looked_at += searching
             if (not column or text_of(row.get(column)) == value) and (not text or _holds(row, text)):

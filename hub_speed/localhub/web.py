@@ -53,7 +53,8 @@ class Call:
         hub: The store.
         request: Starlette's request; handlers need it for headers only.
         params: The variable parts of the path, each decoded once.
-        user: `local` when the right token was sent, None for anonymous.
+        caller: Who calls.
+        writes: Whether the route changes something.
         body: The whole body; empty for a route that reads it in `pieces`.
     """
 
@@ -61,9 +62,15 @@ class Call:
         self.hub = hub
         self.request = request
         self.params = {name: unquote(value) for name, value in request.path_params.items()} | fixed
-        self.user: str | None = None
+        self.caller = auth.Caller(None)
+        self.writes = False
         self.body = b""
         self._stream = _pieces(request)
+
+    @property
+    def user(self) -> str | None:
+        """`local` when a right token was sent, None for anonymous."""
+        return self.caller.user
 
     @cached_property
     def query(self) -> dict[str, str]:
@@ -163,21 +170,44 @@ class Call:
             raise HttpRefusal(401, "This needs the token of the local hub: set the variables of `hub-speed hub env`")
         return self.user
 
-    def repo(self, *, for_git: bool = False) -> Repo:
+    def require_namespace(self, namespace: str) -> None:
+        """Let only callers pass who may change what is in a namespace.
+
+        Raises:
+            HttpRefusal: 401 for anonymous, 403 for a token of another organisation.
+        """
+        self.require_user()
+        if not self.caller.may(namespace):
+            raise HttpRefusal(403, f"This token is for {self.caller.only} only, it may not change {namespace}")
+
+    def find(self, kind: str, repo_id: str) -> Repo:
+        """A repo that the caller may see; also by a name it had before.
+
+        Raises:
+            HttpRefusal: 404 when it is missing, or private and the caller may not see it.
+        """
+        repo = self.hub.find(kind, repo_id)
+        if repo.private and not self.caller.may(repo.namespace):
+            raise repo_not_found(repo_id)
+        return repo
+
+    def repo(self, *, for_git: bool = False, to_read: bool = False) -> Repo:
         """The repo named by the path.
 
         Args:
             for_git: Whether git asks, which sends the token only after a 401.
+            to_read: Whether the route reads this repo, although it changes something.
 
         Raises:
             HttpRefusal: 404 when it is missing, or private and the caller sent no token.
+                403 when the route changes it and the token is for another organisation.
             Moved: It has another name now, or is spelled in other letters.
         """
         repo_id = f"{self.params['namespace']}/{self.params['name']}"
         try:
-            repo = self.hub.find(self.params["kind"], repo_id)
-            if repo.private and self.user is None:
-                raise repo_not_found(repo_id)
+            repo = self.find(self.params["kind"], repo_id)
+            if self.writes and not to_read:
+                self.require_namespace(repo.namespace)
             if repo.id != repo_id:
                 raise Moved(repo.id)
         except HttpRefusal as error:
@@ -260,7 +290,8 @@ def route(
     async def endpoint(request: Request) -> Response:
         call = Call(request.app.state.store, request, fixed)
         try:
-            call.user = auth.user_of(request.headers.get("authorization"), call.hub.token)
+            call.caller = auth.caller_of(request.headers.get("authorization"), call.hub.root, call.hub.token)
+            call.writes = needs_token
             if needs_token:
                 call.require_user()
             if not streams:

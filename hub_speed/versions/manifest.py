@@ -14,6 +14,8 @@ FILE = "release.json"
 TAG = re.compile(r"(?!run-|content-)[A-Za-z0-9][A-Za-z0-9._-]*")  # those two are the pipeline's own
 
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+Repo = Annotated[str, Field(pattern=r"^[^/@]+/[^/@]+$")]
+Version = Annotated[str, Field(pattern=r"^[^@]+@[0-9a-f]{40}$")]
 
 
 class Member(BaseModel):
@@ -47,10 +49,10 @@ class Manifest(BaseModel):
 
     tag: str
     recipe: str
-    embedder: str
+    embedder: Repo
     licence: str
-    repositories: dict[str, Member]
-    sources: dict[str, list[str]]
+    repositories: dict[Repo, Member]
+    sources: dict[Version, list[str]]
     scores: list[Json]
 
     def ref(self, repo: str) -> Ref:

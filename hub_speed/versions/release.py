@@ -7,7 +7,6 @@ together. The commit is on top of the branch and holds the embedder's own files:
 import re
 import shlex
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,9 @@ from hub_speed.record import Ref, tag_of
 from hub_speed.versions import changes, manifest
 from hub_speed.versions.lineage import lineage, teachers
 from hub_speed.versions.manifest import Manifest, Member
+
+EVAL_RESULTS = ".eval_results/hub_speed.yaml"
+"""From which the Hub fills leaderboards."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +56,7 @@ def release(recipe: Recipe, session: Session, tag: str, *, allow_conflict: bool 
     if not manifest.TAG.fullmatch(tag):
         raise RecipeError(f"--tag {tag}: not a tag for a release", expected="for example v1.0")
     hub, results = session.hub, run.finished(recipe, session)
-    by_name = {result.stage.name: result for result in results}
-    for name in ("embedder", "evaluate"):
-        if name not in by_name:
-            raise RecipeError(
-                f"release {recipe.name}: {name} is not finished",
-                fix=f"hub-speed run {shlex.quote(recipe.given)} --org {session.org}",
-            )
-    embedder, scored = by_name["embedder"], by_name["evaluate"]
+    embedder, scored = (_finished(name, results, recipe, session) for name in ("embedder", "evaluate"))
     hub.check_may_write("model", embedder.ref.repo)
     stated = _stated(hub, recipe, embedder, {result.ref for result in results})
     sources = [Source(str(ref), licence) for ref, found in stated.items() for licence in found]
@@ -73,26 +68,43 @@ def release(recipe: Recipe, session: Session, tag: str, *, allow_conflict: bool 
             fix="--set license=… (changes the released card alone), or --allow-licence-conflict (said in the card)",
         )
     notes = licences.notes(sources, () if recipe.offline else as_mix(recipe.teacher.model))
-    section = _section(recipe, scored, tag, sources, conflicts, notes)
-    scores = _results(scored)
-    card = hub.released_card(embedder.ref, section, scores, recipe.license)
-    card = card.replace(tag_of(embedder.record.fingerprint), tag)  # in how it is loaded
     holds = _manifest(recipe, results, tag, embedder, scored, stated)
-    tagged = _tag_all(hub, [r for r in results if r is not embedder], tag, embedder, card, holds)
+    tagged = _tag_all(hub, holds)
     released = hub.find("model", embedder.ref.repo, tag)
     if released is None:
-        files = {
-            "README.md": card,
-            ".eval_results/hub_speed.yaml": hub.eval_results(scores, scored.ref),
-            manifest.FILE: holds.model_dump_json(indent=1) + "\n",
-            changes.FILE: changes.changelog(hub, holds),
-        }
-        released = _publish(hub, recipe, session, embedder.ref, files, tag)
+        section = _section(recipe, scored, tag, sources, conflicts, notes)
+        released = _publish(hub, recipe, session, embedder, _files(hub, recipe, embedder, scored, holds, section), tag)
         tagged += 1
     newest = [each for each in hub.tags("model", released.repo) if manifest.TAG.fullmatch(each)][:1]
     if newest == [tag]:  # a later release has its own notes
         run.collect(recipe, session, results, tag)
     return Released(released, tagged, [*conflicts, *notes])
+
+
+def _finished(name: str, results: list[Result], recipe: Recipe, session: Session) -> Result:
+    """The finished stage of that name.
+
+    Raises:
+        RecipeError: it is not finished.
+    """
+    if found := next((result for result in results if result.stage.name == name), None):
+        return found
+    raise RecipeError(
+        f"release {recipe.name}: {name} is not finished",
+        fix=f"hub-speed run {shlex.quote(recipe.given)} --org {session.org}",
+    )
+
+
+def _files(hub: Hub, recipe: Recipe, embedder: Result, scored: Result, holds: Manifest, section: str) -> dict[str, str]:
+    """The files that the release adds to the embedder's, or writes anew."""
+    scores = _results(scored)
+    card = hub.released_card(embedder.ref, section, scores, recipe.license)
+    return {
+        "README.md": card.replace(tag_of(embedder.record.fingerprint), holds.tag),  # in how it is loaded
+        EVAL_RESULTS: hub.eval_results(scores, scored.ref),
+        manifest.FILE: holds.model_dump_json(indent=1) + "\n",
+        changes.FILE: changes.changelog(hub, holds),
+    }
 
 
 def _stated(hub: Hub, recipe: Recipe, embedder: Result, own: set[Ref]) -> dict[Ref, list[str]]:
@@ -155,6 +167,7 @@ def _section(
             averages=published_scores.averages(measures.scores),
             comparison=published_scores.comparison(measures.scores),
             failed=measures.failed,
+            org=scored.ref.repo.split("/")[0],
             results=str(scored.ref),
             mteb=scored.record.packages.get("mteb", ""),
             licence=recipe.license,
@@ -188,35 +201,31 @@ def _results(scored: Result) -> list[dict[str, Any]]:
     return found
 
 
-def _tag_all(hub: Hub, others: Sequence[Result], tag: str, embedder: Result, card: str, holds: Manifest) -> int:
-    """Tag the other repositories of the run; look at all of them before the first is tagged."""
+def _tag_all(hub: Hub, holds: Manifest) -> int:
+    """Tag the repositories of the run but the embedder's; look at all of them before the first is tagged."""
     todo = []
-    for result in others:
-        there = hub.find(result.ref.kind, result.ref.repo, tag)
-        if there is None:
-            todo.append(result.ref)
-        elif there != result.ref:
-            raise _taken(there, tag)
-    there = hub.find("model", embedder.ref.repo, tag)
-    if there is not None and (hub.card(there), manifest.read(hub, there)) != (card, holds):
-        raise _taken(there, tag)
+    for ref in map(holds.ref, holds.repositories):
+        there = hub.find(ref.kind, ref.repo, holds.tag)
+        if ref.repo == holds.embedder:
+            same = there is None or manifest.read(hub, there) == holds
+        else:
+            same = there in (None, ref)
+            todo += [ref] if there is None else []
+        if not same:
+            raise HubError(
+                f"--tag {holds.tag}: {there} has it already, and is another version",
+                fix="choose another tag; a tag that people may have loaded is not moved",
+            )
     for ref in todo:
-        hub.tag(ref, tag)
+        hub.tag(ref, holds.tag)
     return len(todo)
 
 
-def _taken(there: Ref, tag: str) -> HubError:
-    return HubError(
-        f"--tag {tag}: {there} has it already, and is another version",
-        fix="choose another tag; a tag that people may have loaded is not moved",
-    )
-
-
-def _publish(hub: Hub, recipe: Recipe, session: Session, ref: Ref, new: dict[str, str], tag: str) -> Ref:
+def _publish(hub: Hub, recipe: Recipe, session: Session, embedder: Result, new: dict[str, str], tag: str) -> Ref:
     """The embedder's files, and new ones by name: one commit and its tag. Files the Hub has are not sent again."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for path in (files := hub.fetch(ref)).rglob("*"):
+        for path in (files := hub.fetch(embedder.ref)).rglob("*"):
             if path.is_file():
                 place = folder / path.relative_to(files)
                 place.parent.mkdir(parents=True, exist_ok=True)
@@ -225,4 +234,6 @@ def _publish(hub: Hub, recipe: Recipe, session: Session, ref: Ref, new: dict[str
             (folder / file).unlink(missing_ok=True)
             (folder / file).parent.mkdir(exist_ok=True)
             (folder / file).write_text(text, "utf-8")
-        return hub.publish("model", ref.repo, folder, message=f"release: {recipe.name}", tag=tag, branch=session.branch)
+        return hub.publish(
+            "model", embedder.ref.repo, folder, message=f"release: {recipe.name}", tag=tag, branch=session.branch
+        )

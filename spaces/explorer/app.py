@@ -17,9 +17,10 @@ import search
 import use
 from embedders import Embedders
 from handlers import READING, show
+from huggingface_hub import set_client_factory
 from looks import CSS, SCRIPT
 from models import Models
-from published import Json, Published
+from published import Json, Published, hub_client
 from rows import Rows
 
 from hub_speed.hub import Hub
@@ -29,13 +30,14 @@ TABS = ("generate", "search", "data", "use")
 
 def build() -> gr.Blocks:
     """The page."""
+    set_client_factory(hub_client)
     published = Published(
         Hub(os.environ.get("HF_ENDPOINT", "https://huggingface.co")),
         os.environ.get("HUB_SPEED_ORG") or os.environ.get("SPACE_AUTHOR_NAME") or "speed-demo",
     )
     models, rows = Models(published), Rows(published)
     embedders = Embedders(models)
-    models.warm_up()
+    models.warm_up(lambda: search.first_example(embedders, rows))
     with gr.Blocks(title="SPEED explorer", delete_cache=(3600, 3600)) as page:
         head = gr.HTML()
         with gr.Tabs() as tabs:
@@ -61,8 +63,10 @@ def opened(request: gr.Request) -> dict:
 if __name__ == "__main__":
     sans, mono = (gr.themes.LocalFont(name, weights=(400, 700)) for name in ("IBM Plex Sans", "IBM Plex Mono"))
     fonts: Json = {"font": [sans, "system-ui", "sans-serif"], "font_mono": [mono, "monospace"]}
+    contrast = {"body_text_color_subdued": "*neutral_500", "button_primary_background_fill": "*primary_600"}
+    contrast |= {"button_primary_background_fill_hover": "*primary_700", "link_text_color_dark": "*primary_400"}
     build().queue(max_size=32).launch(
-        theme=gr.themes.Default(primary_hue="blue", neutral_hue="slate", **fonts),
+        theme=gr.themes.Default(primary_hue="blue", neutral_hue="slate", **fonts).set(**contrast),
         css=CSS,
         head=f"<script>{SCRIPT}</script>",
         # Given as a number, it is this port or none; from the environment alone, gradio would take the next free one.

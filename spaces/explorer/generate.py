@@ -71,15 +71,16 @@ class Tab:
 
     async def write(self, request: gr.Request, *values: Any) -> AsyncIterator[tuple[str, str, list[str]]]:
         """What was said about the last row, the flow as it grows, and at its end the row that may be kept."""
-        html, row = "", list[str]()
+        it: Json = {}
+        problem = ""
         try:
             with self.visitors.turn(request):
                 async for it in self.writer.write(await asyncio.to_thread(self._order, *values)):
-                    html, row = render("generate.flow", it), keeping.row_of(it)
-                    yield "", html, []
+                    yield "", render("generate.flow", it), []
         except Exception as error:
-            html += render("page.problem", sentence(error))
-        yield "", html, row
+            problem = render("page.problem", sentence(error))
+        done = render("generate.flow", it | {"doing": "", "writing": ""}) if it else ""
+        yield "", problem + done, keeping.row_of(it)
 
     def _order(self, task_type: str, *values: str | None) -> Order:
         """What the page's fields say; gradio gives None for one that is empty."""

@@ -12,12 +12,12 @@ from looks import render
 from published import Json
 from pydantic import ConfigDict, ValidationError, validate_call
 
-from hub_speed.errors import HubSpeedError
+from hub_speed.errors import HubError, HubSpeedError
 
 log = logging.getLogger(__name__)
 
-WRITING: Json = {"api_visibility": "private", "concurrency_id": "writing", "concurrency_limit": 4}
-"""Of what generator and revisor write: they answer several at a time. Assumption: four share two cores well."""
+WRITING: Json = {"api_visibility": "private", "concurrency_id": "writing", "concurrency_limit": 8}
+"""Of what generator and revisor write: their servers batch. Assumption: with eight nobody waits long for a word."""
 MODELS: Json = {"api_visibility": "private", "concurrency_id": "models"}
 """Of the embedder, which runs in this process: one at a time."""
 PUSHING: Json = {"api_visibility": "private", "concurrency_id": "pushing", "concurrency_limit": 4}
@@ -33,6 +33,9 @@ def named(task_types: Iterable[str]) -> list[tuple[str, str]]:
 
 def sentence(error: Exception) -> HubSpeedError:
     """An error as something to read; what nobody foresaw goes to the log."""
+    if isinstance(error, HubError):  # its remedy is meant for a command line
+        fix = error.fix.replace("run the same command again", "try again")
+        return HubError(error.where, expected=error.expected, got=error.got, fix=fix)
     if isinstance(error, HubSpeedError):
         return error
     if isinstance(error, ValidationError):

@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from hub_speed.recipe import Generator, Revise
 
 MAX_PARAMETERS = 1_200_000_000  # of a model run here. Assumption: three in float32 fit the 16 GB of a small Space
 TIMEOUT_S = 180  # of one answer. Assumption: ten times what 1B parameters take for it on two cores
+AGAIN_S = 60  # before a model that could not be loaded is tried again. Assumption
 WEIGHTS = ("*.json", "*.safetensors", "*.txt", "*.model")
 
 
@@ -39,27 +40,38 @@ class Models:
 
     # --- loading ----------------------------------------------------------------------------------------------------
 
-    def warm_up(self) -> None:
-        """Load all models in the background, the generator first; `stages` says how far it is."""
+    def warm_up(self, then: Callable[[], Any]) -> None:
+        """Load all models in the background, the generator first; `stages` says how far it is.
+
+        Args:
+            then: what the first visitor would wait for; made at the end.
+        """
         self.stages = dict.fromkeys(("generator", "revisor", "embedder"), "waits")
-        threading.Thread(target=self._warm_up, daemon=True).start()
+        threading.Thread(target=self._warm_up, args=(then,), daemon=True).start()
 
-    def _warm_up(self) -> None:
-        self._stage("generator", lambda: self.address(self.generator()))
-        self._stage("revisor", lambda: self.address("revisor"))
-        self._stage("embedder", self.embedder)
+    def _warm_up(self, then: Callable[[], Any]) -> None:
+        loads: dict[str, Callable[[], Any]] = {
+            "generator": lambda: self.address(self.generator()),
+            "revisor": lambda: self.address("revisor"),
+            "embedder": self.embedder,
+        }
+        while loads := {name: load for name, load in loads.items() if not self._load(name, load)}:
+            time.sleep(AGAIN_S)
+        with suppress(HubSpeedError):  # who looks at it is told
+            then()
 
-    def _stage(self, name: str, load: Callable[[], Any]) -> None:
+    def _load(self, name: str, load: Callable[[], Any]) -> bool:
+        """Whether a model is loaded now."""
         started = time.monotonic()
         self.stages[name] = "loads"
         try:
             load()
-        except HubSpeedError as error:
-            self.stages[name] = f"cannot be loaded: {error.where}"
         except Exception as error:
-            self.stages[name] = f"cannot be loaded: {type(error).__name__}"
-        else:
-            self.stages[name] = f"ready after {time.monotonic() - started:.0f} s"
+            said = error.where if isinstance(error, HubSpeedError) else type(error).__name__
+            self.stages[name] = f"cannot be loaded: {said}"
+            return False
+        self.stages[name] = f"ready after {time.monotonic() - started:.0f} s"
+        return True
 
     def status(self) -> Json:
         """How far loading is: (model, how far) pairs, and whether it has ended."""

@@ -23,9 +23,10 @@ document.addEventListener('click', event => {
   }
   const copy = event.target.closest('.sx-copy')
   if (copy) {
-    navigator.clipboard.writeText(copy.closest('.sx-card').querySelector('pre').innerText)
-    copy.innerText = 'Copied'
-    setTimeout(() => { copy.innerText = 'Copy' }, 1500)
+    navigator.clipboard.writeText(copy.closest('.sx-card').querySelector('pre').innerText).then(() => {
+      copy.innerText = 'Copied'
+      setTimeout(() => { copy.innerText = 'Copy' }, 1500)
+    })
   }
 })
 
@@ -40,3 +41,11 @@ document.addEventListener('keydown', event => {
   next.focus()
   next.click()
 })
+
+// A table that scrolls can be reached with the keyboard.
+new MutationObserver(() => {
+  for (const table of document.querySelectorAll('.virtual-table-viewport')) {
+    const cell = table.querySelector('td, th, [role=gridcell], [role=columnheader]')
+    if (cell && cell.tabIndex !== 0) cell.tabIndex = 0
+  }
+}).observe(document, {childList: true, subtree: true})

@@ -5,10 +5,13 @@ revisor it was made with, and those are used. Things are read when first needed 
 """
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from hub_speed.errors import HubError
+from huggingface_hub.utils._http import default_client_factory
+
+from hub_speed.errors import HubError, HubSpeedError
 from hub_speed.hub import Hub, Ref
 from hub_speed.pipeline.table import STAGES
 from hub_speed.recipe import Recipe
@@ -18,7 +21,24 @@ Json = dict[str, Any]
 
 SHOWN = ("brainstorm", "junior", "senior", "synthesize", "revisor", "revise", "embedder")
 
+HUB_S = 6.0  # until an answer of the Hub. Assumption: it takes one second at its slowest
+AGAIN_S = 3.0  # before what failed is tried again: all who waited for it are told at once. Assumption
+
 T = TypeVar("T")
+
+
+def hub_client() -> Any:
+    """The Hub client's own HTTP client, which would wait for ever where it is given no time."""
+    client = default_client_factory()
+    hooks = client.event_hooks
+    client.event_hooks = hooks | {"request": [*hooks["request"], _bound]}
+    return client
+
+
+def _bound(request: Any) -> None:
+    given = request.extensions.get("timeout", {})
+    kinds = ("connect", "read", "write", "pool")
+    request.extensions["timeout"] = {kind: given.get(kind) or HUB_S for kind in kinds}
 
 
 class Published:
@@ -27,13 +47,21 @@ class Published:
     def __init__(self, hub: Hub, org: str) -> None:
         self.hub, self.org = hub, org
         self._kept: Json = {}
+        self._failed: dict[str, tuple[float, HubSpeedError]] = {}
         self._locks: dict[str, threading.RLock] = {}
 
     def keep(self, name: str, make: Callable[[], T]) -> T:
-        """Make something once, however many ask for it at the same time; what failed is tried again."""
+        """Make something once, however many ask for it at the same time; what failed is tried again later."""
         with self._locks.setdefault(name, threading.RLock()):
+            when, error = self._failed.get(name, (0.0, None))
+            if error and time.monotonic() - when < AGAIN_S:
+                raise error
             if name not in self._kept:
-                self._kept[name] = make()
+                try:
+                    self._kept[name] = make()
+                except HubSpeedError as error:
+                    self._failed[name] = (time.monotonic(), error)
+                    raise
             kept: T = self._kept[name]
             return kept
 

@@ -27,7 +27,7 @@ TEXTS_TAKEN = 24
 """Published rows that are taken at once."""
 NEAR = 6
 """Documents before and after the answer: in many corpora these are about the same thing."""
-COLUMNS = 12
+COLUMNS = 8
 """Texts in a heat map."""
 MAX_CORPUS = 20_000
 """Documents of a benchmark that examples are taken from. Assumption: some 10 MB."""

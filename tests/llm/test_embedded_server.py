@@ -160,6 +160,14 @@ def test_servers_share_the_cores_unless_the_user_has_decided(
         assert started.environ()["OMP_NUM_THREADS"] == threads
 
 
+def streamed(url: str, body: dict) -> list[dict]:
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=HANG_S) as response:
+        lines = [line.removeprefix(b"data: ").strip() for line in response if line.startswith(b"data: ")]
+    assert lines.pop() == b"[DONE]"
+    return [json.loads(line) for line in lines]
+
+
 def test_over_http_and_it_ends_with_its_parent(folder: Path) -> None:
     with server(folder) as (url, process):
         status, answer = post(f"{url}/v1/completions", {"model": "tiny", "prompt": "the", "n": 2, "max_tokens": 5})
@@ -167,5 +175,11 @@ def test_over_http_and_it_ends_with_its_parent(folder: Path) -> None:
         assert answer["usage"]["completion_tokens"] <= 10 and answer["model"] == "tiny"
         assert post(f"{url}/v1/completions", {"model": "other", "prompt": "the"})[0] == 404
         assert post(f"{url}/v1/chat/completions", {"model": "tiny", "messages": []})[0] == 400
+        seeded = {"model": "tiny", "prompt": "the quick", "max_tokens": 12, "seed": 3}
+        whole = post(f"{url}/v1/completions", seeded)[1]
+        events = streamed(f"{url}/v1/completions", seeded | {"stream": True})
+        assert "".join(event["choices"][0]["text"] for event in events) == whole["choices"][0]["text"]
+        assert events[-1]["usage"] == whole["usage"]
+        assert events[-1]["choices"][0]["finish_reason"] == whole["choices"][0]["finish_reason"]
         process.stdin.close()  # what happens when the parent ends, however it ends
         assert process.wait(timeout=HANG_S) == 0

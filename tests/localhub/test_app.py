@@ -373,9 +373,85 @@ def test_missing_file_names_the_commit(web):
     answer = web("GET", f"/datasets/{REPO}/resolve/main/none.txt")
     assert answer.status == 404 and answer.headers["x-error-code"] == "EntryNotFound"
     assert answer.headers["x-repo-commit"] == head(web)
-    assert web("GET", "/api/models/gpt2").headers["x-error-code"] == "RepoNotFound"
-    assert web("GET", "/gpt2/resolve/main/config.json").headers["x-error-code"] == "RepoNotFound"
     assert "no GET /api/none" in web("GET", "/api/none/x/y/z").json["error"]
+
+
+def test_ids_without_a_namespace_are_missing_repos_on_every_route(web):
+    for method, path in (
+        ("GET", "/api/models/gpt2"),
+        ("GET", "/api/datasets/squad/commits/main"),
+        ("GET", "/api/models/gpt2/tree/main/a/b"),
+        ("POST", "/api/models/gpt2/preupload/main"),
+        ("DELETE", "/api/models/gpt2/branch/x"),
+        ("DELETE", "/api/models/gpt2/like"),
+        ("GET", "/datasets/squad/resolve/main/README.md"),
+        ("HEAD", "/gpt2/raw/main/config.json"),
+    ):
+        answer = web(method, path)
+        assert (answer.status, answer.headers["x-error-code"]) == (404, "RepoNotFound"), path
+
+
+@pytest.mark.parametrize(
+    ("path", "word"),
+    [
+        ("/api/settings/webhooks/1", "webhooks"),
+        ("/api/buckets/org/x", "buckets"),
+        ("/api/users/local/overview", "one user"),
+        ("/api/organizations/org/members", "one user"),
+        ("/api/jobs/local/1", "jobs"),
+        ("/api/kernels/org/x/refs", "kernel"),
+        ("/api/datasets/org/http/likers", "likes"),
+        ("/api/datasets/org/http/user-access-request/pending", "gated"),
+        ("/api/datasets/org/http/lfs-files/duplicate", "between repos"),
+    ],
+)
+def test_what_is_not_here_is_said_in_a_sentence(web, path, word):
+    for method in ("GET", "POST", "DELETE"):
+        answer = web(method, path)
+        assert answer.status == 501 and word in answer.json["error"] == answer.headers["x-error-message"]
+
+
+def test_every_answer_has_an_id(web):
+    paths = ("/", "/api/datasets", "/api/none/x/y/z", f"/datasets/{REPO}/resolve/main/.gitattributes")
+    answers = [web("GET", path) for path in paths] + [web("GET", "/", headers={"Host": "evil.example"})]
+    assert len({answer.headers["x-request-id"] for answer in answers}) == len(answers)
+
+
+@pytest.mark.parametrize("place", ["resolve", "raw"])
+def test_known_content_is_not_sent_again(web, place):
+    web.commit(REPO, [put("known.txt", b"known")])
+    url = f"/datasets/{REPO}/{place}/main/known.txt"
+    etag = web("GET", url).headers["etag"]
+    for sent in (etag, f"W/{etag}", f'"other", {etag}', "*"):
+        answer = web("GET", url, headers={"If-None-Match": sent})
+        assert (answer.status, answer.body, answer.headers["etag"]) == (304, b"", etag)
+    assert web("GET", url, headers={"If-None-Match": '"other"'}).body == b"known"
+
+
+def test_a_moved_repo_is_found_by_its_old_name(web):
+    """For reading and writing, in any letters; until another repo has the name, and never for who may not see it."""
+    web("POST", "/api/repos/create", {"name": "Old", "organization": "moves", "type": "dataset"})
+    web.commit("moves/Old", [put("a b.txt", b"here")])
+    for step in (("moves/Old", "moves/between"), ("moves/between", "moves/New")):
+        web("POST", "/api/repos/move", {"fromRepo": step[0], "toRepo": step[1], "type": "dataset"})
+    for place, end in (
+        ("/datasets/", "/resolve/main/a%20b.txt?download=true"),
+        ("/api/datasets/", "/tree/main"),
+        ("/datasets/", ""),
+    ):
+        answer = web("GET", f"{place}MOVES/old{end}")
+        assert (answer.status, answer.headers["location"]) == (307, f"{place}moves/New{end}")
+    assert (
+        web.commit("moves/old", [put("x", b"1" * 100_000)]).headers["location"] == "/api/datasets/moves/New/commit/main"
+    )
+    web("PUT", "/api/datasets/moves/New/settings", {"visibility": "private"})
+    hidden = web("GET", "/api/datasets/moves/old", anonymous=True)
+    assert hidden.status == 404 and b"New" not in hidden.body
+    web("POST", "/api/repos/create", {"name": "old", "organization": "moves", "type": "dataset"})
+    assert web("GET", "/api/datasets/moves/old").json["id"] == "moves/old"
+    for name in ("old", "New"):
+        web("DELETE", "/api/repos/delete", {"name": name, "organization": "moves", "type": "dataset"})
+    assert web("GET", "/api/datasets/moves/between").status == web("GET", "/api/datasets/moves/old").status == 404
 
 
 # Broken bodies
@@ -467,6 +543,6 @@ def test_a_file_is_no_folder(web):
     web.commit(REPO, [put("kind/file.txt")])
     assert "is a file" in web.commit(REPO, [put("kind/file.txt/below")]).json["error"]
     assert "a folder of this name" in web.commit(REPO, [put("kind")]).json["error"]
-    replace = [{"key": "deletedFolder", "value": {"path": "kind/"}}, put("kind", b"now a file")]
+    replace = [{"key": "deletedFile", "value": {"path": "kind"}}, put("kind", b"now a file")]  # as on the Hub
     assert web.commit(REPO, replace).status == 200
     assert web("GET", f"/datasets/{REPO}/resolve/main/kind").body == b"now a file"

@@ -54,3 +54,50 @@ def test_two_hosts_in_one_request_are_refused(web):
     with socket.create_connection((web.address.hostname, web.address.port), timeout=HANG_S) as connection:
         connection.sendall(b"GET /api/datasets HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n")
         assert connection.recv(20).startswith(b"HTTP/1.1 400")
+
+
+def test_a_token_of_one_organisation_opens_nothing_else(web, hub):
+    folder = hub.home / "hub" / "tokens"
+    folder.mkdir()
+    (folder / "acme").write_text("only_acme_" + "x" * 20 + "\n")
+    (folder / "short").write_text("")
+    bearer = {"Authorization": "Bearer only_acme_" + "x" * 20, "Content-Type": "application/json"}
+    for organization in ("acme", "rival"):
+        sent = {"name": "hidden", "organization": organization, "type": "dataset", "visibility": "private"}
+        web("POST", "/api/repos/create", sent)
+        web("POST", "/api/collections", {"title": "secret", "namespace": organization, "private": True})
+
+    def status(method, path, body=None):
+        return web(method, path, body, headers=bearer).status
+
+    def api(organization):
+        return f"/api/datasets/{organization}/hidden"
+
+    def collection(organization):
+        return web("GET", f"/api/collections?owner={organization}").json[0]["slug"]
+
+    for organization, answers in (("acme", (200, 200, 200, 200, 200)), ("rival", (403, 404, 404, 404, 404))):
+        new = {"name": "new", "organization": organization, "type": "dataset"}
+        assert status("POST", "/api/repos/create", new) == answers[0]
+        assert status("GET", api(organization)) == answers[1]
+        assert status("POST", f"{api(organization)}/branch/b") == answers[2]
+        assert status("GET", f"/api/collections/{collection(organization)}") == answers[3]
+        assert status("DELETE", "/api/repos/delete", {**new, "name": "hidden"}) == answers[4]
+    move = {"fromRepo": "acme/new", "toRepo": "rival/taken", "type": "dataset"}
+    web("POST", "/api/repos/create", {"name": "open", "organization": "rival", "type": "dataset"})
+    assert status("GET", "/api/datasets/rival/open") == 200
+    assert status("POST", "/api/datasets/rival/open/branch/b") == status("POST", "/api/repos/move", move) == 403
+    batch = {"operation": "upload", "objects": [{"oid": "0" * 64, "size": 1}]}
+    assert status("POST", "/datasets/rival/open.git/info/lfs/objects/batch", batch) == 403
+    assert status("POST", "/datasets/acme/new.git/info/lfs/objects/batch", batch) == 200
+    copy = {"repository": "acme/copy"}
+    assert status("POST", "/api/datasets/rival/open/duplicate", copy) == 200
+    assert status("POST", "/api/datasets/acme/copy/duplicate", {"repository": "rival/copy"}) == 403
+    me = web("GET", "/api/whoami-v2", headers=bearer).json
+    assert [org["name"] for org in me["orgs"]] == ["acme"]
+    listed = {item["id"] for item in web("GET", "/api/datasets", headers=bearer).json}
+    assert "acme/new" in listed and "rival/open" in listed and "rival/hidden" not in listed
+    mine = {item["id"] for item in web("GET", "/api/settings/repositories", headers=bearer).json}
+    assert mine == {"acme/new", "acme/copy"}
+    for wrong in ("", "short", "only_acme_"):
+        assert web("GET", "/api/whoami-v2", headers={"Authorization": f"Bearer {wrong}"}).status == 401

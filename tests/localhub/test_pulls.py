@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from hub_speed.localhub import discussions, pulls
+from hub_speed.localhub import discussions, maintenance, pulls
 from hub_speed.localhub.git import MAIN, PULLS, GitRepo, commit_info
 from hub_speed.localhub.store import Store
 from hub_speed.localhub.trees import TreeEditor
@@ -95,6 +95,12 @@ def commits():
     assert error.response.status_code == 409 and "Pull request 3 conflicts with main" in str(error)
     assert "a.txt" in str(error) and conflicting.oid != start
 
+    api.permanently_delete_lfs_files(name, list(api.list_lfs_files(name, **kind)), **kind)  # gives commits new ids
+    again = api.get_discussion_details(name, 1, **kind)
+    assert [event.type for event in again.events] == [event.type for event in merged.events]
+    assert "\n+end\n" in again.diff and "11534336" not in again.diff
+    assert again.merge_commit_oid == api.list_repo_commits(name, **kind)[0].commit_id != merged.merge_commit_oid
+
 
 def test_commits_and_merges(client):
     client(commits)
@@ -180,6 +186,33 @@ def test_a_kill_leaves_the_state_before_or_after(repo):
     # After the branch moved, before the file says so: merging again adds nothing.
     merged = pulls._merge(repo, pull)
     assert pulls._merge(repo, discussions.read(repo, "2")) == merged == repo.git.ref(MAIN)
+
+
+def test_fsck_names_discussions_that_are_not_whole(repo):
+    assert open_pull(repo) == 1
+    assert maintenance.check(repo).damage == []
+    whole = discussions.read(repo, "1")
+    event = whole["events"][0]
+    for broken in (
+        {**whole, "num": "../../x"},
+        {**whole, "num": 2},
+        {**whole, "status": "none"},
+        {**whole, "createdAt": "today"},
+        {**whole, "author": "local"},
+        {**whole, "changes": {"base": MAIN, "from": "0" * 40}},
+        {**whole, "status": "merged"},
+        {**whole, "events": [{**event, "data": {}}]},
+        {**whole, "events": [{**event, "type": "party"}]},
+        {**whole, "events": [{**event, "data": {**event["data"], "latest": {}}}]},
+        [],
+    ):
+        (repo.path / "discussions" / "1.json").write_text(json.dumps(broken))
+        assert maintenance.check(repo).damage == [
+            "discussions/1.json: not a discussion with this number and all its fields"
+        ]
+    (repo.path / "discussions" / "1.json").rename(repo.path / "discussions" / "01.json")
+    (repo.path / "discussions" / "01.json").write_text(json.dumps(whole))
+    assert len(maintenance.check(repo).damage) == 1
 
 
 def test_duplicates_start_without_and_moves_keep_them(web, hub):

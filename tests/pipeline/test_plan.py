@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hub_proxy import Proxy, proxied
+from hub_proxy import Proxy, account, proxied
 from huggingface_hub import HfApi
 
 from hub_speed.errors import HubError, NotFound
@@ -104,6 +104,13 @@ def test_what_is_missing_is_planned_and_stops_a_run_before_anybody_is_asked(sess
     if STAGE_OF[repo] != "brainstorm":  # a run that does not need it does not ask for it
         with pytest.raises(AssertionError, match="a model was asked for"):
             pipeline.run(recipe(), session, only="brainstorm")
+
+
+def test_who_may_not_publish_is_told_before_anybody_is_asked(session: Session) -> None:
+    with proxied(session.hub.endpoint, account("write", "other", create=403)) as url:
+        session.hub = Hub(url)
+        with pytest.raises(HubError, match="ada may not write to org"):
+            pipeline.run(recipe(), session)
 
 
 @pytest.mark.parametrize("repo", INPUTS)

@@ -1,7 +1,9 @@
 """What a version comes from, read from records on the embedded Hub."""
 
 import json
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from huggingface_hub import HfApi
@@ -45,9 +47,10 @@ def test_teachers_are_those_that_were_asked(made: Callable[..., Made]) -> None:
     assert found["org/speed-seed"] == ["offline-teacher"] and found["org/speed-embedder"] == []
 
 
-def test_what_is_gone_is_a_problem_and_the_rest_is_shown(made: Callable[..., Made]) -> None:
+def test_what_is_gone_is_a_problem_and_the_rest_is_shown(made: Callable[..., Made], tmp_path: Path) -> None:
     hub = made().hub
     HfApi(endpoint=hub.endpoint).delete_repo("org/speed-tasks", repo_type="dataset")
+    shutil.rmtree(tmp_path / "cache")  # a client that has read it would not ask
     found = {ref.repo: version for ref, version in lineage(hub, find(hub, "datasets/org/speed-seed")).items()}
     assert "not found" in found["org/speed-tasks"].problem and not found["org/speed-seed"].problem
 

@@ -1,0 +1,51 @@
+"""Prints what the maintenance commands of the embedded Hub found and did."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+
+from hub_speed.console.terminal import console, table
+from hub_speed.errors import HubError
+
+if TYPE_CHECKING:
+    from hub_speed.api.archives import Checked, Freed, Report
+
+
+def print_freed(freed: "Freed", *, dry_run: bool) -> None:
+    """What `hub gc` removed."""
+    done = "would be removed" if dry_run else "removed"
+    console.print(f"{freed.files} large files ({freed.size / 1e6:,.1f} MB) and {freed.commits} commits {done}")
+    if freed.young:
+        console.print(f"{freed.young} large files that no commit has are kept for now: an upload may need them")
+
+
+def print_checked(checked: Iterable["Checked"]) -> None:
+    """What `hub fsck` found, as one table, then what is wrong.
+
+    Raises:
+        HubError: something is.
+    """
+    repos = list(checked)
+    shown = table("repository", "refs", "commits", "files", "large files", "state", right=("refs", "commits", "files"))
+    for repo in repos:
+        found = ((len(repo.damage), "damaged"), (len(repo.missing), "missing"))
+        problems = [f"{number} {what}" for number, what in found if number]
+        large = f"{len(repo.large)} · {sum(repo.large.values()) / 1e6:,.1f} MB" if repo.large else "0"
+        name, counts = f"{repo.kind}/{repo.id}", (repo.refs, repo.commits, repo.files)
+        shown.add_row(escape(name), *map(str, counts), large, ", ".join(problems) or "whole")
+    console.print(shown)
+    for repo in repos:
+        for problem in [*repo.damage, *repo.missing]:
+            console.print(f"{escape(repo.kind)}/{escape(repo.id)}: {escape(problem)}")
+    if bad := [repo for repo in repos if repo.damage or repo.missing]:
+        fix = "bring these repositories back with hub-speed hub import, from an export or another Hub"
+        if not any(repo.damage for repo in bad):
+            fix += "; content that was deleted for good (permanently_delete_lfs_files) stays missing"
+        raise HubError(f"hub fsck: {len(bad)} of {len(repos)} repositories are not whole", fix=fix)
+
+
+def print_copied(reports: Iterable["Report"]) -> None:
+    """What was exported or imported, line by line as it is done."""
+    for kind, name, done in reports:
+        console.print(f"[green]✓[/green] {kind.removesuffix('s')} {escape(name)}    {done}")

@@ -1,0 +1,150 @@
+"""The parts of the explorer that need neither gradio nor torch: tables, rankings, the picture of a lineage."""
+
+import sys
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hub_speed import space
+from hub_speed.hub import Hub, Ref
+from hub_speed.localhub import LocalHub
+from hub_speed.parquet import write_parquet
+from hub_speed.rows import SyntheticRow
+from hub_speed.task_types import TASK_TYPES
+
+
+@pytest.fixture(autouse=True)
+def beside_the_app(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The app's files can be imported, as they lie in a Space."""
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(str(space.folder()))
+    yield
+    for name in set(sys.modules) - before:
+        if getattr(sys.modules[name], "__file__", None) and str(space.folder()) in str(sys.modules[name].__file__):
+            del sys.modules[name]
+
+
+def row(number: int, kind: str, **values: object) -> dict[str, Any]:
+    empty = {name: "" for name in SyntheticRow.model_fields}
+    return empty | {"id": f"synthesize-{number:07d}", "task_type": kind, "revised": number % 2 == 0} | values
+
+
+@pytest.fixture
+def published(local: LocalHub, tmp_path: Path) -> tuple[Hub, Ref]:
+    """Seven retrieval rows in two files and three sts rows."""
+    folder = tmp_path / "set"
+    for name, kind, numbers in (("retrieval", "retrieval", range(5)), ("sts", "sts", range(5, 8))):
+        write_parquet((row(i, kind, query=f"query {i}") for i in numbers), SyntheticRow, folder / "data" / name)
+    write_parquet((row(i, "retrieval", query="Ünïque") for i in (8, 9)), SyntheticRow, tmp_path / "more")
+    (tmp_path / "more" / "train-00000.parquet").replace(folder / "data" / "retrieval" / "train-00001.parquet")
+    hub = Hub(local.endpoint)
+    return hub, hub.publish("dataset", "speed-demo/some", folder, message="Some rows", tag="run-1")
+
+
+def test_a_table_counts_finds_and_reads_the_rows_of_all_files(published: tuple[Hub, Ref]) -> None:
+    from tables import Filter, Table
+
+    table = Table(*published, "data")
+    assert table.total == 10
+    everything = table.rows(table.find(Filter()).numbers)
+    assert sorted(one["id"] for one in everything) == [f"synthesize-{i:07d}" for i in range(10)]
+    assert "sts" in [one["task_type"] for one in everything[:4]]  # mixed evenly
+    assert [one["query"] for one in table.rows(table.find(Filter(text="üNÏQUE")).numbers)] == ["Ünïque"] * 2
+    assert len(table.find(Filter(task_type="sts", revised=True)).numbers) == 1
+    assert table.find(Filter(task_type="bitext")).numbers.size == 0
+    assert (table.row("synthesize-0000009") or {})["query"] == "Ünïque" and table.row("no") is None
+    assert len(set(table.sample(6).tolist())) == len(table.sample(6)) >= 5
+    assert published[0].tags(published[1]) == ["run-1"]
+
+
+def test_pages_stay_within_a_set(published: tuple[Hub, Ref]) -> None:
+    from rows import Rows
+    from tables import Table
+
+    hub, ref = published
+    kept: dict[str, Any] = {}
+    versions = SimpleNamespace(
+        hub=hub, ref=lambda name: ref, url=str, keep=lambda name, make: kept.setdefault(name, make())
+    )
+    rows = Rows(versions)
+    assert isinstance(rows.table("revise"), Table)
+    for asked, told in ((9999, 1), (None, 1), (0, 1), (-3, 1)):
+        assert rows.page(page=asked)["page"] == told
+    assert rows.page(language="Klingon")["rows"] == []
+    with pytest.raises(space.HubSpeedError, match="no such state"):
+        rows.page(state="lost")
+
+
+@settings(max_examples=20)
+@given(st.lists(st.lists(st.integers(0, 30), max_size=3), min_size=1, max_size=12))
+def test_no_arrow_of_a_lineage_goes_through_a_box(sources: list[list[int]]) -> None:
+    from layout import BOX, HEIGHT, lay_out
+
+    names = {f"n{i}": sorted({f"n{s % i}" for s in mine} if i else set()) for i, mine in enumerate(sources)}
+    places, arrows, width, height = lay_out(names)
+    assert places.keys() == names.keys()
+    assert len(arrows) == sum(map(len, names.values()))
+    for x, y in places.values():
+        assert BOX / 2 <= x <= width - BOX / 2 and HEIGHT / 2 <= y <= height - HEIGHT / 2
+    for points in arrows:
+        assert all(y0 < y1 for (_, y0), (_, y1) in pairwise(points))  # downwards
+        for x, y in points[1:-1]:
+            assert not any(abs(x - bx) < BOX / 2 and abs(y - by) < HEIGHT / 2 - 1 for bx, by in places.values())
+
+
+def test_bm25_prefers_rare_words_and_short_texts() -> None:
+    from embedders import bm25
+
+    texts = ["helium is a gas", "neon is a gas", "helium is a gas that fills balloons and ships of the air", "soil"]
+    helium, nothing = bm25(["what is helium", "zzz"], texts)
+    assert helium.argmax() == 0 and helium[2] > helium[1] > helium[3] == 0
+    assert not nothing.any()
+
+
+def test_a_benchmark_becomes_examples_with_their_answers() -> None:
+    from search import EXAMPLES, TEXTS, _questions
+
+    corpus = [{"_id": f"d{i}", "title": "", "text": f"text  {i}"} for i in range(500)]
+    queries = [{"_id": f"q{i}", "text": f"question {i}"} for i in range(100)]
+    qrels = [{"query-id": f"q{i}", "corpus-id": f"d{5 * i}", "score": 1} for i in range(100)]
+    qrels += [{"query-id": "q0", "corpus-id": "gone", "score": 1}, {"query-id": "q1", "corpus-id": "d0", "score": 0}]
+    found = _questions(corpus, queries, qrels, "b: ")
+    assert len(found) == EXAMPLES
+    for one in found:
+        (query,), texts = one["queries"], one["texts"]
+        assert one["answers"][query][0] in texts and len(set(texts)) == len(texts) <= TEXTS
+        assert one["answers"][query] == [f"text {5 * int(query.split()[1])}"]
+
+
+def test_uploads_are_bounded_and_read_line_by_line(tmp_path: Path) -> None:
+    from search import MAX_FILE_BYTES, MAX_TEXTS, texts_of
+
+    lines, objects, wrong, large = (tmp_path / name for name in ("a.txt", "b.jsonl", "c.jsonl", "d.txt"))
+    lines.write_text("one\n\n two  words \n" + "x\n" * 999)
+    objects.write_text('{"text": "one"}\n{"text": 2}\n')
+    wrong.write_text("[]\n")
+    large.write_bytes(b"x" * (MAX_FILE_BYTES + 1))
+    assert texts_of(lines)[:2] == ["one", "two words"] and len(texts_of(lines)) == MAX_TEXTS
+    assert texts_of(objects) == ["one", "2"]
+    for path, said in ((wrong, "cannot be read"), (large, "too large")):
+        with pytest.raises(space.HubSpeedError, match=said):
+            texts_of(path)
+
+
+def test_the_map_keeps_the_two_main_axes() -> None:
+    from figures import plane
+
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(50, 6)) * [9, 3, 0.1, 0.1, 0.1, 0.1]
+    places, shares = plane(vectors)
+    assert places.shape == (50, 2) and places.min() == 0 and places.max() == pytest.approx(1)
+    assert shares[0] > 0.7 and sum(shares) > 0.99
+    assert abs(np.corrcoef(places[:, 0], vectors[:, 0])[0, 1]) > 0.95
+    assert len(TASK_TYPES) <= 6  # as many colours as there are
