@@ -1,5 +1,6 @@
 """The YAML header of a card, as the Hub reads it, and what a card says of how its version can be made again."""
 
+import importlib.metadata
 import json
 import math
 import re
@@ -16,9 +17,6 @@ from hub_speed.recipes import loader
 from hub_speed.record import Json, tag_of
 from hub_speed.stage import Context, Stage
 
-PROJECT = "https://pypi.org/project/hub-speed/"
-"""Where people who meet a card find the program that made it."""
-
 SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
 """The Hub's names for how many rows a data set has (its specification of dataset cards)."""
 
@@ -30,6 +28,12 @@ MTEB_LICENCES = frozenset(
     " cc-by-nc-nd-4.0 odc-by apache-2.0 cc0-1.0 bsd-3-clause gemma".split()
 )
 """The licences that mteb's `ModelMeta` takes by the Hub's names, of those in `licences.DUTIES`."""
+
+
+def project() -> str:
+    """The address of this program, where its package states one (`[project.urls]`), else nothing."""
+    stated = importlib.metadata.metadata("hub-speed").get_all("Project-URL") or [""]
+    return str(stated[0]).partition(", ")[2]
 
 
 def header(stage: Stage, ctx: Context) -> Json:

@@ -122,7 +122,7 @@ def _values(stage: Stage, ctx: Context) -> dict[str, Any]:
         "generator": joined(ctx.recipe.synthesize.generator),
         "command": command,
         "recipe_file": without_paths(recipe_file),
-        "project": metadata.PROJECT,
+        "project": metadata.project(),
         "languages": list(ctx.recipe.languages),
         "system": dialects.SYSTEM,
         "columns": rows.columns(stage.row) if stage.row else {},

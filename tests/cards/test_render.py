@@ -206,7 +206,7 @@ def test_the_card_of_a_stage(name: str, recipe_name: str, card: Callable[..., Re
     linked = {n: ref for n, ref in ctx.refs.items() if n != "miner"}  # nothing was mined
     assert all(f"| {n} | [`{ref}`](/" in text and f"/tree/{ref.commit})" in text for n, ref in linked.items())
     assert "miner" not in text
-    assert f"[hub_speed]({metadata.PROJECT})" in text and "pip install" in text
+    assert "| made with | `hub_speed`, recipe" in text and "pip install" in text
     assert "author  = {Chen, Haonan and " in text and "https://arxiv.org/abs/2410.18634" in text
     assert f"hub-speed run {recipe_name} --org YOUR_NAME" in text
     assert ("offline teacher" in text) == recipe.offline
