@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -22,6 +23,7 @@ from hub_speed.hosts import is_here
 from hub_speed.task_types import TASK_TYPES
 
 ANY_TOPIC, DRAWN = "any topic", "drawn"
+SHOWN_S = 0.2  # between two views of a text that grows. Assumption: one reads no faster
 MOST_KNOBS = 1 + max(len(kind.knobs) for kind in TASK_TYPES.values())  # and the language
 ON_A_SPACE = "SPACE_ID" in os.environ
 
@@ -72,11 +74,13 @@ class Tab:
     async def write(self, request: gr.Request, *values: Any) -> AsyncIterator[tuple[str, str, list[str]]]:
         """What was said about the last row, the flow as it grows, and at its end the row that may be kept."""
         it: Json = {}
-        problem = ""
+        problem, shown = "", 0.0
         try:
             with self.visitors.turn(request):
                 async for it in self.writer.write(await asyncio.to_thread(self._order, *values)):
-                    yield "", render("generate.flow", it), []
+                    if not it.get("writing") or time.monotonic() - shown > SHOWN_S:
+                        yield "", render("generate.flow", it), []
+                        shown = time.monotonic()
         except Exception as error:
             problem = render("page.problem", sentence(error))
         done = render("generate.flow", it | {"doing": "", "writing": ""}) if it else ""
