@@ -94,7 +94,8 @@ def build(page: gr.Blocks, embedders: Embedders, rows: Rows) -> None:
             raise gr.Error(str(error), print_exception=False) from error
 
     handler, asked = show("search.results", compare), [queries, texts, instruction, second, right]
-    gr.on([find.click, instruction.submit, second.input], handler, asked, ranking, **MODELS)
+    latest = MODELS | {"trigger_mode": "always_last"}  # a click while another search runs is not lost
+    gr.on([find.click, instruction.submit, second.input], handler, asked, ranking, **latest)
     example.input(choose, example, [*form, right], **READING).then(handler, asked, ranking, **MODELS)
     take.click(taken, None, [*form, right], **READING)
     upload.upload(read, upload, texts, **READING)
