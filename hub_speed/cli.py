@@ -244,18 +244,20 @@ def quality(
 @hub_app.command("serve")
 def hub_serve(port: options.Port = None) -> None:
     """Serve the embedded Hub until Ctrl-C."""
-    api.serve_hub(port)
+    from hub_speed.console.hubs import print_served
+
+    api.serve_hub(port, started=lambda address: print_served(address, port))
 
 
 @hub_app.command("env")
 def hub_env(
     port: Annotated[int | None, typer.Option(metavar="PORT", help="port of `hub serve`", min=1, max=65535)] = None,
 ) -> None:
-    r"""Print the lines that point any Hub client at the embedded Hub.
+    """Print the lines that point any Hub client at the embedded Hub.
 
     \b
     eval "$(hub-speed hub env)"
-    """
+    """  # noqa: D301 (click reads the sign itself)
     import shlex
 
     for name, value in api.hub_environment(port).items():

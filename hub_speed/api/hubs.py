@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -160,11 +160,20 @@ def user_token() -> str | None:
     return path.read_text("utf-8").strip() or None if path.exists() else None
 
 
-def serve_hub(port: int | None = None, home: Path | None = None) -> None:
-    """Serve the embedded Hub on 127.0.0.1 until SIGINT or SIGTERM."""
+def serve_hub(
+    port: int | None = None, home: Path | None = None, started: Callable[[str], None] = lambda address: None
+) -> None:
+    """Serve the embedded Hub on 127.0.0.1 until SIGINT or SIGTERM.
+
+    Args:
+        port: `DEFAULT_PORT` when left out.
+        home: folder of this program; `default_home()` when left out.
+        started: called with the Hub's address once it answers.
+    """
     from hub_speed.localhub import DEFAULT_PORT, LocalHub
 
-    LocalHub(made_home(home)).serve_forever(port or DEFAULT_PORT)
+    hub = LocalHub(made_home(home))
+    hub.serve_forever(port or DEFAULT_PORT, lambda: started(str(hub.endpoint)))
 
 
 def hub_environment(port: int | None = None, home: Path | None = None) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+import typer
 from rich.markup import escape
 
 from hub_speed.console.terminal import console, table
@@ -10,6 +11,13 @@ from hub_speed.errors import HubError
 
 if TYPE_CHECKING:
     from hub_speed.api.archives import Checked, Freed, Report
+
+
+def print_served(address: str, port: int | None) -> None:
+    """Where `hub serve` is; `port` is the one that was asked for."""
+    here = "" if port is None else f" --port {port}"
+    typer.echo(f"the Hub is at {address}, for a browser as well; Ctrl-C ends it")
+    typer.echo(f'in another terminal, for any client of the Hub:  eval "$(hub-speed hub env{here})"')
 
 
 def print_freed(freed: "Freed", *, dry_run: bool) -> None:

@@ -14,6 +14,7 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -130,8 +131,12 @@ class LocalHub:
     ) -> None:
         self.stop()
 
-    def serve_forever(self, port: int = DEFAULT_PORT) -> None:
+    def serve_forever(self, port: int = DEFAULT_PORT, started: Callable[[], None] = lambda: None) -> None:
         """Serve until SIGINT or SIGTERM comes, then stop and return. Call it from the main thread.
+
+        Args:
+            port: on 127.0.0.1.
+            started: called once the hub answers.
 
         Raises:
             LocalHubError: The port is taken.
@@ -140,6 +145,7 @@ class LocalHub:
         before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             self.start(port)
+            started()
             stopped.wait()
         finally:
             self.stop()

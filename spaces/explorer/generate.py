@@ -103,7 +103,9 @@ class Tab:
         """The kept rows with the last one on top, and what there is to say about it."""
         rows = [each for each in rows if any(each)]
         if not row:
-            return gr.skip(), render("generate.note", "There is no row to keep: write one first.")
+            return gr.skip(), render(
+                "generate.note", "There is no row to keep: write one first (rejected rows are not kept)."
+            )
         if row in rows:
             return gr.skip(), render("generate.note", "This row is kept already.")
         if len(rows) >= keeping.MAX_KEPT:
