@@ -61,7 +61,8 @@ def test_a_table_counts_finds_and_reads_the_rows_of_all_files(published: tuple[H
     assert table.find(Filter(task_type="bitext")).numbers.size == 0
     assert (table.row("synthesize-0000009") or {})["query"] == "Ünïque" and table.row("no") is None
     assert len(set(table.sample(6).tolist())) == len(table.sample(6)) >= 5
-    assert published[0].tags(published[1]) == ["run-1"]
+    hub, ref = published
+    assert hub.tags(ref.kind, ref.repo) == {"run-1": ref}
 
 
 def test_pages_stay_within_a_set(published: tuple[Hub, Ref]) -> None:
