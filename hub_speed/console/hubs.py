@@ -47,12 +47,9 @@ def print_checked(checked: Iterable["Checked"]) -> None:
 
 def print_copied(reports: Iterable["Report"], org: str, name: str | None) -> None:
     """What was exported or imported, line by line as it is done; a note where the organisation got another name."""
-    for kind, name, done in reports:
-        console.print(f"[green]✓[/green] {kind.removesuffix('s')} {escape(name)}    {done}")
-    if name not in (None, org):
-        console.print(
-            f"The records in these repositories still name {escape(org)}: show, verify, lineage and plan know"
-        )
-        console.print(
-            "them under that name only. Collections come from a folder only, and only where they are not here yet."
-        )
+    for kind, repo, done in reports:
+        console.print(f"[green]✓[/green] {kind.removesuffix('s')} {escape(repo)}    {done}")
+    if name and name != org:
+        note = f"The records in these repositories still name {escape(org)}: show, verify, lineage and plan know them"
+        note += " under that name only. Collections come from a folder only, and only where they are not here yet."
+        console.print(note)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dulwich.objects import Blob, Commit, ShaFile, Tag, Tree
+from dulwich.refs import PackedRefsException
 
 from hub_speed.errors import HubError
 from hub_speed.localhub import discussion_form, trees
@@ -101,7 +102,7 @@ def _each_settled(store: Store, look: Callable[[Repo], None]) -> None:
 def _look_at(repo: Repo, look: Callable[[Repo], None]) -> None:
     try:
         look(repo)
-    except (KeyError, ValueError, AssertionError, zlib.error) as error:
+    except (KeyError, ValueError, AssertionError, zlib.error, PackedRefsException) as error:
         (repo.path / "hub.json").stat()  # FileNotFoundError when it is gone
         fix = "hub-speed hub fsck shows what is missing"
         raise HubError(f"gc: {repo.kind} {repo.id} is damaged", got=str(error), fix=fix) from error
@@ -200,7 +201,11 @@ def check(repo: Repo, spare: Repo | None = None) -> Checked:
     mended = 0
     counts: dict[type[ShaFile], int] = {Commit: 0, Tree: 0, Blob: 0, Tag: 0}
     large: dict[str, int] = {}
-    refs = repo.git.all_refs()
+    try:
+        refs = repo.git.all_refs()
+    except (ValueError, PackedRefsException) as error:
+        refs = {}
+        damage.append(f"branches and tags cannot be read: {error}")
     waiting, seen = [(oid, ref) for ref, oid in refs.items()], set()
     while waiting:
         oid, where = waiting.pop()

@@ -181,6 +181,11 @@ def test_damaged_and_foreign_repos_do_not_hold_up_the_others(stores):
     assert not copied(full, folder, "datasets", "one").path.exists()
     assert copied(full, folder, "spaces", "two").path.exists() and list(folder.glob("collections/*"))
     (one.path / TAGS / "v1").unlink()
+    (one.path / "packed-refs").write_text("garbage")
+    with pytest.raises(HubError, match="all are copied but 1"):
+        list(archive.export(full, ORG, folder))
+    assert any("cannot be read" in problem for found in maintenance.fsck(full) for problem in found.damage)
+    (one.path / "packed-refs").unlink()
     lacking = "; on neither side: large files (1)"
     assert [done for *_, done in archive.export(full, ORG, folder)] == ["copied" + lacking, "there already"]
     assert [done for *_, done in archive.export(full, ORG, folder)] == ["there already" + lacking, "there already"]
