@@ -290,7 +290,7 @@ def hub_export(
     """Copy an organisation to a folder, or its tagged versions to another Hub."""
     from hub_speed.console.hubs import print_copied
 
-    print_copied(api.export_org(org, where, name=as_, private=private))
+    print_copied(api.export_org(org, where, name=as_, private=private), org, as_)
 
 
 @hub_app.command("import")
@@ -300,7 +300,7 @@ def hub_import(
     """Bring an organisation from such a folder, or its tagged versions from another Hub."""
     from hub_speed.console.hubs import print_copied
 
-    print_copied(api.import_org(org, where, name=as_, private=private))
+    print_copied(api.import_org(org, where, name=as_, private=private), org, as_)
 
 
 @space_app.command("run")

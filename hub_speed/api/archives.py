@@ -62,6 +62,8 @@ def export_org(
 ) -> Iterator["Report"]:
     """Bring an organisation of the embedded Hub to a folder or to another Hub; what is there already stays.
 
+    What is missing or damaged in the folder is copied again. Damaged repositories are left out and named at the end.
+
     Args:
         org: the organisation.
         where: a folder, or the address of a Hub.
@@ -95,6 +97,7 @@ def import_org(
 ) -> Iterator["Report"]:
     """Bring an organisation from a folder or another Hub to the embedded Hub; what is here already stays.
 
+    What is missing or damaged here is copied again from a folder.
     The arguments and the result are those of `export_org`; `name` is what the organisation is called here.
     """
     if _is_address(where):

@@ -47,13 +47,17 @@ def print_checked(checked: Iterable["Checked"]) -> None:
         for problem in [*repo.damage, *repo.missing]:
             console.print(f"{escape(repo.kind)}/{escape(repo.id)}: {escape(problem)}")
     if bad := [repo for repo in repos if repo.damage or repo.missing]:
-        fix = "bring these repositories back with hub-speed hub import, from an export or another Hub"
+        fix = "hub-speed hub import ORG FOLDER, with an export, brings back what is missing or damaged"
         if not any(repo.damage for repo in bad):
             fix += "; content that was deleted for good (permanently_delete_lfs_files) stays missing"
         raise HubError(f"hub fsck: {len(bad)} of {len(repos)} repositories are not whole", fix=fix)
 
 
-def print_copied(reports: Iterable["Report"]) -> None:
-    """What was exported or imported, line by line as it is done."""
-    for kind, name, done in reports:
-        console.print(f"[green]✓[/green] {kind.removesuffix('s')} {escape(name)}    {done}")
+def print_copied(reports: Iterable["Report"], org: str, name: str | None) -> None:
+    """What was exported or imported, line by line as it is done; a note where the organisation got another name."""
+    for kind, repo, done in reports:
+        console.print(f"[green]✓[/green] {kind.removesuffix('s')} {escape(repo)}    {done}")
+    if name and name != org:
+        note = f"The records in these repositories still name {escape(org)}: show, verify, lineage and plan know them"
+        note += " under that name only. Collections come from a folder only, and only where they are not here yet."
+        console.print(note)

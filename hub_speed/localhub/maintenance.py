@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dulwich.objects import Blob, Commit, ShaFile, Tag, Tree
+from dulwich.refs import PackedRefsException
 
 from hub_speed.errors import HubError
 from hub_speed.localhub import discussion_form, trees
@@ -101,7 +102,7 @@ def _each_settled(store: Store, look: Callable[[Repo], None]) -> None:
 def _look_at(repo: Repo, look: Callable[[Repo], None]) -> None:
     try:
         look(repo)
-    except (KeyError, ValueError, AssertionError, zlib.error) as error:
+    except (KeyError, ValueError, AssertionError, zlib.error, PackedRefsException) as error:
         (repo.path / "hub.json").stat()  # FileNotFoundError when it is gone
         fix = "hub-speed hub fsck shows what is missing"
         raise HubError(f"gc: {repo.kind} {repo.id} is damaged", got=str(error), fix=fix) from error
@@ -160,7 +161,8 @@ class Checked(NamedTuple):
     """What was found in a repo: how much there is, and what is wrong.
 
     `large` maps the sha256 of each large file to its size. `missing` are those whose content is not there; this may be
-    on purpose: `permanently_delete_lfs_files` can leave the commits as they are.
+    on purpose: `permanently_delete_lfs_files` can leave the commits as they are. `mended` counts the objects and files
+    that were damaged and have been written again.
     """
 
     kind: str
@@ -171,6 +173,7 @@ class Checked(NamedTuple):
     large: dict[str, int]
     damage: list[str]
     missing: list[str]
+    mended: int = 0
 
 
 def fsck(store: Store) -> Iterator[Checked]:
@@ -180,19 +183,29 @@ def fsck(store: Store) -> Iterator[Checked]:
         checked = check(repo)
         for item in checked.large.items():
             if item not in verified:
-                verified[item] = _large_damage(store.large_files, *item)
+                verified[item] = large_damage(store.large_files, *item)
             if verified[item]:
                 found = checked.missing if verified[item] == MISSING else checked.damage
                 found.append(f"large file {item[0]}: {verified[item]}")
         yield checked
 
 
-def check(repo: Repo) -> Checked:
-    """Check one repo, without the content of its large files."""
+def check(repo: Repo, spare: Repo | None = None) -> Checked:
+    """Check one repo, without the content of its large files.
+
+    Args:
+        repo: the repo.
+        spare: a copy of it; what is damaged in the repo and whole in the copy is written again.
+    """
     damage: list[str] = []
+    mended = 0
     counts: dict[type[ShaFile], int] = {Commit: 0, Tree: 0, Blob: 0, Tag: 0}
     large: dict[str, int] = {}
-    refs = repo.git.all_refs()
+    try:
+        refs = repo.git.all_refs()
+    except (ValueError, PackedRefsException) as error:
+        refs = {}
+        damage.append(f"branches and tags cannot be read: {error}")
     waiting, seen = [(oid, ref) for ref, oid in refs.items()], set()
     while waiting:
         oid, where = waiting.pop()
@@ -200,6 +213,11 @@ def check(repo: Repo) -> Checked:
             continue
         seen.add(oid)
         obj = _checked_object(repo.git, oid, where, damage)
+        if obj is None and spare and (obj := _checked_object(spare.git, oid, where, [])):
+            _object_path(repo.git, oid).unlink(missing_ok=True)
+            repo.git.add([obj])
+            damage.pop()
+            mended += 1
         if obj is None:
             continue
         counts[type(obj)] += 1
@@ -209,28 +227,38 @@ def check(repo: Repo) -> Checked:
                 large[match[1].decode()] = int(match[2])
         else:
             waiting += _next(obj, oid, where, damage)
-    damage += _unsound_discussions(repo)
+    for name, problem in list(_unsound_files(repo)):
+        if spare and (spare.path / name).is_file() and name not in dict(_unsound_files(spare)):
+            repo.scratch.write(repo.path / name, (spare.path / name).read_bytes())
+            mended += 1
+        else:
+            damage.append(f"{name}: {problem}")
+    return Checked(repo.kind, repo.id, len(refs), counts[Commit], counts[Blob], large, damage, [], mended)
+
+
+def _unsound_files(repo: Repo) -> Iterator[tuple[str, str]]:
+    """(name, what is wrong) of settings and discussions that no server could have written."""
     try:
         if not isinstance(repo.settings["private"], bool):
-            damage.append("hub.json: 'private' is neither true nor false")
+            yield "hub.json", "'private' is neither true nor false"
     except (HttpRefusal, ValueError, KeyError, TypeError) as error:
-        damage.append(f"hub.json: {type(error).__name__} {error}")
-    return Checked(repo.kind, repo.id, len(refs), counts[Commit], counts[Blob], large, damage, [])
-
-
-def _unsound_discussions(repo: Repo) -> Iterator[str]:
+        yield "hub.json", f"{type(error).__name__} {error}"
     for path in sorted((repo.path / DISCUSSIONS).glob("*")):
         try:
             if discussion_form.is_sound(repo, read_json(path), path.stem):
                 continue
         except (ValueError, RecursionError, KeyError, AssertionError):
             pass
-        yield f"{DISCUSSIONS}/{path.name}: not a discussion with this number and all its fields"
+        yield f"{DISCUSSIONS}/{path.name}", "not a discussion with this number and all its fields"
+
+
+def _object_path(git: GitRepo, oid: str) -> Path:
+    return git.path / "objects" / oid[:2] / oid[2:]
 
 
 def _checked_object(git: GitRepo, oid: str, where: str, damage: list[str]) -> ShaFile | None:
     """An object whose content has the hash that its name says; None for another, which is noted."""
-    file = git.path / "objects" / oid[:2] / oid[2:]
+    file = _object_path(git, oid)
     try:
         if file.exists():
             zlib.decompress(file.read_bytes())  # dulwich reads a file that is cut as far as it goes
@@ -267,7 +295,7 @@ def _next(obj: ShaFile, oid: str, where: str, damage: list[str]) -> list[tuple[s
 MISSING = "its content is not there"
 
 
-def _large_damage(large: LargeFiles, sha256: str, size: int) -> str:
+def large_damage(large: LargeFiles, sha256: str, size: int) -> str:
     """What is wrong with a large file; nothing when it is whole."""
     digest, length = hashlib.sha256(), 0
     try:

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from stored import commit, make, sha_of
 
-from hub_speed.errors import HubError
+from hub_speed.errors import HubError, RecipeError
 from hub_speed.localhub import archive, discussions, maintenance, pulls
 from hub_speed.localhub.git import MAIN, TAGS
 from hub_speed.localhub.store import Store
@@ -52,7 +52,11 @@ def test_everything_comes_back(stores):
     assert empty.find("spaces", "org/two").private
     list(archive.import_(empty, ORG, folder, "new"))
     assert empty.find("datasets", "new/one").git.all_refs() == full.find("datasets", "org/one").git.all_refs()
-    assert (empty.root / "collections" / f"{'a' * 24}.json").exists()
+    collection = empty.root / "collections" / f"{'a' * 24}.json"
+    assert archive.read_json(collection)["items"][0]["id"] == "org/one"
+    collection.unlink()
+    list(archive.import_(empty, ORG, folder, "new"))
+    assert archive.read_json(collection)["items"][0]["id"] == "new/one"
 
 
 def test_an_export_follows_what_changed(stores):
@@ -63,8 +67,13 @@ def test_an_export_follows_what_changed(stores):
     list(archive.import_(empty, ORG, folder, ORG))
     assert empty.large_files.size(sha_of(b"third")) == 5
     commit(full, full.find("datasets", "org/one"), b"fourth")
-    with pytest.raises(HubError, match="other branches or tags"):
-        list(archive.import_(full, ORG, folder, ORG))
+    full.large_files.delete(sha_of(b"first"))
+    newer, same = [done for *_, done in archive.import_(full, ORG, folder, ORG)]
+    assert (
+        newer == "newer here, stays; missing or damaged, so copied again: large files (1)" and same == "there already"
+    )
+    assert full.find("datasets", "org/one").git.all_refs() != copied(full, folder, "datasets", "one").git.all_refs()
+    assert full.large_files.size(sha_of(b"first")) == 5
 
 
 @pytest.mark.parametrize("step", range(0, 40, 3))
@@ -122,6 +131,77 @@ def test_a_damaged_or_hostile_folder_brings_nothing_in(stores):
     with pytest.raises(HubError, match="damaged"):
         list(archive.import_(empty, ORG, folder, ORG))
     assert not made.exists() and not [path for path in empty.scratch.path.iterdir() if path.name != "alive"]
+
+
+def copied(store, folder, kind, name):
+    """A repo in an export."""
+    return archive.Repo(kind, f"{ORG}/{name}", folder / "repos" / kind / ORG / name, store.scratch)
+
+
+def test_another_export_mends_the_folder(stores):
+    full, _, folder = stores
+    list(archive.export(full, ORG, folder))
+    large = [path for path in sorted(folder.glob("lfs/??/??/*")) if path.is_file()]
+    large[0].unlink()
+    large[1].write_bytes(bytes(large[1].stat().st_size))  # the right size, another content
+    next(copied(full, folder, "spaces", "two").path.glob("objects/??/*")).write_bytes(b"")
+    (folder / "repos" / "spaces" / ORG / "two" / "hub.json").write_bytes(b"{")
+    one, two = [done for *_, done in archive.export(full, ORG, folder)]
+    assert one == "there already; missing or damaged, so copied again: large files (2)" and two == "copied"
+    assert [done for *_, done in archive.export(full, ORG, folder)] == ["there already"] * 2
+
+
+@pytest.mark.parametrize("newer", [False, True])
+def test_an_import_repairs_what_is_here(stores, newer):
+    full, _, folder = stores
+    list(archive.export(full, ORG, folder))
+    repo = full.find("datasets", "org/one")
+    if newer:
+        commit(full, repo, b"third")
+    before = states(full)
+    for path in copied(full, folder, "datasets", "one").path.glob("objects/??/*"):
+        (repo.path / "objects" / path.parent.name / path.name).write_bytes(b"")
+    full.large_files.path(sha_of(b"first")).write_bytes(b"f1rst")
+    full.large_files.delete(sha_of(b"second"))
+    for name in ("hub.json", "discussions/1.json"):
+        (repo.path / name).write_bytes(b"{")
+    one, two = [done for *_, done in archive.import_(full, ORG, folder, ORG)]
+    assert one.startswith("newer here, stays; " if newer else "there already; ") and "large files (2), git" in one
+    assert two == "there already" and states(full) == before
+    assert [(found.damage, found.missing) for found in maintenance.fsck(full)] == [([], [])] * 3
+
+
+def test_damaged_and_foreign_repos_do_not_hold_up_the_others(stores):
+    full, empty, folder = stores
+    one = full.find("datasets", "org/one")
+    full.large_files.delete(sha_of(b"first"))
+    (one.path / TAGS / "v1").write_text("cut")
+    with pytest.raises(HubError, match=r"all are copied but 1\n.*datasets org/one is damaged: refs/tags/v1"):
+        list(archive.export(full, ORG, folder))
+    assert not copied(full, folder, "datasets", "one").path.exists()
+    assert copied(full, folder, "spaces", "two").path.exists() and list(folder.glob("collections/*"))
+    (one.path / TAGS / "v1").unlink()
+    (one.path / "packed-refs").write_text("garbage")
+    with pytest.raises(HubError, match="all are copied but 1"):
+        list(archive.export(full, ORG, folder))
+    assert any("cannot be read" in problem for found in maintenance.fsck(full) for problem in found.damage)
+    (one.path / "packed-refs").unlink()
+    lacking = "; on neither side: large files (1)"
+    assert [done for *_, done in archive.export(full, ORG, folder)] == ["copied" + lacking, "there already"]
+    assert [done for *_, done in archive.export(full, ORG, folder)] == ["there already" + lacking, "there already"]
+    commit(empty, make(empty, "org/one"), b"of somebody else")
+    with pytest.raises(HubError, match="org/one is here with other branches or tags"):
+        list(archive.import_(empty, ORG, folder, ORG))
+    assert empty.find("spaces", "org/two").private and empty.large_files.size(sha_of(b"first")) is None
+
+
+def test_a_file_is_no_place_for_an_export(stores):
+    full, _, folder = stores
+    folder.write_bytes(b"mine")
+    for place in (folder, folder / "below"):
+        with pytest.raises(RecipeError, match=r"got +the file"):
+            list(archive.export(full, ORG, place))
+    assert folder.read_bytes() == b"mine"
 
 
 def test_names_that_are_not_there_are_told(stores):
