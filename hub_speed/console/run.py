@@ -81,7 +81,7 @@ def _left(steps: Sequence[Step]) -> list[str]:
         return []
     first = [step for step in steps if not step.why.startswith("after ")]
     named = ", ".join(f"{step.stage.name} ({step.why})" for step in first)
-    more = f", and {len(steps) - len(first)} stages after that" if len(steps) > len(first) else ""
+    more = ", and the stages after that" if len(steps) > len(first) else ""
     return [f"this recipe has not finished {named}{more}; anything published of them is from another recipe"]
 
 

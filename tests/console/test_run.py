@@ -45,7 +45,7 @@ def test_stages_of_another_recipe_are_said(capsys: pytest.CaptureFixture[str]) -
     steps = [Step(STAGES[name], None, why) for name, why in left]
     run.print_run("o", [result("brainstorm", Measures())], local=True, left=steps)
     out = " ".join(capsys.readouterr().out.split())
-    assert "note this recipe has not finished seed (seed.rows 60 → 50), and 2 stages after that; anything" in out
+    assert "note this recipe has not finished seed (seed.rows 60 → 50), and the stages after that; anything" in out
 
 
 def test_a_finished_stage_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
