@@ -162,7 +162,8 @@ def show(
         if json:
             print_records(results)
         else:
-            print_run(org, results, local=opened.local, lineage=True)
+            left = [step for step in api.plan(loaded, opened, org=org).steps if not step.ref]
+            print_run(org, results, local=opened.local, lineage=True, left=left)
 
 
 @app.command()

@@ -35,7 +35,6 @@ from huggingface_hub import (
     eval_result_entries_to_yaml,
 )
 from huggingface_hub.errors import (
-    EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
@@ -189,6 +188,17 @@ class Hub:
             commits = [commit.commit_id for commit in self._api.list_repo_commits(repo, repo_type=kind)]
         return {name: Ref(kind, repo, commit) for commit in commits for name in names.get(commit, [])}
 
+    def branches(self, kind: Kind, repo: str) -> set[str]:
+        """The names of a repository's branches."""
+        with self._translating_errors(f"{kind} {repo}"):
+            return {branch.name for branch in self._api.list_repo_refs(repo, repo_type=kind).branches}
+
+    def kept(self, kind: Kind, repo: str) -> str:
+        """Where a repository is not private or public as new ones are to be, which of both it is; else nothing."""
+        with self._translating_errors(f"{kind} {repo}"):
+            private = bool(self._api.repo_info(repo, repo_type=kind).private)
+        return "" if self._private in (None, private) else "private" if private else "public"
+
     def head(self, kind: Kind, repo: str) -> Ref | None:
         """The newest version on the main branch, or None when there is no such repository."""
         with self._translating_errors(f"{kind} {repo}"):
@@ -245,11 +255,16 @@ class Hub:
         tree = self._api.list_repo_tree(ref.repo, repo_type=ref.kind, revision=ref.commit, recursive=True)
         return sorted((entry for entry in tree if isinstance(entry, RepoFile)), key=lambda entry: entry.path)
 
-    def download(self, ref: Ref, folder: Path) -> Path:
-        """A version's files, read from the Hub whatever the client has kept; returns where they are in `folder`."""
+    def download(self, ref: Ref, folder: Path, file: str = "") -> Path:
+        """A version's files, read from the Hub whatever the client has kept; returns where they are in `folder`.
+
+        With `file`, that one alone.
+        """
+        where: dict[str, Any] = {"repo_type": ref.kind, "revision": ref.commit, "cache_dir": folder}
         with self._translating_errors(str(ref)):
-            path = self._api.snapshot_download(ref.repo, repo_type=ref.kind, revision=ref.commit, cache_dir=folder)
-        return Path(path)
+            if file:
+                return Path(self._api.hf_hub_download(ref.repo, file, **where))
+            return Path(self._api.snapshot_download(ref.repo, **where))
 
     def record(self, ref: Ref) -> RunRecord | None:
         """How a version was made (`speed_run.json`), or None when hub_speed did not make it."""
@@ -534,7 +549,10 @@ class Hub:
                 got=_first_line(cause),
                 fix="ask for access on the repository's page, and log in with a token that has it (hf auth login)",
             )
-        if isinstance(cause, (RepositoryNotFoundError, RevisionNotFoundError)):
+        if isinstance(cause, RevisionNotFoundError):
+            fix = "check the revision: a tag, a branch or a commit"
+            return NotFound(f"{where}: revision not found on {self.shown}", got=_first_line(cause), fix=fix)
+        if isinstance(cause, RepositoryNotFoundError):
             return NotFound(
                 f"{where}: not found on {self.shown}",
                 got=_first_line(cause),
@@ -566,7 +584,7 @@ class Hub:
                 got=f"{type(cause).__name__}: {_first_line(cause)}",
                 fix=f"{kept}run the same command again when the Hub is back",
             )
-        if isinstance(cause, OSError) and not isinstance(cause, EntryNotFoundError):  # of this machine: no space left
+        if isinstance(cause, OSError) and cause.errno is not None:  # of this machine: no space left
             return cause
         return HubError(
             f"{where}: {self.shown} answers what the client cannot read",

@@ -1,5 +1,6 @@
 """Prints a finished stage, and a finished run."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.markup import escape
@@ -8,6 +9,7 @@ from hub_speed.console.plan import tokens
 from hub_speed.console.progress import Bars
 from hub_speed.console.terminal import console, print_json, table
 from hub_speed.evaluation import published_scores
+from hub_speed.pipeline.plan import Step
 from hub_speed.pipeline.run import Result
 from hub_speed.pipeline.table import STAGES
 from hub_speed.record import Json, Ref, RunRecord, of_teacher
@@ -35,8 +37,10 @@ def print_result(result: Result, bars: Bars, *, cached: bool = True, as_json: bo
     console.print(f"[green]✓[/green] {result.stage.name:<11} {counts:<27} {version:<24} {what}", soft_wrap=True)
 
 
-def print_run(org: str, results: list[Result], *, local: bool, lineage: bool = False) -> None:
-    """A finished run: stages, teacher calls, scores, and what to do next."""
+def print_run(
+    org: str, results: list[Result], *, local: bool, lineage: bool = False, left: Sequence[Step] = ()
+) -> None:
+    """A finished run: stages, what is `left` to run, teacher calls, scores, and what to do next."""
     right = ("accepted", "rejected", "calls", "tokens", "seconds")
     lines = table("stage", "repo@commit", *right, right=right)
     for result in results:
@@ -54,7 +58,7 @@ def print_run(org: str, results: list[Result], *, local: bool, lineage: bool = F
     _print_scores([score for one in found for score in one.scores], [share for one in found for share in one.shares])
     for row in (row for one in found for row in one.failed):
         console.print(f"[red]not scored[/red] {row['benchmark']} ({row['subject']}): {escape(row['reason'])}")
-    for note in (note for record in by_name.values() for note in record.notes):
+    for note in [*_left(left), *(note for record in by_name.values() for note in record.notes)]:
         console.print(f"[yellow]note[/yellow]       {escape(note)}")
     for measure, fit in (pair for one in found for pair in one.fits.items()):
         interval = "" if fit["low"] is None else f" (95%: {fit['low']:+.3f} to {fit['high']:+.3f})"
@@ -69,6 +73,16 @@ def print_records(results: list[Result]) -> None:
         for r in results
     ]
     print_json(found, indent=1)
+
+
+def _left(steps: Sequence[Step]) -> list[str]:
+    """A note on stages that this recipe has not finished, with what `plan` says of those that can run now."""
+    if not steps:
+        return []
+    first = [step for step in steps if not step.why.startswith("after ")]
+    named = ", ".join(f"{step.stage.name} ({step.why})" for step in first)
+    more = ", and the stages after that" if len(steps) > len(first) else ""
+    return [f"this recipe has not finished {named}{more}; anything published of them is from another recipe"]
 
 
 def _short(ref: Ref) -> str:

@@ -40,14 +40,17 @@ def find(hub: Hub, name: str) -> Ref:
         if name.startswith(f"{kind}s/") and name.partition("@")[0].count("/") == 2:
             return hub.pin(kind, name.removeprefix(f"{kind}s/"))
     found: list[Ref] = []
-    missing = None
+    missing: dict[Kind, NotFound] = {}
     for kind in kinds:
         try:
             found.append(hub.pin(kind, name))
         except NotFound as error:
-            missing = error
-    if missing and not found:
-        raise NotFound(f"{name}: neither a model nor a dataset of {hub.shown}", got=missing.got, fix=missing.fix)
+            missing[kind] = error
+    if not found:
+        for kind, problem in missing.items():
+            if hub.head(kind, name.partition("@")[0]):  # only the revision is missing
+                raise problem
+        raise NotFound(f"{name}: neither a model nor a dataset of {hub.shown}", got=problem.got, fix=problem.fix)
     if len(found) > 1:
         raise HubError(
             f"{name}: a model and a dataset have this name", fix=f"say which: models/{name}, datasets/{name}"

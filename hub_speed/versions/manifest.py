@@ -11,7 +11,8 @@ from hub_speed.record import Json, Kind, Ref
 
 FILE = "release.json"
 
-TAG = re.compile(r"(?!run-|content-)[A-Za-z0-9][A-Za-z0-9._-]*")  # those two are the pipeline's own
+TAG = re.compile(r"(?!run-|content-|(?:main|HEAD|[0-9A-Fa-f]{7,40})$)[A-Za-z0-9][A-Za-z0-9._-]*")
+"""`run-` and `content-` are the pipeline's own; git takes HEAD, and what may be the start of a commit, for another."""
 
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 Repo = Annotated[str, Field(pattern=r"^[^/@]+/[^/@]+$")]

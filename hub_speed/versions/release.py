@@ -54,7 +54,7 @@ def release(recipe: Recipe, session: Session, tag: str, *, allow_conflict: bool 
         HubError: the Hub does not answer or refuses.
     """
     if not manifest.TAG.fullmatch(tag):
-        raise RecipeError(f"--tag {tag}: not a tag for a release", expected="for example v1.0")
+        raise _no_tag(tag)
     hub, results = session.hub, run.finished(recipe, session)
     embedder, scored = (_finished(name, results, recipe, session) for name in ("embedder", "evaluate"))
     hub.check_may_write("model", embedder.ref.repo)
@@ -69,6 +69,7 @@ def release(recipe: Recipe, session: Session, tag: str, *, allow_conflict: bool 
         )
     notes = licences.notes(sources, () if recipe.offline else as_mix(recipe.teacher.model))
     holds = _manifest(recipe, results, tag, embedder, scored, stated)
+    kept = _kept(hub, holds)
     tagged = _tag_all(hub, holds)
     released = hub.find("model", embedder.ref.repo, tag)
     if released is None:
@@ -78,7 +79,12 @@ def release(recipe: Recipe, session: Session, tag: str, *, allow_conflict: bool 
     newest = [each for each in hub.tags("model", released.repo) if manifest.TAG.fullmatch(each)][:1]
     if newest == [tag]:  # a later release has its own notes
         run.collect(recipe, session, results, tag)
-    return Released(released, tagged, [*conflicts, *notes])
+    return Released(released, tagged, [*conflicts, *notes, *kept])
+
+
+def _no_tag(tag: str, got: str = "") -> RecipeError:
+    """The error for a name that a release may not have."""
+    return RecipeError(f"--tag {tag}: not a tag for a release", expected="for example v1.0", got=got)
 
 
 def _finished(name: str, results: list[Result], recipe: Recipe, session: Session) -> Result:
@@ -201,10 +207,19 @@ def _results(scored: Result) -> list[dict[str, Any]]:
     return found
 
 
+def _kept(hub: Hub, holds: Manifest) -> list[str]:
+    """A note where repositories are public, and new ones were to be private, or the other way round."""
+    found = [hub.kept(member.kind, repo) for repo, member in holds.repositories.items()]
+    kept = [each for each in found if each]
+    return [f"repositories that exist stay as they are: {len(kept)} are {kept[0]}"] if kept else []
+
+
 def _tag_all(hub: Hub, holds: Manifest) -> int:
     """Tag the repositories of the run but the embedder's; look at all of them before the first is tagged."""
     todo = []
     for ref in map(holds.ref, holds.repositories):
+        if holds.tag in hub.branches(ref.kind, ref.repo):
+            raise _no_tag(holds.tag, got=f"a branch of {ref.repo} has this name")
         there = hub.find(ref.kind, ref.repo, holds.tag)
         if ref.repo == holds.embedder:
             same = there is None or manifest.read(hub, there) == holds

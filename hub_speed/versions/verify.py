@@ -9,7 +9,7 @@ import hashlib
 import heapq
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -55,10 +55,15 @@ def verify(hub: Hub, org: str, tag: str) -> Iterator[Finding]:
 
     Raises:
         NotFound: there is no such release.
-        HubError: it has no release.json, or the Hub does not answer.
+        HubError: it has no release.json, or the Hub does not answer. A Hub that does not give one of the files is a
+            finding.
     """
     released = hub.pin("model", f"{STAGES['embedder'].repo(org)}@{tag}")
-    holds = manifest.read(hub, released)
+    try:
+        holds = manifest.read(hub, released)
+    except HubError as error:
+        yield from _while_it_answers(hub, released, [Finding(released.repo, "files", False, _said(error))])
+        return
     if holds is None:
         fix = "release it again, under another tag"
         raise HubError(f"{released}: {manifest.FILE} is missing", expected="a release of this hub_speed", fix=fix)
@@ -66,7 +71,24 @@ def verify(hub: Hub, org: str, tag: str) -> Iterator[Finding]:
         raise HubError(f"{released}: {manifest.FILE} is that of another release", got=f"{holds.embedder}@{holds.tag}")
     known: dict[Ref, bool] = {}
     for repo in holds.repositories:
-        yield from _repository(hub, holds, repo, tag, released, known)
+        yield from _while_it_answers(hub, released, _repository(hub, holds, repo, tag, released, known))
+
+
+def _while_it_answers(hub: Hub, released: Ref, findings: Iterable[Finding]) -> list[Finding]:
+    """The same findings, together.
+
+    Raises:
+        HubError: something does not hold, because the Hub does not answer any more.
+    """
+    found = list(findings)
+    if any(each.holds is False for each in found):
+        hub.pin(released.kind, released.version)
+    return found
+
+
+def _said(error: HubError) -> str:
+    """What an error says, without advice."""
+    return error.where if isinstance(error, NotFound) or not error.got else f"{error.where} ({error.got})"
 
 
 def _repository(
@@ -80,8 +102,8 @@ def _repository(
         try:
             folder = hub.download(ref, Path(temporary))
             yield _files(hub, ref, made, folder)
-        except NotFound as error:
-            yield Finding(repo, "files", False, error.where)
+        except HubError as error:
+            yield Finding(repo, "files", False, _unread(hub, ref, Path(temporary)) or _said(error))
             return
         try:
             record = RunRecord.model_validate_json((folder / RECORD).read_text("utf-8"))
@@ -117,8 +139,8 @@ def _tag(hub: Hub, ref: Ref, tag: str) -> Finding:
     """Whether the tag names the version that release.json names."""
     try:
         tagged = hub.pin(ref.kind, f"{ref.repo}@{tag}")
-    except NotFound as error:
-        return Finding(ref.repo, "tag", False, error.where)
+    except HubError as error:
+        return Finding(ref.repo, "tag", False, _said(error))
     problems = [] if tagged == ref else [f"it is on {tagged.commit[:7]}, the release has {ref.commit[:7]}"]
     return _finding(ref.repo, "tag", problems, ref.commit[:7])
 
@@ -133,6 +155,20 @@ def _files(hub: Hub, ref: Ref, made: Ref, folder: Path) -> Finding:
         changed = sorted(path for path in (stated.keys() | run.keys()) - ADDED if stated.get(path) != run.get(path))
         problems += [f"{path} is not the file of {made}" for path in changed]
     return _finding(ref.repo, "files", problems, f"{len(stated):,}")
+
+
+def _unread(hub: Hub, ref: Ref, folder: Path) -> str:
+    """Which files the Hub does not give, and why: asked for one by one, because the first failure ends a download."""
+    problems = []
+    try:
+        for path in hub.hashes(ref):
+            try:
+                hub.download(ref, folder, path)
+            except HubError as error:
+                problems.append(f"{path} cannot be read: {error.got or error.where}")
+    except HubError as error:
+        return _said(error)
+    return "; ".join(problems)
 
 
 def _digest(path: Path, stated: str) -> str:
@@ -173,9 +209,9 @@ def _lineage(hub: Hub, repo: str, record: RunRecord, known: dict[Ref, bool]) -> 
         if ref not in known:
             try:
                 known[ref] = hub.pin(ref.kind, ref.version) == ref
-            except NotFound:
+            except HubError:
                 known[ref] = False
-    problems = [f"{ref} is not on {hub.shown}" for ref in record.inputs.values() if not known[ref]]
+    problems = [f"{ref} cannot be read from {hub.shown}" for ref in record.inputs.values() if not known[ref]]
     names = {ref.version for ref in record.inputs.values()}
     names |= {name for node in record.lineage.values() for name in node.inputs}
     problems += [f"the record says nothing of {name}" for name in sorted(names - record.lineage.keys())]
@@ -253,8 +289,8 @@ def _benchmark(hub: Hub, ref: Ref, items: Path) -> Finding:
     with tempfile.TemporaryDirectory() as temporary:
         try:
             folder = hub.download(ref, Path(temporary))
-        except NotFound as error:
-            return Finding(ref.repo, "benchmark", False, error.where)
+        except HubError as error:
+            return Finding(ref.repo, "benchmark", False, _unread(hub, ref, Path(temporary)) or _said(error))
         scored = [row for row in read_parquet(items, ["benchmark", "measure", "item"]) if row["benchmark"] == ref.repo]
         problems, count = _judgements(folder, {row["item"] for row in scored if row["measure"] == "nDCG@10"})
         for config, measure in (("sts", "Spearman"), ("pair_classification", "")):

@@ -4,6 +4,7 @@ import pytest
 
 from hub_speed.console import run, terminal
 from hub_speed.console.progress import Bars
+from hub_speed.pipeline.plan import Step
 from hub_speed.pipeline.run import Result
 from hub_speed.pipeline.table import STAGES
 from hub_speed.record import Measures, Ref, RunRecord
@@ -37,6 +38,14 @@ def test_every_interval_is_shown_in_full(
     assert "speed-synthetic@1234567" in out and "speed-results@1234567" in out
     tables = out.partition("next")[0].splitlines()
     assert max(map(len, tables)) <= width
+
+
+def test_stages_of_another_recipe_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    left = [("seed", "seed.rows 60 → 50"), ("preference", "after seed"), ("senior", "after preference")]
+    steps = [Step(STAGES[name], None, why) for name, why in left]
+    run.print_run("o", [result("brainstorm", Measures())], local=True, left=steps)
+    out = " ".join(capsys.readouterr().out.split())
+    assert "note this recipe has not finished seed (seed.rows 60 → 50), and the stages after that; anything" in out
 
 
 def test_a_finished_stage_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

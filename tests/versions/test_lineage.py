@@ -58,7 +58,10 @@ def test_what_is_gone_is_a_problem_and_the_rest_is_shown(made: Callable[..., Mad
 def test_names_that_say_nothing_or_two_things(made: Callable[..., Made], hub: Hub) -> None:
     made()
     with pytest.raises(NotFound, match="neither a model nor a dataset"):
-        find(hub, "org/none")
+        find(hub, "org/none@nope")
+    for name in ("org/base@nope", "models/org/base@nope"):
+        with pytest.raises(NotFound, match=r"model org/base@nope: revision not found on .*\n.*\n.*check the revision"):
+            find(hub, name)
     with pytest.raises(HubError, match=r"speed_run\.json is missing"):
         lineage(hub, find(hub, "org/topics"))
     HfApi(endpoint=hub.endpoint).create_repo("org/base", repo_type="dataset")

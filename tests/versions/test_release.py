@@ -1,6 +1,7 @@
 """Releases: the embedder's card with scores and licences, one commit, one tag on all; against the embedded Hub."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -13,6 +14,7 @@ from hub_speed.hub import RECORD, Hub
 from hub_speed.pipeline.plan import plan
 from hub_speed.recipe import Recipe
 from hub_speed.record import Ref
+from hub_speed.versions import manifest
 
 MTEB = [
     SCORE
@@ -127,9 +129,20 @@ def test_a_tag_is_never_moved(made: Callable[..., Made]) -> None:
         run.release()
     assert run.hub.find("model", "org/speed-embedder", "v1.0") == first
     assert run.release("v1.1").embedder != first
-    for bad in ("run-1234", "content-1", "a b", "-x", ""):
-        with pytest.raises(RecipeError, match="not a tag"):
+    HfApi(endpoint=run.hub.endpoint).create_branch("org/speed-seed", branch="next", repo_type="dataset")
+    for bad in ("run-1234", "content-1", "a b", "-x", "", "main", "HEAD", "1234567", "DeadBeef", "a" * 40, "next"):
+        with pytest.raises(RecipeError, match="not a tag for a release") as told:
             run.release(bad)
+        assert told.value.expected == "for example v1.0"
+    assert all(manifest.TAG.fullmatch(good) for good in ("main-2", "HEAD.1", "123456", "a" * 41, "1.0.0-rc1"))
+
+
+def test_repositories_that_are_public_already_are_named(made: Callable[..., Made]) -> None:
+    run = made()
+    run.session = replace(run.session, hub=Hub(run.hub.endpoint, private=True))
+    assert run.release().notes == ["repositories that exist stay as they are: 4 are public"]
+    run.session = replace(run.session, hub=Hub(run.hub.endpoint, private=False))
+    assert run.release().notes == []
 
 
 def test_an_unfinished_run_is_not_released(made: Callable[..., Made]) -> None:

@@ -10,6 +10,7 @@ from toy_run import Made, benchmark, ledger_row
 from hub_speed.console.release import print_findings
 from hub_speed.console.terminal import console
 from hub_speed.errors import HubError, NotFound
+from hub_speed.localhub import LocalHub
 from hub_speed.parquet import write_parquet
 from hub_speed.record import RunRecord
 from hub_speed.rows import LedgerRow, TaskRow
@@ -69,6 +70,34 @@ def test_a_repository_that_is_gone_holds_nothing_and_the_others_are_read(made: C
     run.release()
     HfApi(endpoint=run.hub.endpoint).delete_repo("org/speed-tasks", repo_type="dataset")
     assert wrong(run).keys() == {("speed-tasks", "tag"), ("speed-tasks", "files"), ("speed-seed", "lineage")}
+
+
+def test_what_the_hub_does_not_give_is_wrong_and_the_others_are_read(made: Callable[..., Made], tmp_path: Path) -> None:
+    run = made()
+    run.release()
+    stored = tmp_path / "hub" / "hub"
+    weights = next(path for path in stored.rglob("*") if path.is_file() and path.read_bytes() == b"weights")
+    other = run.hub.pin("dataset", "org/speed-results")
+    weights.unlink()
+    (stored / "repos" / "datasets" / other.repo / "objects" / other.commit[:2] / other.commit[2:]).unlink()
+    with console.capture() as printed:
+        assert not print_findings(verify.verify(run.hub, "org", "v1.0"), as_json=False)
+    assert "again" not in printed.get() and "model.safetensors cannot be read: Entry not found" in printed.get()
+    found = wrong(run)
+    assert sorted(repo for repo, check in found if check == "files") == [
+        *("speed-embedder", "speed-results", "speed-seed", "speed-tasks")
+    ]
+    assert "answers 500" in found["speed-results", "tag"] and "revision not found" in found["speed-results", "files"]
+
+
+def test_a_hub_that_goes_away_says_nothing_of_the_release(made: Callable[..., Made], local: LocalHub) -> None:
+    run = made()
+    run.release()
+    found = verify.verify(run.hub, "org", "v1.0")
+    assert next(found).holds
+    local.stop()
+    with pytest.raises(HubError, match="does not answer"):
+        list(found)
 
 
 # --- one repository ---------------------------------------------------------------------------------------------------
