@@ -93,6 +93,7 @@ def account(role: str, *orgs: str, create: int = 0) -> Callable[[Proxy], bool | 
             return create if request.path == "/api/repos/create" else False
         request.send_response(200)
         request.send_header("Content-Length", str(len(text)))
+        request.send_header("Connection", "close")  # or the client may send its next request into it
         request.end_headers()
         request.wfile.write(text)
         return True

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import shutil
 
 import pytest
@@ -10,6 +11,7 @@ from filelock import FileLock
 from running import Cli
 
 from hub_speed.quickstart import teacher
+from hub_speed.quickstart.writer import OtherWorld
 
 HOSTILE = '<img src=x onerror="alert(1)">${7*7}'
 VALUES = {
@@ -28,9 +30,14 @@ VALUES = {
 def answer(asked: Asked) -> Reply:
     """What good models would say; every fifth prompt for a draft gets no JSON."""
     prompt = asked.prompt.removesuffix(" [/INST]")
+    prompt = re.sub(r"\n\nBase the example on the document below.*?\n>>>", "", prompt, flags=re.DOTALL)
     if asked.n == 1 and "Check the data" not in prompt and sum(map(ord, prompt)) % 5 == 0:
         return text(asked, f"I would rather not. {HOSTILE}")
-    return as_json(choices(asked, [teacher.answer(prompt, random.Random(f"{i} {prompt}")) for i in range(asked.n)]))
+    try:
+        found = [teacher.answer(prompt, random.Random(f"{i} {prompt}")) for i in range(asked.n)]
+    except OtherWorld:
+        return text(asked, "I know nothing of that.")
+    return as_json(choices(asked, found))
 
 
 def copy_of_run(factory: pytest.TempPathFactory) -> Cli:
