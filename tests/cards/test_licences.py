@@ -4,6 +4,7 @@ import pytest
 
 from hub_speed.cards import licences
 from hub_speed.cards.licences import Source
+from hub_speed.localhub import card_rules
 
 
 @pytest.mark.parametrize(
@@ -49,3 +50,7 @@ def test_what_no_name_says_is_a_note() -> None:
 )
 def test_whose_terms_bind_a_teachers_answers(teacher: str, bound: bool) -> None:
     assert ["OpenAI's terms" in note for note in licences.notes([], [teacher])] == [True] * bound
+
+
+def test_what_our_cards_may_name_is_what_the_embedded_hub_takes() -> None:
+    assert set(card_rules.LICENCES) == licences.HUB_NAMES  # two lists: neither of the two may import the other
