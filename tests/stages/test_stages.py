@@ -490,6 +490,25 @@ def test_of_verdicts_in_both_orders_only_agreements_are_kept(server: FakeOpenAI,
     assert run.record.rejected == {"orders_differ": 3, "bad_index": 1, "surplus": 1}
 
 
+@pytest.mark.parametrize("broken", [[0, 1], [1, 0]])
+def test_a_row_whose_request_failed_in_one_order_is_asked_again_by_the_next_run(
+    server: FakeOpenAI, tmp_path: Path, broken: list[int]
+) -> None:
+    def judge(asked: Asked) -> Reply | str:
+        shown = shown_in(asked.prompt)
+        fails = "prompt 7" in asked.prompt and [shown["x"], shown["y"]] == broken
+        return error(500) if fails else likes("x", "y")(asked)
+
+    server.answer = judge
+    run = Run("preference", tmp_path, server, preference={"judge": "both_orders"})
+    run.give("root", rows.RootRow, *(root_row(i, "x", "y") for i in range(8)))
+    assert len(run.build()) == 7 and run.record.rejected == {"surplus": 7, "endpoint_error": 2}
+    assert [entry["id"][:12] for entry in run.ledger().values() if entry["state"] == "failed"] == ["root-0000007"] * 2
+    server.answer, before = likes("x", "y"), len(server.asked)
+    assert len(run.build()) == 8 and run.record.rejected == {"surplus": 8}
+    assert len(server.asked) == before + 2  # the two orders of one row
+
+
 def test_a_chosen_answer_with_a_stock_phrase_is_dropped(server: FakeOpenAI, tmp_path: Path) -> None:
     def judge(asked: Asked) -> str:
         best = 0 if "[0] <<<\n{" in asked.prompt else 1
