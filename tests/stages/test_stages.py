@@ -646,11 +646,13 @@ def test_revise_drops_near_duplicates_after_revision(server: FakeOpenAI, tmp_pat
     alike = json.loads(triple(words_for(9, "q"), words_for(9, "p"), "n"))
     revision = json.dumps({"reason": "it is odd", "revision": alike})
     server.answer = lambda asked: "no" if "prompt 1" in asked.prompt else revision
-    run = Run("revise", tmp_path, server)
+    run = Run("revise", tmp_path, server, mixture={"short_matching": 1, "sts": 1})
     run.inputs["revisor"] = tmp_path / "weights"
     found = run.give("synthesize", rows.DraftRow, *drafts).build()
     assert [row["id"] for row in found] == ["synthesize-0000000", "synthesize-0000001"]
     assert run.record.rejected == {"near_duplicate": 1}
+    assert run.record.by_task_type == {"short_matching": 0, "sts": 2}
+    assert run.record.notes == ["revise, short_matching: no row was accepted"]
     dropped = run.ledger()["synthesize-0000002"]
     assert (dropped["state"], dropped["duplicate_of"], dropped["similarity"]) == ("rejected", "synthesize-0000000", 1.0)
     assert json.loads(json.loads(dropped["dropped_row"])["completion"]) == alike
