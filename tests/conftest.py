@@ -10,7 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: each 
 import hypothesis
 import pytest
 from fake_openai import FakeOpenAI
-from running import Cli
+from running import SEEDED, Cli, made_once
 
 from hub_speed.localhub import LocalHub
 
@@ -30,6 +30,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def cli(tmp_path: Path) -> Cli:
     """A fresh home for every test."""
     return Cli(tmp_path)
+
+
+@pytest.fixture
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Cli:
+    """A copy of a home in which the quickstart's first two stages have run, with the values SEEDED."""
+    return made_once(tmp_path_factory, "seeded", lambda cli: cli("run", "quickstart", "--only", "seed", *SEEDED))
 
 
 @pytest.fixture
