@@ -5,6 +5,7 @@ is the publisher's business (`pipeline.ranks`), and where, when and how often it
 scheduler here.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,18 @@ class Options:
     flavor: str = ""
     timeout: str = ""
 
+    @property
+    def seconds(self) -> int:
+        """The timeout.
+
+        Raises:
+            RecipeError: it is not a time.
+        """
+        found = re.fullmatch(r"([1-9]\d*)([smhd])", self.timeout)
+        if not found:
+            raise RecipeError(f"--timeout {self.timeout}: not a time", expected="a number and s, m, h or d: 30m, 6h")
+        return int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
+
 
 def open_engine(name: str, options: Options) -> "Engine":
     """The engine with a name.
@@ -45,9 +58,12 @@ def open_engine(name: str, options: Options) -> "Engine":
     Raises:
         RecipeError: there is none, or it cannot be used here.
     """
+    from hub_speed.engines.jobs import Jobs
     from hub_speed.engines.local import Local
+    from hub_speed.engines.ray import Ray
+    from hub_speed.engines.slurm import Slurm
 
-    engines: dict[str, Callable[[Options], Engine]] = {"local": Local}
+    engines: dict[str, Callable[[Options], Engine]] = {"local": Local, "slurm": Slurm, "ray": Ray, "jobs": Jobs}
     if name not in engines:
         known = f"one of {', '.join(engines)}"
         raise RecipeError(f"--on {name}: there is no such engine", expected=known, fix=did_you_mean(name, engines))
