@@ -48,7 +48,10 @@ Ranks = Annotated[
     int | None, typer.Option("--ranks", metavar="WORLD", help="start all parts of the stage of --only, and publish")
 ]
 Shared = Annotated[
-    Path | None, typer.Option("--shared", metavar="FOLDER", help="a folder that all ranks reach, for what they finish")
+    Path | None,
+    typer.Option(
+        "--shared", metavar="FOLDER", help="a folder that all ranks reach, for what they finish; hub: a branch"
+    ),
 ]
 On = Annotated[str, typer.Option("--on", metavar="ENGINE", help="where --ranks run: local, slurm, ray or jobs")]
 Partition = Annotated[str, typer.Option(metavar="NAME", help="of Slurm")]

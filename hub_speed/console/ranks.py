@@ -11,7 +11,7 @@ from hub_speed.console.run import print_result
 from hub_speed.console.terminal import console, print_json, table
 from hub_speed.engines import Options, open_engine
 from hub_speed.errors import RecipeError
-from hub_speed.pipeline.ranks import Engine
+from hub_speed.pipeline.ranks import ON_HUB, Engine
 from hub_speed.recipe import Recipe
 from hub_speed.shared import Progress
 
@@ -64,8 +64,13 @@ def on_machines(
     """
     given = str(Path(recipe.given).absolute()) if Path(recipe.given).is_file() else recipe.given
     command = ["run", given, "--only", stage, "--world", str(world), *flags, "--log-format", "json"]
+    on_hub = str(where.shared) == ON_HUB
     if where.shared:
-        command += ["--shared", str(where.shared.absolute())]
+        command += ["--shared", ON_HUB if on_hub else str(where.shared.absolute())]
+    if name == "jobs":
+        if not on_hub:
+            raise RecipeError("--on jobs: Jobs share no folder", expected=f"--shared {ON_HUB}: a branch of the dataset")
+        machines |= {"hub": None if where.hub.local else where.hub.hub, "org": where.org}
     logs = where.hub.home / "logs" / where.org / f"{stage}-ranks"
     return open_engine(name, Options(tuple(command), logs, world, **machines))
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from hub_speed.errors import RecipeError, did_you_mean
 
 if TYPE_CHECKING:
+    from hub_speed.hub import Hub
     from hub_speed.pipeline.ranks import Engine
 
 
@@ -27,7 +28,8 @@ class Options:
         world: how many there are.
         partition, gpus_per_rank: of Slurm; Ray gives a rank its GPUs as well.
         address: of a Ray cluster.
-        flavor, timeout: the machine of a Job, and how long it may run ("6h").
+        flavor, timeout: the machine of a Job, and how long it may run ("6h"); a task of Slurm, too.
+        hub, org: where Jobs are started; no Hub if it is one of this machine alone.
     """
 
     arguments: tuple[str, ...]
@@ -38,6 +40,8 @@ class Options:
     address: str = ""
     flavor: str = ""
     timeout: str = ""
+    hub: "Hub | None" = None
+    org: str = ""
 
     @property
     def seconds(self) -> int:

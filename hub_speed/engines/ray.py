@@ -5,6 +5,7 @@ version, and the keys in its environment. A task whose node dies is started agai
 """
 
 import platform
+import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from hub_speed.engines import Options
 from hub_speed.errors import RecipeError
 
 LOOK_EVERY_S = 0.5
+CONNECT_S = 10.0
 RETRIES = 10  # of a task whose node or process is gone. Assumption
 
 
@@ -31,6 +33,13 @@ def work(arguments: tuple[str, ...], rank: int) -> tuple[int, str]:
         process.communicate()
         raise
     return process.returncode, f"{' | '.join(out.strip().splitlines()[-4:])[-400:]} ({platform.node()})"
+
+
+def _connect(address: str) -> None:
+    """Raise OSError where nobody answers at host:port."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), CONNECT_S).close()
 
 
 @dataclass
@@ -54,8 +63,9 @@ class Ray:
             raise RecipeError("--on ray: at which address?", expected="--address ray://HOST:10001, or HOST:6379")
         self._ray: Any = ray
         try:
+            _connect(self.options.address)  # Ray itself waits for minutes
             ray.init(address=self.options.address, log_to_driver=False, ignore_reinit_error=True)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise RecipeError(
                 f"--on ray: the cluster at {self.options.address} cannot be used",
                 expected=f"one that answers, with Python {platform.python_version()} and Ray {ray.__version__}",

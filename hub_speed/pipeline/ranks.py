@@ -24,6 +24,7 @@ from hub_speed.errors import BudgetSpent, Busy, HubSpeedError, NoSpace, RanksLef
 from hub_speed.generation.ledger import MOUNTS, Ledger, network_file_system
 from hub_speed.generation.shards import Shards
 from hub_speed.llm.budget import BudgetMeter, Spent
+from hub_speed.pipeline.branch import Branch
 from hub_speed.pipeline.lock import locked
 from hub_speed.pipeline.plan import pin, plan
 from hub_speed.pipeline.run import Result, Worker, record_of
@@ -35,6 +36,10 @@ from hub_speed.stage import Stage
 
 ASKS = ("brainstorm", "seed", "root", "preference", "revision", "synthesize", "revise", "audit")
 """The stages that ask a model for rows."""
+
+
+ON_HUB = "hub"
+"""The shared place that is a branch of the dataset repository."""
 
 
 class Engine(Protocol):
@@ -55,16 +60,13 @@ class Ranked:
         session: with what.
         only: the stage.
         world: how many ranks there are.
-        shared: a folder that all ranks reach; None: one in the folder of this program, for ranks on this machine.
-        place: the shared place itself, where it is no folder.
+        shared: a folder that all ranks reach, or `ON_HUB`; None: one in the folder of this program, for ranks here.
 
     Raises:
         RecipeError: the stage asks no model, its inputs are not finished, or the shared folder is not there.
     """
 
-    def __init__(
-        self, recipe: Recipe, session: Session, only: str, world: int, shared: Path | None, place: Place | None = None
-    ) -> None:
+    def __init__(self, recipe: Recipe, session: Session, only: str, world: int, shared: Path | None) -> None:
         if only not in ASKS:
             raise RecipeError(f"--only {only}: not a stage that ranks can work", expected=f"one of {', '.join(ASKS)}")
         self.recipe, self.session, self.world = recipe, session, world
@@ -82,7 +84,11 @@ class Ranked:
         self.identity: Json = self.stage.identity(recipe, self.refs)
         self.fingerprint = fingerprint_of(self.identity)
         self.published = step.ref
-        self.place = place or Folder(_folder(session, shared, only))
+        self.place: Place
+        if str(shared) == ON_HUB:
+            self.place = Branch(session.hub, self.stage.repo(session.org), f"ranks-{self.fingerprint}")
+        else:
+            self.place = Folder(_folder(session, shared, only))
 
     def share(self, rank: int | None = None) -> Share:
         """The part of a rank, or of the publisher, once it is clear that the place is ours."""
@@ -372,7 +378,8 @@ def run_all(ranked: Ranked, engine: Engine) -> Result:
         wave = share.wave()
         ended = engine.run(left, stop) if (left := share.unfinished(wave.number)) else {}
         for rank, code in ended.items():
-            if code not in (0, BudgetSpent.exit_code):
+            said = share.progress(rank)
+            if code not in (0, BudgetSpent.exit_code) and not (said and said.state == "budget"):
                 raise _failed(share, engine, rank, code)
         try:
             return publish(ranked)

@@ -1,4 +1,4 @@
-"""Ranks and their publisher, without a Hub: whatever their number and whatever stops them, the rows are those of one."""
+"""Ranks and their publisher, without a Hub: whatever their number and what stops them, the rows are those of one."""
 
 import json
 import random
