@@ -47,8 +47,8 @@ def check_flags(
         raise RecipeError(f"--rank {rank}: of how many?", expected=f"--rank {rank} --world WORLD")
     if ranks is not None and (rank, world) != (None, None):
         raise RecipeError("--ranks: starts all ranks", expected="no --rank and no --world beside it")
-    if (ranks or world or 0) < 1:
-        raise RecipeError(f"--{'world' if ranks is None else 'ranks'} {ranks or world}", expected="at least 1")
+    if (ranks if ranks is not None else world or 0) < 1:
+        raise RecipeError(f"--world {world}" if ranks is None else f"--ranks {ranks}", expected="at least 1")
     if rank is not None and not 0 <= rank < (world or 0):
         raise RecipeError(f"--rank {rank}", expected=f"0 to {(world or 0) - 1}, because of --world {world}")
     return only

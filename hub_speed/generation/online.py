@@ -216,10 +216,10 @@ class _Writer:
         entries, self._waiting = self._waiting, []
         try:
             self._ledger.add(entries)
+            self._on_written([entry for entry, _ in entries])
         except Exception as error:  # handed to every worker that waits for it
             if not self._written.done():
                 self._written.set_exception(error)
         else:
             if not self._written.done():  # cancelled with the workers, if the run was stopped in this moment
                 self._written.set_result(None)
-            self._on_written([entry for entry, _ in entries])
