@@ -79,7 +79,7 @@ class Ray:
         settings = {"num_gpus": given.gpus_per_rank, "max_retries": RETRIES, "scheduling_strategy": "SPREAD"}
         task = ray.remote(work).options(**settings)
         started = {task.remote(given.arguments, rank): rank for rank in ranks}
-        waiting, codes = list(started), {}
+        waiting, codes = list(started), dict[int, int]()
         while waiting:
             done, waiting = ray.wait(waiting, timeout=LOOK_EVERY_S)
             codes |= {started[each]: self._code(each, started[each]) for each in done}
@@ -94,7 +94,7 @@ class Ray:
             code, self._words[rank] = self._ray.get(task)
         except self._ray.exceptions.RayError as error:
             code, self._words[rank] = 1, str(error).strip().splitlines()[-1][:300]
-        return code
+        return int(code)
 
     def last_words(self, rank: int) -> str:
         """How the messages of a rank end, and on which node."""

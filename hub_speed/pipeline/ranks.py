@@ -35,7 +35,7 @@ from hub_speed.shared import About, Finished, Folder, Place, Progress, RankDone,
 from hub_speed.stage import Stage
 
 ASKS = ("brainstorm", "seed", "root", "preference", "revision", "synthesize", "revise", "audit")
-"""The stages that ask a model for rows."""
+"""The stages that ask a model for rows, each row once."""
 
 
 ON_HUB = "hub"
@@ -71,6 +71,8 @@ class Ranked:
             raise RecipeError(f"--only {only}: not a stage that ranks can work", expected=f"one of {', '.join(ASKS)}")
         self.recipe, self.session, self.world = recipe, session, world
         *before, step = plan(recipe, session, only)
+        if step.stage.estimate(recipe, 1).model is None:
+            raise RecipeError(f"--only {only}: under this recipe the stage asks no model", fix="run it without ranks")
         if problem := next((each.problem for each in (*before, step) if each.problem), None):
             raise problem
         if left := [each.stage.name for each in before if not each.ref]:

@@ -173,6 +173,8 @@ def test_what_is_wrong_is_said_before_anything_is_asked(toy: Toy, tmp_path: Path
         run_rank(toy.ranked(3), 3)
     with pytest.raises(RecipeError, match="not a stage that ranks can work"):
         Ranked(toy.recipe(10), toy.session(), "junior", 2, None)
+    with pytest.raises(RecipeError, match="asks no model"):
+        Ranked(toy.recipe(10, brainstorm={"tasks": "mine"}), toy.session(), "brainstorm", 2, None)
     other = toy.recipe(10, mixture={"sts": 1, "retrieval": 1})
     with pytest.raises(RecipeError, match="ranks work one stage, and brainstorm before it is not finished"):
         Ranked(other, toy.session(), "seed", 2, None)
