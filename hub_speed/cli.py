@@ -77,9 +77,35 @@ def run(
     only: options.Only = None,
     from_: options.AgainFrom = None,
     log_format: options.LogFormat = "text",
+    rank: options.Rank = None,
+    world: options.World = None,
+    ranks: options.Ranks = None,
+    shared: options.Shared = None,
+    on: options.On = "local",
+    partition: options.Partition = "",
+    gpus_per_rank: options.GpusPerRank = 0,
+    address: options.Address = "",
+    flavor: options.Flavor = "",
+    timeout: options.Timeout = "",
 ) -> None:
     """Run the stages that are not finished yet. Each ends as one commit and its tag on the Hub."""
     loaded, as_json = api.load_recipe(recipe, set=_with_mode(set_, mode)), _is_json(log_format)
+    if (rank, world, ranks) != (None, None, None):
+        flags = ["--org", org, "--hub", hub, *(part for each in set_ for part in ("--set", each))]
+        flags += [part for each in endpoint for part in ("--endpoint", each)] + (["--mode", mode] if mode else [])
+        machines = {"partition": partition, "gpus_per_rank": gpus_per_rank, "address": address}
+        machines |= {"flavor": flavor, "timeout": timeout}
+        with api.open_hub(hub, private=private) as opened:
+            from hub_speed.console import ranks as ranked
+
+            stage = ranked.check_flags(only, rank, world, ranks, from_)
+            where = ranked.Where(opened, org, endpoint, shared, as_json=as_json)
+            if rank is not None and world is not None:
+                ranked.run_rank(loaded, where, stage, rank, world)
+            else:
+                command = ranked.on_machines(on, loaded, where, stage, ranks, flags, machines) if ranks else None
+                ranked.publish(loaded, where, stage, ranks or world or 1, command)
+        return
     with api.open_hub(hub, private=private) as opened:
         from hub_speed.console.progress import Bars
         from hub_speed.console.run import print_result, print_run
@@ -152,10 +178,17 @@ def show(
     hub: options.Hub = "local",
     set_: options.Set = [],  # noqa: B006
     json: options.Json = False,
+    ranks: options.AllRanks = False,
+    shared: options.Shared = None,
 ) -> None:
-    """Show a finished run as a table, with its scores and its lineage."""
+    """Show a finished run as a table, with its scores and its lineage; or how far ranks are that work a stage."""
     loaded = api.load_recipe(recipe, set=set_)
     with api.open_hub(hub) as opened:
+        if ranks:
+            from hub_speed.console.ranks import print_told
+
+            print_told(api.show_ranks(opened, org=org, shared=shared), as_json=json)
+            return
         from hub_speed.console.run import print_records, print_run
 
         results = api.finished(loaded, opened, org=org)

@@ -12,6 +12,7 @@ HubSpeedError            1
 ├── Busy                 6   another process works on the same stage
 ├── NoSpace              7   the disk is full, or a folder cannot be written or locked
 ├── BudgetSpent          8   the run's budget does not allow another call
+├── RanksLeft            9   some ranks of a stage have more rows to ask for
 └── Stopped            130   Ctrl-C or SIGTERM: what was finished is safe
 """
 
@@ -125,6 +126,12 @@ class BudgetSpent(HubSpeedError):
     """The run's budget does not allow another call; what was finished is safe."""
 
     exit_code = 8
+
+
+class RanksLeft(HubSpeedError):
+    """Ranks of a stage have more rows to ask for, before it can be published."""
+
+    exit_code = 9
 
 
 class Stopped(HubSpeedError):

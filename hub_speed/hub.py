@@ -27,16 +27,19 @@ from huggingface_hub import (
     EvalResultEntry,
     HfApi,
     HfFileSystem,
+    JobHardware,
     ModelCard,
     ModelCardData,
     RepoFile,
     eval_result_entries_to_yaml,
+    get_token,
 )
 from huggingface_hub.errors import (
     HfHubHTTPError,
     HTTPError,
     RemoteEntryNotFoundError,
     RepositoryNotFoundError,
+    RevisionNotFoundError,
 )
 from pydantic import ValidationError
 
@@ -47,6 +50,9 @@ from hub_speed.hub_faults import patiently, translated, unheard
 from hub_speed.record import Kind, Ref, RunRecord
 
 RECORD = "speed_run.json"
+
+JOB_MACHINES = tuple(machine.value for machine in JobHardware)
+"""The machines that Jobs run on, as far as the client knows them."""
 
 
 class Version(NamedTuple):
@@ -448,6 +454,80 @@ class Hub:
     def find_content(self, kind: Kind, repo: str, content: str) -> Ref | None:
         """The version with this content, or None."""
         return self.find(kind, repo, _content_tag(content))
+
+    def on_branch(self, kind: Kind, repo: str, branch: str) -> list[str]:
+        """The files on a branch; none where there is no such branch."""
+        with self._translating_errors(f"{kind} {repo}"):
+            try:
+                return list(self._api.list_repo_files(repo, repo_type=kind, revision=branch))
+            except (RepositoryNotFoundError, RevisionNotFoundError):
+                return []
+
+    def put(self, kind: Kind, repo: str, branch: str, name: str, content: bytes | Path) -> None:
+        """Write one file to a branch, which is created when missing. Others may write other files at the same time."""
+
+        def commit() -> None:
+            self._api.create_repo(repo, repo_type=kind, exist_ok=True, private=self._private)
+            self._api.create_branch(repo, branch=branch, repo_type=kind, exist_ok=True)
+            add = [CommitOperationAdd(name, content)]
+            self._api.create_commit(repo, add, commit_message=name, repo_type=kind, revision=branch)
+
+        with self._translating_errors(f"{kind} {repo}", kept="what was answered is kept: "):
+            patiently(commit)
+
+    def get(self, kind: Kind, repo: str, branch: str, name: str) -> Path | None:
+        """One file of a branch as it is now; None where there is none."""
+        with self._translating_errors(f"{kind} {repo}"):
+            try:
+                return Path(self._api.hf_hub_download(repo, name, repo_type=kind, revision=branch))
+            except (RemoteEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError):
+                return None
+
+    def drop_branch(self, kind: Kind, repo: str, branch: str) -> None:
+        """Delete a branch, if it is there."""
+        if branch in self.branches(kind, repo):
+            with self._translating_errors(f"{kind} {repo}"):
+                self._api.delete_branch(repo, branch=branch, repo_type=kind)
+
+    def start_job(
+        self,
+        org: str,
+        image: str,
+        command: list[str],
+        *,
+        environment: dict[str, str],
+        secrets: dict[str, str],
+        flavor: str,
+        seconds: int,
+        attempts: int,
+        name: str,
+    ) -> str:
+        """Start a Job, which gets the token as well; returns its id."""
+        with self._translating_errors(f"a Job of {org}"):
+            token = self._api.token or get_token() or ""
+            job = self._api.run_job(
+                image=image,
+                command=command,
+                env=environment,
+                secrets=secrets | {"HF_TOKEN": str(token)},
+                flavor=flavor,
+                timeout=seconds,
+                attempts=attempts,
+                name=name,
+                namespace=org,
+            )
+        return str(job.id)
+
+    def job(self, org: str, job_id: str) -> tuple[str, str]:
+        """The stage of a Job (SCHEDULING, RUNNING, COMPLETED, ERROR, CANCELED, DELETED), and what is said about it."""
+        with self._translating_errors(f"Job {job_id} of {org}"):
+            status = patiently(lambda: self._api.inspect_job(job_id=job_id, namespace=org)).status
+        return str(status.stage), status.message or ""
+
+    def cancel_job(self, org: str, job_id: str) -> None:
+        """End a Job."""
+        with self._translating_errors(f"Job {job_id} of {org}"):
+            self._api.cancel_job(job_id=job_id, namespace=org)
 
     def repositories(self, org: str) -> list[tuple[Kind, str, bool]]:
         """(kind, name, whether private) of all repositories of an organisation that the token may see."""

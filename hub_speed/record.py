@@ -138,6 +138,17 @@ class Measures(BaseModel):
     failed: list[Json] = []
 
 
+class Ranks(BaseModel):
+    """How several processes have shared the rows of a stage: how many, in how many waves, with how many seconds each.
+
+    `seconds` is the sum of all ranks.
+    """
+
+    world: int
+    waves: int
+    seconds: float
+
+
 class RunRecord(BaseModel):
     """How one version was made: `speed_run.json`. Every number of a card comes from here.
 
@@ -148,6 +159,7 @@ class RunRecord(BaseModel):
         calls, prompt_tokens, completion_tokens: by the model that was asked: "teacher", or "teacher/NAME" for one of
             several; "junior", …
         notes: what went otherwise than planned, a sentence each.
+        ranks: where several processes have shared the rows.
     """
 
     stage: str
@@ -165,6 +177,7 @@ class RunRecord(BaseModel):
     completion_tokens: dict[str, int] = {}
     measures: Measures = Measures()
     notes: list[str] = []
+    ranks: Ranks | None = None
     seconds: float = 0.0
     license: str = "other"
     packages: dict[str, str] = {}

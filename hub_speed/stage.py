@@ -23,6 +23,7 @@ from hub_speed.llm.address import Address, Limits
 from hub_speed.llm.budget import BudgetMeter
 from hub_speed.recipe import Recipe
 from hub_speed.record import Json, Kind, Ref, RunRecord, digest_of, packages, tag_of
+from hub_speed.shared import Share
 
 SURPLUS = "surplus"
 """The reason of a row that is fit to use: enough were accepted before it."""
@@ -212,6 +213,7 @@ class Context:
         threads: processor threads this stage may use.
         address: where a model is: ("teacher", None), or (stage name, folder of its files) which may start a server.
         budget: what the run may spend on the teacher.
+        share: of a stage that several ranks work: which part is this process's.
     """
 
     recipe: Recipe
@@ -226,6 +228,7 @@ class Context:
     threads: int
     address: Callable[[str, Path | None], AbstractContextManager[Address]]
     budget: BudgetMeter = field(default_factory=BudgetMeter)
+    share: Share | None = None
 
     def benchmarks(self) -> list[dict[str, str]]:
         """What to score on: Hub datasets among the inputs (with folder and commit), and benchmarks of mteb by name."""

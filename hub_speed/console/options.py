@@ -37,6 +37,31 @@ Mode = Annotated[
     typer.Option("--mode", metavar="MODE", help="online, or batch: the teacher through its provider's Batch API"),
 ]
 Only = Annotated[str | None, typer.Option("--only", metavar="STAGE", help="only this stage and what it needs")]
+Rank = Annotated[
+    int | None, typer.Option("--rank", metavar="RANK", help="work one part of the stage of --only: 0 to WORLD - 1")
+]
+World = Annotated[
+    int | None,
+    typer.Option("--world", metavar="WORLD", help="in how many parts; without --rank: publish what they have finished"),
+]
+Ranks = Annotated[
+    int | None, typer.Option("--ranks", metavar="WORLD", help="start all parts of the stage of --only, and publish")
+]
+Shared = Annotated[
+    Path | None,
+    typer.Option(
+        "--shared", metavar="FOLDER", help="a folder that all ranks reach, for what they finish; hub: a branch"
+    ),
+]
+On = Annotated[str, typer.Option("--on", metavar="ENGINE", help="where --ranks run: local, slurm, ray or jobs")]
+Partition = Annotated[str, typer.Option(metavar="NAME", help="of Slurm")]
+GpusPerRank = Annotated[
+    int, typer.Option("--gpus-per-rank", metavar="COUNT", help="for a rank, in Slurm and Ray", min=0)
+]
+Address = Annotated[str, typer.Option(metavar="ADDRESS", help="of a Ray cluster: ray://… or host:port")]
+Flavor = Annotated[str, typer.Option(metavar="FLAVOR", help="the machine of a Hugging Face Job: a100-large")]
+Timeout = Annotated[str, typer.Option(metavar="TIME", help="after which a Job or a task of Slurm is ended: 6h, 30m")]
+AllRanks = Annotated[bool, typer.Option("--ranks", help="how far the ranks are that work a stage of it just now")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
 Revision = Annotated[
     str, typer.Option("--revision", metavar="REVISION", help="tag, branch or commit of a repository named without one")

@@ -77,6 +77,8 @@ class Ledger:
                 self._db.execute("CREATE TABLE IF NOT EXISTS identity (name TEXT PRIMARY KEY, value)")
                 self._db.execute("CREATE TABLE IF NOT EXISTS batches (file TEXT PRIMARY KEY, name)")
                 self._db.execute("CREATE TABLE IF NOT EXISTS asked (task_type TEXT PRIMARY KEY, count)")
+                self._db.execute("CREATE TABLE IF NOT EXISTS shards (name TEXT PRIMARY KEY)")
+                self._db.execute("CREATE TABLE IF NOT EXISTS shipped (id TEXT PRIMARY KEY, shard)")
                 self._check_version()
                 self._check_identity()
         except BaseException:
@@ -135,15 +137,20 @@ class Ledger:
 
     def _write(self, statement: str, values: list[tuple[Any, ...]]) -> None:
         """All of the values or, when that fails, none."""
-        with self._translating_errors():
-            self._db.execute("BEGIN")
-            try:
-                self._db.executemany(statement, values)
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:  # SQLite may have rolled back by itself
-                    self._db.execute("ROLLBACK")
-                raise
+        with self._translating_errors(), self._transaction():
+            self._db.executemany(statement, values)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All that is written in the block or, when that fails, nothing."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:  # SQLite may have rolled back by itself
+                self._db.execute("ROLLBACK")
+            raise
 
     def _read(self, query: str, values: tuple[Any, ...] = ()) -> Iterator[Any]:
         """The rows that a query finds."""
@@ -309,6 +316,50 @@ class Ledger:
     def batches(self) -> dict[str, str]:
         """The batches that were noted: the file of the requests → the name, empty where there is none yet."""
         return dict(self._read("SELECT file, name FROM batches"))
+
+    def lines(self, names: Iterable[str]) -> Iterator[dict[str, Any]]:
+        """The rows with these names for another ledger: `rows.LedgerRow` columns, and `row`, which is JSON or None."""
+        query = f"SELECT {', '.join(_COLUMNS)}, row FROM ledger WHERE id = ?"
+        for name in names:
+            for *values, row in self._read(query, (name,)):
+                yield _entry(tuple(values)) | {"row": row}
+
+    def take(self, shard: str, lines: list[dict[str, Any]]) -> list[str]:
+        """Take over a shard: `lines` of another ledger, or of this one, all or none.
+
+        Returns:
+            The rows that another shard holds as well. Where there are any, nothing was taken over.
+        """
+        shipped = "SELECT id FROM shipped WHERE id = ?"
+        if twice := [line["id"] for line in lines if next(self._read(shipped, (line["id"],)), None)]:
+            return twice
+        lists = [line | {name: _json(line[name]) for name in _LISTS} for line in lines]
+        marks = ", ".join(f":{name}" for name in (*_COLUMNS, "row"))
+        with self._translating_errors(), self._transaction():
+            self._db.executemany(f"INSERT OR REPLACE INTO ledger VALUES ({marks})", lists)
+            self._db.executemany("INSERT INTO shipped VALUES (?, ?)", [(line["id"], shard) for line in lines])
+            self._db.execute("INSERT INTO shards VALUES (?)", (shard,))
+        return []
+
+    def forget_shard(self, shard: str) -> None:
+        """The rows of a shard that is lost count as those of no shard."""
+        with self._translating_errors(), self._transaction():
+            self._db.execute("DELETE FROM shipped WHERE shard = ?", (shard,))
+            self._db.execute("DELETE FROM shards WHERE name = ?", (shard,))
+
+    def shards(self) -> list[str]:
+        """The shards that were taken over."""
+        return [name for (name,) in self._read("SELECT name FROM shards ORDER BY name")]
+
+    def unshipped(self) -> list[str]:
+        """The rows that were asked for and are in no shard."""
+        query = "SELECT id FROM ledger WHERE request != '' AND id NOT IN (SELECT id FROM shipped) ORDER BY id"
+        return [name for (name,) in self._read(query)]
+
+    def failed_in_shards(self) -> set[str]:
+        """The failed rows of shards: another wave does not ask for them again."""
+        query = "SELECT id FROM ledger WHERE state = 'failed' AND id IN (SELECT id FROM shipped)"
+        return {name for (name,) in self._read(query)}
 
     def entry(self, row_id: str) -> dict[str, Any]:
         """One line of the ledger, as `rows.LedgerRow` columns."""

@@ -103,7 +103,7 @@ async def _generate(
     failed_before = ledger.failed() if answered_before else set()
     async with Endpoint(
         address,
-        in_flight=limits.in_flight,
+        in_flight=limits.part(limits.in_flight),
         timeout_s=limits.timeout_s,
         retries=limits.retries,
         budget=budget,
@@ -111,9 +111,14 @@ async def _generate(
     ) as endpoint:
         await endpoint.probe(first.request.sampling.max_tokens)
         writer = _Writer(ledger, lambda entries: on_rows(entries, endpoint.pace.open))
+
+        def tell() -> None:
+            endpoint.pace.most = limits.part(limits.in_flight)
+            on_rows([], endpoint.pace.open)
+
         for todo in itertools.chain([itertools.chain([first], wave)], waves):
             async with asyncio.TaskGroup() as group:
-                watch = group.create_task(_watch(stop, lambda: on_rows([], endpoint.pace.open)))
+                watch = group.create_task(_watch(stop, tell))
                 # Twice as many as there are places, so that a place is not left empty while a request waits to be
                 # retried; and so many that a few odd rows at the beginning are not all that is known of the server.
                 count = max(2 * limits.in_flight, FAILED_AT_FIRST)
@@ -211,10 +216,10 @@ class _Writer:
         entries, self._waiting = self._waiting, []
         try:
             self._ledger.add(entries)
+            self._on_written([entry for entry, _ in entries])
         except Exception as error:  # handed to every worker that waits for it
             if not self._written.done():
                 self._written.set_exception(error)
         else:
             if not self._written.done():  # cancelled with the workers, if the run was stopped in this moment
                 self._written.set_result(None)
-            self._on_written([entry for entry, _ in entries])

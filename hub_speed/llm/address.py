@@ -1,6 +1,7 @@
 """Where a model is served, and the limits within which it is asked."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from urllib.parse import parse_qsl, urlsplit
@@ -68,12 +69,14 @@ class Limits:
 
     Attributes:
         reask: whether a chat model is told once that its answer cannot be read, and asked again.
+        part: of these requests, those of this process, where others ask the same endpoint; asked again and again.
     """
 
     in_flight: int
     timeout_s: float
     retries: int
     reask: bool = True
+    part: Callable[[int], int] = lambda most: most
 
 
 def key_variable(place: str) -> str:

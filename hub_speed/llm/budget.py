@@ -103,6 +103,12 @@ class BudgetMeter:
                 read, written = completion.prompt_tokens or aside.read, completion.completion_tokens or aside.written
                 self.spent += Spent(1, read, written)
 
+    @property
+    def total(self) -> Spent:
+        """What this run and the earlier ones have spent."""
+        with self._lock:
+            return sum(self._earlier.values(), self.spent)
+
     def cost_usd(self) -> float | None:
         """The dollars spent so far; None where the recipe names no prices."""
         return self._caps.cost_usd(self.spent.read, self.spent.written)

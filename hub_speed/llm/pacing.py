@@ -46,6 +46,7 @@ class Pace:
     they say nothing about the new pace.
 
     Attributes:
+        most: may be changed at any time; from the next round on it counts.
         places: how many requests may be in flight now, rounded down.
         open: how many are in flight.
     """
@@ -53,7 +54,7 @@ class Pace:
     def __init__(self, most: int) -> None:
         self.places = float(most)
         self.open = 0
-        self._most = most
+        self.most = most
         self._slowed = self._answers = self._refusals = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
@@ -82,7 +83,7 @@ class Pace:
                 self._next_round(max(1.0, self.places / 2))
             elif self._answers >= self.places:
                 calm = self._refusals <= TOLERATED * self.places
-                self._next_round(min(self._most, self.places + calm * self._most / STEPS))
+                self._next_round(min(self.most, self.places + calm * self.most / STEPS))
         self._free()
 
     def _next_round(self, places: float) -> None:

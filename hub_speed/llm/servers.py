@@ -153,7 +153,7 @@ def _started(command: list[str], name: str, log: Path) -> Iterator["subprocess.P
             stdout=messages,
             stderr=messages,
             start_new_session=True,
-            preexec_fn=_end_with_parent() if sys.platform == "linux" else None,
+            preexec_fn=end_with_parent() if sys.platform == "linux" else None,
         )
     try:
         yield process
@@ -161,7 +161,7 @@ def _started(command: list[str], name: str, log: Path) -> Iterator["subprocess.P
         _end(process)
 
 
-def _end_with_parent() -> Callable[[], None]:
+def end_with_parent() -> Callable[[], None]:
     """What a new process calls to be ended by the system when the thread that started it is gone."""
     libc = ctypes.CDLL(None)  # loaded here: between fork and exec as little as possible is done
     return lambda: libc.prctl(1, signal.SIGTERM)  # 1: PR_SET_PDEATHSIG

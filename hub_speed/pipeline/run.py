@@ -24,6 +24,7 @@ from hub_speed.pipeline.session import Session
 from hub_speed.pipeline.table import descendants, wanted
 from hub_speed.recipe import Recipe
 from hub_speed.record import Ancestor, Ref, RunRecord, fingerprint_of, tag_of
+from hub_speed.shared import Share
 from hub_speed.stage import Context, FromHub, FromStage, Stage
 
 LOOK_EVERY_S = 0.1  # between two looks at whether the user wants to stop
@@ -89,7 +90,7 @@ def run(
                 threads = max(1, cores() // max(1, len(running) + len(ready)))
                 refs = {name: result.ref for name, result in done.items()}
                 for s in ready:
-                    worker = _Worker(s, recipe, session, stop, threads, again=s.name in again)
+                    worker = Worker(s, recipe, session, stop, threads, again=s.name in again)
                     running[pool.submit(worker.run, refs)] = s
             if not running:
                 break
@@ -177,17 +178,19 @@ def write_lock(recipe: Recipe, session: Session, results: list[Result], path: Pa
 
 
 @dataclass
-class _Worker:
-    """Runs one stage: pin, look up, fetch, build, publish."""
+class Worker:
+    """Runs one stage: pin, look up, fetch, build, publish. `share`: of a stage that several ranks work."""
 
     stage: Stage
     recipe: Recipe
     session: Session
     stop: threading.Event
     threads: int
-    again: bool
+    again: bool = False
+    share: Share | None = None
 
     def run(self, done: dict[str, Ref]) -> Result:
+        """The stage, finished: by this call or before it."""
         s, session = self.stage, self.session
         refs = pin(s, self.recipe, session, done)
         identity = s.identity(self.recipe, refs)
@@ -203,7 +206,7 @@ class _Worker:
             work.mkdir(exist_ok=True)
             if self.again:
                 (work / stage.AGAIN).touch()
-            ctx = self._context(refs, identity, fingerprint, work)
+            ctx = self.context(refs, identity, fingerprint, work)
             stage.build(s, ctx, render)
             ref = stage.publish(s, ctx, session.hub, session.org, session.branch)
         return Result(s, ref, record_of(session.hub, ref), cached=False)
@@ -213,7 +216,8 @@ class _Worker:
         ref = None if self.again else hub.find(s.kind, s.repo(self.session.org), tag_of(fingerprint))
         return Result(s, ref, record_of(hub, ref), cached=True) if ref else None
 
-    def _context(self, refs: dict[str, Ref], identity: dict[str, Any], fingerprint: str, work: Path) -> Context:
+    def context(self, refs: dict[str, Ref], identity: dict[str, Any], fingerprint: str, work: Path) -> Context:
+        """What the stage gets to work with; fetches its inputs."""
         s, session, recipe = self.stage, self.session, self.recipe
         sources = s.inputs(recipe)
         files = {name: source.files for name, source in sources.items() if isinstance(source, FromHub)}
@@ -240,6 +244,7 @@ class _Worker:
             stop=self.stop,
             threads=threads,
             budget=session.budget,
+            share=self.share,
             address=lambda name, weights: session.address(recipe, name, weights, threads, log),
         )
 

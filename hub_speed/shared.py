@@ -1,0 +1,307 @@
+"""The place that the ranks of one stage share: a folder that all of them reach, or a branch of the dataset repository.
+
+about.json                          whose it is: the first rank writes it, all others compare
+wave.json                           of the publisher: the wave, and what each rank may spend
+rank-0003/progress.json             how far a rank is
+rank-0003/00007-<sha256>.parquet    a closed shard: some of the rank's rows, under a name that holds its checksum
+rank-0003/finished.json             written last: the wave that the rank has finished, and all its shards
+
+Every file is there whole or not at all. Nobody waits for a lock, and no two clocks are compared.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from pydantic import BaseModel
+
+from hub_speed.errors import NoSpace, RanksLeft, RecipeError
+from hub_speed.record import Json
+
+M = TypeVar("M", bound=BaseModel)
+
+BEAT_S = 5.0  # between two looks at the other ranks. Assumption
+
+
+class RankDone(Exception):
+    """A rank has asked for all its rows; the publisher does the rest of the stage. Not an error.
+
+    Attributes:
+        notes: what the servers of the models do otherwise than they were asked.
+    """
+
+    def __init__(self, notes: list[str]) -> None:
+        super().__init__()
+        self.notes = notes
+
+
+class About(BaseModel):
+    """Whose the place is. All ranks of a stage write the same."""
+
+    stage: str
+    recipe: str
+    fingerprint: str
+    identity: Json
+    world: int
+    hub_speed: str
+
+
+Used = tuple[int, int, int]
+"""Calls of the teacher, tokens read and tokens written."""
+
+
+class Wave(BaseModel):
+    """What the publisher wants of the ranks.
+
+    Attributes:
+        number: from 1.
+        asked: task type → how many rows are asked for; empty as long as the recipe says it.
+        turn: raised whenever the budget is dealt out again.
+        spent: what each rank had spent until then; empty: nothing.
+        going: the ranks that share what is left of the budget; empty: all.
+    """
+
+    number: int = 1
+    turn: int = 1
+    asked: dict[str, int] = {}
+    spent: list[Used] = []
+    going: list[int] = []
+
+
+class Progress(BaseModel):
+    """How far a rank is.
+
+    Attributes:
+        holder: which process it is; `beat` changes as long as that lives.
+        state: "asking", "finished", "stopped" or "budget", where the rank has spent its part.
+        error: why it was stopped.
+    """
+
+    wave: int
+    turn: int
+    holder: str
+    beat: int = 0
+    state: str = "asking"
+    done: int = 0
+    total: int = 0
+    rows_per_s: float = 0.0
+    spent: Used = (0, 0, 0)
+    error: str = ""
+
+
+class Finished(BaseModel):
+    """The mark of a rank that has asked for all its rows of a wave.
+
+    Attributes:
+        shards: all its shards, those of earlier waves as well.
+        seconds: of its asking, over all waves.
+        notes: what the servers of the models do otherwise than they were asked.
+    """
+
+    wave: int
+    fingerprint: str
+    shards: list[str]
+    spent: Used = (0, 0, 0)
+    seconds: float = 0.0
+    notes: list[str] = []
+
+
+class Place(Protocol):
+    """Files that all ranks reach, by their names."""
+
+    @property
+    def beat_s(self) -> float:
+        """Seconds between two looks at other ranks."""
+
+    def read(self, name: str) -> bytes | None:
+        """The content of a small file; None where there is none."""
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a small file, or replace it."""
+
+    def send(self, file: Path, name: str) -> None:
+        """Copy a file of this machine."""
+
+    def fetch(self, name: str) -> Path | None:
+        """A file on this machine; None where there is none."""
+
+    def names(self, folder: str) -> list[str]:
+        """The names of the files in a folder, in order."""
+
+    def clear(self) -> None:
+        """Remove all."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder. It is not created here but by who begins: where a mount is lost, nothing is written below it."""
+
+    path: Path
+    beat_s: float = BEAT_S
+
+    def read(self, name: str) -> bytes | None:
+        """The content of a small file; None where there is none."""
+        try:
+            return (self.path / name).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._lost(error) from error
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a small file, or replace it."""
+        self._put(name, lambda path: path.write_bytes(content))
+
+    def send(self, file: Path, name: str) -> None:
+        """Copy a file of this machine."""
+        self._put(name, lambda path: shutil.copyfile(file, path))
+
+    def _put(self, name: str, fill: Callable[[Path], object]) -> None:
+        path = self.path / name
+        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        try:
+            if path.parent != self.path:
+                path.parent.mkdir(exist_ok=True)
+            fill(part)
+            with part.open("rb") as written:
+                os.fsync(written.fileno())
+            part.replace(path)
+        except OSError as error:
+            with suppress(OSError):
+                part.unlink()
+            raise self._lost(error) from error
+
+    def fetch(self, name: str) -> Path | None:
+        """A file on this machine; None where there is none."""
+        path = self.path / name
+        return path if path.exists() else None
+
+    def names(self, folder: str) -> list[str]:
+        """The names of the files in a folder, in order; files that a kill has left half-written are not among them."""
+        found = (self.path / folder).glob("*")
+        return sorted(f"{folder}/{path.name}" for path in found if path.suffix != ".part")
+
+    def clear(self) -> None:
+        """Remove all."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def _lost(self, error: OSError) -> NoSpace:
+        return NoSpace(
+            f"{self.path}: the shared folder cannot be used",
+            expected="a folder that every rank may write to",
+            got=str(error),
+            fix="mount it again, or free some space; the same command goes on, and no row that was answered is lost",
+        )
+
+
+@dataclass
+class Share:
+    """The part that one process has in a stage that several ranks work.
+
+    Attributes:
+        rank: which one it is, from 0; None for the publisher, which asks for no rows.
+        world: how many ranks there are.
+        fingerprint: of the stage.
+        others: how many ranks have not finished yet, this one among them, as it was last seen.
+    """
+
+    place: Place
+    world: int
+    fingerprint: str
+    rank: int | None = None
+    others: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.others = self.world
+
+    def owner(self, row_id: str) -> int:
+        """The rank that a row belongs to."""
+        return int.from_bytes(hashlib.blake2b(row_id.encode(), digest_size=8).digest()) % self.world
+
+    def part(self, most: int) -> int:
+        """How many of the requests that an endpoint of all ranks may have open are those of this rank."""
+        return most // self.others
+
+    def begin(self, about: About) -> None:
+        """Say whose the place is, or look whether it is ours.
+
+        Raises:
+            RecipeError: ranks of another recipe, or another number of ranks, work here.
+        """
+        found = self.load("about.json", About)
+        if found is None:
+            self.save("about.json", about)
+        elif found != about:
+            now, there = about.model_dump(), found.model_dump()
+            differ = [name for name in now if now[name] != there[name] and name != "identity"]
+            where = getattr(self.place, "path", "the shared place")
+            raise RecipeError(
+                f"{where}: ranks of another run work here",
+                expected=", ".join(f"{name} {now[name]}" for name in differ) or "the same identity",
+                got=", ".join(f"{name} {there[name]}" for name in differ) or "another one",
+                fix="start every rank with the same recipe, flags and version; or name another --shared folder, or"
+                " remove this one if nobody needs its rows",
+            )
+
+    def load(self, name: str, model: type[M]) -> M | None:
+        """A small file, None where there is none."""
+        content = self.place.read(name)
+        return None if content is None else model.model_validate_json(content)
+
+    def save(self, name: str, value: BaseModel) -> None:
+        """Write a small file."""
+        self.place.write(name, value.model_dump_json().encode())
+
+    def wave(self) -> Wave:
+        """What the publisher wants now."""
+        return self.load("wave.json", Wave) or Wave()
+
+    def progress(self, rank: int) -> Progress | None:
+        """How far a rank is."""
+        return self.load(f"{folder_of(rank)}/progress.json", Progress)
+
+    def finished(self, rank: int) -> Finished | None:
+        """The mark of a rank, of this wave or an earlier one."""
+        return self.load(f"{folder_of(rank)}/finished.json", Finished)
+
+    def unfinished(self, wave: int) -> list[int]:
+        """The ranks that have not finished a wave."""
+        marks = ((rank, self.finished(rank)) for rank in range(self.world))
+        return [rank for rank, mark in marks if not mark or mark.wave < wave]
+
+    def check_finished(self) -> list[Finished]:
+        """The marks of all ranks.
+
+        Raises:
+            RanksLeft: some have not finished; says which.
+        """
+        wave = self.wave().number
+        if left := self.unfinished(wave):
+            raise RanksLeft(
+                f"wave {wave}: {len(left)} of {self.world} ranks have not finished",
+                got=f"not finished: {some(left)}",
+                fix="start these ranks, or wait for them, and run the same command again",
+            )
+        return [mark for rank in range(self.world) if (mark := self.finished(rank))]
+
+
+def folder_of(rank: int) -> str:
+    """The folder of a rank in the shared place."""
+    return f"rank-{rank:04d}"
+
+
+def some(ranks: Iterable[int]) -> str:
+    """The first of some ranks, for a message."""
+    found = list(ranks)
+    return ", ".join(map(str, found[:8])) + (f" and {len(found) - 8} more" if len(found) > 8 else "")
+
+
+def checksum(file: Path) -> str:
+    """sha256 of a file, 64 hex digits."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

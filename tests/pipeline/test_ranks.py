@@ -1,0 +1,330 @@
+"""Ranks on the embedded Hub: who publishes, what is left, budgets, engines; and what is refused before it costs."""
+
+import json
+import re
+import threading
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_openai import Asked, FakeOpenAI, error
+from hub_proxy import Proxy, proxied
+
+from hub_speed import engines
+from hub_speed.engines.jobs import Jobs
+from hub_speed.engines.local import Local
+from hub_speed.errors import BudgetSpent, Busy, HubSpeedError, RanksLeft, RecipeError
+from hub_speed.hub import Hub
+from hub_speed.llm.address import Address
+from hub_speed.localhub import LocalHub
+from hub_speed.parquet import write_parquet
+from hub_speed.pipeline import ranks
+from hub_speed.pipeline.branch import Branch
+from hub_speed.pipeline.plan import pin
+from hub_speed.pipeline.ranks import Ranked, part_of, publish, run_all, run_rank, told
+from hub_speed.pipeline.session import Session
+from hub_speed.pipeline.table import STAGES
+from hub_speed.recipe import BudgetCaps, Recipe
+from hub_speed.record import RunRecord, fingerprint_of, tag_of
+from hub_speed.rows import TaskRow
+from hub_speed.shared import Folder, Progress, Wave
+
+TASKS = [{"id": f"t{i}", "task_type": "sts", "task": "Find it", "topic": f"Arts/Topic_{i}"} for i in range(40)]
+CARD = "---\nlicense: cc0-1.0\n---\n\n# Toy\n"
+
+
+def answer(asked: Asked) -> str:
+    """Always the same for one prompt; one of four is no JSON."""
+    name = zlib.crc32(asked.prompt.encode())
+    words = [f"this is {word} {name}" for word in ("the first text", "another text", "one more")]
+    return "no" if name % 4 == 0 else json.dumps(dict(zip(("S1", "S2", "S3"), words, strict=True)))
+
+
+class Toy:
+    """A recipe whose brainstorming is finished, on a Hub."""
+
+    def __init__(self, folder: Path, server: FakeOpenAI, hub: Hub) -> None:
+        self.folder, self.server, self.hub = folder, server, hub
+        server.answer = answer
+        self.recipe(10)
+        self.publish("topics", lambda folder: write_parquet([{"topic": "Arts"}], TaskRow, folder / "data"), "content-1")
+        recipe, s = self.recipe(10), STAGES["brainstorm"]
+        refs = pin(s, recipe, self.session(), {})
+        identity = s.identity(recipe, refs)
+        known = {"stage": s.name, "fingerprint": fingerprint_of(identity), "recipe": "toy", "identity": identity}
+        record = RunRecord.model_validate(known | {"inputs": refs, "lineage": {}, "license": "cc0-1.0"})
+
+        def fill(folder: Path) -> None:
+            write_parquet(TASKS, TaskRow, folder / "data" / "sts")
+            (folder / "speed_run.json").write_text(record.model_dump_json())
+
+        self.publish("speed-tasks", fill, tag_of(record.fingerprint))
+
+    def publish(self, name: str, fill: Callable[[Path], object], tag: str) -> None:
+        folder = self.folder / f"made-{name}"
+        folder.mkdir()
+        (folder / "README.md").write_text(CARD)
+        if name == "topics":
+            folder.joinpath("topics.txt").write_text("Arts\n")
+        else:
+            fill(folder)
+        self.hub.publish("dataset", f"org/{name}", folder, message="x", tag=tag)
+
+    def recipe(self, rows: int, **values: Any) -> Recipe:
+        runtime = {"in_flight": 6, "reask": False, "max_reject_rate": 0.9}
+        fixed = {"name": "toy", "license": "cc0-1.0", "mixture": {"sts": 1}, "brainstorm": {"topics": "topics"}}
+        return Recipe.model_validate(fixed | {"seed": {"rows": rows}, "runtime": runtime} | values)
+
+    def session(self) -> Session:
+        """A session as another process would have it."""
+
+        @contextmanager
+        def address(recipe: Recipe, name: str, weights: Path | None, threads: int, log: Path) -> Iterator[Address]:
+            yield Address(name, "m", (self.server.url,), place="teacher")
+
+        return Session(self.hub, "org", self.folder / "home", address)
+
+    def ranked(self, world: int, rows: int = 30, shared: Path | None = None, **values: Any) -> Ranked:
+        return Ranked(self.recipe(rows, **values), self.session(), "seed", world, shared)
+
+
+@pytest.fixture
+def toy(tmp_path: Path, server: FakeOpenAI, local: LocalHub) -> Toy:
+    return Toy(tmp_path, server, Hub(str(local.endpoint)))
+
+
+class Here:
+    """An engine that works the ranks one after the other in this process."""
+
+    def __init__(self, again: Callable[[], Ranked]) -> None:
+        self.again, self.turns = again, list[list[int]]()
+
+    def run(self, chosen: list[int], stop: threading.Event) -> dict[int, int]:
+        self.turns.append(chosen)
+        codes = {}
+        for rank in chosen:
+            codes[rank] = 0
+            try:
+                run_rank(self.again(), rank)
+            except HubSpeedError as error:
+                codes[rank] = error.exit_code
+        return codes
+
+    def last_words(self, rank: int) -> str:
+        return "its log"
+
+
+def test_ranks_end_in_one_commit_and_leave_nothing(toy: Toy) -> None:
+    with pytest.raises(RanksLeft, match="wave 1: 3 of 3 ranks have not finished") as caught:
+        publish(toy.ranked(3))
+    assert caught.value.exit_code == 9
+    engine = Here(lambda: toy.ranked(3))
+    result = run_all(toy.ranked(3), engine)
+    assert len(engine.turns) >= 2 and engine.turns[0] == [0, 1, 2]  # a quarter of the first wave was rejected
+    record = result.record
+    assert record.accepted == record.by_task_type["sts"] == 30 and record.ranks
+    assert (record.ranks.world, record.ranks.waves) == (3, len(engine.turns))
+    assert record.calls == {"teacher": len(toy.server.asked)} and record.rows_in == len(toy.server.asked)
+    assert "by 3 ranks in" in toy.hub.card(result.ref)
+    assert len(toy.hub.tags("dataset", "org/speed-seed")) == 1
+    assert [path for path in (toy.folder / "home").rglob("*") if path.is_file() and "speed-seed" not in str(path)] == []
+    asked = len(toy.server.asked)
+    assert run_rank(toy.ranked(3), 1) is None  # it comes late
+    assert publish(toy.ranked(3)).cached and run_all(toy.ranked(3), engine).ref == result.ref
+    assert len(toy.server.asked) == asked
+
+
+def test_a_budget_is_dealt_out_and_never_passed(toy: Toy) -> None:
+    """The rows of ranks are unequal, so one leaves calls that others need."""
+    caps = {"max_calls": 30}
+    engine = Here(lambda: toy.ranked(3, 30, budget=caps))
+    with pytest.raises(BudgetSpent, match="have rows left, and no other rank leaves anything") as caught:
+        run_all(toy.ranked(3, 30, budget=caps), engine)
+    assert caught.value.exit_code == 8
+    assert 27 <= len(toy.server.asked) <= 30
+    assert len(engine.turns) > 1 and len(engine.turns[-1]) < 3  # those that had no rows left were not started again
+    more = {"max_calls": 100}
+    result = run_all(toy.ranked(3, 30, budget=more), Here(lambda: toy.ranked(3, 30, budget=more)))
+    assert result.record.accepted == 30 and len(toy.server.asked) == result.record.rows_in <= 100
+
+
+def test_parts_of_a_budget_add_up_to_no_more() -> None:
+    caps = BudgetCaps(usd_per_million_read=1, usd_per_million_written=2, max_calls=101, max_tokens=1001, max_usd=9)
+    first = [part_of(caps, Wave(), rank, 4) for rank in range(4)]
+    spent = [(20, 90, 10), (25, 200, 50), (3, 5, 1), (25, 100, 100)]
+    again = Wave(turn=2, spent=spent, going=[1, 3])
+    second = [part_of(caps, again, rank, 4) for rank in range(4)]
+    for parts in (first, second):
+        assert all(part.lifetime for part in parts)
+        assert sum(part.max_calls or 0 for part in parts) <= 101
+        assert sum(part.max_tokens or 0 for part in parts) <= 1001
+        assert sum(part.max_usd or 0 for part in parts) <= 9.000001
+    assert [part.max_calls for part in second] == [20, 39, 3, 39]
+    assert second[0].max_tokens == 100 and (second[1].max_tokens or 0) > 250
+    with pytest.raises(RecipeError, match="less than a call for each rank"):
+        part_of(BudgetCaps(max_calls=3), Wave(), 0, 4)
+
+
+def test_what_is_wrong_is_said_before_anything_is_asked(toy: Toy, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="--rank 3"):
+        run_rank(toy.ranked(3), 3)
+    with pytest.raises(RecipeError, match="not a stage that ranks can work"):
+        Ranked(toy.recipe(10), toy.session(), "junior", 2, None)
+    with pytest.raises(RecipeError, match="asks no model"):
+        Ranked(toy.recipe(10, brainstorm={"tasks": "mine"}), toy.session(), "brainstorm", 2, None)
+    other = toy.recipe(10, mixture={"sts": 1, "retrieval": 1})
+    with pytest.raises(RecipeError, match="ranks work one stage, and brainstorm before it is not finished"):
+        Ranked(other, toy.session(), "seed", 2, None)
+    with pytest.raises(RecipeError, match="there is no such folder"):
+        toy.ranked(3, shared=tmp_path / "gone")
+    with pytest.raises(RecipeError, match="8 ranks share 6 requests at once"):
+        run_rank(toy.ranked(8, 20), 0)
+    toy.ranked(3).place.clear()
+    (tmp_path / "shared").mkdir()
+    run_rank(toy.ranked(2, 30, tmp_path / "shared"), 0)
+    asked = len(toy.server.asked)
+    for other in (toy.ranked(2, 31, tmp_path / "shared"), toy.ranked(4, 30, tmp_path / "shared")):
+        with pytest.raises(RecipeError, match="ranks of another run work here"):
+            run_rank(other, 1)
+        with pytest.raises(RecipeError, match="ranks of another run work here"):
+            publish(other)
+    assert len(toy.server.asked) == asked
+
+
+def test_a_rank_that_is_at_work_on_another_machine_is_left_alone(toy: Toy) -> None:
+    """Clocks are not compared: it is looked whether its beat goes on."""
+    ranked = toy.ranked(2)
+    place = Folder(ranked.place.path, beat_s=0.02)  # type: ignore[attr-defined]
+    ranked.place = place
+    share, alive = ranked.share(0), threading.Event()
+    there = Progress(wave=1, turn=1, holder="elsewhere /tmp/work")
+
+    def live() -> None:
+        while not alive.wait(0.01):
+            there.beat += 1
+            share.save("rank-0000/progress.json", there)
+
+    share.save("rank-0000/progress.json", there)
+    thread = threading.Thread(target=live)
+    thread.start()
+    try:
+        with pytest.raises(Busy, match="rank 0: it is at work already") as caught:
+            run_rank(ranked, 0)
+        assert caught.value.got == "elsewhere /tmp/work" and toy.server.asked == []
+    finally:
+        alive.set()
+        thread.join()
+    mark = run_rank(ranked, 0)  # it is dead: this one takes over
+    assert mark and mark.wave == 1
+    shown = told(toy.folder / "home" / "ranks" / "org")["seed"]
+    assert shown[1] is None and shown[0] and shown[0].state == "finished" and shown[0].done > 5
+
+
+def test_a_rank_that_fails_is_named_with_its_words(toy: Toy) -> None:
+    toy.server.answer = lambda asked: error(401, "no key")
+    with pytest.raises(HubSpeedError, match="rank 0 of 2 ended with exit code 3") as caught:
+        run_all(toy.ranked(2), Here(lambda: toy.ranked(2)))
+    assert "401" in caught.value.got and caught.value.exit_code == 3
+    toy.server.answer = answer
+    assert run_all(toy.ranked(2), Here(lambda: toy.ranked(2))).record.accepted == 30
+
+
+# --- engines --------------------------------------------------------------------------------------------------------
+
+
+def test_processes_of_this_machine_give_their_exit_codes_and_words(tmp_path: Path) -> None:
+    engine = Local(engines.Options(("run", "no-such-recipe"), tmp_path / "logs", 2))
+    assert engine.run([0, 1], threading.Event()) == {0: 2, 1: 2}
+    assert "no-such-recipe" in engine.last_words(1) and str(tmp_path) in engine.last_words(1)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "words"),
+    [
+        ("kubernetes", {}, "--on kubernetes: there is no such engine"),
+        ("slurm", {}, "sbatch is not here"),
+        ("ray", {}, "Ray is not installed here"),
+        ("jobs", {"hub": None}, "does not reach the Hub of this machine"),
+        ("jobs", {"flavor": "a100-larg"}, "did you mean a100-large?"),
+        ("jobs", {"timeout": ""}, "a Job is ended after 30 minutes"),
+        ("jobs", {"timeout": "6 hours"}, "--timeout 6 hours: not a time"),
+    ],
+)
+def test_an_engine_that_cannot_be_used_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, changes: dict[str, Any], words: str
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    given = {"flavor": "a100-large", "timeout": "6h", "hub": Hub("http://127.0.0.1:1"), "org": "org"} | changes
+    with pytest.raises(RecipeError, match=re.escape(words)) as caught:
+        engines.open_engine(name, engines.Options(("run", "toy"), tmp_path, 2, **given))
+    assert caught.value.exit_code == 2
+
+
+class JobsApi:
+    """/api/jobs as huggingface.co answers it; each Job works its rank at once, on a machine that is new."""
+
+    def __init__(self, work: Callable[[int], str]) -> None:
+        self.work, self.specs, self.stages = work, list[dict[str, Any]](), dict[str, tuple[str, str | None]]()
+
+    def __call__(self, request: Proxy) -> bool | int:
+        if not request.path.startswith("/api/jobs/org"):
+            return False
+        if request.command == "POST":
+            spec = json.loads(request.body)
+            job = f"{len(self.specs):024x}"
+            self.specs.append(spec)
+            stage = self.work(int(spec["command"][-1]))
+            self.stages[job] = (stage, "Job timeout" if stage == "ERROR" else None)
+        else:
+            job = request.path.rpartition("/")[2]
+        spec, (stage, message) = self.specs[int(job, 16)], self.stages[job]
+        found = {"id": job, "createdAt": "2026-01-05T10:00:00.000Z", "dockerImage": spec["dockerImage"]} | {
+            "command": spec["command"],
+            "arguments": [],
+            "environment": {},
+            "flavor": spec["flavor"],
+            "status": {"stage": stage, "message": message},
+            "owner": {"id": "1", "name": "org", "type": "org"},
+        }
+        text = json.dumps(found).encode()
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(text)))
+        request.send_header("Content-Type", "application/json")
+        request.send_header("Connection", "close")
+        request.end_headers()
+        request.wfile.write(text)
+        return True
+
+
+def test_jobs_work_ranks_that_share_a_branch(toy: Toy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HUB_SPEED_TEACHER_KEY", "a-key")
+    shared, late = Path(ranks.ON_HUB), [True]
+
+    def work(rank: int) -> str:
+        if rank == 1 and late and late.pop():
+            return "ERROR"
+        session = toy.session()
+        session.home = tmp_path / f"machine-{rank}-{len(toy.server.asked)}"
+        run_rank(Ranked(toy.recipe(30), session, "seed", 2, shared), rank)
+        return "COMPLETED"
+
+    api = JobsApi(work)
+    with proxied(toy.hub.endpoint, api) as address:
+        words = ("run", "toy", "--only", "seed")
+        options = engines.Options(words, tmp_path, 2, flavor="a100-large", timeout="6h", hub=Hub(address), org="org")
+        engine = Jobs(options, look_every_s=0.01)
+        ranked = toy.ranked(2, 30, shared)
+        assert isinstance(ranked.place, Branch)
+        with pytest.raises(HubSpeedError, match="rank 1 of 2 ended with exit code 1") as caught:
+            run_all(ranked, engine)
+        assert "Job timeout" in caught.value.got
+        result = run_all(toy.ranked(2, 30, shared), engine)
+    assert result.record.accepted == 30 and len(toy.server.asked) == result.record.rows_in  # what was shipped is kept
+    spec = api.specs[0]
+    assert spec["timeoutSeconds"] == 6 * 3600 and spec["flavor"] == "a100-large"
+    assert spec["secrets"]["HUB_SPEED_TEACHER_KEY"] == "a-key" and spec["secrets"]["HF_TOKEN"]
+    assert "a-key" not in json.dumps([spec["command"], spec["environment"]])
+    assert toy.hub.branches("dataset", "org/speed-seed") == {"main"}
