@@ -210,6 +210,7 @@ class Context:
         work: a folder that survives a kill; the ledger lives here.
         stop: set when the user wants to stop.
         threads: processor threads this stage may use.
+        devices: GPUs it may use, as CUDA_VISIBLE_DEVICES names them; (): nobody has said which.
         address: where a model is: ("teacher", None), or (stage name, folder of its files) which may start a server.
         budget: what the run may spend on the teacher.
     """
@@ -226,6 +227,7 @@ class Context:
     threads: int
     address: Callable[[str, Path | None], AbstractContextManager[Address]]
     budget: BudgetMeter = field(default_factory=BudgetMeter)
+    devices: tuple[str, ...] = ()
 
     def benchmarks(self) -> list[dict[str, str]]:
         """What to score on: Hub datasets among the inputs (with folder and commit), and benchmarks of mteb by name."""

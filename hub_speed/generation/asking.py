@@ -1,6 +1,7 @@
 """Ask the writers of a stage for its rows: one by one or in batches, several writers in turn."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from hub_speed.errors import StageError
@@ -87,7 +88,8 @@ def _ask_one(
         if provider := _batches(ctx, address, writer.weights, batches):
             retries = ctx.limits.retries
             return generate_in_batches(jobs, read, provider, ledger, retries, meter.rows, ctx.stop, budget, more)
-        return generate(jobs, read, address, ledger, ctx.limits, meter.rows, ctx.stop, budget, more)
+        limits = replace(ctx.limits, in_flight=ctx.limits.in_flight * address.servers)
+        return generate(jobs, read, address, ledger, limits, meter.rows, ctx.stop, budget, more)
 
 
 def _check_answered(ctx: Context, ledger: Ledger, writers: Writers, writer: Writer) -> None:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from hub_speed import stage
 from hub_speed.cards.render import render
-from hub_speed.cores import cores
+from hub_speed.cores import gpu_part
 from hub_speed.errors import Busy, HubError, RecipeError, Stopped
 from hub_speed.hub import RECORD, Hub
 from hub_speed.pipeline.lock import lock_file, locked
@@ -79,6 +79,7 @@ def run(
     _check_inputs(recipe, session, only, again)
     done: dict[str, Result] = {}
     running: dict[Future[Result], Stage] = {}
+    places: dict[str, int] = {}  # stage at work → which part of the GPUs it has
     failed: list[BaseException] = []
     stop = threading.Event()  # of this run alone: a failed stage must not set the session's
     with ThreadPoolExecutor(recipe.runtime.jobs) as pool:
@@ -86,10 +87,12 @@ def run(
             if not (stop.is_set() or session.stop.is_set()):
                 left = [s for s in order if s.name not in done and s not in running.values()]
                 ready = [s for s in left if _is_ready(s, recipe, done)][: recipe.runtime.jobs - len(running)]
-                threads = max(1, cores() // max(1, len(running) + len(ready)))
+                threads = max(1, session.threads // max(1, len(running) + len(ready)))
                 refs = {name: result.ref for name, result in done.items()}
                 for s in ready:
-                    worker = _Worker(s, recipe, session, stop, threads, again=s.name in again)
+                    places[s.name] = min(set(range(recipe.runtime.jobs)) - set(places.values()))
+                    devices = gpu_part(session.devices, places[s.name], recipe.runtime.jobs)
+                    worker = _Worker(s, recipe, session, stop, threads, devices, again=s.name in again)
                     running[pool.submit(worker.run, refs)] = s
             if not running:
                 break
@@ -98,6 +101,7 @@ def run(
                 stop.set()
             for future in finished:
                 s = running.pop(future)
+                del places[s.name]
                 if error := future.exception():
                     failed.append(error)
                     stop.set()  # the stages beside it stop at a safe point
@@ -185,6 +189,7 @@ class _Worker:
     session: Session
     stop: threading.Event
     threads: int
+    devices: tuple[str, ...]
     again: bool
 
     def run(self, done: dict[str, Ref]) -> Result:
@@ -227,7 +232,7 @@ class _Worker:
             lineage=_lineage(refs, inputs, self._licences(refs)),
             license=recipe.license,
         )
-        threads, log = self.threads, work / "server.log"
+        threads, devices, log = self.threads, self.devices, work / "server.log"
         return Context(
             recipe=recipe,
             repo=s.repo(session.org),
@@ -239,8 +244,9 @@ class _Worker:
             progress=session.progress(s.name),
             stop=self.stop,
             threads=threads,
+            devices=devices,
             budget=session.budget,
-            address=lambda name, weights: session.address(recipe, name, weights, threads, log),
+            address=lambda name, weights: session.address(recipe, name, weights, threads, log, devices),
         )
 
     def _licences(self, refs: dict[str, Ref]) -> dict[str, list[str]]:

@@ -32,7 +32,7 @@ class Silent:
 
 
 def context(folder: Path) -> Any:
-    return SimpleNamespace(work=folder / "stage", progress=Silent(), stop=threading.Event(), threads=1)
+    return SimpleNamespace(work=folder / "stage", progress=Silent(), stop=threading.Event(), threads=1, devices=())
 
 
 def test_two_processes_train_together(decoder: Path, tmp_path: Path) -> None:
@@ -72,6 +72,7 @@ def test_without_a_launcher_a_training_sees_one_gpu(monkeypatch: pytest.MonkeyPa
             monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
         assert environment(3)["CUDA_VISIBLE_DEVICES"] == seen
         assert environment(3, ["torchrun"]).get("CUDA_VISIBLE_DEVICES") == visible
+    assert environment(3, devices=("5", "6"))["CUDA_VISIBLE_DEVICES"] == "5"  # of a stage beside others
 
 
 def test_an_error_of_a_training_arrives_as_one(decoder: Path, tmp_path: Path) -> None:
