@@ -54,6 +54,7 @@ def plan(
     set_: options.Set = [],  # noqa: B006 - typer takes an empty list for "not given"
     mode: options.Mode = None,
     only: options.Only = None,
+    gpus: options.Gpus = "1xA100",
 ) -> None:
     """Show what would run and why, and the model calls it would take. Spends nothing."""
     loaded = api.load_recipe(recipe, set=_with_mode(set_, mode))
@@ -62,7 +63,7 @@ def plan(
 
         flags = [*(["--hub", hub] if hub != "local" else []), *(part for each in set_ for part in ("--set", each))]
         flags += [*(["--mode", mode] if mode else []), *(["--only", only] if only else [])]
-        print_plan(api.plan(loaded, opened, org=org, only=only), flags)
+        print_plan(api.plan(loaded, opened, org=org, only=only, gpus=gpus), flags)
 
 
 @app.command()

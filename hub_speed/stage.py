@@ -63,8 +63,8 @@ class Estimate:
         rows: how many rows are made or trained on.
         read, written: tokens.
         cost_usd: what the teacher's provider will charge; None where the recipe has no prices, or nobody charges.
-        seconds: until all is answered, if the server keeps up with `runtime.in_flight` requests at once; of a training
-            or scoring, on one A100. 0 where nothing is known.
+        seconds: until all is answered, if each server keeps up with `runtime.in_flight` requests at once; of a training
+            or scoring, on one A100 or the GPUs that were named. 0 where nothing is known.
         expected: accepted rows for each request, of a stage that asks until it has its rows; otherwise None.
         shares: the part of the calls that each model gets.
     """

@@ -37,6 +37,9 @@ Mode = Annotated[
     typer.Option("--mode", metavar="MODE", help="online, or batch: the teacher through its provider's Batch API"),
 ]
 Only = Annotated[str | None, typer.Option("--only", metavar="STAGE", help="only this stage and what it needs")]
+Gpus = Annotated[
+    str, typer.Option("--gpus", metavar="NUMBERxKIND", help="what trains and scores, for the hours: 8xH100, L40S")
+]
 Json = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
 Revision = Annotated[
     str, typer.Option("--revision", metavar="REVISION", help="tag, branch or commit of a repository named without one")
