@@ -42,10 +42,9 @@ def server() -> Iterator[FakeOpenAI]:
 @pytest.fixture
 def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
     """The embedded Hub, for clients in this process. What the client has read when it was imported is set by hand."""
-    import huggingface_hub
+    from huggingface_hub import constants
 
     with LocalHub(tmp_path / "hub") as running:
-        constants = huggingface_hub.constants
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
         monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(running.hf_home / "token"))
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
