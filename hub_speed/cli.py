@@ -77,6 +77,7 @@ def run(
     mode: options.Mode = None,
     only: options.Only = None,
     from_: options.AgainFrom = None,
+    extend: options.Extend = False,
     log_format: options.LogFormat = "text",
 ) -> None:
     """Run the stages that are not finished yet. Each ends as one commit and its tag on the Hub."""
@@ -94,6 +95,7 @@ def run(
                 endpoints=endpoint,
                 only=only,
                 again_from=from_,
+                extend=extend,
                 on_result=lambda result: print_result(result, bars, as_json=as_json),
                 progress=bars.stage,
                 lock=Path("recipe.lock.yaml"),

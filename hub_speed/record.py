@@ -148,6 +148,7 @@ class RunRecord(BaseModel):
         calls, prompt_tokens, completion_tokens: by the model that was asked: "teacher", or "teacher/NAME" for one of
             several; "junior", …
         notes: what went otherwise than planned, a sentence each.
+        extends: the version whose rows this one began with (`--extend`); empty where there is none.
     """
 
     stage: str
@@ -168,6 +169,7 @@ class RunRecord(BaseModel):
     seconds: float = 0.0
     license: str = "other"
     packages: dict[str, str] = {}
+    extends: str = ""
 
     def teacher(self, field: Literal["calls", "prompt_tokens", "completion_tokens"], stage: str = "") -> int:
         """What this version and all its ancestors took of the teacher; with a stage, what this stage took."""

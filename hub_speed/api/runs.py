@@ -115,6 +115,7 @@ def run(
     endpoints: Pairs = (),
     only: str | None = None,
     again_from: str | None = None,
+    extend: bool = False,
     on_result: "Callable[[Result], None]" = lambda result: None,
     progress: "Callable[[str], Progress] | None" = None,
     lock: Path | None = None,
@@ -130,6 +131,7 @@ def run(
         endpoints: where models are, {"teacher": "https://api.openai.com"}; models without one are started here.
         only: just this stage, and what it needs.
         again_from: run this stage and all after it again, finished or not.
+        extend: go on from published versions that differ in their number of rows alone: only new rows are asked for.
         on_result: called as each stage is finished.
         progress: stage name → where the stage reports its progress.
         lock: a file that records what the run has produced, and from which versions.
@@ -148,6 +150,7 @@ def run(
     from hub_speed.pipeline import run as pipeline
 
     with open_session(recipe, hub, org=org, endpoints=endpoints, progress=progress, publish=True) as (session, pinned):
+        session.extend = extend
         results = pipeline.run(pinned, session, only=only, again_from=again_from, on_result=on_result)
         if not all(result.cached for result in results):
             pipeline.collect(pinned, session, results)

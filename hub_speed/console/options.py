@@ -46,6 +46,9 @@ Revision = Annotated[
 ]
 Port = Annotated[int | None, typer.Option("--port", metavar="PORT", help="port on 127.0.0.1", min=1, max=65535)]
 AgainFrom = Annotated[str | None, typer.Option("--from", metavar="STAGE", help="run this stage and all after it again")]
+Extend = Annotated[
+    bool, typer.Option("--extend", help="ask only for the rows that a published version with fewer rows has not")
+]
 LogFormat = Annotated[
     str, typer.Option(metavar="FORMAT", help="text, or json: one line of JSON per stage and every ten seconds")
 ]

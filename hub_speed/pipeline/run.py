@@ -18,6 +18,7 @@ from hub_speed.cards.render import render
 from hub_speed.cores import gpu_part
 from hub_speed.errors import Busy, HubError, RecipeError, Stopped
 from hub_speed.hub import RECORD, Hub
+from hub_speed.pipeline import extend
 from hub_speed.pipeline.lock import lock_file, locked
 from hub_speed.pipeline.plan import pin, pin_repo, plan
 from hub_speed.pipeline.session import Session
@@ -70,7 +71,7 @@ def run(
 
     Raises:
         HubSpeedError: the first stage that failed; the finished ones are published.
-        RecipeError: mteb does not know one of the benchmarks; nothing was started.
+        RecipeError: mteb does not know one of the benchmarks, or there is nothing to extend; nothing was started.
         NotFound: a Hub input of a stage that has to run is missing, or may not be read; nothing was started.
     """
     order = wanted(recipe, only)
@@ -130,6 +131,8 @@ def _check_inputs(recipe: Recipe, session: Session, only: str | None, again: Col
     steps = plan(recipe, session, only, again)
     if problem := next((step.problem for step in steps if step.problem), None):
         raise problem
+    if session.extend:
+        extend.check(steps, recipe, session)
     if first := next((step.stage for step in steps if not step.ref), None):
         session.hub.check_may_write(first.kind, first.repo(session.org))
     for step in steps:
@@ -208,6 +211,8 @@ class _Worker:
             work.mkdir(exist_ok=True)
             if self.again:
                 (work / stage.AGAIN).touch()
+            if session.extend and (old := extend.earlier(s, identity, refs, session)):
+                extend.take_over(old, identity, session, work)
             ctx = self._context(refs, identity, fingerprint, work)
             stage.build(s, ctx, render)
             ref = stage.publish(s, ctx, session.hub, session.org, session.branch)
@@ -231,6 +236,7 @@ class _Worker:
             inputs=refs,
             lineage=_lineage(refs, inputs, self._licences(refs)),
             license=recipe.license,
+            extends=extend.extends(work),
         )
         threads, devices, log = self.threads, self.devices, work / "server.log"
         return Context(

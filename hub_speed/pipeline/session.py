@@ -43,6 +43,7 @@ class Session:
         pins: the version of every Hub input that was looked at: the same for the whole session.
         branch: the branch results are published on; studies use one of their own.
         threads, devices: processor threads and GPUs of all stages together.
+        extend: whether stages go on from versions with fewer rows (`pipeline/extend.py`).
     """
 
     hub: Hub
@@ -56,6 +57,7 @@ class Session:
     pins: dict[FromHub, Ref] = field(default_factory=dict)
     threads: int = field(default_factory=cores)
     devices: tuple[str, ...] = field(default_factory=gpus)
+    extend: bool = False
 
     def full_name(self, name: str) -> str:
         """A repository's name with its organisation: a name without one is the run's own."""
