@@ -54,6 +54,7 @@ def plan(
     set_: options.Set = [],  # noqa: B006 - typer takes an empty list for "not given"
     mode: options.Mode = None,
     only: options.Only = None,
+    gpus: options.Gpus = "1xA100",
 ) -> None:
     """Show what would run and why, and the model calls it would take. Spends nothing."""
     loaded = api.load_recipe(recipe, set=_with_mode(set_, mode))
@@ -62,7 +63,7 @@ def plan(
 
         flags = [*(["--hub", hub] if hub != "local" else []), *(part for each in set_ for part in ("--set", each))]
         flags += [*(["--mode", mode] if mode else []), *(["--only", only] if only else [])]
-        print_plan(api.plan(loaded, opened, org=org, only=only), flags)
+        print_plan(api.plan(loaded, opened, org=org, only=only, gpus=gpus), flags)
 
 
 @app.command()
@@ -76,6 +77,7 @@ def run(
     mode: options.Mode = None,
     only: options.Only = None,
     from_: options.AgainFrom = None,
+    extend: options.Extend = False,
     log_format: options.LogFormat = "text",
     rank: options.Rank = None,
     world: options.World = None,
@@ -119,6 +121,7 @@ def run(
                 endpoints=endpoint,
                 only=only,
                 again_from=from_,
+                extend=extend,
                 on_result=lambda result: print_result(result, bars, as_json=as_json),
                 progress=bars.stage,
                 lock=Path("recipe.lock.yaml"),

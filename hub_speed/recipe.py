@@ -454,15 +454,15 @@ class Runtime(Section):
     """How a run is carried out. Never part of an identity."""
 
     mode: Literal["online", "batch"] = "online"  # batch: the teacher is asked through its provider's Batch API
-    in_flight: int = Field(64, ge=1)  # requests at once, per endpoint
+    in_flight: int = Field(64, ge=1)  # requests at once, per endpoint; as many for each server that `replicas` starts
     timeout_s: float = Field(300, gt=0)
     retries: int = Field(8, ge=0)
     reask: bool = True  # tell a chat model once that its answer cannot be read: a retry, which the ledger shows
     reread: bool = False  # read the rejected answers of a ledger again before anything is asked, after a parser was
     # mended
     max_reject_rate: float = Field(0.5, gt=0, le=1)  # above it, a stage fails instead of publishing
-    jobs: int = Field(1, ge=1)  # stages that do not need each other, side by side
-    replicas: int = Field(1, ge=1)  # copies of an embedded model server
+    jobs: int = Field(1, ge=1)  # stages, or trainings of a study, side by side, each with its part of the GPUs
+    replicas: int = Field(1, ge=1)  # servers that are started for a model, each with its part of the GPUs
     server: Literal["embedded", "vllm", "vllm run-batch", "tgi", "transformers"] = "embedded"  # started for a model
     # that has no address
     server_flags: tuple[str, ...] = ()  # for that program: ["--tensor-parallel-size", "2"]

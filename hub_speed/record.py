@@ -160,6 +160,7 @@ class RunRecord(BaseModel):
             several; "junior", …
         notes: what went otherwise than planned, a sentence each.
         ranks: where several processes have shared the rows.
+        extends: the version whose rows this one began with (`--extend`); empty where there is none.
     """
 
     stage: str
@@ -181,6 +182,7 @@ class RunRecord(BaseModel):
     seconds: float = 0.0
     license: str = "other"
     packages: dict[str, str] = {}
+    extends: str = ""
 
     def teacher(self, field: Literal["calls", "prompt_tokens", "completion_tokens"], stage: str = "") -> int:
         """What this version and all its ancestors took of the teacher; with a stage, what this stage took."""

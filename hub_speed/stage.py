@@ -64,8 +64,8 @@ class Estimate:
         rows: how many rows are made or trained on.
         read, written: tokens.
         cost_usd: what the teacher's provider will charge; None where the recipe has no prices, or nobody charges.
-        seconds: until all is answered, if the server keeps up with `runtime.in_flight` requests at once; of a training
-            or scoring, on one A100. 0 where nothing is known.
+        seconds: until all is answered, if each server keeps up with `runtime.in_flight` requests at once; of a training
+            or scoring, on one A100 or the GPUs that were named. 0 where nothing is known.
         expected: accepted rows for each request, of a stage that asks until it has its rows; otherwise None.
         shares: the part of the calls that each model gets.
     """
@@ -211,6 +211,7 @@ class Context:
         work: a folder that survives a kill; the ledger lives here.
         stop: set when the user wants to stop.
         threads: processor threads this stage may use.
+        devices: GPUs it may use, as CUDA_VISIBLE_DEVICES names them; (): nobody has said which.
         address: where a model is: ("teacher", None), or (stage name, folder of its files) which may start a server.
         budget: what the run may spend on the teacher.
         share: of a stage that several ranks work: which part is this process's.
@@ -229,6 +230,7 @@ class Context:
     address: Callable[[str, Path | None], AbstractContextManager[Address]]
     budget: BudgetMeter = field(default_factory=BudgetMeter)
     share: Share | None = None
+    devices: tuple[str, ...] = ()
 
     def benchmarks(self) -> list[dict[str, str]]:
         """What to score on: Hub datasets among the inputs (with folder and commit), and benchmarks of mteb by name."""

@@ -12,6 +12,7 @@ from hub_speed.api.sessions import DEFAULT_ORG, Pairs, open_session, topics_of
 from hub_speed.errors import RecipeError
 
 if TYPE_CHECKING:
+    from hub_speed.generation.gpus import Gpus
     from hub_speed.generation.variety import Variety
     from hub_speed.pipeline.plan import Step
     from hub_speed.pipeline.run import Result
@@ -53,6 +54,7 @@ class Plan:
         recipe: with its topic file as a pinned version, where that is published already.
         steps: the stages, each finished or with the reason why it has to run.
         estimates: what each stage takes when it runs, at the yield of its last run.
+        gpus: on which the times of training and scoring are estimated.
         topics: how many there are to brainstorm for.
         cut: how many paths were deeper than `brainstorm.max_depth`, and lost their middle.
         variety: how many rows will share a task, for each task type.
@@ -63,12 +65,15 @@ class Plan:
     endpoint: str
     steps: "list[Step]"
     estimates: "list[Estimate]"
+    gpus: "Gpus"
     topics: int
     cut: int
     variety: "list[Variety]"
 
 
-def plan(recipe: "Recipe", hub: OpenHub, *, org: str = DEFAULT_ORG, only: str | None = None) -> Plan:
+def plan(
+    recipe: "Recipe", hub: OpenHub, *, org: str = DEFAULT_ORG, only: str | None = None, gpus: str = "1xA100"
+) -> Plan:
     """What would run and why, and the model calls it would take. Reads the Hub, writes nothing.
 
     Args:
@@ -76,23 +81,30 @@ def plan(recipe: "Recipe", hub: OpenHub, *, org: str = DEFAULT_ORG, only: str | 
         hub: where finished stages are looked for.
         org: organisation or user that owns the repositories.
         only: just this stage, and what it needs.
+        gpus: what trains and scores: a number and a kind, "8xH100".
+
+    Raises:
+        RecipeError: nothing is known of such GPUs.
 
     Example:
         >>> [step.stage.name for step in plan(load_recipe("quickstart"), hub, only="seed").steps]
         ['brainstorm', 'seed']
     """
+    from hub_speed.generation.gpus import on, read
     from hub_speed.generation.topics import distinct, parts_of
     from hub_speed.generation.variety import variety
     from hub_speed.pipeline import plan as plans
 
+    named = read(gpus)
     with open_session(recipe, hub, org=org) as (session, pinned):
         steps, topics = plans.plan(pinned, session, only), topics_of(pinned, session)
         count = len(distinct(topics, pinned.brainstorm.max_depth))
         cut = sum(len(parts_of(path)) > pinned.brainstorm.max_depth for path in topics)
         stages = [step.stage for step in steps]
         estimates = [plans.at_last_yield(s, s.estimate(pinned, count), session) for s in stages]
+        estimates = [on(named, s.name, takes, pinned) for s, takes in zip(stages, estimates, strict=True)]
         tasks = plans.tasks_found(steps, session)
-        return Plan(pinned, org, hub.hub.shown, steps, estimates, count, cut, variety(pinned, count, tasks))
+        return Plan(pinned, org, hub.hub.shown, steps, estimates, named, count, cut, variety(pinned, count, tasks))
 
 
 def run(
@@ -103,6 +115,7 @@ def run(
     endpoints: Pairs = (),
     only: str | None = None,
     again_from: str | None = None,
+    extend: bool = False,
     on_result: "Callable[[Result], None]" = lambda result: None,
     progress: "Callable[[str], Progress] | None" = None,
     lock: Path | None = None,
@@ -118,6 +131,7 @@ def run(
         endpoints: where models are, {"teacher": "https://api.openai.com"}; models without one are started here.
         only: just this stage, and what it needs.
         again_from: run this stage and all after it again, finished or not.
+        extend: go on from published versions that differ in their number of rows alone: only new rows are asked for.
         on_result: called as each stage is finished.
         progress: stage name → where the stage reports its progress.
         lock: a file that records what the run has produced, and from which versions.
@@ -136,6 +150,7 @@ def run(
     from hub_speed.pipeline import run as pipeline
 
     with open_session(recipe, hub, org=org, endpoints=endpoints, progress=progress, publish=True) as (session, pinned):
+        session.extend = extend
         results = pipeline.run(pinned, session, only=only, again_from=again_from, on_result=on_result)
         if not all(result.cached for result in results):
             pipeline.collect(pinned, session, results)

@@ -62,12 +62,18 @@ Address = Annotated[str, typer.Option(metavar="ADDRESS", help="of a Ray cluster:
 Flavor = Annotated[str, typer.Option(metavar="FLAVOR", help="the machine of a Hugging Face Job: a100-large")]
 Timeout = Annotated[str, typer.Option(metavar="TIME", help="after which a Job or a task of Slurm is ended: 6h, 30m")]
 AllRanks = Annotated[bool, typer.Option("--ranks", help="how far the ranks are that work a stage of it just now")]
+Gpus = Annotated[
+    str, typer.Option("--gpus", metavar="NUMBERxKIND", help="what trains and scores, for the hours: 8xH100, L40S")
+]
 Json = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
 Revision = Annotated[
     str, typer.Option("--revision", metavar="REVISION", help="tag, branch or commit of a repository named without one")
 ]
 Port = Annotated[int | None, typer.Option("--port", metavar="PORT", help="port on 127.0.0.1", min=1, max=65535)]
 AgainFrom = Annotated[str | None, typer.Option("--from", metavar="STAGE", help="run this stage and all after it again")]
+Extend = Annotated[
+    bool, typer.Option("--extend", help="ask only for the rows that a published version with fewer rows has not")
+]
 LogFormat = Annotated[
     str, typer.Option(metavar="FORMAT", help="text, or json: one line of JSON per stage and every ten seconds")
 ]

@@ -127,7 +127,8 @@ def _notes(plan: Plan) -> Facts:
     yield (
         "time",
         f"rough estimates. Asking: {plan.recipe.runtime.in_flight} requests at once (runtime.in_flight), which is about"
-        " what one GPU serves; with more GPUs, raise it. Training and MTEB: on one A100",
+        " what one GPU serves, for each server that is started (runtime.replicas). Training and MTEB: on"
+        f" {plan.gpus}{_idle(plan)}",
     )
     if plan.topics:
         depth = f"deeper than brainstorm.max_depth ({plan.recipe.brainstorm.max_depth})"
@@ -143,6 +144,16 @@ def _notes(plan: Plan) -> Facts:
                 f"{line.task_type}: {line.rows_per_task:,.0f} rows a task, above {ROWS_PER_TASK};"
                 f" {escape(_more_tasks(plan, line))}, or ask for fewer rows",
             )
+
+
+def _idle(plan: Plan) -> str:
+    """What would let all GPUs work, where some would not."""
+    runtime, ways = plan.recipe.runtime, []
+    if plan.gpus.count > 1 and not runtime.launcher:
+        ways.append("each training on one of them, without runtime.launcher")
+    if plan.gpus.count > 1 and runtime.replicas == 1 and runtime.server == "vllm":
+        ways.append("one model server, with runtime.replicas=1")
+    return f" ({'; '.join(ways)})" if ways else ""
 
 
 def _more_tasks(plan: Plan, line: Variety) -> str:

@@ -1,12 +1,13 @@
 """Trains and scores one embedder per size and seed.
 
 Every seed has its own order of the rows, and every size takes the first rows of each task type, in proportion: seeds
-differ in the training and in which rows come first.
+differ in the training and in which rows come first. With several GPUs, the embedders are spread over them.
 """
 
 import json
 import random
 import shutil
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from hub_speed.parquet import read_parquet
 from hub_speed.record import Json
 from hub_speed.training.embedder import contrastive
 from hub_speed.training.process import child
+from hub_speed.training.process.workers import LOST, command, spread
 
 
 def run(settings: ScalingSettings) -> Json:
@@ -28,42 +30,81 @@ def run(settings: ScalingSettings) -> Json:
         runs: one row per size, seed and measure; failed: subject, benchmark and reason of every task that failed.
 
     Raises:
-        StageError: no benchmark is left that every run so far was scored on.
+        StageError: no benchmark is left that every run so far was scored on, or two workers ended at one run.
     """
     scoring.quiet()
-    rows = sorted(read_parquet(settings.data, contrastive.COLUMNS), key=lambda row: row["id"])
-    work, tasks = settings.work, benchmarks.tasks(settings.benchmarks)
-    plan = [(size, seed) for size in settings.sizes for seed in settings.rng_seeds]
+    work, plan = settings.work, _plan(settings)
     child.say(total=len(plan))
-    runs: list[Json] = []
-    failed: list[Json] = []
-    for i, (size, seed) in enumerate(plan):
-        name = f"{size}-{seed}"
-        path, model = work / "scores" / f"{name}.json", work / f"model-{name}"
-        if not path.exists():
-            if not model.exists():
-                _train(settings, rows, size, seed, model)
-            load = partial(scoring.Instructed, model, settings.recipe.max_length, settings.recipe.instructions)
-            subject = f"{size:,} rows, seed {seed}"
-            files, reasons = scoring.score(subject, load, tasks, work / "scores" / name, work / "predictions")
-            mine = [
-                {"rows": size, "rng_seed": seed} | {key: row[key] for key in ("measure", "benchmark", "value")}
-                for row in scoring.rows(files)
-            ]
-            if not mine or not shared(runs + mine):
-                raise StageError(
-                    f"{subject}: no benchmark was scored",
-                    expected="one that the embedders before it were scored on as well" if runs else "",
-                    got="; ".join(f"{row['benchmark']}: {row['reason']}" for row in reasons),
-                    fix="fix that and run the same command again; the embedder and its other scores are kept",
-                )
-            scoring.keep(path, {"runs": mine, "failed": reasons})
-        shutil.rmtree(model, ignore_errors=True)
-        found = json.loads(path.read_text("utf-8"))
-        runs += found["runs"]
-        failed += found["failed"]
-        child.say(step=i + 1, note=f"{size} rows: {runs[-1]['value']:.3f}")
-    return {"runs": runs, "failed": failed}
+    runs: dict[str, list[Json]] = {}
+    failed: dict[str, list[Json]] = {}
+    for i, (name, found) in enumerate(_each(settings, plan), 1):
+        _check(name, found, [row for others in runs.values() for row in others])
+        scoring.keep(work / "scores" / f"{name}.json", found)
+        shutil.rmtree(work / f"model-{name}", ignore_errors=True)
+        runs[name], failed[name] = found["runs"], found["failed"]
+        child.say(step=i, note=f"{plan[name][0]} rows: {runs[name][-1]['value']:.3f}")
+    return {
+        "runs": [row for name in plan for row in runs[name]],
+        "failed": [row for name in plan for row in failed[name]],
+    }
+
+
+def _plan(settings: ScalingSettings) -> dict[str, tuple[int, int]]:
+    """Size and seed of every run, by its name."""
+    return {f"{size}-{seed}": (size, seed) for size in settings.sizes for seed in settings.rng_seeds}
+
+
+def _each(settings: ScalingSettings, plan: dict[str, tuple[int, int]]) -> Iterator[tuple[str, Json]]:
+    """What was found in every run, here or on several GPUs: there the largest comes first."""
+    if len(settings.devices) < 2:
+        do = worker(settings)
+        return ((name, do(name)) for name in plan)
+    return spread(
+        command("evaluation.scaling_runs", settings), settings.devices, sorted(plan, key=plan.__getitem__)[::-1]
+    )
+
+
+def worker(settings: ScalingSettings) -> Callable[[str], Json]:
+    """What trains and scores one embedder after another, by their names."""
+    scoring.quiet()
+    rows = sorted(read_parquet(settings.data, contrastive.COLUMNS), key=lambda row: row["id"])
+    work, tasks, plan = settings.work, benchmarks.tasks(settings.benchmarks), _plan(settings)
+
+    def do(name: str) -> Json:
+        (size, seed), path, folder = plan[name], work / "scores" / f"{name}.json", work / f"model-{name}"
+        if path.exists():
+            return dict(json.loads(path.read_text("utf-8")))
+        if not folder.exists():
+            _train(settings, rows, size, seed, folder)
+        load = partial(scoring.Instructed, folder, settings.recipe.max_length, settings.recipe.instructions)
+        kept, scratch = work / "scores" / name, work / "predictions" / name
+        files, reasons = scoring.score(_subject(size, seed), load, tasks, kept, scratch)
+        row = {"rows": size, "rng_seed": seed}
+        found = [row | {key: one[key] for key in ("measure", "benchmark", "value")} for one in scoring.rows(files)]
+        return {"runs": found, "failed": reasons}
+
+    return do
+
+
+def _subject(size: int, seed: int) -> str:
+    return f"{size:,} rows, seed {seed}"
+
+
+def _check(name: str, found: Json, before: list[Json]) -> None:
+    """Raise StageError where no benchmark is left that all runs were scored on, or nothing was found."""
+    size, seed = map(int, name.split("-"))
+    if LOST in found:
+        raise StageError(
+            f"{_subject(size, seed)}: {found[LOST]}",
+            fix="see the log for its last words; the same command goes on with what is not finished",
+        )
+    if not found["runs"] or not shared(before + found["runs"]):
+        raise StageError(
+            f"{_subject(size, seed)}: no benchmark was scored",
+            expected="one that the embedders before it were scored on as well" if before else "",
+            got="; ".join(f"{row['benchmark']}: {row['reason']}" for row in found["failed"]),
+            fix="fix that and run the same command again; the embedder and its other scores are kept",
+        )
 
 
 def _train(settings: ScalingSettings, rows: list[Json], size: int, seed: int, folder: Path) -> None:
@@ -78,4 +119,4 @@ def _train(settings: ScalingSettings, rows: list[Json], size: int, seed: int, fo
 
 
 if __name__ == "__main__":
-    child.run(ScalingSettings, run)
+    child.run(ScalingSettings, run, worker)

@@ -1,9 +1,12 @@
-"""Scores of embedders and of BM25 on benchmarks, by mteb; task by task, so that a killed run continues."""
+"""Scores of embedders and of BM25 on benchmarks, by mteb; task by task, so that a killed run continues.
 
-import itertools
+With several GPUs the tasks are spread over them, the longest first.
+"""
+
 import json
 import logging
 import math
+import os
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
@@ -28,6 +31,7 @@ from hub_speed.rows import ItemScoreRow
 from hub_speed.text import Instructions, before_query
 from hub_speed.training.embedder.backbone import embedder, saved
 from hub_speed.training.process import child
+from hub_speed.training.process.workers import LOST, command, spread
 
 MEASURES = {
     "ndcg_at_10": "nDCG@10",
@@ -96,12 +100,7 @@ class AsPublished(SentenceTransformerEncoderWrapper):
 
 
 def score(
-    subject: str,
-    load: Callable[[], Any],
-    tasks: list[tuple[Benchmark, mteb.AbsTask]],
-    kept: Path,
-    work: Path,
-    scored: Callable[[str], None] = lambda title: None,
+    subject: str, load: Callable[[], Any], tasks: list[tuple[Benchmark, mteb.AbsTask]], kept: Path, work: Path
 ) -> tuple[list[Path], list[Json]]:
     """Score one model on all tasks; a task that fails does not stop the others.
 
@@ -111,7 +110,6 @@ def score(
         tasks: see `benchmarks.tasks`.
         kept: cache folder, one JSON per task (what `score_task` returned); cached tasks are not rescored.
         work: a scratch folder for mteb.
-        scored: called after each task.
 
     Returns:
         The files in the order of the tasks; and subject, measure, benchmark and reason of each task that failed.
@@ -119,8 +117,7 @@ def score(
     kept.mkdir(parents=True, exist_ok=True)
     done, failed, model = [], [], None
     for benchmark, task in tasks:
-        title = benchmarks.title(task)
-        path = kept / f"{title}.json"
+        path = kept / f"{benchmarks.title(task)}.json"
         try:
             if not path.exists():
                 model = load() if model is None else model
@@ -128,10 +125,13 @@ def score(
             done.append(path)
         except Exception as error:
             reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
-            name = benchmark.name if benchmark.folder else title
-            failed.append({"subject": subject, "measure": _measure(task), "benchmark": name, "reason": reason})
-        scored(title)
+            failed.append(_failed(subject, benchmark, task, reason))
     return done, failed
+
+
+def _failed(subject: str, benchmark: Benchmark, task: mteb.AbsTask, reason: str) -> Json:
+    name = benchmark.name if benchmark.folder else benchmarks.title(task)
+    return {"subject": subject, "measure": _measure(task), "benchmark": name, "reason": reason}
 
 
 def score_task(model: Any, name: str, benchmark: Benchmark, task: mteb.AbsTask, work: Path) -> Json:
@@ -184,14 +184,29 @@ def _measure(task: mteb.AbsTask) -> str:
 
 def _size(task: mteb.AbsTask) -> int:
     """How many queries, pairs or texts a task of mteb has, by mteb's own count; 0 where mteb has none."""
+    count = "num_queries" if task.metadata.type in ("Retrieval", "Reranking") else "num_samples"
+    return sum(int(part.get(count, 0)) for part in _counted(task))
+
+
+def _counted(task: mteb.AbsTask) -> Iterator[Json]:
+    """What mteb has counted of the parts of a task that are scored: splits, each in its languages."""
     counted: Json = dict(task.metadata.descriptive_stats or {})
-    count, total = "num_queries" if task.metadata.type in ("Retrieval", "Reranking") else "num_samples", 0
     for split in task.eval_splits:
         whole = counted.get(split, {})
         languages = whole.get("hf_subset_descriptive_stats") or {}
-        parts = [languages[subset] for subset in task.hf_subsets if subset in languages] or [whole]
-        total += sum(int(part.get(count, 0)) for part in parts)
-    return total
+        yield from [languages[subset] for subset in task.hf_subsets if subset in languages] or [whole]
+
+
+def _work(benchmark: Benchmark, task: mteb.AbsTask) -> int:
+    """How much there is to read in a task: characters by mteb's own count, or bytes of a Hub dataset."""
+    if benchmark.folder is not None:
+        return sum(path.stat().st_size for path in benchmark.folder.rglob("*.parquet"))
+    return sum(
+        int(texts["total_text_length"])
+        for part in _counted(task)
+        for texts in part.values()
+        if isinstance(texts, dict) and "total_text_length" in texts
+    )
 
 
 Items = list[tuple[str, float, float | None]]
@@ -242,10 +257,23 @@ def _load(subject: Subject, settings: ScoringSettings) -> Any:
     if subject.kind == "published":
         return AsPublished(subject.folder)
     if subject.kind == "base":
-        folder = settings.work / "untrained"
+        folder = settings.work / f"untrained-{os.getpid()}"  # several workers may write one at a time
         embedder(subject.folder, settings.max_length, settings.pooling).save_pretrained(str(folder))
         return Instructed(folder, settings.max_length, settings.instructions)
     return Instructed(subject.folder, settings.max_length, settings.instructions)
+
+
+Jobs = dict[str, tuple[Subject, Benchmark, mteb.AbsTask]]
+"""What is to be scored: the file of a score, below `scores` and without its ending → whom it is for, and the task."""
+
+
+def _jobs(settings: ScoringSettings, tasks: list[tuple[Benchmark, mteb.AbsTask]]) -> Jobs:
+    return {
+        f"{subject.kind}/{benchmarks.title(task)}": (subject, benchmark, task)
+        for subject in settings.subjects
+        for benchmark, task in tasks
+        if _is_scored(subject, benchmark, task)
+    }
 
 
 def run(settings: ScoringSettings) -> Json:
@@ -256,26 +284,54 @@ def run(settings: ScoringSettings) -> Json:
         is odd about a benchmark's data, in sentences.
     """
     quiet()
-    work = settings.work
     tasks = benchmarks.tasks(settings.benchmarks)
-    jobs = {s.kind: [each for each in tasks if _is_scored(s, *each)] for s in settings.subjects}
-    child.say(total=sum(map(len, jobs.values())))
-    step = itertools.count(1)
-    done: list[Path] = []
-    failed: list[Json] = []
-    for subject in settings.subjects:
-        paths, reasons = score(
-            subject.name,
-            partial(_load, subject, settings),
-            jobs[subject.kind],
-            work / "scores" / subject.kind,
-            work / "predictions",
-            lambda title: child.say(step=next(step), note=title),
-        )
-        done += paths
-        failed += reasons
+    jobs = _jobs(settings, tasks)
+    paths = {name: settings.work / "scores" / f"{name}.json" for name in jobs}
+    left = [name for name in jobs if not paths[name].exists()]
+    child.say(total=len(jobs), done=len(jobs) - len(left))
+    failed: dict[str, list[Json]] = {}
+    for i, (name, found) in enumerate(_each(settings, jobs, left), len(jobs) - len(left) + 1):
+        subject, benchmark, task = jobs[name]
+        failed[name] = found["failed"] if LOST not in found else [_failed(subject.name, benchmark, task, found[LOST])]
+        child.say(step=i, note=name.partition("/")[2])
+    done = [path for path in paths.values() if path.exists()]
     write_parquet(_items(done), ItemScoreRow, settings.items)
-    return {"scores": rows(done), "failed": failed, "notes": _notes(tasks)}
+    in_order = [reason for name in jobs for reason in failed.get(name, [])]
+    return {"scores": rows(done), "failed": in_order, "notes": _notes(tasks)}
+
+
+def _each(settings: ScoringSettings, jobs: Jobs, left: list[str]) -> Iterator[tuple[str, Json]]:
+    """Do the jobs that are left, here or on several GPUs: there a subject's longest task comes first."""
+    if len(settings.devices) < 2:
+        do = _scorer(settings, jobs)
+        return ((name, do(name)) for name in left)
+    order = [subject.kind for subject in settings.subjects]
+    left.sort(key=lambda name: (order.index(jobs[name][0].kind), -_work(jobs[name][1], jobs[name][2])))
+    return spread(command("evaluation.scoring", settings), settings.devices, left)
+
+
+def worker(settings: ScoringSettings) -> Callable[[str], Json]:
+    """What scores one job after another, by their names."""
+    quiet()
+    return _scorer(settings, _jobs(settings, benchmarks.tasks(settings.benchmarks)))
+
+
+def _scorer(settings: ScoringSettings, jobs: Jobs) -> Callable[[str], Json]:
+    """The last model that was needed stays loaded."""
+    loaded: dict[str, Any] = {}
+
+    def model(subject: Subject) -> Any:
+        if subject.kind not in loaded:
+            loaded.clear()
+            loaded[subject.kind] = _load(subject, settings)
+        return loaded[subject.kind]
+
+    def do(name: str) -> Json:
+        subject, benchmark, task = jobs[name]
+        kept, scratch = settings.work / "scores" / subject.kind, settings.work / "predictions" / name
+        return {"failed": score(subject.name, partial(model, subject), [(benchmark, task)], kept, scratch)[1]}
+
+    return do
 
 
 def _notes(tasks: list[tuple[Benchmark, mteb.AbsTask]]) -> list[str]:
@@ -308,4 +364,4 @@ def quiet() -> None:
 
 
 if __name__ == "__main__":
-    child.run(ScoringSettings, run)
+    child.run(ScoringSettings, run, worker)

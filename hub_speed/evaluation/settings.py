@@ -46,6 +46,7 @@ class ScoringSettings(Settings):
         max_length: tokens of a text that are read.
         pooling: of the untrained base; None: by its architecture.
         instructions: the form of what the embedder and the untrained base read before a query.
+        devices: GPUs; with several, each has a worker of its own.
     """
 
     subjects: tuple[Subject, ...]
@@ -54,12 +55,17 @@ class ScoringSettings(Settings):
     max_length: int
     pooling: Pooling | None = None
     instructions: Instructions = "natural"
+    devices: tuple[str, ...] = ()
 
 
 class ScalingSettings(FitSettings):
-    """One embedder is trained per size and seed, on rows of `data`, and scored on the benchmarks."""
+    """One embedder is trained per size and seed, on rows of `data`, and scored on the benchmarks.
+
+    With several GPUs (`devices`), each has a worker of its own.
+    """
 
     data: Path
     benchmarks: tuple[Benchmark, ...]
     sizes: tuple[int, ...]
     rng_seeds: tuple[int, ...]
+    devices: tuple[str, ...] = ()

@@ -146,13 +146,15 @@ def _ask_one(
 
 
 def _limits(ctx: Context, address: Address) -> Limits:
-    """How hard an endpoint may be worked: by a rank with its part only, where all ranks ask the same one.
+    """How hard an endpoint may be worked: each of its servers, where this process has started several.
+
+    A rank works it with its part only, where all ranks ask the same one.
 
     Raises:
         RecipeError: there are more ranks than requests that may be open.
     """
     if not ctx.share or not address.place:  # this process alone has started the server
-        return ctx.limits
+        return replace(ctx.limits, in_flight=ctx.limits.in_flight * address.servers)
     if ctx.limits.in_flight < ctx.share.world:
         raise RecipeError(
             f"endpoint {address.name}: {ctx.share.world} ranks share {ctx.limits.in_flight} requests at once",

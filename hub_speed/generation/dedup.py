@@ -7,8 +7,14 @@ Source: E5 §3.1 (exact match), SPEED App. A (MinHash; threshold, n-grams, field
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from hashlib import blake2b
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from hub_speed.generation.echo import plain
 from hub_speed.rows import ACCEPTED
@@ -42,30 +48,25 @@ def exact_duplicates(rows: Iterable[dict[str, Any]], *columns: str) -> Iterator[
 
 
 def near_duplicates(
-    rows: Iterable[dict[str, Any]], threshold: float, permutations: int, size: int
+    rows: Iterable[dict[str, Any]], threshold: float, permutations: int, size: int, scratch: Path | None = None
 ) -> Iterator[Duplicate]:
     """Every row whose word n-grams resemble those of an earlier row.
+
+    Signatures are kept on disk; in memory are some 50 bytes a row, and what is found.
 
     Args:
         rows: in the order of precedence.
         threshold: estimated Jaccard similarity from which two rows are near-duplicates.
         permutations: length of the MinHash signature.
         size: words of an n-gram.
+        scratch: a folder on a disk with 4 bytes a row and permutation to spare, and half as much again; None: the
+            system's folder for temporary files.
     """
-    from rensa import RMinHash, RMinHashLSH  # the Space imports the stages, and removes no duplicates
-
-    index = RMinHashLSH(threshold, permutations, bands(threshold, permutations))
-    earlier: list[tuple[str, RMinHash]] = []
-    for row in rows:
-        signature = RMinHash(permutations, seed=42)
-        signature.update(shingles(f"{row['query']} {row['positive']}", size))
-        close = ((signature.jaccard(earlier[i][1]), -i) for i in index.query(signature))
-        similarity, place = max(close, default=(0.0, 0))
-        if similarity >= threshold:
-            yield Duplicate(row["id"], earlier[-place][0], similarity)
-        if similarity < 1:  # whatever resembles one of two equal signatures resembles the other as much
-            index.insert(len(earlier), signature)
-            earlier.append((row["id"], signature))
+    with TemporaryDirectory(dir=scratch) as folder:
+        kept = _Signatures(Path(folder), permutations, bands(threshold, permutations))
+        kept.add(rows, size)
+        if kept.count:
+            yield from kept.duplicates(threshold)
 
 
 def bands(threshold: float, permutations: int) -> int:
@@ -76,6 +77,108 @@ def bands(threshold: float, permutations: int) -> int:
     counts = (count for count in range(1, permutations + 1) if permutations % count == 0)
     few = (count for count in counts if (1 - threshold ** (permutations // count)) ** count <= MISSED)
     return next(few, permutations)
+
+
+Numbers = np.ndarray[Any, Any]
+CHUNK = 10_000
+"""Rows whose signatures are made together, and pairs that are compared together."""
+
+
+class _Signatures:
+    """The signatures of rows, on disk, and for each band one number a row that says with whom it is compared.
+
+    Args:
+        folder: empty.
+        permutations: numbers of a signature.
+        bands: in how many parts a signature is cut.
+    """
+
+    def __init__(self, folder: Path, permutations: int, bands: int) -> None:
+        self._folder, self._permutations, self._bands = folder, permutations, bands
+        self.count = 0
+
+    def add(self, rows: Iterable[dict[str, Any]], size: int) -> None:
+        """Write the signatures of rows, and what they have in common with equal ones: a band, or all of it."""
+        from rensa import RMinHash  # the Space imports the stages, and removes no duplicates
+
+        names = ["ids", "signatures", "whole", *map(str, range(self._bands))]
+        with ExitStack() as stack:
+            files = {name: stack.enter_context((self._folder / name).open("wb")) for name in names}
+            given = iter(rows)
+            while some := list(islice(given, CHUNK)):
+                self.count += len(some)
+                files["ids"].writelines(f"{row['id']}\n".encode() for row in some)
+                texts = [shingles(f"{row['query']} {row['positive']}", size) for row in some]
+                found = np.array(RMinHash.digests_from_token_sets(texts, self._permutations, 42), np.uint32)
+                found.tofile(files["signatures"])
+                _mixed(found).tofile(files["whole"])
+                for i, band in enumerate(np.split(found, self._bands, axis=1)):
+                    _mixed(band).tofile(files[str(i)])
+
+    def duplicates(self, threshold: float) -> Iterator[Duplicate]:
+        """Every row that resembles an earlier one with which it shares a band, in order.
+
+        Of rows with the same signature, only the first is compared with others: these resemble all of them as much.
+        """
+        shape = (self.count, self._permutations)
+        signatures = np.memmap(self._folder / "signatures", np.uint32, "r", shape=shape)
+        same = np.zeros(self.count, np.int32)  # numbers that are alike in a row and the earlier one most like it
+        of = np.zeros(self.count, np.int64)  # that earlier row
+        order, alike = self._sorted("whole", np.arange(self.count))
+        firsts = np.maximum.accumulate(np.where(alike, 0, np.arange(self.count)))
+        _compare(signatures, order[alike], order[firsts][alike], same, of)
+        different = np.flatnonzero(same < self._permutations)
+        for band in range(self._bands):
+            order, alike = self._sorted(str(band), different)
+            places, back = np.flatnonzero(alike), 1
+            while len(places):  # with the row before it in the band, then the one before that, …
+                _compare(signatures, order[places], order[places - back], same, of)
+                back += 1
+                places = places[alike[places - back + 1]]
+        del signatures
+        found = np.flatnonzero(same / self._permutations >= threshold)
+        names = self._names(np.union1d(found, of[found]))
+        for i in found.tolist():
+            yield Duplicate(names[i], names[int(of[i])], int(same[i]) / self._permutations)
+
+    def _sorted(self, name: str, rows: Numbers) -> tuple[Numbers, Numbers]:
+        """Rows so that equal ones follow each other, in their order; and whether each equals the one before it."""
+        values = np.fromfile(self._folder / name, np.uint64)[rows]
+        order = np.argsort(values, kind="stable")
+        values = values[order]
+        return rows[order], np.concatenate([[False], values[1:] == values[:-1]])
+
+    def _names(self, wanted: Numbers) -> dict[int, str]:
+        """The ids of some rows, which are given in order."""
+        found: dict[int, str] = {}
+        left = iter(wanted.tolist())
+        following = next(left, None)
+        with (self._folder / "ids").open(encoding="utf-8") as lines:
+            for i, line in enumerate(lines):
+                if i == following:
+                    found[i], following = line.rstrip("\n"), next(left, None)
+        return found
+
+
+def _mixed(numbers_RN: Numbers) -> Numbers:
+    """One number for each row of numbers: equal rows have the same, others hardly ever (64 bits)."""
+    mixed_R = np.zeros(len(numbers_RN), np.uint64)
+    for numbers in numbers_RN.T:
+        mixed_R = (mixed_R ^ numbers) * np.uint64(0x9E3779B97F4A7C15)  # an odd number with bits all over
+        mixed_R ^= mixed_R >> np.uint64(29)
+    return mixed_R
+
+
+def _compare(signatures: Numbers, rows: Numbers, earlier: Numbers, same: Numbers, of: Numbers) -> None:
+    """Note of pairs, in each of which the row is another one, where the earlier row is the most like it so far.
+
+    Of several that are as much like it, the first counts.
+    """
+    for start in range(0, len(rows), CHUNK):
+        mine, other = rows[start : start + CHUNK], earlier[start : start + CHUNK]
+        count = (signatures[mine] == signatures[other]).sum(1, dtype=np.int32)
+        better = (count > same[mine]) | ((count == same[mine]) & (count > 0) & (other < of[mine]))
+        same[mine[better]], of[mine[better]] = count[better], other[better]
 
 
 def thin(ledger: Iterable[dict[str, Any]], threshold: float) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """What a stage will take, before it runs: calls, tokens, cost, time; estimated from prompts rendered for the recipe.
 
-Of a training: the tokens it reads over all epochs, and its time on one A100. Whatever is estimated here is a rule of
-thumb: it says hours from weeks. As a check, E5's training (a 7B model, 1.8M rows, 18 h on 32 V100: §4.2) comes out for
-some 1,400 tokens a row, of at most 1,536.
+Of a training: the tokens it reads over all epochs, and its time on one A100; `generation/gpus.py` has it for other
+GPUs. Whatever is estimated here is a rule of thumb: it says hours from weeks. As a check, E5's training (a 7B model,
+1.8M rows, 18 h on 32 V100: §4.2) comes out for some 1,400 tokens a row, of at most 1,536.
 """
 
 import re
@@ -52,7 +52,9 @@ def asks(
     calls = round(rows / (expected or 1))
     read, written = (round(calls * words * TOKENS_PER_WORD) for words in (words_read, words_written))
     cost = recipe.effective_budget.cost_usd(read, written) if model == "teacher" else None
-    seconds = written / TOKENS_PER_S / recipe.runtime.in_flight
+    started = model != "teacher" and recipe.runtime.server not in ("embedded", "vllm run-batch")
+    servers = recipe.runtime.replicas if started else 1
+    seconds = written / TOKENS_PER_S / (recipe.runtime.in_flight * servers)
     weights = as_mix(mix or model)
     parts = {name: weight / sum(weights.values()) for name, weight in weights.items()}
     return Estimate(model, rows, calls, read, written, cost, seconds, expected, parts)

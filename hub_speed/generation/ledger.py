@@ -135,7 +135,7 @@ class Ledger:
         marks = ", ".join("?" * (len(_COLUMNS) + 1))
         self._write(f"INSERT OR REPLACE INTO ledger VALUES ({marks})", values)
 
-    def _write(self, statement: str, values: list[tuple[Any, ...]]) -> None:
+    def _write(self, statement: str, values: Iterable[tuple[Any, ...]]) -> None:
         """All of the values or, when that fails, none."""
         with self._translating_errors(), self._transaction():
             self._db.executemany(statement, values)
@@ -287,6 +287,10 @@ class Ledger:
             " dropped_row = row, row = NULL WHERE id = ?",
             [(reason, of, similarity, name) for name, of, similarity in rows],
         )
+
+    def restore(self, rows: Iterable[tuple[str, dict[str, Any]]]) -> None:
+        """Give finished entries the rows that were accepted: those of a ledger that was published, by their names."""
+        self._write("UPDATE ledger SET row = ? WHERE id = ?", ((_json(row), name) for name, row in rows))
 
     def drop(self, names: Iterable[str], reason: str) -> None:
         """The same for accepted rows that repeat no other, by their names."""

@@ -18,7 +18,7 @@ from hub_speed.generation.jobs import Accepted, Job, Outcome, Todo
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.online import generate
 from hub_speed.generation.parsing import Rejected, parse
-from hub_speed.generation.planning import PlannedRow, plan_rows, row_rng
+from hub_speed.generation.planning import PlannedRow, numbered, plan_rows, row_rng
 from hub_speed.llm.address import Address, Limits
 from hub_speed.llm.dialects import Completion, Request
 from hub_speed.mix import drawn
@@ -107,7 +107,7 @@ class Writing:
 
     def _ids(self) -> Iterator[str]:
         stage = "passage" if self.passages else "row"
-        return (f"{stage}-{i:07d}" for i in range(self.count or len(self.passages) or ROWS))
+        return (numbered(stage, i) for i in range(self.count or len(self.passages) or ROWS))
 
     def _jobs(self, todo: Todo) -> Iterator[Job]:
         sampling = writers.teacher_sampling(self.recipe)

@@ -27,6 +27,12 @@ def row_rng(rng_seed: int, stage: str, row_id: str) -> random.Random:
     return random.Random(f"{rng_seed}/{stage}/{row_id}")
 
 
+def numbered(stage: str, i: int) -> str:
+    """The id of a stage's row *i*. Ids sort as numbers do: beyond seven digits, a letter says how many there are."""
+    digits = f"{i:07d}"
+    return f"{stage}-{digits}" if i < 10_000_000 else f"{stage}-{chr(ord('a') + len(digits) - 8)}{digits}"
+
+
 @dataclass(frozen=True)
 class PlannedRow:
     """One prompt to be answered; `columns()` are those of `rows.PromptRow`."""
@@ -85,7 +91,7 @@ def plan_rows(
         waiting -= 1
         task, topic = pool[name][order[name][turns[name] % len(order[name])]]
         turns[name] += 1
-        row_id = f"{stage}-{i:07d}"
+        row_id = numbered(stage, i)
         if not todo(row_id):
             continue
         rng = row_rng(recipe.rng_seed, stage, row_id)

@@ -18,6 +18,8 @@ class Address:
     """Where a model is served and how it is asked; no URLs if it is asked through files. `repr` hides the key.
 
     `place` names whose address it is, where that is another one: one of several teachers may be at the teacher's.
+    `servers` counts those that were started for it on GPUs of their own, each of which can take all of
+    `runtime.in_flight`.
     """
 
     name: str
@@ -27,6 +29,7 @@ class Address:
     prompt_format: str = "{prompt}"
     key: str | None = field(default=None, repr=False)
     place: str = ""
+    servers: int = 1
 
     @property
     def key_variable(self) -> str:

@@ -72,7 +72,15 @@ class Addresses:
         self._check_keys()
 
     @contextmanager
-    def open(self, recipe: Recipe, name: str, weights: Path | None, threads: int, log: Path) -> Iterator[Address]:
+    def open(
+        self,
+        recipe: Recipe,
+        name: str,
+        weights: Path | None,
+        threads: int,
+        log: Path,
+        gpus: tuple[str, ...] = (),
+    ) -> Iterator[Address]:
         """Yields the address of a model; where none was given, starts a server and stops it after the block.
 
         With `vllm run-batch` no server is started, and the address has no URL.
@@ -83,9 +91,11 @@ class Addresses:
             weights: its files, for all but the teacher.
             threads: processor threads a started server may use.
             log: where a started server's messages go.
+            gpus: those that started servers may use, as CUDA_VISIBLE_DEVICES names them; (): nobody has said which.
 
         Raises:
-            RecipeError: the teacher has no address, or a generator is asked in another way than it was trained.
+            RecipeError: the teacher has no address, a generator is asked in another way than it was trained, or there
+                are too few GPUs for `runtime.replicas`.
         """
         kind, _, of_several = name.partition("/")
         teacher, place = kind == TEACHER, name if name in self._given else kind
@@ -111,7 +121,8 @@ class Addresses:
             runtime = recipe.runtime
             # `transformers serve` takes the folder for the model's name.
             model = str(weights) if runtime.server == "transformers" else known_as
-            with servers.program(
+            places = servers.groups(runtime.server, gpus, runtime.replicas, runtime.server_flags)
+            with servers.programs(
                 runtime.server,
                 weights,
                 known_as,
@@ -119,9 +130,10 @@ class Addresses:
                 start_s=runtime.server_start_s,
                 log=log,
                 stop=self._stop,
-            ) as url:
+                gpus=places,
+            ) as started:
                 dialect = "tgi" if runtime.server == "tgi" and not chat else dialect
-                yield Address(name, model, (url,), dialect, prompt_format)
+                yield Address(name, model, started, dialect, prompt_format, servers=len(started))
         elif weights is not None:
             replicas = min(recipe.runtime.replicas, threads)
             with servers.embedded(weights, known_as, replicas=replicas, threads=threads, log=log) as found:

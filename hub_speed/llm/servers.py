@@ -10,12 +10,13 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 
 from hub_speed.cores import thread_settings
-from hub_speed.errors import EndpointDown, Stopped
+from hub_speed.errors import EndpointDown, RecipeError, Stopped
 
 
 @contextmanager
@@ -55,32 +56,85 @@ SECONDS_BETWEEN_LOOKS = 0.5
 
 
 @contextmanager
-def program(
-    which: str, folder: Path, name: str, *, flags: tuple[str, ...], start_s: float, log: Path, stop: Callable[[], bool]
-) -> Iterator[str]:
-    """Serve a model folder with an installed program until the block ends, however it ends; yields the URL.
+def programs(
+    which: str,
+    folder: Path,
+    name: str,
+    *,
+    flags: tuple[str, ...],
+    start_s: float,
+    log: Path,
+    stop: Callable[[], bool],
+    gpus: Sequence[tuple[str, ...]] = ((),),
+) -> Iterator[tuple[str, ...]]:
+    """Serve a model folder with an installed program until the block ends, however it ends; yields the URLs.
 
     Args:
         which: a key of `COMMANDS`.
         folder: the model's files.
-        name: the name the server knows it by, where it takes one.
-        flags: what is added to its command line.
-        start_s: seconds until it must answer.
-        log: where its messages go.
+        name: the name the servers know it by, where they take one.
+        flags: what is added to their command line.
+        start_s: seconds until they must answer.
+        log: where messages go; of several servers, each has a file of its own beside it.
         stop: whether the user wants to stop.
+        gpus: for each server, the GPUs it sees, as CUDA_VISIBLE_DEVICES names them; (): those this process sees.
 
     Raises:
-        EndpointDown: it is not installed, ended, or did not answer in time; its last words are in the message.
-        Stopped: `stop` while it was starting.
+        EndpointDown: one is not installed, ended, or did not answer in time; its last words are in the message.
+        Stopped: `stop` while they were starting.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [part.format(folder=folder, name=name, port=port) for part in COMMANDS[which]]
-    command += _vllm_flags(flags) if which == "vllm" else flags
-    with _started(command, name, log) as process:
-        _wait_until_healthy(process, f"http://127.0.0.1:{port}", name, start_s, log, stop)
-        yield f"http://127.0.0.1:{port}"
+    with ExitStack() as stack:
+        started = []
+        for i, (mine, port) in enumerate(zip(gpus, _free_ports(len(gpus)), strict=True)):
+            command = [part.format(folder=folder, name=name, port=port) for part in COMMANDS[which]]
+            command += _vllm_flags(flags) if which == "vllm" else flags
+            own_log = log if len(gpus) == 1 else log.with_name(f"{log.stem}-{i}{log.suffix}")
+            process = stack.enter_context(_started(command, name, own_log, mine))
+            started.append((process, f"http://127.0.0.1:{port}", own_log))
+        until = time.monotonic() + start_s
+        for process, url, own_log in started:
+            _wait_until_healthy(process, url, name, start_s, until, own_log, stop)
+        yield tuple(url for _, url, _ in started)
+
+
+def groups(which: str, gpus: tuple[str, ...], replicas: int, flags: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """For each replica of a program, the GPUs it sees: as many as can be given to each. Without GPUs, nothing is said.
+
+    Raises:
+        RecipeError: there are not enough for so many replicas, each of the size that vLLM's flags ask for; or several
+            of this program cannot run on one machine.
+    """
+    if replicas > 1 and which == "tgi":
+        raise RecipeError(
+            f"runtime.replicas: {replicas} of TGI",
+            expected="1: its launchers share ports and sockets",
+            fix="start them yourself and give all their addresses: --endpoint NAME=URL,URL",
+        )
+    each, size = len(gpus) // replicas, _tensor_parallel(flags)
+    if replicas > 1 and gpus and each < size:
+        raise RecipeError(
+            f"runtime.replicas: {replicas} model servers of {size} GPU{'s' if size > 1 else ''} each",
+            expected=f"at most {len(gpus) // size} on the {len(gpus)} GPUs that this stage may use",
+            got=f"CUDA_VISIBLE_DEVICES={','.join(gpus)}",
+            fix=f"--set runtime.replicas={max(1, len(gpus) // size)}",
+        )
+    return [gpus] if replicas == 1 else [gpus[i * each : (i + 1) * each] for i in range(replicas)]
+
+
+def _tensor_parallel(flags: tuple[str, ...]) -> int:
+    """Over how many GPUs vLLM's flags spread one copy of a model."""
+    parts = [part for flag in flags for part in flag.split("=", 1)]
+    sizes = [after for name, after in pairwise(parts) if name in ("--tensor-parallel-size", "-tp")]
+    return int(sizes[-1]) if sizes and sizes[-1].isdigit() else 1
+
+
+def _free_ports(count: int) -> list[int]:
+    """So many different ports that nobody uses."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 def run_batch(
@@ -130,8 +184,10 @@ def _vllm_flags(flags: tuple[str, ...]) -> list[str]:
 
 
 @contextmanager
-def _started(command: list[str], name: str, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """A program that ends with the block, however that ends.
+def _started(
+    command: list[str], name: str, log: Path, gpus: tuple[str, ...] = ()
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """A program that ends with the block, however that ends; it sees these GPUs, or those this process sees.
 
     It gets a process group of its own, which is stopped as a whole: it may have started others, one for each GPU.
     Should this process be killed, the program is told to stop by the system (on Linux).
@@ -148,7 +204,9 @@ def _started(command: list[str], name: str, log: Path) -> Iterator["subprocess.P
         messages.flush()
         process = subprocess.Popen(
             command,
-            env=os.environ | {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"},
+            env=os.environ
+            | {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+            | ({"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}),
             stdin=subprocess.DEVNULL,
             stdout=messages,
             stderr=messages,
@@ -168,9 +226,14 @@ def end_with_parent() -> Callable[[], None]:
 
 
 def _wait_until_healthy(
-    process: "subprocess.Popen[bytes]", url: str, name: str, start_s: float, log: Path, stop: Callable[[], bool]
+    process: "subprocess.Popen[bytes]",
+    url: str,
+    name: str,
+    start_s: float,
+    until: float,
+    log: Path,
+    stop: Callable[[], bool],
 ) -> None:
-    until = time.monotonic() + start_s
     while not _answers(f"{url}/health"):
         if stop():
             raise Stopped("stopped", fix="finished rows are safe; run the same command to go on")

@@ -15,9 +15,10 @@ from pydantic import ValidationError
 
 from hub_speed import stage
 from hub_speed.cards.render import render
-from hub_speed.cores import cores
+from hub_speed.cores import gpu_part
 from hub_speed.errors import Busy, HubError, RecipeError, Stopped
 from hub_speed.hub import RECORD, Hub
+from hub_speed.pipeline import extend
 from hub_speed.pipeline.lock import lock_file, locked
 from hub_speed.pipeline.plan import pin, pin_repo, plan
 from hub_speed.pipeline.session import Session
@@ -71,7 +72,7 @@ def run(
 
     Raises:
         HubSpeedError: the first stage that failed; the finished ones are published.
-        RecipeError: mteb does not know one of the benchmarks; nothing was started.
+        RecipeError: mteb does not know one of the benchmarks, or there is nothing to extend; nothing was started.
         NotFound: a Hub input of a stage that has to run is missing, or may not be read; nothing was started.
     """
     order = wanted(recipe, only)
@@ -80,6 +81,7 @@ def run(
     _check_inputs(recipe, session, only, again)
     done: dict[str, Result] = {}
     running: dict[Future[Result], Stage] = {}
+    places: dict[str, int] = {}  # stage at work → which part of the GPUs it has
     failed: list[BaseException] = []
     stop = threading.Event()  # of this run alone: a failed stage must not set the session's
     with ThreadPoolExecutor(recipe.runtime.jobs) as pool:
@@ -87,10 +89,12 @@ def run(
             if not (stop.is_set() or session.stop.is_set()):
                 left = [s for s in order if s.name not in done and s not in running.values()]
                 ready = [s for s in left if _is_ready(s, recipe, done)][: recipe.runtime.jobs - len(running)]
-                threads = max(1, cores() // max(1, len(running) + len(ready)))
+                threads = max(1, session.threads // max(1, len(running) + len(ready)))
                 refs = {name: result.ref for name, result in done.items()}
                 for s in ready:
-                    worker = Worker(s, recipe, session, stop, threads, again=s.name in again)
+                    places[s.name] = min(set(range(recipe.runtime.jobs)) - set(places.values()))
+                    devices = gpu_part(session.devices, places[s.name], recipe.runtime.jobs)
+                    worker = Worker(s, recipe, session, stop, threads, devices, again=s.name in again)
                     running[pool.submit(worker.run, refs)] = s
             if not running:
                 break
@@ -99,6 +103,7 @@ def run(
                 stop.set()
             for future in finished:
                 s = running.pop(future)
+                del places[s.name]
                 if error := future.exception():
                     failed.append(error)
                     stop.set()  # the stages beside it stop at a safe point
@@ -127,6 +132,8 @@ def _check_inputs(recipe: Recipe, session: Session, only: str | None, again: Col
     steps = plan(recipe, session, only, again)
     if problem := next((step.problem for step in steps if step.problem), None):
         raise problem
+    if session.extend:
+        extend.check(steps, recipe, session)
     if first := next((step.stage for step in steps if not step.ref), None):
         session.hub.check_may_write(first.kind, first.repo(session.org))
     for step in steps:
@@ -186,6 +193,7 @@ class Worker:
     session: Session
     stop: threading.Event
     threads: int
+    devices: tuple[str, ...] = ()
     again: bool = False
     share: Share | None = None
 
@@ -206,6 +214,8 @@ class Worker:
             work.mkdir(exist_ok=True)
             if self.again:
                 (work / stage.AGAIN).touch()
+            if session.extend and (old := extend.earlier(s, identity, refs, session)):
+                extend.take_over(old, identity, session, work)
             ctx = self.context(refs, identity, fingerprint, work)
             stage.build(s, ctx, render)
             ref = stage.publish(s, ctx, session.hub, session.org, session.branch)
@@ -230,8 +240,9 @@ class Worker:
             inputs=refs,
             lineage=_lineage(refs, inputs, self._licences(refs)),
             license=recipe.license,
+            extends=extend.extends(work),
         )
-        threads, log = self.threads, work / "server.log"
+        threads, devices, log = self.threads, self.devices, work / "server.log"
         return Context(
             recipe=recipe,
             repo=s.repo(session.org),
@@ -243,9 +254,10 @@ class Worker:
             progress=session.progress(s.name),
             stop=self.stop,
             threads=threads,
+            devices=devices,
             budget=session.budget,
             share=self.share,
-            address=lambda name, weights: session.address(recipe, name, weights, threads, log),
+            address=lambda name, weights: session.address(recipe, name, weights, threads, log, devices),
         )
 
     def _licences(self, refs: dict[str, Ref]) -> dict[str, list[str]]:

@@ -36,6 +36,7 @@ def build(ctx: Context) -> None:
         max_length=ctx.recipe.embedder.max_length,
         pooling=ctx.recipe.embedder.pooling,
         instructions=ctx.recipe.embedder.instructions,
+        devices=ctx.devices,
     )
     scored = launch(ctx, "evaluation.scoring", settings)
     scores, failed = scored["scores"], scored["failed"]

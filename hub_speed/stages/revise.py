@@ -40,7 +40,7 @@ def build(ctx: Context) -> None:
 
     def sift(ledger: Ledger) -> None:
         how = (settings.dedup_threshold, settings.dedup_permutations, settings.dedup_words)
-        ledger.reject(near_duplicates(ledger.rows(), *how), "near_duplicate")
+        ledger.reject(near_duplicates(ledger.rows(), *how, ctx.work), "near_duplicate")
 
     dataset.make(
         ctx,

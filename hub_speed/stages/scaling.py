@@ -49,6 +49,7 @@ def build(ctx: Context) -> None:
             benchmarks=tuple(Benchmark.model_validate(one) for one in ctx.benchmarks()),
             sizes=tuple(sizes),
             rng_seeds=settings.rng_seeds,
+            devices=ctx.devices,
         ),
     )
     rows = found["runs"]

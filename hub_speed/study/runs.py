@@ -7,9 +7,11 @@ the recipe's `rng_seed` as well, and everything is made again for every seed.
 """
 
 import json
+import queue
 import re
 import shlex
 from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import Any
 import yaml
 
 from hub_speed import safe_yaml, stage
+from hub_speed.cores import gpu_part
 from hub_speed.errors import RecipeError
 from hub_speed.generation.topics import distinct
 from hub_speed.parquet import read_parquet
@@ -247,21 +250,68 @@ def execute(
 ) -> list[Outcome]:
     """The results of all runs, in order; runs what is not finished yet.
 
+    With `runtime.jobs`, embedders are trained and scored side by side, each on its part of the GPUs. The rows of all
+    are made before, run after run, with all GPUs: the runs share most of them.
+
     Raises:
         HubSpeedError: a run failed; what was finished before is published and is not run again.
     """
-    found = []
-    for number, run in enumerate(study.runs, 1):
+    recipes = [with_topics(run.recipe, session, publish=True) for run in study.runs]
+    sessions = [replace(session, branch=run.branch) for run in study.runs]
+    jobs = min(study.recipe.runtime.jobs, len(study.runs))
+    done = []
+    for number, (run, recipe, own) in enumerate(zip(study.runs, recipes, sessions, strict=True), 1):
         on_run(run, number)
-        recipe = with_topics(run.recipe, session, publish=True)
-        done = pipeline.run(recipe, replace(session, branch=run.branch), on_result=on_result)
-        by_name = {result.stage.name: result for result in done}
-        results = by_name["evaluate"]
-        rows = by_name["embedder"].record.accepted
-        scores = read_scores(session.hub.fetch(results.ref, "data/*", "items/*"))
-        failed = [row for row in results.record.measures.failed if row["subject"] == "embedder"]
-        found.append(Outcome(run, rows, results.ref, scores, failed))
-    return found
+        only = recipe.embedder.data if jobs > 1 else None
+        done.append(pipeline.run(recipe, own, only=only, on_result=on_result))
+    if jobs > 1:
+        done = _side_by_side(jobs, recipes, sessions, on_result)
+    return [_outcome(*each) for each in zip(study.runs, done, sessions, strict=True)]
+
+
+def _side_by_side(
+    jobs: int, recipes: list[Recipe], sessions: list[Session], on_result: Callable[[pipeline.Result], None]
+) -> list[list[pipeline.Result]]:
+    """Train and score the embedders of runs whose rows are there; runs that share an embedder follow each other."""
+    alike: dict[str, list[int]] = {}
+    for i, recipe in enumerate(recipes):
+        alike.setdefault(_identities(recipe)["embedder"], []).append(i)
+    places: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for place in range(jobs):
+        places.put(place)
+
+    def train(runs: list[int]) -> list[list[pipeline.Result]]:
+        place = places.get()
+        try:
+            return [_train(recipes[i], sessions[i], place, jobs, on_result) for i in runs]
+        finally:
+            places.put(place)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        started = {pool.submit(train, runs): runs for runs in alike.values()}
+        ended, _ = wait(started, return_when=FIRST_EXCEPTION)
+        pool.shutdown(cancel_futures=True)  # those at work are finished first
+    for future in ended:
+        future.result()  # raises what a run has raised
+    by_run = {i: results for future, runs in started.items() for i, results in zip(runs, future.result(), strict=True)}
+    return [by_run[i] for i in range(len(recipes))]
+
+
+def _train(
+    recipe: Recipe, session: Session, place: int, jobs: int, on_result: Callable[[pipeline.Result], None]
+) -> list[pipeline.Result]:
+    """One run of several side by side, on its part of the threads and GPUs."""
+    alone = recipe.model_copy(update={"runtime": recipe.runtime.model_copy(update={"jobs": 1})})
+    threads, devices = max(1, session.threads // jobs), gpu_part(session.devices, place, jobs)
+    return pipeline.run(alone, replace(session, threads=threads, devices=devices), on_result=on_result)
+
+
+def _outcome(run: Run, done: list[pipeline.Result], session: Session) -> Outcome:
+    by_name = {result.stage.name: result for result in done}
+    results = by_name["evaluate"]
+    scores = read_scores(session.hub.fetch(results.ref, "data/*", "items/*"))
+    failed = [row for row in results.record.measures.failed if row["subject"] == "embedder"]
+    return Outcome(run, by_name["embedder"].record.accepted, results.ref, scores, failed)
 
 
 def scaling_law(

@@ -39,6 +39,11 @@ def test_rows_per_task_calls_and_hours_are_printed(url: str) -> None:
     assert all(lines[stage][-5:].count("h") == 1 for stage in ("junior", "embedder", "evaluate", "scaling"))
     assert "paths are deeper than brainstorm.max_depth (4)" in out
     assert "warning" not in out
+    assert "Training and MTEB: on 1 x A100" in out
+    several = " ".join(plan("speed", "--hub", url, "--gpus", "8xH100").split())
+    assert "on 8 x H100 (each training on one of them, without runtime.launcher; one model server" in several
+    refused = CliRunner().invoke(app, ["plan", "speed", "--hub", url, "--gpus", "8xH1000"])
+    assert refused.exit_code and "did you mean H100?" in str(refused.exception)
 
 
 def test_the_money_is_shown_in_full_in_a_narrow_terminal(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -334,3 +334,25 @@ def test_kill_9_loses_no_finished_task_and_scores_none_twice(made: dict[str, Pat
     assert len(after) == len(found["scores"]) == 5 and before.items() <= after.items()
     items = [(i["subject"], i["measure"], i["item"]) for i in read_parquet(tmp_path / "items")]
     assert len(items) == len(set(items)) == 3 * 12 + 2 * 60
+
+
+@pytest.mark.slow
+def test_workers_on_two_gpus_find_what_one_process_finds(
+    made: dict[str, Path], scored: tuple[dict[str, Any], Path], in_process: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(in_process / "cache"))
+    given = settings(made, in_process, "search").model_copy(update={"devices": ("0", "1")})
+    found = scoring.run(given)
+    names = {"Retrieval", "STS"}
+    alone = [row for row in scored[0]["scores"] if row["task_type"] in names and row["benchmark"] == "me/search"]
+    assert len(alone) == 5 and not found["failed"]
+    assert [row | {"value": pytest.approx(row["value"], abs=1e-6)} for row in found["scores"]] == alone
+    assert len(list(read_parquet(in_process / "items"))) == 3 * 12 + 2 * 60
+
+
+def test_the_longest_task_of_a_subject_comes_first(made: dict[str, Path], in_process: Path) -> None:
+    given = settings(made, in_process, "mteb:STSBenchmark", "mteb:SciFact", "search")
+    jobs = scoring._jobs(given, benchmarks.tasks(given.benchmarks))
+    work = {name: scoring._work(*job[1:]) for name, job in jobs.items()}
+    assert work["embedder/SciFact"] == 7_771_451 + 27_104  # characters of documents and queries, as mteb counts them
+    assert work["embedder/SciFact"] > work["embedder/STSBenchmark"] > 100_000 > work["embedder/me--search-STS"] > 0

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from rensa import RMinHash, RMinHashLSH
 
+from hub_speed.generation import dedup
 from hub_speed.generation.dedup import MISSED, Duplicate, bands, exact_duplicates, near_duplicates, shingles, thin
 from hub_speed.generation.ledger import Ledger
 from hub_speed.recipe import Recipe
@@ -56,6 +58,42 @@ def test_near_duplicates_in_other_scripts() -> None:
         ("00001", "00000"),
         ("00004", "00003"),
     ]
+
+
+def in_memory(rows: list[dict[str, str]], threshold: float, permutations: int, size: int) -> list[Duplicate]:
+    """What `near_duplicates` finds, from an index in memory that is asked row after row."""
+    index, earlier, found = RMinHashLSH(threshold, permutations, bands(threshold, permutations)), [], []
+    for each in rows:
+        signature = RMinHash(permutations, seed=42)
+        signature.update(shingles(f"{each['query']} {each['positive']}", size))
+        close = [(signature.jaccard(earlier[i][1]), -i) for i in index.query(signature)]
+        similarity, place = max(close, default=(0.0, 0))
+        if similarity >= threshold:
+            found.append(Duplicate(each["id"], earlier[-place][0], similarity))
+        index.insert(len(earlier), signature)
+        earlier.append((each["id"], signature))
+    return found
+
+
+WORDS = st.lists(st.integers(0, 12), max_size=12).map(lambda numbers: " ".join(f"w{n}" for n in numbers))
+
+
+@given(st.lists(WORDS, max_size=40), st.sampled_from([0.3, 0.6, 0.9, 1.0]), st.sampled_from([12, 60, 120]))
+@settings(max_examples=40)
+def test_on_disk_the_same_is_found_as_in_memory(texts: list[str], threshold: float, permutations: int) -> None:
+    rows = [row(i, each, "the answer") for i, each in enumerate(texts)]
+    assert list(near_duplicates(rows, threshold, permutations, 1)) == in_memory(rows, threshold, permutations, 1)
+
+
+def test_it_does_not_matter_how_many_rows_are_compared_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = chains(7)
+    whole = list(near_duplicates(iter(rows), 0.6, 128, 3, tmp_path))
+    assert whole == in_memory(rows, 0.6, 128, 3) and len(whole) > 100
+    monkeypatch.setattr(dedup, "CHUNK", 7)
+    assert list(near_duplicates(iter(rows), 0.6, 128, 3, tmp_path)) == whole
+    assert not list(tmp_path.iterdir())  # nothing is left behind
 
 
 def test_near_duplicates_are_those_that_share_most_word_runs() -> None:

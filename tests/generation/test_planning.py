@@ -1,15 +1,20 @@
 """Which prompt every row gets: repeatable, in proportion at every prefix, and untouched by what stands beside it."""
 
 import json
+import tracemalloc
 from collections import Counter
 from itertools import islice
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hub_speed.errors import StageError
 from hub_speed.generation import estimate
-from hub_speed.generation.planning import plan_rows, row_rng
+from hub_speed.generation.planning import numbered, plan_rows, row_rng
+from hub_speed.generation.quota import Quota
 from hub_speed.generation.variety import variety
+from hub_speed.parquet import ROWS_PER_FILE
 from hub_speed.pipeline.table import STAGES
 from hub_speed.recipe import Recipe
 from hub_speed.recipes.loader import load
@@ -244,3 +249,37 @@ def test_the_share_of_prompts_that_come_back_is_that_of_rows_drawn() -> None:
     drawn = Counter(tuple(sorted(row.prompt.split("\n"))) for row in plan_rows(r, "synthesize", 3000, pool))
     assert line.rows_per_task == 20
     assert line.alike == pytest.approx(sum(count for count in drawn.values() if count > 1) / 3000, abs=0.05)
+
+
+# --- very many rows ---------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 10**12), st.integers(0, 10**12))
+def test_ids_sort_as_numbers_do(one: int, other: int) -> None:
+    assert (numbered("seed", one) < numbered("seed", other)) == (one < other)
+
+
+def test_the_ids_of_small_sets() -> None:
+    ids = [numbered("seed", i) for i in (0, 9_999_999, 10_000_000, 10**9)]
+    assert ids == ["seed-0000000", "seed-9999999", "seed-a10000000", "seed-c1000000000"]
+
+
+def test_a_billion_rows_are_planned_at_once_and_make_as_many_files_as_a_hub_takes() -> None:
+    rows = 10**9
+    tracemalloc.start()
+    recipe = load("speed", [f"synthesize.rows={rows}"])
+    takes = {name: stage.estimate(recipe, 62_332) for name, stage in STAGES.items()}
+    quota = Quota.of(recipe.mixture, rows)
+    first = next(plan_rows(recipe, "synthesize", quota.asked, {name: [("task", "topic")] for name in recipe.mixture}))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert first.id == "synthesize-0000000" and sum(quota.wanted.values()) == takes["synthesize"].rows == rows
+    assert most < 50e6  # bytes, with the imports: nothing grows with the rows
+    asked = takes["synthesize"].calls  # as many lines has the ledger, which is one folder
+    files = [*(-(-count // ROWS_PER_FILE) for count in quota.wanted.values()), -(-asked // ROWS_PER_FILE)]
+    assert (
+        max(files) < 10_000 and sum(files) < 100_000
+    )  # files a folder, and in all: huggingface.co/docs/hub/storage-limits
+    at_worst = rows / (1 - recipe.runtime.max_reject_rate)
+    assert at_worst / ROWS_PER_FILE <= 10_000
+    assert 2 * len(STAGES) < 128  # commits an hour, if all stages ended in one: each makes one, and one for a new repo

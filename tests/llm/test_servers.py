@@ -10,13 +10,13 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
-from hub_speed.errors import EndpointDown, Stopped
+from hub_speed.errors import EndpointDown, RecipeError, Stopped
 from hub_speed.llm import servers
 from hub_speed.llm.addresses import Addresses
 from hub_speed.recipe import Recipe
@@ -24,7 +24,9 @@ from hub_speed.recipe import Recipe
 SERVER = """
     import http.server, json, os, subprocess, sys, time
     port = int(sys.argv[sys.argv.index("--port") + 1])
-    json.dump({"argv": sys.argv[1:], "pid": os.getpid(), "offline": os.environ["HF_HUB_OFFLINE"]}, open("started", "w"))
+    gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    found = {"argv": sys.argv[1:], "pid": os.getpid(), "offline": os.environ["HF_HUB_OFFLINE"], "gpus": gpus}
+    json.dump(found, open("started" + ("-" + gpus if "," in gpus else ""), "w"))
     print("loading weights", flush=True)
     if "--break" in sys.argv:
         sys.exit("CUDA out of memory")
@@ -53,11 +55,11 @@ def vllm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(servers, "SECONDS_BETWEEN_LOOKS", 0.02)
 
 
-def start(
-    tmp_path: Path, *flags: str, start_s: float = 60, stop: Callable[[], bool] = lambda: False
-) -> AbstractContextManager[str]:
-    log = tmp_path / "work" / "server.log"
-    return servers.program("vllm", tmp_path / "model", "speed-senior", flags=flags, start_s=start_s, log=log, stop=stop)
+@contextmanager
+def start(tmp_path: Path, *flags: str, start_s: float = 60, stop: Callable[[], bool] = lambda: False) -> Iterator[str]:
+    log, folder = tmp_path / "work" / "server.log", tmp_path / "model"
+    with servers.programs("vllm", folder, "speed-senior", flags=flags, start_s=start_s, log=log, stop=stop) as (url,):
+        yield url
 
 
 def gone(pid: int) -> bool:
@@ -151,7 +153,7 @@ def test_it_ends_when_its_starter_is_killed(tmp_path: Path) -> None:
         from pathlib import Path
         from hub_speed.llm import servers
         folder = Path(sys.argv[1])
-        with servers.program("vllm", folder, "n", flags=(), start_s=60, log=folder / "log", stop=lambda: False):
+        with servers.programs("vllm", folder, "n", flags=(), start_s=60, log=folder / "log", stop=lambda: False):
             print("ready", flush=True)
             sys.stdin.read()
         """
@@ -198,3 +200,31 @@ def test_a_proxy_is_not_asked_for_this_machine(tmp_path: Path, monkeypatch: pyte
     monkeypatch.delenv("NO_PROXY", raising=False)
     with start(tmp_path, start_s=20) as url:
         assert url.startswith("http://127.0.0.1:")
+
+
+def test_replicas_have_gpus_of_their_own_and_are_all_ready(tmp_path: Path, no_addresses: None) -> None:
+    runtime = {"server": "vllm", "server_flags": ["--tensor-parallel-size", "2"], "replicas": 2}
+    recipe = Recipe.model_validate({"name": "r", "runtime": runtime})
+    four = ("0", "1", "GPU-a", "GPU-b")
+    with Addresses([]).open(recipe, "senior", tmp_path / "model", 1, tmp_path / "server.log", four) as address:
+        assert len(set(address.urls)) == address.servers == 2
+        assert all(urllib.request.urlopen(f"{url}/health").status == 200 for url in address.urls)
+        found = [json.loads((tmp_path / f"started-{gpus}").read_text()) for gpus in ("0,1", "GPU-a,GPU-b")]
+    assert all(gone(each["pid"]) for each in found)
+    assert (tmp_path / "server-0.log").exists() and (tmp_path / "server-1.log").exists()
+    too_few = Addresses([]).open(recipe, "senior", tmp_path / "model", 1, tmp_path / "log", ("0", "1"))
+    with pytest.raises(RecipeError, match="2 model servers of 2 GPUs each") as caught, too_few:
+        raise AssertionError("never started")
+    assert "--set runtime.replicas=1" in caught.value.fix
+
+
+def test_what_each_replica_sees() -> None:
+    eight = tuple("01234567")
+    assert servers.groups("vllm", eight, 8, ()) == [(gpu,) for gpu in eight]
+    assert servers.groups("vllm", eight, 3, ("-tp", "2")) == [("0", "1"), ("2", "3"), ("4", "5")]
+    assert servers.groups("vllm", eight, 1, ()) == [eight]  # one server may use all, say with --data-parallel-size
+    assert servers.groups("vllm", (), 2, ("--tensor-parallel-size=4",)) == [(), ()]  # nobody has said which
+    with pytest.raises(RecipeError, match="8 model servers of 2 GPUs each"):
+        servers.groups("vllm", eight, 8, ("--tensor-parallel-size=2",))
+    with pytest.raises(RecipeError, match="2 of TGI"):
+        servers.groups("tgi", eight, 2, ())

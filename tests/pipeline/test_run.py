@@ -254,3 +254,37 @@ def test_hub_down(cli: Cli) -> None:
         assert "does not answer" in out and "PW" not in out and "will run" not in out
     out = cli("run", "quickstart", "--only", "seed", "--hub", "http://127.0.0.1:9", code=4)
     assert "does not answer" in out
+
+
+# --- more rows later --------------------------------------------------------------------------------------------------
+
+FILES = """
+import hashlib, json, sys
+from pathlib import Path
+from huggingface_hub import snapshot_download
+folder = Path(snapshot_download("speed-demo/speed-seed", repo_type="dataset"))
+names = sorted(path.relative_to(folder) for path in folder.rglob("data/*/*.parquet"))
+record = json.loads((folder / "speed_run.json").read_text())
+digests = {str(name): hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+print(json.dumps({"files": digests, "record": record}))
+"""
+
+
+def test_a_set_that_is_extended_is_the_one_of_a_single_run_and_only_new_rows_are_asked_for(
+    ran: Cli, tmp_path: Path
+) -> None:
+    before = json.loads(ran.python(FILES))["record"]
+    grown = seed(ran, "--extend", "--set", "budget.max_calls=60", seed__rows=96)  # a call more than 60 would end it
+    assert ended(grown, "seed") == 96
+    at_once = Cli(tmp_path / "at-once")
+    assert ended(seed(at_once, seed__rows=96), "seed") == 96
+    found, single = (json.loads(each.python(FILES)) for each in (ran, at_once))
+    assert found["files"] == single["files"]
+    record, same = found["record"], single["record"]
+    assert record["extends"].startswith("speed-demo/speed-seed@") and not same["extends"] and not before["extends"]
+    for name in ("accepted", "rows_in", "by_task_type", "rejected", "calls"):
+        assert record[name] == same[name], name
+    other = tiny(license="cc0-1.0", seed__rows=128, teacher__max_tokens=999)
+    refused = ran("run", "quickstart", "--only", "seed", *other, "--extend", code=2)
+    assert "--extend: seed has no version" in refused and "teacher.max_tokens" in refused
+    assert not list(ran.home.glob("work/*/seed-*"))  # nothing was begun

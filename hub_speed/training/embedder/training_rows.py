@@ -31,7 +31,7 @@ def folder(ctx: Context) -> Path:
         return data
     kept, how = ctx.work / "rows", ctx.recipe.revise
     rows = sorted(read_parquet(data, ["id", "query", "positive"]), key=lambda row: row["id"])
-    found = near_duplicates(rows, how.dedup_threshold, how.dedup_permutations, how.dedup_words)
+    found = near_duplicates(rows, how.dedup_threshold, how.dedup_permutations, how.dedup_words, ctx.work)
     dropped = {each.id for each in found}
     shutil.rmtree(kept, ignore_errors=True)
     write_parquet(read_parquet(data, wanted=lambda row_id: row_id not in dropped), DraftRow, kept)

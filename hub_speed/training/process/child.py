@@ -1,10 +1,13 @@
 """What every training process does: read its settings, report its progress, end when its parent has ended.
 
 Of several processes that train together (`runtime.launcher`), only the first one reports, and any that fails.
+
+A module whose work consists of jobs can be a worker on one of several GPUs as well (`workers.spread`).
 """
 
 import json
 import os
+import queue
 import sys
 import threading
 from collections.abc import Callable
@@ -17,6 +20,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from hub_speed.errors import HubSpeedError
 from hub_speed.record import Json
 from hub_speed.training.process.settings import Settings
+from hub_speed.training.process.workers import WORKER
 
 
 def say(**event: Any) -> None:
@@ -62,21 +66,37 @@ class Reporter(TrainerCallback):
 S = TypeVar("S", bound=Settings)
 
 
-def run(kind: type[S], train: Callable[[S], Json]) -> None:
-    """Run a training module: read settings of this kind from the file argv[1], write the result or the error."""
+def run(kind: type[S], train: Callable[[S], Json], worker: Callable[[S], Callable[[str], Json]] | None = None) -> None:
+    """Run a training module: read settings of this kind from the file argv[1], write the result or the error.
+
+    Args:
+        kind: of the settings.
+        train: does all the work; returns what it measured.
+        worker: makes what does one job, by its name. Used where argv[2] says so: then each line of standard input
+            names a job, and each job has a result.
+    """
     settings = kind.model_validate_json(Path(sys.argv[1]).read_bytes())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    asked: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=_listen, args=(asked,), daemon=True).start()
     try:
-        say(result=train(settings))
+        if worker is None or sys.argv[2:] != [WORKER]:
+            say(result=train(settings))
+            return
+        do = worker(settings)
+        while True:
+            say(result=do(asked.get()))
     except HubSpeedError as error:
         say(failed={"where": error.where, "expected": error.expected, "got": error.got, "fix": error.fix})
         sys.exit(error.exit_code)
 
 
-def _end_with_parent() -> None:
-    """End this process when its parent has ended: only the parent holds the pipe of standard input open."""
-    while os.read(0, 1):  # unbuffered: a buffered reader would hold a lock that the interpreter needs to end
-        pass
+def _listen(asked: "queue.Queue[str]") -> None:
+    """Pass on the lines of standard input; end this process when its parent, which holds that pipe open, has ended."""
+    text = b""
+    while more := os.read(0, 4096):  # unbuffered: a buffered reader would hold a lock that the interpreter needs to end
+        *lines, text = (text + more).split(b"\n")
+        for line in lines:
+            asked.put(line.decode())
     os._exit(1)
 
 

@@ -45,7 +45,7 @@ def launch(ctx: Context, module: str, settings: Settings, launcher: Sequence[str
     with log.open("ab") as messages:
         process = subprocess.Popen(
             [*_program(launcher), "-m", f"hub_speed.{module}", str(path)],
-            env=environment(ctx.threads, launcher),
+            env=environment(ctx.threads, launcher, ctx.devices),
             stdin=subprocess.PIPE,  # closed when this process ends, however it ends: the child then ends too
             stdout=subprocess.PIPE,
             stderr=messages,
@@ -77,16 +77,17 @@ def launch(ctx: Context, module: str, settings: Settings, launcher: Sequence[str
     raise StageError(f"training {name} failed (exit code {code})", got=last, fix=f"the whole log: {log}")
 
 
-def environment(threads: int, launcher: Sequence[str] = ()) -> dict[str, str]:
-    """The environment of a training process; without a launcher the process sees one GPU, the first of those here.
+def environment(threads: int, launcher: Sequence[str] = (), devices: Sequence[str] = ()) -> dict[str, str]:
+    """The environment of a training process; without a launcher the process sees one GPU, the first of `devices`.
 
-    One process that sees several GPUs would spread every batch over them, which neither trainer is made for.
+    One process that sees several GPUs would spread every batch over them, which neither trainer is made for. What a
+    launcher starts sees all GPUs: the launcher says who uses which.
     """
     # oneDNN keeps code for this many shapes of matrices. Its default of 1,024 takes a third of a gigabyte more when an
     # embedder is trained on a CPU, and saves no time.
     found = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"} | os.environ | thread_settings(threads)
     if not launcher:
-        found["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+        found["CUDA_VISIBLE_DEVICES"] = (devices or os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(","))[0]
     return found
 
 
