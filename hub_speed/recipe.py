@@ -317,6 +317,38 @@ class Labelled(Section):
         return {name: value for name, value in found.items() if name not in rare or getattr(self, name) != rare[name]}
 
 
+class Corpus(Section):
+    """The documents that questions are written for."""
+
+    source: str = ""  # a folder or a file beside the recipe, or a Hub dataset: org/name or org/name@revision
+    column: str = "text"  # of a dataset, or of .jsonl and .parquet files: where the text of a document is
+
+
+class Questions(Section):
+    """Passages → questions."""
+
+    rows: int = Field(2_000, ge=1)  # accepted ones. 1.5K in-domain rows beat 1M general ones (arXiv 2511.07025)
+    generator: Literal["teacher", "senior", "junior", "base"] = "base"  # who writes them; base: generator.base_model
+
+
+class Filter(Section):
+    """Questions → those that a search can answer, and only with their passage."""
+
+    embedder: str = MINER  # finds the passages, beside BM25
+
+
+class Mine(Section):
+    """Questions → questions with hard negatives out of the whole corpus."""
+
+    embedder: str = MINER
+
+
+class Relabel(Section):
+    """Mined texts → positives, negatives, and those that are neither."""
+
+    reranker: str = "BAAI/bge-reranker-v2-gemma"  # any cross-encoder of the Hub
+
+
 MINING = ("miner_prompts", "mine_from", "mine_to", "mine_margin")
 """Fields of the embedder that count only where hard negatives are mined."""
 
@@ -331,7 +363,9 @@ class Embedder(Lora):
     base_model: str = "mistralai/Mistral-7B-v0.1"  # SPEED §4.1, E5 §4.2
     pooling: Pooling | None = None  # None: a decoder's last token (SPEED §3.3), an encoder's mean
     instructions: Instructions = "natural"  # before a query: E5 §3.2; the others are studies of E5 Table 5
-    data: Literal["revise", "synthesize", "seed"] = "revise"  # the others are studies of SPEED Tables 1 and 2; drafts
+    data: Literal["revise", "synthesize", "seed", "filter", "mine", "relabel"] = (
+        "revise"  # the others are studies of SPEED Tables 1 and 2; drafts
+    )
     # are used without near-duplicates, the teacher's rows without exact ones. Assumption: not stated
     rows: int | None = Field(None, ge=0)  # at most this many rows; None: all; 0: the labelled sets alone (E5 Table 5)
     loss_temperature: float = Field(0.02, gt=0)  # E5 §4.2; SPEED does not state one
@@ -506,6 +540,11 @@ class Recipe(Section):
     revisor: Revisor = Revisor()
     synthesize: Synthesize = Synthesize()
     revise: Revise = Revise()
+    corpus: Corpus = Corpus()
+    questions: Questions = Questions()
+    filter: Filter = Filter()
+    mine: Mine = Mine()
+    relabel: Relabel = Relabel()
     embedder: Embedder = Embedder()
     evaluate: Evaluate = Evaluate()
     audit: Audit = Audit()
