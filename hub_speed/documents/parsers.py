@@ -8,6 +8,7 @@ gives the paragraphs and tables of a Word file with their styles.
 import io
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Collection
 from importlib.util import find_spec
 from typing import Any
@@ -16,6 +17,10 @@ from hub_speed.errors import RecipeError
 
 MOST_UNPACKED = 500_000_000
 """Bytes that a Word file may have when its parts are unpacked. Assumption: thousands of pages have 50 MB."""
+
+
+MARGIN_PAGES = 4
+"""Pages that must begin or end with the same line at least, so that it is a margin. Assumption."""
 
 
 class Unreadable(Exception):
@@ -55,15 +60,31 @@ def pdf(raw: bytes) -> Parsed:
         place = mark.get_dest()
         if place is not None and place.get_index() is not None:
             outline.setdefault(place.get_index(), {})[_plain(mark.get_title())] = mark.level + 1
-    pages = [_page(page.get_textpage().get_text_bounded(), outline.get(i, {})) for i, page in enumerate(document)]
+    texts = _without_margins([_whole_words(page.get_textpage().get_text_bounded()) for page in document])
+    pages = [_with_headings(lines, outline.get(i, {})) for i, lines in enumerate(texts)]
     if not any(page.strip() for page in pages):
         raise Unreadable("empty", f"no text on {len(pages)} pages; perhaps they are scanned")
     return document.get_metadata_dict().get("Title", ""), "\n\n".join(pages)
 
 
-def _page(text: str, headings: dict[str, int]) -> str:
-    """A page's text; words that were hyphenated at the end of a line are whole again (PDFium marks them)."""
-    lines = re.sub(r"[\ufffe\x02]\r?\n?", "", text).splitlines()
+def _whole_words(text: str) -> list[str]:
+    """The lines of a page; words that were hyphenated at the end of a line are whole again (PDFium marks them)."""
+    return re.sub(r"[\ufffe\x02]\r?\n?", "", text).splitlines()
+
+
+def _without_margins(pages: list[list[str]]) -> list[list[str]]:
+    """Pages without their first and last lines where half of all pages have the same: running titles, page numbers."""
+    for edge in (0, -1):
+        ends = Counter(re.sub(r"\d+", "0", lines[edge]).strip() for lines in pages if lines)
+        common = {line for line, count in ends.items() if count >= max(MARGIN_PAGES, len(pages) / 2)}
+        for lines in pages:
+            if lines and re.sub(r"\d+", "0", lines[edge]).strip() in common:
+                del lines[edge]
+    return pages
+
+
+def _with_headings(lines: list[str], headings: dict[str, int]) -> str:
+    """A page as a text, in which the lines that the outline names are headings of its level."""
     return "\n".join(
         f"\n{'#' * min(6, headings[_plain(line)])} {line.strip()}\n" if _plain(line) in headings else line
         for line in lines

@@ -34,6 +34,9 @@ from hub_speed.record import Documents, Json
 from hub_speed.rows import DocumentRow, PassageRow, SkippedRow
 from hub_speed.stage import Context, Estimate, FromHub, Source, Stage, pick
 
+AT_ONCE = 100
+"""Documents that are in memory together, of which the largest have 20 million characters. Assumption."""
+
 FEW = 20
 """Groups of a split below which its numbers say little. Assumption."""
 
@@ -43,22 +46,22 @@ def build(ctx: Context) -> None:
     settings, found = ctx.recipe.corpus, _files(ctx)
     as_read, skipped = ctx.work / "read", list[Skipped]()
     shutil.rmtree(as_read, ignore_errors=True)
-    count = write_parquet(_read(ctx, found, skipped), DocumentRow, as_read)
+    count = write_parquet(_read(ctx, found, skipped), DocumentRow, as_read, AT_ONCE)
     if settings.folder:
         folders.check_unchanged(found, settings.folder)
     _check_some(count, skipped)
     ctx.progress.note("comparing")
-    texts = ((row["id"], row["text"]) for row in _watched(ctx, read_parquet(as_read, ["id", "text"])))
+    texts = ((row["id"], row["text"]) for row in _watched(ctx, read_parquet(as_read, ["id", "text"], at_once=AT_ONCE)))
     groups = grouped(texts, settings.group_share)
     split_of = splits(groups.values(), settings.dev_share, settings.test_share)
 
     def documents() -> Iterator[Json]:
-        for row in _watched(ctx, read_parquet(as_read)):
+        for row in _watched(ctx, read_parquet(as_read, at_once=AT_ONCE)):
             group = groups[row["id"]]
             yield row | {"group": group, "split": split_of[group]}
 
     ctx.progress.note("cutting")
-    write_parquet(documents(), DocumentRow, ctx.out / "documents")
+    write_parquet(documents(), DocumentRow, ctx.out / "documents", AT_ONCE)
     passages = (passage for row in documents() for passage in passages_of(row, settings.passage_words))
     ctx.record.rows_in = ctx.record.accepted = write_parquet(passages, PassageRow, ctx.out / "data")
     write_parquet(map(vars, skipped), SkippedRow, ctx.out / "skipped")
