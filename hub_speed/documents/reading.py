@@ -166,9 +166,10 @@ def _table(file: File, column: str) -> Iterator[Row | Unreadable]:
         else:
             yield from tables.read_file(file.path)
     except StageError as error:
-        raise Unreadable("unreadable", error.got or error.where) from error
+        raise Unreadable("unreadable", error.got or "damaged") from error
     except (ValueError, pa.ArrowException) as error:
-        raise Unreadable("unreadable", " ".join(str(error).split())[:200]) from error
+        told = " ".join(str(error).split()).replace(str(file.path), file.name)
+        raise Unreadable("unreadable", told[:200]) from error
 
 
 def _lines(path: Path) -> Iterator[Row | Unreadable]:

@@ -64,7 +64,8 @@ def build(ctx: Context) -> None:
     write_parquet(documents(), DocumentRow, ctx.out / "documents", AT_ONCE)
     passages = (passage for row in documents() for passage in passages_of(row, settings.passage_words))
     ctx.record.rows_in = ctx.record.accepted = write_parquet(passages, PassageRow, ctx.out / "data")
-    write_parquet(map(vars, skipped), SkippedRow, ctx.out / "skipped")
+    if skipped:  # `datasets` cannot load a config without rows
+        write_parquet(map(vars, skipped), SkippedRow, ctx.out / "skipped")
     shutil.rmtree(as_read)
     ctx.record.measures.documents = _counts(ctx.out, groups, split_of, skipped)
     ctx.record.notes += _notes(ctx.recipe, found, ctx.record.measures.documents)
