@@ -28,6 +28,9 @@ LONGEST = 20_000_000
 """Characters of a text that is used. Assumption: the longest novels have 3 million, and a file of that size is none."""
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")  # without \x1b, which colours the output of a terminal
+_NO_TITLE = re.compile(r"microsoft \w+ - |untitled|.*\.(docx?|pdf|indd|tex|dvi|html?)\s*$", re.IGNORECASE)
+"""What programs write as the title of a file that has none."""
+
 _WORD = re.compile(r"\w")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -88,7 +91,10 @@ def _one(file: File, parser: Parser) -> Document:
     raw = file.path.read_bytes()
     if file.kind in PARSERS:
         title, text = parser.parse(file.kind, raw) if raw.strip() else ("", "")
-        return _document(file.name, title, text)
+        shown = "" if _NO_TITLE.match(title) else title
+        return _document(
+            file.name, title_of(text, markdown=True) or shown, text
+        )  # a page's title names its site as well
     assert file.kind in TEXTS
     try:
         text, encoding = tables.decoded(raw)

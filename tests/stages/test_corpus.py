@@ -61,6 +61,7 @@ GOOD = {
     "api.rst": b"API\r\n===\r\n\r\nCall it with a name.\r\n",
     "page.html": (PAGE % ("The blue whale is the largest animal of all. " * 5)).encode(),
     "paper.pdf": PDF,
+    "flat.pdf": PDF.replace(b"(Part one)/Parent", b"(Elsewhere)/Parent").replace(b"What a", b"That a"),
     "leave.docx": word_file(),
     "utf16.txt": "Zwei Bytes je Zeichen.".encode("utf-16"),
 }
@@ -104,7 +105,7 @@ def test_files_of_every_kind_become_passages_and_bad_ones_are_skipped_with_a_rea
     texts = {row["source"]: row for row in found["documents"]}
     assert set(texts) == set(GOOD)
     titles = {name: row["title"] for name, row in texts.items() if row["title"]}
-    pages = {"page.html": "A page", "paper.pdf": "A title", "leave.docx": "Handbook"}
+    pages = {"page.html": "Whales", "paper.pdf": "Part one", "leave.docx": "Handbook", "flat.pdf": "A title"}
     assert titles == {"guide.md": "The guide", "api.rst": "API"} | pages
     assert "Café" in texts["deep/notes.TXT"]["text"] and "\r" not in texts["api.rst"]["text"]
     assert "Home" not in texts["page.html"]["text"] and "# Handbook" in texts["leave.docx"]["text"]
@@ -116,12 +117,12 @@ def test_files_of_every_kind_become_passages_and_bad_ones_are_skipped_with_a_rea
         assert row["text"] == document["text"][row["start"] : row["end"]] and row["group"] == document["group"]
         assert row["split"] == document["split"] and row["id"] == f"{row['document']}-{row['start']}-{row['end']}"
     headings = {row["title"] for row in found["data"]}
-    assert {"The guide › Start", "API", "A title › Part one", "Handbook"} <= headings
+    assert {"The guide › Start", "API", "Part one", "A title", "Handbook"} <= headings
     assert {row["source"]: row["reason"] for row in found["skipped"]} == {name: why for name, (_, why) in BAD.items()}
     assert all(row["detail"] for row in found["skipped"])
     counts = run.record.measures.documents
     assert counts and (counts.documents, counts.passages) == (len(GOOD), len(found["data"]))
-    assert sum(counts.skipped.values()) == len(BAD) and sum(one["groups"] for one in counts.splits.values()) == 7
+    assert sum(counts.skipped.values()) == len(BAD) and sum(one["groups"] for one in counts.splits.values()) == 8
     assert "below 20" in run.record.notes[0] and run.record.accepted == len(found["data"])
 
 
