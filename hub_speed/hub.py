@@ -11,14 +11,12 @@ branch holds: files that it has already are not sent, and where nothing is missi
 """
 
 import hashlib
-import json
 import re
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 from urllib.parse import urlsplit
 
 import yaml
@@ -35,39 +33,20 @@ from huggingface_hub import (
     eval_result_entries_to_yaml,
 )
 from huggingface_hub.errors import (
-    GatedRepoError,
     HfHubHTTPError,
-    HFValidationError,
     HTTPError,
-    LocalTokenNotFoundError,
     RemoteEntryNotFoundError,
     RepositoryNotFoundError,
-    RevisionNotFoundError,
 )
-from huggingface_hub.utils import parse_ratelimit_headers
 from pydantic import ValidationError
 
 from hub_speed import safe_yaml
-from hub_speed.errors import HubError, NotFound, StaleParent, without_secrets
+from hub_speed.errors import HubError, StaleParent, without_secrets
 from hub_speed.hosts import is_here, is_http, proxy_of
+from hub_speed.hub_faults import patiently, translated, unheard
 from hub_speed.record import Kind, Ref, RunRecord
 
-T = TypeVar("T")
-
 RECORD = "speed_run.json"
-
-WAITS_S = (1, 2, 4, 8, 16)
-"""Before another try to publish, where the Hub does not say how long. Assumption: half a minute outlasts a restart."""
-
-LONGEST_WAIT_S = 300
-"""The Hub counts requests in windows of five minutes (huggingface.co/docs/hub/rate-limits)."""
-
-PASSING = frozenset((408, 409, 412, 429, 500, 502, 503, 504))
-"""Answers that may be others a moment later: busy, restarting, or somebody else wrote in between."""
-
-
-def _unheard(text: str) -> None:
-    """Nobody is told."""
 
 
 class Version(NamedTuple):
@@ -348,7 +327,7 @@ class Hub:
     def tag(self, ref: Ref, tag: str) -> None:
         """Tag a version."""
         with self._translating_errors(str(ref)):
-            _patiently(lambda: self._tag(ref, tag))
+            patiently(lambda: self._tag(ref, tag))
 
     def publish(
         self,
@@ -359,7 +338,7 @@ class Hub:
         message: str,
         tag: str,
         branch: str = "main",
-        note: Callable[[str], None] = _unheard,
+        note: Callable[[str], None] = unheard,
     ) -> Ref:
         """Make the branch hold exactly the files of `folder`: one commit on top of the current head, then its tag.
 
@@ -383,8 +362,8 @@ class Hub:
             HubError: the Hub does not answer or refuses.
         """
         with self._translating_errors(f"{kind} {repo}", kept="what was built is kept: "):
-            ref = _patiently(lambda: self._commit(kind, repo, folder, f"{message} {tag}", branch), note)
-            _patiently(lambda: self._tag(ref, tag), note)
+            ref = patiently(lambda: self._commit(kind, repo, folder, f"{message} {tag}", branch), note)
+            patiently(lambda: self._tag(ref, tag), note)
         return ref
 
     def _commit(self, kind: Kind, repo: str, folder: Path, message: str, branch: str) -> Ref:
@@ -538,102 +517,7 @@ class Hub:
                 fix=f"{kept}set {variable} to an HTTP proxy, or unset it if {self.shown} can be reached without",
             ) from error
         except (HTTPError, OSError, RuntimeError, ValueError) as error:
-            raise self._translated(error, where, kept) from error
-
-    def _translated(self, error: Exception, where: str, kept: str) -> Exception:
-        """The error with a fix for an exception of the client, or for what it was raised from."""
-        cause = _cause(error)
-        if isinstance(cause, GatedRepoError):
-            return NotFound(
-                f"{where}: gated on {self.shown}, and the token has no access",
-                got=_first_line(cause),
-                fix="ask for access on the repository's page, and log in with a token that has it (hf auth login)",
-            )
-        if isinstance(cause, RevisionNotFoundError):
-            fix = "check the revision: a tag, a branch or a commit"
-            return NotFound(f"{where}: revision not found on {self.shown}", got=_first_line(cause), fix=fix)
-        if isinstance(cause, RepositoryNotFoundError):
-            return NotFound(
-                f"{where}: not found on {self.shown}",
-                got=_first_line(cause),
-                fix="check the name; a private or gated repository needs a token that may read it (hf auth login)",
-            )
-        if isinstance(cause, LocalTokenNotFoundError):
-            return HubError(f"{where}: no token for {self.shown}", fix="log in: hf auth login, or set HF_TOKEN")
-        if isinstance(cause, HFValidationError):
-            return NotFound(f"{where}: not a repository name", got=_first_line(cause))
-        if isinstance(cause, HfHubHTTPError):
-            status = cause.response.status_code if cause.response is not None else 0
-            if status == 412:
-                return StaleParent(
-                    f"{where}: somebody else committed in between",
-                    got=_first_line(cause),
-                    fix=f"{kept}run the same command again",
-                )
-            fixes = {507: f"{kept}free some space on the Hub's disk, and run the same command again"}
-            if cause is error:  # else a link to upload to has refused, which is valid for a while only
-                fixes |= {401: "log in: hf auth login", 403: "the token may not write here"}
-            return HubError(
-                f"{where}: {self.shown} answers {status}",
-                got=_first_line(cause),
-                fix=fixes.get(status, f"{kept}run the same command again"),
-            )
-        if isinstance(cause, (HTTPError, ConnectionError, TimeoutError)):  # HTTPError: any of the HTTP library
-            return HubError(
-                f"{where}: {self.shown} does not answer",
-                got=f"{type(cause).__name__}: {_first_line(cause)}",
-                fix=f"{kept}run the same command again when the Hub is back",
-            )
-        if isinstance(cause, OSError) and cause.errno is not None:  # of this machine: no space left
-            return cause
-        return HubError(
-            f"{where}: {self.shown} answers what the client cannot read",
-            got=f"{type(error).__name__}: {_first_line(error)}",
-            fix=f"{kept}run the same command again",
-        )
-
-
-def _patiently(work: Callable[[], T], note: Callable[[str], None] = _unheard) -> T:
-    """What `work` returns. It is tried again where the Hub is busy or away, or somebody else wrote in between."""
-    for wait in WAITS_S:
-        try:
-            return work()
-        except (HTTPError, OSError, RuntimeError, ValueError) as error:
-            cause = _cause(error)
-            pause = _pause(cause, wait)
-            if pause is None:
-                raise
-            said = f"answers {cause.response.status_code}" if isinstance(cause, HfHubHTTPError) else "does not answer"
-            note(f"the Hub {said}: again in {pause} s")
-            time.sleep(pause)
-    return work()
-
-
-def _pause(cause: Exception, wait: int) -> int | None:
-    """Seconds to the next try, `wait` or what the Hub asks for; None where a try is of no use."""
-    response = cause.response if isinstance(cause, HfHubHTTPError) else None
-    if response is None:
-        # An answer that is no JSON: the page of a gateway, which the client read without looking at the status.
-        passing = isinstance(cause, (HTTPError, ConnectionError, TimeoutError, json.JSONDecodeError))
-        return wait if passing else None
-    if response.status_code not in PASSING:
-        return None
-    limit, told = parse_ratelimit_headers(response.headers), response.headers.get("Retry-After", "")
-    if told.isdigit():
-        wait = int(told)
-    elif limit and not limit.remaining:
-        wait = limit.reset_in_seconds + 1  # the Hub rounds
-    return wait if wait <= LONGEST_WAIT_S else None
-
-
-def _cause(error: Exception) -> Exception:
-    """What the client's exception was raised from, where that says more: uploads fail with a bare RuntimeError."""
-    found: BaseException | None = error
-    while found is not None and not isinstance(found, (HTTPError, ConnectionError, TimeoutError, HFValidationError)):
-        if isinstance(found, OSError) and found.errno is not None:
-            break
-        found = found.__cause__ or found.__context__
-    return found if isinstance(found, Exception) else error
+            raise translated(error, where, self.shown, kept) from error
 
 
 def _public(endpoint: str) -> str:
@@ -646,8 +530,3 @@ def _public(endpoint: str) -> str:
 
 def _content_tag(content: str) -> str:
     return f"content-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:300] if lines else type(error).__name__

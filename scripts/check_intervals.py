@@ -15,7 +15,8 @@ from collections import defaultdict
 import numpy as np
 from scipy import stats
 
-from hub_speed.evaluation.scaling_law import AHEAD, LACK_OF_FIT, forecast_span, line, log_linear
+from hub_speed.evaluation.scaling_curves import line, log_linear
+from hub_speed.evaluation.scaling_law import AHEAD, LACK_OF_FIT, forecast_span
 
 SLOPE = 0.05  # of the true line: a gain of 0.05 per tenfold data
 CASES = [  # sizes, runs of each, sd of the sizes' distances from the line, sd of the runs' from their size

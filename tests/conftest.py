@@ -10,7 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: each 
 import hypothesis
 import pytest
 from fake_openai import FakeOpenAI
-from running import Cli
+from running import SEEDED, Cli, made_once
 
 from hub_speed.localhub import LocalHub
 
@@ -33,6 +33,12 @@ def cli(tmp_path: Path) -> Cli:
 
 
 @pytest.fixture
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Cli:
+    """A copy of a home in which the quickstart's first two stages have run, with the values SEEDED."""
+    return made_once(tmp_path_factory, "seeded", lambda cli: cli("run", "quickstart", "--only", "seed", *SEEDED))
+
+
+@pytest.fixture
 def server() -> Iterator[FakeOpenAI]:
     """An OpenAI-like server; a test sets its `answer`."""
     with FakeOpenAI() as running:
@@ -42,10 +48,9 @@ def server() -> Iterator[FakeOpenAI]:
 @pytest.fixture
 def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
     """The embedded Hub, for clients in this process. What the client has read when it was imported is set by hand."""
-    import huggingface_hub
+    from huggingface_hub import constants
 
     with LocalHub(tmp_path / "hub") as running:
-        constants = huggingface_hub.constants
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
         monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(running.hf_home / "token"))
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)

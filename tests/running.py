@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +14,9 @@ from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import pytest
+from filelock import FileLock
 
 # The limit on a process, in seconds: there to end one that hangs, about ten times what the longest takes.
 HANG_S = 1000
@@ -31,6 +35,7 @@ TINY = {
     "embedder.epochs": 1,
     "audit.rows": 8,
     "scaling.sizes": "[6, 12]",
+    "scaling.rng_seeds": "[0]",
     "runtime.max_reject_rate": 1.0,
 }
 
@@ -109,10 +114,27 @@ class Cli:
         return {stage["stage"]: stage for stage in json.loads(out)}
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[["Cli"], object]) -> "Cli":
+    """A copy of the folders that `make` fills: once, for all test processes."""
+    base = factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with FileLock(f"{shared}.lock"):
+        if not (shared / "done").exists():
+            shutil.rmtree(shared, ignore_errors=True)
+            make(Cli(shared))
+            (shared / "done").touch()
+    folder = factory.mktemp(name)
+    shutil.copytree(shared, folder, symlinks=True, dirs_exist_ok=True)
+    return Cli(folder)
+
+
 def tiny(**changes: object) -> list[str]:
     """`--set` flags that make the quickstart tiny; keywords like seed__rows=10 change some of them."""
     values = TINY | {name.replace("__", "."): value for name, value in changes.items()}
     return [part for name, value in values.items() for part in ("--set", f"{name}={value}")]
+
+
+SEEDED = tiny(license="cc0-1.0")
 
 
 def kill(process: "subprocess.Popen[str]") -> None:

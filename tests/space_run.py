@@ -1,14 +1,11 @@
 """A finished tiny run that the tests of the Space share: made once, for all test processes."""
 
-import os
 import random
 import re
-import shutil
 
 import pytest
 from fake_openai import Asked, FakeOpenAI, Reply, as_json, choices, text
-from filelock import FileLock
-from running import Cli
+from running import Cli, made_once
 
 from hub_speed.quickstart import teacher
 from hub_speed.quickstart.writer import OtherWorld
@@ -45,16 +42,10 @@ def copy_of_run(factory: pytest.TempPathFactory) -> Cli:
 
     An endpoint answers in place of the models that are trained.
     """
-    base = factory.getbasetemp()
-    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "space-run"
-    with FileLock(f"{shared}.lock"):
-        if not (shared / "done").exists():
-            shutil.rmtree(shared, ignore_errors=True)
-            with FakeOpenAI(answer) as models:
-                made = Cli(shared)
-                made.env |= {"HUB_SPEED_JUNIOR_URL": models.url, "HUB_SPEED_REVISOR_URL": models.url}
-                made("run", "quickstart", "--only", "embedder", *(f"--set={n}={value}" for n, value in VALUES.items()))
-            (shared / "done").touch()
-    cli = Cli(factory.mktemp("space"))
-    shutil.copytree(shared / "home", cli.home, symlinks=True)
-    return cli
+
+    def make(cli: Cli) -> None:
+        with FakeOpenAI(answer) as models:
+            cli.env |= {"HUB_SPEED_JUNIOR_URL": models.url, "HUB_SPEED_REVISOR_URL": models.url}
+            cli("run", "quickstart", "--only", "embedder", *(f"--set={n}={value}" for n, value in VALUES.items()))
+
+    return made_once(factory, "space-run", make)

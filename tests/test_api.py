@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from fake_openai import Asked, FakeOpenAI
-from running import HANG_S, Cli, tiny
+from running import HANG_S, Cli
 
 import hub_speed
 from hub_speed import api
@@ -56,8 +56,8 @@ def test_a_notebook_in_eight_lines_gets_what_the_command_line_prints(cli: Cli) -
     assert [json.loads(line) for line in printed.splitlines()] == rows
 
 
-def test_load_rows_gives_what_rows_prints(cli: Cli) -> None:
-    cli("run", "quickstart", "--only", "seed", *tiny())
+def test_load_rows_gives_what_rows_prints(seeded: Cli) -> None:
+    cli = seeded
     asked = [
         {"limit": 3},
         {"task_type": "sts", "limit": 4},

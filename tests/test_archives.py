@@ -93,6 +93,10 @@ def test_the_hub_is_kept_in_order(cli: Cli, filled: Store, capsys: pytest.Captur
         list(api.export_org("nobody", backup, home=cli.home))
     with pytest.raises(RecipeError, match="--as new"):
         list(api.export_org("org", backup, name="new", home=cli.home))
+    for copy in (api.export_org, api.import_org):
+        for where in (backup, "http://127.0.0.1:9"):
+            with pytest.raises(RecipeError, match="--as 'bad/name'"):
+                list(copy("org", where, name="bad/name", home=cli.home))
     hubs.print_copied(api.import_org("org", backup, name="copy", home=cli.home), "org", "copy")
     hubs.print_checked(api.check_hub(cli.home))
     shown += capsys.readouterr().out

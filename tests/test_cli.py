@@ -94,12 +94,11 @@ def test_a_terminal_without_our_characters_gets_others(cli: Cli) -> None:
     assert "quickstart \\u2192 speed-demo" in shown and "run it" in shown
 
 
-def test_a_reader_that_has_read_enough_sees_no_traceback(cli: Cli) -> None:
-    cli("run", "quickstart", "--only", "seed", *tiny())
+def test_a_reader_that_has_read_enough_sees_no_traceback(seeded: Cli) -> None:
     for flags in ([], ["--json"]):
         rows = f"{sys.executable} -m hub_speed.cli rows speed-demo/speed-seed -n 1000 {' '.join(flags)}"
         done = subprocess.run(
-            ["sh", "-c", f"{rows} | head -c 10"], cwd=cli.cwd, env=cli.env, capture_output=True, text=True
+            ["sh", "-c", f"{rows} | head -c 10"], cwd=seeded.cwd, env=seeded.env, capture_output=True, text=True
         )
         assert (len(done.stdout), done.stderr) == (10, "")
 

@@ -18,7 +18,7 @@ from hub_proxy import LOSE, Proxy, account, proxied
 from huggingface_hub import CommitOperationAdd, HfApi, RepoFile
 from huggingface_hub.utils import get_session
 
-from hub_speed import hub as hub_module
+from hub_speed import hub_faults
 from hub_speed.errors import HubError, HubSpeedError, NotFound, StaleParent, without_secrets
 from hub_speed.hub import Hub
 from hub_speed.localhub import LocalHub
@@ -122,7 +122,7 @@ def test_the_next_run_finishes_what_was_killed_between_any_two_requests(
     local: LocalHub, tmp_path: Path, impatient: None, monkeypatch: pytest.MonkeyPatch, lost: bool
 ) -> None:
     """For the Hub, a client that was killed sends nothing more: 400 ends it. Its last answer may have been lost."""
-    monkeypatch.setattr(hub_module, "WAITS_S", ())
+    monkeypatch.setattr(hub_faults, "WAITS_S", ())
     for number in range(100):
         files, asked = (
             FILES | {"data/a.parquet": b"\0%d" % number},

@@ -443,6 +443,49 @@ def test_any_flag_makes_a_recipe_or_a_recipe_error(folder: Path, flag: str) -> N
         pass
 
 
+def test_a_recipe_may_start_from_another(folder: Path) -> None:
+    (folder / "a").mkdir()
+    (folder / "a" / "topics.txt").write_text("Arts\n")
+    (folder / "a" / "base.yaml").write_text(
+        "extends: small\nname: theirs\nmixture: {sts: 1}\nseed: {rows: 7}\nbrainstorm: {topics: topics.txt}\n"
+    )
+    small, mine = load("small"), written(folder, "extends: a/base.yaml\nseed:\njunior: {epochs: 9}", "seed.rows=8")
+    assert (mine.name, mine.mixture, mine.seed.rows, mine.junior.epochs) == ("my", {"sts": 1}, 8, 9)
+    assert mine.junior == small.junior.model_copy(update={"epochs": 9})
+    assert mine.generator == small.generator and mine.brainstorm.topics == str(folder / "a" / "topics.txt")
+    assert written(folder, "extends: a/base.yaml\nseed:").seed.rows == 7
+    assert written(folder, "extends: small\nname: small").model_dump() == small.model_dump()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("extends: smal", ["recipe my.yaml: extends smal: not a recipe of the package", "did you mean small?"]),
+        ("extends: none.yaml", ["recipe my.yaml: extends none.yaml: no such file"]),
+        ("extends: [small, e5]", ["recipe my.yaml: extends", "one recipe"]),
+        ("extends:", ["recipe my.yaml: extends", "one recipe"]),
+        ("extends: my.yaml", ["recipe my.yaml: extends leads back to the same file", "my.yaml → my.yaml"]),
+        ("extends: loop.yaml", ["leads back to the same file", "my.yaml → loop.yaml → my.yaml"]),
+        ("extends: bad.yaml\nseed: {}", ["recipe my.yaml: seed.rows", "(line 2 of bad.yaml)"]),
+        ("extends: bad.yaml\nseed: {rows: 0}", ["recipe my.yaml: seed.rows", "0  (line 2)"]),
+        ("extends: odd.yaml\nseed: {rows: 1}", ["recipe odd.yaml: brainstorm has no fields"]),
+    ],
+)
+def test_an_extends_that_leads_nowhere_is_named(folder: Path, text: str, words: list[str]) -> None:
+    (folder / "loop.yaml").write_text("extends: my.yaml\n")
+    (folder / "bad.yaml").write_text("junior: {}\nseed: {rows: -1}\n")
+    (folder / "odd.yaml").write_text("brainstorm: 5\n")
+    with pytest.raises(RecipeError) as refused:
+        written(folder, text)
+    for word in words:
+        assert word in str(refused.value)
+
+
+def test_extends_is_no_flag(folder: Path) -> None:
+    with pytest.raises(RecipeError, match="extends is not a field of a recipe"):
+        written(folder, "", "extends=small")
+
+
 def test_every_task_types_knobs_can_be_set(folder: Path) -> None:
     for name, kind in TASK_TYPES.items():
         knobs = {knob: dict(values) for knob, values in kind.knobs.items()}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hub_speed.api.hubs import made_home, open_hub, user_token
+from hub_speed.api.sessions import check_org
 from hub_speed.errors import HubError, RecipeError
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ def export_org(
     Returns:
         What was done: (kind, name, words), repository by repository.
     """
+    if name is not None:
+        check_org(name, "--as")
     if _is_address(where):
         with open_hub(home=home) as here:
             from hub_speed.hub import Hub
@@ -82,7 +85,7 @@ def export_org(
             there = partial(Hub, where.rstrip("/"), token=user_token() or False)
             yield from _mirror(here.hub, lambda hidden: there(private=hidden or private), org, name or org)
         return
-    if name:
+    if name is not None:
         raise RecipeError(
             f"--as {name}", expected="the address of a Hub: a folder keeps the names, hub import changes them"
         )
@@ -100,6 +103,8 @@ def import_org(
     What is missing or damaged here is copied again from a folder.
     The arguments and the result are those of `export_org`; `name` is what the organisation is called here.
     """
+    if name is not None:
+        check_org(name, "--as")
     if _is_address(where):
         with open_hub(home=home) as here:
             from hub_speed.hub import Hub

@@ -63,10 +63,10 @@ def open_session(
         yield session, with_topics(recipe, session, publish=publish)
 
 
-def check_org(org: str) -> None:
-    """Raises a RecipeError where no organisation or user of a Hub can have this name."""
+def check_org(org: str, flag: str = "--org") -> None:
+    """Raises a RecipeError where no organisation or user of a Hub can have the name that a flag gives."""
     if not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?", org):
-        raise RecipeError(f"--org {org!r}", expected="the name of an organisation or user: letters, digits and -")
+        raise RecipeError(f"{flag} {org!r}", expected="the name of an organisation or user: letters, digits and -")
 
 
 def topics_of(recipe: "Recipe", session: "Session") -> list[str]:

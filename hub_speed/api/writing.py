@@ -75,7 +75,7 @@ def generate(
         ('bread without an oven', ['too_short'])
     """
     from hub_speed.generation.ledger import Ledger
-    from hub_speed.generation.writing import Writing
+    from hub_speed.generation.on_request import Writing
     from hub_speed.llm.address import sendable_key
     from hub_speed.llm.addresses import Addresses
     from hub_speed.pipeline.lock import locked

@@ -23,9 +23,15 @@ def print_served(address: str, port: int | None) -> None:
 def print_freed(freed: "Freed", *, dry_run: bool) -> None:
     """What `hub gc` removed."""
     done = "would be removed" if dry_run else "removed"
-    console.print(f"{freed.files} large files ({freed.size / 1e6:,.1f} MB) and {freed.commits} commits {done}")
+    files, commits = _counted(freed.files, "large file"), _counted(freed.commits, "commit")
+    console.print(f"{files} ({freed.size / 1e6:,.1f} MB) and {commits} {done}")
     if freed.young:
-        console.print(f"{freed.young} large files that no commit has are kept for now: an upload may need them")
+        young = _counted(freed.young, "large file")
+        console.print(f"kept for now, because an upload may need them: {young} that no commit has")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def print_checked(checked: Iterable["Checked"]) -> None:

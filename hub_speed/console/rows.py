@@ -19,7 +19,7 @@ def print_rows(rows: Iterable[dict[str, Any]], *, as_json: bool) -> None:
         shown += 1
         lines = table("", "")
         lines.show_header = False
-        lines.columns[1].no_wrap = False
+        lines.columns[1].no_wrap, lines.columns[1].overflow = False, "fold"
         for name, value in row.items():
             if value not in ("", None, []):
                 text = "\n".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -7,7 +7,8 @@ pair, and the mean over pairs is taken. Sets of different sizes can therefore be
 import json
 import math
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -146,20 +147,40 @@ def word_vectors(texts: Iterable[str]) -> Embed:
     Args:
         texts: those from which the weights of words are computed. Other words are ignored.
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer  # takes a second to import
+    counted = [Counter(words(text)) for text in texts]
+    texts_with = Counter(word for counts in counted for word in counts)
+    weights = {word: math.log((1 + len(counted)) / (1 + n)) + 1 for word, n in texts_with.items()}
+    places = {word: i for i, word in enumerate(sorted(weights))}
 
-    try:
-        embed: Embed = TfidfVectorizer(analyzer=words, sublinear_tf=True, dtype=np.float64).fit(texts).transform
-    except ValueError:  # no text has a word
-        return lambda some: sparse.csr_array((len(some), 1))
+    def embed(some: list[str]) -> sparse.csr_array:
+        weighted = (
+            {word: (1 + math.log(n)) * weights.get(word, 0) for word, n in Counter(words(text)).items()}
+            for text in some
+        )
+        matrix = _matrix(weighted, places)
+        lengths = np.sqrt(matrix.multiply(matrix).sum(axis=1))
+        return sparse.csr_array(sparse.diags_array(1 / np.where(lengths, lengths, 1)) @ matrix)
+
     return embed
+
+
+def _matrix(texts: Iterable[Mapping[str, float]], places: Mapping[str, int]) -> sparse.csr_array:
+    """One row a text, with the numbers of its words at their places; words without a place are left out."""
+    data: list[float] = []
+    columns: list[int] = []
+    ends = [0]
+    for text in texts:
+        known = sorted((places[word], number) for word, number in text.items() if word in places)
+        columns += (place for place, _ in known)
+        data += (number for _, number in known)
+        ends.append(len(columns))
+    return sparse.csr_array((np.array(data, float), columns, ends), shape=(len(ends) - 1, max(1, len(places))))
 
 
 def near_pairs(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """The pairs (i < j) of near-duplicates, as two arrays of positions."""
-    from sklearn.feature_extraction.text import CountVectorizer  # takes a second to import
-
-    contains = CountVectorizer(analyzer=lambda text: shingles(text, NGRAM), binary=True).fit_transform(texts)
+    runs = [dict.fromkeys(shingles(text, NGRAM), 1) for text in texts]
+    contains = _matrix(runs, {run: i for i, run in enumerate(sorted(set().union(*runs)))})
     shared = sparse.triu(contains @ contains.T, 1).tocoo()
     sizes = np.diff(contains.indptr)
     near = shared.data >= NEAR * (sizes[shared.row] + sizes[shared.col] - shared.data)

@@ -5,5 +5,5 @@ asked       jobs, writers (who), quota (how many), asking, which takes online or
 kept        ledger
 read        parsing, escapes, echo, examples; of candidates preferences and stock_phrases
 published   dedup, dataset, which holds a stage together
-alone       writing: rows for given tasks or passages, without a pipeline
+alone       on_request: rows for given tasks or passages, without a pipeline
 """

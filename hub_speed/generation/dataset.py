@@ -87,13 +87,16 @@ def finish(
     publish: Callable[[Ledger, str], Iterable[dict[str, Any]]] | None = None,
 ) -> None:
     """Fill `ctx.out` and the counts of `ctx.record` from a sifted ledger; see `make`. No writers: nobody was asked."""
+    stage = ctx.record.stage
     if quota:
         quota.drop_surplus(ledger)
-        ctx.record.notes += (f"{ctx.record.stage}, {text}" for text in quota.shortfalls(ledger))
+        ctx.record.notes += (f"{stage}, {text}" for text in quota.shortfalls(ledger))
     unchecked: Counter[str] = Counter()
     for task_type in ctx.recipe.mixture:
         found = _counted(publish(ledger, task_type) if publish else ledger.rows(task_type), unchecked)
-        ctx.record.by_task_type[task_type] = write_parquet(found, row, ctx.out / "data" / task_type)
+        ctx.record.by_task_type[task_type] = count = write_parquet(found, row, ctx.out / "data" / task_type)
+        if not count and not (quota and quota.strict):  # a strict quota has said so
+            ctx.record.notes.append(f"{stage}, {task_type}: no row was accepted")
     ctx.record.measures.unchecked = dict(unchecked.most_common())
     tally(ctx, ledger, writers)
 

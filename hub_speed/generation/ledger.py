@@ -285,6 +285,11 @@ class Ledger:
         """The same for accepted rows that repeat no other, by their names."""
         self.reject(((name, "", None) for name in names), reason)
 
+    def fail(self, names: Iterable[str], reason: str, detail: str) -> None:
+        """Turn accepted rows into failed ones, without a row: the next run asks for them again."""
+        change = "UPDATE ledger SET state = 'failed', reason = ?, detail = ?, row = NULL WHERE id = ?"
+        self._write(change, [(reason, detail, name) for name in names])
+
     def rejected(self) -> set[str]:
         """The names of the rejected rows."""
         return {name for (name,) in self._read("SELECT id FROM ledger WHERE state = 'rejected'")}

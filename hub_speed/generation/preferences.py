@@ -60,20 +60,28 @@ def read_verdict(row: Json, order: list[int], completion: Completion) -> Outcome
 
 
 def compare_orders(ledger: Ledger) -> None:
-    """Reject the verdicts on rows whose two verdicts differ; where they agree, the second one is surplus."""
+    """Reject the verdicts on rows whose two verdicts differ; where they agree, the second one is surplus.
+
+    Where the request in one order has failed, the row has failed: the next run asks in both orders again.
+    """
     verdicts: dict[str, list[tuple[str, str, str]]] = {}
     for name, row in ledger.accepted():
         verdicts.setdefault(row["id"], []).append((name, row["chosen"], row["rejected"]))
+    failed = ledger.failed()
     alike: list[str] = []
     apart: list[str] = []
+    alone: list[str] = []
     for row_id, found in verdicts.items():
         names = [name for name, *_ in found]
-        if len(found) == 2 and found[0][1:] == found[1][1:]:
+        if failed & {row_id, row_id + REVERSED}:
+            alone += names
+        elif len(found) == 2 and found[0][1:] == found[1][1:]:
             alike.append(row_id + REVERSED)
         elif names != [row_id] or ledger.entry(row_id + REVERSED)["reason"] != SURPLUS:  # else compared before
             apart += names
     ledger.drop(alike, SURPLUS)
     ledger.drop(apart, "orders_differ")
+    ledger.fail(alone, "endpoint_error", "the request with the candidates in the other order failed")
 
 
 # --- by an embedder ---------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ Here are the pages about many repos, and what all pages share; repo_pages.py has
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -107,7 +107,7 @@ def index(call: Call) -> Response:
     return page("index", "Repos", kinds=kinds, collections=collections.all_collections(call.hub, private=False))
 
 
-def _newest_first(repos: Iterator[tuple[Repo, str]]) -> list[tuple[Repo, str]]:
+def _newest_first(repos: Iterable[tuple[Repo, str]]) -> list[tuple[Repo, str]]:
     return sorted(repos, key=lambda item: commit_info(item[0].git, item[1]).time, reverse=True)
 
 
@@ -136,7 +136,7 @@ def list_page(call: Call) -> Response:
         (repo, head)
         for repo, head in every
         if query["search"].lower() in repo.id.lower()
-        and query["author"] in ("", repo.id.partition("/")[0])
+        and query["author"] in ("", _owner(repo.id))
         and (not query["filter"] or query["filter"] in tags[repo])
     ]
     part, pager = paged(call, found, PAGE_REPOS)
@@ -145,7 +145,7 @@ def list_page(call: Call) -> Response:
         kind.capitalize(),
         kind=kind,
         query=query,
-        owners=sorted({repo.id.partition("/")[0] for repo, _ in every}),
+        owners=sorted({_owner(repo.id) for repo, _ in every}),
         tags=sorted({tag for its in tags.values() for tag in its})[:SHOWN_FILTERS],
         repos=[_row(*item) for item in part],
         pager=pager,
@@ -174,6 +174,26 @@ def _excerpt(text: str, words: list[str]) -> str:
     return f"… {part.partition(' ')[2]} …" if start else f"{part} …"
 
 
+def owner_page(call: Call) -> Response:
+    """GET /{namespace}: the repos and collections of an organisation or user."""
+    name = call.params["namespace"].lower()
+    found = {
+        kind: [item for item in call.hub.visible(kind, private=False) if _owner(item[0].id).lower() == name]
+        for kind in KINDS
+    }
+    every = collections.all_collections(call.hub, private=False)
+    its = [item for item in every if item["owner"]["name"].lower() == name]
+    names = [_owner(repo.id) for part in found.values() for repo, _ in part] + [item["owner"]["name"] for item in its]
+    if not names:
+        raise HttpRefusal(404, f"Organisation or user not found: {call.params['namespace']}")
+    kinds = {kind: [_row(*item) for item in _newest_first(part)] for kind, part in found.items()}
+    return page("owner", names[0], name=names[0], kinds=kinds, collections=its)
+
+
+def _owner(repo_id: str) -> str:
+    return repo_id.partition("/")[0]
+
+
 def collection_page(call: Call) -> Response:
     """GET a collection."""
     item = collections.read(call)
@@ -188,4 +208,5 @@ ROUTES: list[Route] = [
     *(route("GET", f"/{kind}", for_people(list_page), kind=kind) for kind in KINDS),
     route("GET", "/search", for_people(search_page)),
     route("GET", "/collections/{namespace}/{slug}", for_people(collection_page)),
+    route("GET", "/{namespace:owner}", for_people(owner_page)),
 ]

@@ -19,6 +19,7 @@ from hub_speed.localhub.web import Call, route, routes_of_repos
 
 SHOWN_COMMITS, SHOWN_FILES, SHOWN_CHANGES, PAGE_COMMITS = 20, 40, 100, 50
 SHOWN_COLUMNS = 60  # of a table of rows. Assumption
+EMPTY_HEAD = re.compile(r"<thead>\s*<tr>(\s*<th[^>]*></th>)+\s*</tr>\s*</thead>")
 TALL = 60  # characters; a column with longer texts is made wider
 
 
@@ -60,7 +61,8 @@ def card_page(call: Call) -> Response:
 
 
 def _reachable(card: str) -> str:
-    """A card whose wide parts scroll on their own, also by keyboard."""
+    """A card whose wide parts scroll on their own, also by keyboard; tables without headings have no row for them."""
+    card = EMPTY_HEAD.sub("", card)
     card = card.replace("<pre>", '<pre tabindex="0">')
     return re.sub(
         r"<table>(.*?)</table>", r'<div class="scroll" tabindex="0"><table>\1</table></div>', card, flags=re.S

@@ -211,7 +211,7 @@ class Store:
 
     def namespaces(self) -> list[str]:
         """The user and organisation names that have repos."""
-        return sorted({path.name for kind in KINDS for path in (self.root / "repos" / kind).glob("*")} - {auth.USER})
+        return sorted({repo.id.partition("/")[0] for repo in self.every()} - {auth.USER})
 
     def create(self, kind: str, repo_id: str, settings: dict[str, Any], files: dict[str, bytes]) -> Repo:
         """Make a repo whose first commit has `files`. It appears complete, in one rename.

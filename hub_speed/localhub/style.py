@@ -50,6 +50,7 @@ th, td { text-align: left; padding: .34rem .6rem; border-bottom: 1px solid var(-
 th { font-weight: 600 } .plain tr > :first-child { padding-left: 0 }
 td.num, th.num { text-align: right; white-space: nowrap } td.num { color: var(--muted) }
 .side td, .side th { padding: .25rem .3rem; font-size: .9rem }
+.side th { overflow-wrap: break-word; max-width: 14rem }
 .scroll { overflow-x: auto }
 .rows td, .rows th { min-width: 7rem; max-width: 26rem; font-size: .87rem; border: 1px solid var(--line) }
 .rows th { background: var(--soft) } .rows .at { min-width: 3.5rem } .rows td > div { white-space: pre-wrap }

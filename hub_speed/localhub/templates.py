@@ -18,10 +18,12 @@ INDEX = """{% extends "layout" %}{% block main %}<h1 class="repo">What is on thi
 {% with repos = part["items"] %}{% include "repos" %}{% endwith %}
 {% if part.total > part["items"] | length %}<p><a href="/{{ kind }}">all {{ part.total }} {{ kind }}</a></p>{% endif %}
 {% endfor %}
-{% if collections %}<h2 class="part">collections · {{ collections | length }}</h2><ul class="list">
+{% include "collections" %}{% endblock %}"""
+
+COLLECTIONS = """{% if collections %}<h2 class="part">collections · {{ collections | length }}</h2><ul class="list">
 {% for item in collections %}<li><a href="/collections/{{ item.slug }}">{{ item.title }}</a>
-<span class="muted">{{ item.owner.name }} · {{ item["items"] | length }} in it</span></li>{% endfor %}</ul>{% endif %}
-{% endblock %}"""
+<span class="muted"><a href="/{{ item.owner.name }}">{{ item.owner.name }}</a> · {{ item["items"] | length }}
+in it</span></li>{% endfor %}</ul>{% endif %}"""
 
 REPOS = """{% if repos %}<ul class="list">{% for item in repos %}<li><span>{% if item.excerpt %}<span class="muted">
 {{ item.kind }} /</span> {% endif %}<a href="{{ item.url }}">{{ item.id }}</a></span>
@@ -49,7 +51,9 @@ SEARCH = """{% extends "layout" %}{% block main %}<h1 class="repo">Search</h1>
 <input type="search" name="q" value="{{ q }}"></label><button>Search</button></form>
 {% if q %}{% include "repos" %}{% include "pager" %}{% endif %}{% endblock %}"""
 
-HEAD = """<h1 class="repo"><small>{{ repo.kind }} /</small> <a href="{{ repo.url_path }}">{{ repo.id }}</a></h1>
+HEAD = """<h1 class="repo"><small>{{ repo.kind }} /</small>
+<a href="/{{ repo.id.split("/")[0] }}">{{ repo.id.split("/")[0] }}</a> /
+<a href="{{ repo.url_path }}">{{ repo.id.split("/")[1] }}</a></h1>
 <nav class="tabs" aria-label="Repository">{% for name, url in tabs %}
 <a href="{{ url }}"{% if name == tab %} aria-current="page"{% endif %}>{{ name }}</a>{% endfor %}</nav>"""
 
@@ -167,9 +171,14 @@ aria-label="row {{ row.at }} as a whole">{{ row.at }}</a></td>{% for text in row
 {% if not one %}{% include "pager" %}{% endif %}{% endblock %}"""
 )
 
+OWNER = """{% extends "layout" %}{% block main %}<h1 class="repo">{{ name }}</h1>
+{% for kind, repos in kinds.items() %}<h2 class="part"><a href="/{{ kind }}?author={{ name }}">{{ kind }} ·
+{{ repos | length }}</a></h2>{% include "repos" %}{% endfor %}{% include "collections" %}{% endblock %}"""
+
 COLLECTION = """{% extends "layout" %}{% block main %}
 <h1 class="repo"><small>collections /</small> {{ item.title }}</h1>
-<p class="muted">{{ item.owner.name }}{% if item.description %} · {{ item.description }}{% endif %}</p><ul class="list">
+<p class="muted"><a href="/{{ item.owner.name }}">{{ item.owner.name }}</a>
+{% if item.description %} · {{ item.description }}{% endif %}</p><ul class="list">
 {% for entry in item["items"] %}<li><span><span class="muted">{{ entry.type }}</span>
 <a href="{{ entry.url }}">{{ entry.id }}</a></span>{% if entry.note %}<p>{{ entry.note.text }}</p>{% endif %}</li>
 {% else %}<li class="muted">Empty.</li>{% endfor %}</ul>{% endblock %}"""
@@ -193,6 +202,8 @@ TEMPLATES = {
     "discussions": DISCUSSIONS,
     "discussion": DISCUSSION,
     "rows": ROWS,
+    "collections": COLLECTIONS,
+    "owner": OWNER,
     "collection": COLLECTION,
     "error": ERROR,
 }

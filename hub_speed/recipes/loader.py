@@ -17,6 +17,10 @@ from hub_speed.errors import RecipeError, did_you_mean
 from hub_speed.recipe import TOPIC_FILES, Brainstorm, Recipe
 
 _DATASET = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@\S+)?")
+
+Trees = list[tuple[str, yaml.Node | None]]
+"""File names with the YAML trees of these recipes: of the one that is read, and of those that it extends."""
+
 _FIELD = re.compile(r"[a-z_]*(\.[a-z_]*)*")
 
 
@@ -53,23 +57,18 @@ def load(name_or_path: str, overrides: list[str] | None = None) -> Recipe:
     """Read a recipe and apply `section.field=value` overrides.
 
     Raises:
-        RecipeError: no such recipe, not YAML, an unknown key (with the nearest one), or a value of the wrong type.
+        RecipeError: no such recipe, not YAML, an unknown key (with the nearest one), a value of the wrong type, or an
+            `extends` that leads nowhere or back.
     """
     path = find(name_or_path)
-    try:
-        text = path.read_text("utf-8")
-        data = safe_yaml.load(text) or {}
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)  # after the bounded read: composing recurses
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RecipeError(f"recipe {path.name}: cannot be read as YAML", got=" ".join(str(error).split())) from error
-    if not isinstance(data, dict):
-        raise RecipeError(f"recipe {path.name}: not a mapping", expected="stage: {field: value}")
-    written = _local(data, path.parent, f"recipe {path.name}")
+    data, trees = _read(path, ())
+    name = f"recipe {path.name}"
+    written = _section(data, "corpus", name).get("source")
     for override in overrides or []:
         _apply(data, override)
-    if data.get("corpus") != written:  # what the command line names is looked for where it was typed
-        _local(data, Path(), f"recipe {path.name}")
-    brainstorm = _section(data, "brainstorm", f"recipe {path.name}")
+    if _section(data, "corpus", name).get("source") != written:  # named on the command line: beside where it is typed
+        _local(data, Path(), name)
+    brainstorm = _section(data, "brainstorm", name)
     # A topic file that is named lies beside the recipe; the default is the package's.
     topics = str(brainstorm.get("topics", Brainstorm().topics))
     if topics.endswith(TOPIC_FILES):
@@ -78,18 +77,71 @@ def load(name_or_path: str, overrides: list[str] | None = None) -> Recipe:
     try:
         return Recipe.model_validate({"name": path.stem} | data, context={"given": name_or_path})
     except ValidationError as error:
-        raise _explain(error, path.name, tree) from error
+        raise _explain(error, path.name, trees) from error
 
 
-def _local(data: dict[str, Any], folder: Path, where: str) -> Any:
-    """Give `corpus.source` its whole path, unless it is the name of a dataset; returns the section."""
+def _read(path: Path, before: tuple[Path, ...]) -> tuple[dict[str, Any], Trees]:
+    """What a recipe file says, on top of what the recipe says that it extends; and the trees of both files.
+
+    `before` are the files that have led to this one by `extends`.
+    """
+    if path.resolve() in before:
+        chain = " → ".join(each.name for each in (*before, path))
+        raise RecipeError(f"recipe {before[0].name}: extends leads back to the same file", got=chain)
+    try:
+        text = path.read_text("utf-8")
+        data = safe_yaml.load(text) or {}
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)  # after the bounded read: composing recurses
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RecipeError(f"recipe {path.name}: cannot be read as YAML", got=" ".join(str(error).split())) from error
+    if not isinstance(data, dict):
+        raise RecipeError(f"recipe {path.name}: not a mapping", expected="stage: {field: value}")
+    _local(data, path.parent, f"recipe {path.name}")
+    if "extends" not in data:
+        return data, [(path.name, tree)]
+    other = _extended(path, data.pop("extends"))
+    base, trees = _read(other, (*before, path.resolve()))
+    brainstorm = _section(base, "brainstorm", f"recipe {other.name}")
+    topics = str(brainstorm.get("topics", ""))
+    if topics.endswith(TOPIC_FILES):
+        base["brainstorm"] = brainstorm | {"topics": str(other.parent.absolute() / topics)}
+    return _on_top(base, data), [(path.name, tree), *trees]
+
+
+def _extended(path: Path, given: object) -> Path:
+    """The file of the recipe that another one extends: the name of one of the package, or a path beside the file."""
+    if not isinstance(given, str):
+        raise RecipeError(f"recipe {path.name}: extends", expected="the name or the path of one recipe")
+    try:
+        return find(str(path.parent / given) if given.endswith((".yaml", ".yml")) else given)
+    except RecipeError as error:
+        where = f"recipe {path.name}: extends {given}: {error.where.partition(': ')[2]}"
+        raise RecipeError(where, expected=error.expected, fix=error.fix) from error
+
+
+def _on_top(base: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+    """One recipe's mapping in place of another's: in sections, field by field. The name is not taken over."""
+    found = {name: value for name, value in base.items() if name != "name"}
+    for name, value in data.items():
+        both = isinstance(value, dict | None) and isinstance(base.get(name), dict)
+        found[name] = base[name] | (value or {}) if both and _is_section(name) else value
+    return found
+
+
+def _is_section(name: str) -> bool:
+    """Whether a field of a recipe holds fields of its own; a mapping such as the mixture is one value."""
+    kind = Recipe.model_fields[name].annotation if name in Recipe.model_fields else None
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _local(data: dict[str, Any], folder: Path, where: str) -> None:
+    """Give `corpus.source` its whole path, unless it is the name of a dataset."""
     corpus = _section(data, "corpus", where)
     source = corpus.get("source")
     if isinstance(source, str) and source:
         path = (folder / Path(source).expanduser()).absolute()
         if path.exists() or not _DATASET.fullmatch(source):
             data["corpus"] = corpus | {"source": os.path.normpath(path)}
-    return data.get("corpus")
 
 
 def _apply(data: dict[str, Any], override: str) -> None:
@@ -117,14 +169,13 @@ def _section(data: dict[str, Any], name: str, where: str) -> dict[str, Any]:
     return dict(section)
 
 
-def _explain(error: ValidationError, name: str, tree: yaml.Node | None) -> RecipeError:
+def _explain(error: ValidationError, name: str, trees: Trees) -> RecipeError:
     """The first problem pydantic found, in our words, with the line it stands in."""
     problem = error.errors(include_url=False)[0]
     loc = [str(part) for part in problem["loc"]]
     if loc[1:] and loc[-1] == "[key]":  # pydantic's mark for "the key itself"
         loc.pop()
-    where, line = ".".join(loc), _line(tree, loc)
-    at = f"  (line {line})" if line else ""
+    where, at = ".".join(loc), _place(trees, loc)
     if problem["type"] == "extra_forbidden":
         section = _model_at(loc[:-1])
         known = [f for f in section.model_fields if f != "name"]
@@ -136,8 +187,7 @@ def _explain(error: ValidationError, name: str, tree: yaml.Node | None) -> Recip
         )
     message = problem["msg"].removeprefix("Value error, ")
     if not loc:  # something about several fields; the message names the first
-        line = _line(tree, message.partition(":")[0].split("."))
-        return RecipeError(f"recipe {name}: {message}" + (f"  (line {line})" if line else ""))
+        return RecipeError(f"recipe {name}: {message}{_place(trees, message.partition(':')[0].split('.'))}")
     misplaced = problem["type"] == "model_type" or isinstance(problem["input"], dict)
     got = _kind(problem["input"]) if misplaced else f"{problem['input']!r:.80}"
     return RecipeError(f"recipe {name}: {where}", expected=message, got=f"{got}{at}")
@@ -160,8 +210,16 @@ def _model_at(loc: list[str]) -> type[BaseModel]:
     return model
 
 
+def _place(trees: Trees, loc: list[str]) -> str:
+    """Where a key stands, as the end of a line; empty where it came from --set."""
+    for i, (name, tree) in enumerate(trees):
+        if line := _line(tree, loc):
+            return f"  (line {line} of {name})" if i else f"  (line {line})"
+    return ""
+
+
 def _line(node: yaml.Node | None, loc: list[str]) -> int | None:
-    """The 1-based line of a key in the recipe file, None when it came from --set."""
+    """The 1-based line of a key in a recipe file, None where it is not there."""
     line = None
     for part in loc:
         if not isinstance(node, yaml.MappingNode):

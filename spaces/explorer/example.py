@@ -1,16 +1,14 @@
 """A finished example for the first screen: a published row with its draft, its revision and the reason. No model."""
 
-from itertools import islice
-from pathlib import Path
-
+import numpy as np
 from looks import alike, draft_of
 from published import Json, Published
-from rows import PARTS
+from rows import PARTS, Rows
+from tables import Filter
 
 from hub_speed.generation.parsing import Rejected, parse
 from hub_speed.generation.prompts import Revision
 from hub_speed.generation.topics import spoken
-from hub_speed.parquet import read_parquet
 
 LOOKED_AT = 1000  # rows, and lines of the ledger. Assumption: enough to find one that is easy to read
 CLEAR = 0.75  # of the words are in common. Assumption
@@ -25,18 +23,16 @@ def example(published: Published, task_type: str) -> Json:
 
 
 def _read(published: Published, task_type: str) -> Json:
-    ref = published.ref("revise")
-    files = f"data/{task_type}/train-00000.parquet", "ledger/train-00000.parquet"
-    folder = published.hub.fetch(ref, *files)
-    columns = ["id", "topic", "instruction", *PARTS, "revised", "draft", "task_type"]
-    rows = list(islice(read_parquet(folder / "data" / task_type, columns), LOOKED_AT))
-    answers = published.keep("answers of the revisor", lambda: _answers(folder / "ledger"))
+    table = Rows(published).table("revise")
+    numbers = table.find(Filter(task_type)).numbers[:LOOKED_AT]
+    rows = table.rows(numbers, ("id", "topic", "instruction", *PARTS, "revised", "draft", "task_type"))
+    answers = published.keep("answers of the revisor", lambda: _answers(published))
     found = [(row, why) for row in rows if (why := _reason(answers.get(row["id"], "")))]
     row, why = next((pair for pair in found if _is_clear(pair[0])), next(iter(found), (rows[0], "")))
     after, before = ({part: columns[part] for part in PARTS} for columns in (row, draft_of(row)))
     told: Json = {"verdict": "well-formed", "tokens": 0, "seconds": 0}
     return {
-        "example": str(ref),
+        "example": str(published.ref("revise")),
         "topic": spoken(row["topic"]),
         "task": row["instruction"],
         "draft": told | {"row": before, "text": row["draft"]},
@@ -44,9 +40,10 @@ def _read(published: Published, task_type: str) -> Json:
     }
 
 
-def _answers(ledger: Path) -> dict[str, str]:
-    """Row → what the revisor answered, of the first lines of a ledger."""
-    lines = islice(read_parquet(ledger, ["id", "completions"]), LOOKED_AT)
+def _answers(published: Published) -> dict[str, str]:
+    """Row → what the revisor answered, of the first lines of the ledger."""
+    ledger = Rows(published).table("revise", "ledger")
+    lines = ledger.rows(np.arange(min(LOOKED_AT, ledger.total)), ("id", "completions"))
     return {line["id"]: line["completions"][0] for line in lines if line["completions"]}
 
 

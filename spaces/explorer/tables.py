@@ -20,7 +20,10 @@ MAX_SEARCHED = 200_000
 """Rows that are searched for a text. Assumption: some seconds, and some 100 MB from the Hub."""
 GROUPS_KEPT = 12
 """Row groups in memory, of about 3 MB each. Assumption: a page of mixed task types takes six."""
-SEARCHED = ("id", "instruction", "task", "query", "positive", "negative", "detail", "prompt", "completion", "chosen")
+SEARCHED = (
+    *("id", "instruction", "task", "query", "positive", "negative", "draft"),
+    *("detail", "prompt", "completion", "chosen"),
+)
 """The columns in which a text is looked for, where there are such columns; and the raw answers of a ledger."""
 
 
@@ -85,14 +88,14 @@ class Table:
         """The number of rows of all files."""
         return self._groups[-1].start + self._groups[-1].rows if self._groups else 0
 
-    def rows(self, numbers: np.ndarray) -> list[dict[str, Any]]:
-        """The rows with these numbers, in this order."""
+    def rows(self, numbers: np.ndarray, columns: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+        """The rows with these numbers, in this order; with these columns alone, where they are given."""
         starts = [group.start for group in self._groups]
         places = np.searchsorted(starts, numbers, side="right") - 1
         found: dict[int, dict[str, Any]] = {}
         for place in np.unique(places):
             group, mine = self._groups[place], numbers[places == place]
-            taken = self._read(group, tuple(self.columns)).take(mine - group.start).to_pylist()
+            taken = self._read(group, columns or tuple(self.columns)).take(mine - group.start).to_pylist()
             found |= dict(zip(mine.tolist(), taken, strict=True))
         return [found[number] for number in numbers.tolist()]
 

@@ -261,9 +261,12 @@ def test_a_request_that_is_cancelled_is_paid_for_and_one_that_waited_is_not(serv
     assert budget.spent.calls == 2
 
 
-def test_the_command_line_stops_at_the_budget_and_goes_on_and_a_plan_adds_up_what_is_left(cli: Cli) -> None:
+def test_the_command_line_stops_at_the_budget_and_goes_on_and_a_plan_adds_up_what_is_left(
+    cli: Cli, seeded: Cli
+) -> None:
+    flags = tiny(license="cc0-1.0", seed__rows=200)
     prices = "budget={usd_per_million_read: 5000, usd_per_million_written: 15000}"
-    plan = ("plan", "quickstart", "--only", "preference", *tiny(seed__rows=200), "--set", prices)
+    plan = ("plan", "quickstart", "--only", "preference", *flags, "--set", prices)
 
     def dollars(out: str) -> list[float]:
         return [float(found.replace(",", "")) for found in re.findall(r"\$([\d.,]+\d)", out)]
@@ -272,13 +275,12 @@ def test_the_command_line_stops_at_the_budget_and_goes_on_and_a_plan_adds_up_wha
     *costs, together = dollars(whole)
     assert len(costs) == 3 and together == pytest.approx(sum(costs), abs=0.02)  # brainstorm, seed, preference
     assert "for what is left to run; a run" in whole and "224 as SPEED counts them" in whole
-    args = ("run", "quickstart", "--only", "seed", *tiny(seed__rows=200))
-    cli(*args[:2], "--only", "brainstorm", *tiny())
-    out = cli(*args, "--set", "budget.max_calls=150", code=8)
+    args = ("run", "quickstart", "--only", "seed", *flags)
+    out = seeded(*args, "--set", "budget.max_calls=150", code=8)
     assert "could pass budget.max_calls = 150" in out
     assert "goes on where this one stopped" in out
-    assert "200 rows" in cli(*args, "--set", "budget.max_calls=50")
-    left = cli(*plan, "--mode", "batch")
+    assert "200 rows" in seeded(*args, "--set", "budget.max_calls=50")
+    left = seeded(*plan, "--mode", "batch")
     assert dollars(left) == pytest.approx([costs[-1] / 2] * 2, abs=0.01)
     assert "for what is left to run, in batches at 50% of the list price" in left
     assert "24 left as SPEED counts them" in left and "+ 0 to brainstorm" in left

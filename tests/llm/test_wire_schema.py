@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from hub_speed.generation import prompts
-from hub_speed.generation.writing import FromPassage
+from hub_speed.generation.on_request import FromPassage
 from hub_speed.llm.wire_schema import NOT_SENT, wire_schema
 from hub_speed.task_types import TASK_TYPES
 

@@ -208,5 +208,8 @@ def test_names_that_are_not_there_are_told(stores):
     full, empty, folder = stores
     with pytest.raises(HubError, match="org, other"):
         list(archive.export(full, "nobody", folder))
+    full.delete(full.find("datasets", "other/three"))
+    with pytest.raises(HubError, match=r"one of: org$"):
+        list(archive.export(full, "nobody", folder))
     with pytest.raises(HubError, match="hub-speed hub export has written"):
         list(archive.import_(empty, ORG, folder, ORG))

@@ -45,6 +45,30 @@ def test_datasets(client, tmp_path):
     client(push_and_load_datasets, str(tmp_path))
 
 
+def load_without_one_task_type(folder):
+    from datasets import get_dataset_config_names, load_dataset
+    from huggingface_hub import HfApi
+
+    from hub_speed.parquet import write_parquet
+    from hub_speed.rows import TaskRow
+
+    row = dict.fromkeys(TaskRow.model_fields, "x") | {"task_type": "sts"}
+    write_parquet([], TaskRow, Path(folder) / "data" / "bitext")
+    write_parquet([row], TaskRow, Path(folder) / "data" / "sts")
+    configs = [("default", "**"), ("sts", "sts")]
+    card = "".join(f"- config_name: {name}\n  data_files: data/{where}/*.parquet\n" for name, where in configs)
+    (Path(folder) / "README.md").write_text(f"---\nconfigs:\n{card}---\n")
+    HfApi().create_repo("org/one-type", repo_type="dataset")
+    HfApi().upload_folder(repo_id="org/one-type", repo_type="dataset", folder_path=folder)
+    assert get_dataset_config_names("org/one-type") == ["default", "sts"]
+    for streaming in (False, True):
+        assert list(load_dataset("org/one-type", split="train", streaming=streaming)) == [row]
+
+
+def test_a_dataset_without_rows_of_one_task_type(client, tmp_path):
+    client(load_without_one_task_type, str(tmp_path))
+
+
 def push_with_workers():
     from datasets import Dataset, load_dataset
 

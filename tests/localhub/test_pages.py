@@ -25,6 +25,10 @@ configs:
 |---|---:|
 | default | 240 |
 
+| | |
+|---|---|
+| no heading | here |
+
 ![A figure](figures/rows.png) ![outside](https://example.com/x.png) [data](data/train.parquet)
 
 <p align="center"><img src="./figures/rows.png" width="300" onerror="alert(1)"></p>
@@ -37,6 +41,8 @@ configs:
 def pages(web):
     web("POST", "/api/repos/create", {"name": "pages", "organization": "org", "type": "dataset"})
     web("POST", "/api/repos/create", {"name": "pages-model", "organization": "org"})
+    web("POST", "/api/repos/create", {"name": "pages-private", "organization": "org", "visibility": "private"})
+    web("POST", "/api/repos/create", {"name": "x", "organization": "hidden", "visibility": "private"})
     web("POST", "/api/repos/create", {"name": "pages-space", "organization": "org", "type": "space", "sdk": "gradio"})
     files = {
         "README.md": CARD.encode(),
@@ -116,6 +122,7 @@ def test_repo_page(web):
     assert "script" not in parsed.tags and "onerror" not in parsed.attributes and "alert(2)" not in page
     assert not [link for link in parsed.links if link.startswith("javascript")]
     assert "<summary>More</summary>inner" in page
+    assert "<td>no heading</td>" in page and page.count("<thead>") == 1  # that of the table with headings
     assert web("GET", "/datasets/org/pages/resolve/main/figures/rows.png").headers["content-type"] == "image/png"
 
 
@@ -129,6 +136,8 @@ def test_tree_pages_and_redirects(web):
 @pytest.mark.parametrize(
     "path",
     [
+        "/nobody",
+        "/hidden",
         "/org/none",
         "/datasets/org/pages/tree/none",
         "/spaces/a/b",
@@ -219,6 +228,8 @@ def test_only_the_first_part_of_an_endless_card_is_rendered():
         ("/models?author=org&filter=none", "None.", "/org/pages-model"),
         ("/models?author=org&sort=name&p=7", "/org/pages-model", "/datasets/org/pages"),
         ("/spaces", "/spaces/org/pages-space", "/org/pages-model"),
+        ("/org", "/collections/org/pages-", "/org/pages-private"),
+        ("/ORG", "/datasets/org/pages", "/org/pages-private"),
         ("/search?q=heading+DEFAULT", "/datasets/org/pages", "/org/pages-model"),
         ("/search?q=%3Cscript%3Ex", "&lt;script&gt;x", "<script>x"),
     ],

@@ -1,7 +1,8 @@
 """The parts of the explorer that need neither gradio nor torch: tables, rankings, the picture of a lineage."""
 
+import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,14 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from huggingface_hub import constants
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toy_run import ledger_row
 
 from hub_speed import space
 from hub_speed.hub import Hub, Ref
 from hub_speed.localhub import LocalHub
 from hub_speed.parquet import write_parquet
-from hub_speed.rows import SyntheticRow
+from hub_speed.rows import LedgerRow, SyntheticRow
 from hub_speed.task_types import TASK_TYPES
 
 
@@ -31,6 +34,9 @@ def beside_the_app(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             del sys.modules[name]
 
 
+DRAFT = '{"S1": "a query 6", "S2": "one two", "S3": "three"}'
+
+
 def row(number: int, kind: str, **values: object) -> dict[str, Any]:
     empty = {name: "" for name in SyntheticRow.model_fields}
     return empty | {"id": f"synthesize-{number:07d}", "task_type": kind, "revised": number % 2 == 0} | values
@@ -38,10 +44,15 @@ def row(number: int, kind: str, **values: object) -> dict[str, Any]:
 
 @pytest.fixture
 def published(local: LocalHub, tmp_path: Path) -> tuple[Hub, Ref]:
-    """Seven retrieval rows in two files and three sts rows."""
+    """Seven retrieval rows in two files and three sts rows, one of which was revised; the ledger of that one."""
     folder = tmp_path / "set"
+    answer = json.dumps({"reason": "it is clearer", "revision": {}})
+    line = ledger_row("synthesize-0000006", "accepted", "") | {"completions": [answer]}
+    write_parquet([line], LedgerRow, folder / "ledger")
     for name, kind, numbers in (("retrieval", "retrieval", range(5)), ("sts", "sts", range(5, 8))):
-        write_parquet((row(i, kind, query=f"query {i}") for i in numbers), SyntheticRow, folder / "data" / name)
+        write_parquet(
+            (row(i, kind, query=f"query {i}", draft=DRAFT) for i in numbers), SyntheticRow, folder / "data" / name
+        )
     write_parquet((row(i, "retrieval", query="Ünïque") for i in (8, 9)), SyntheticRow, tmp_path / "more")
     (tmp_path / "more" / "train-00000.parquet").replace(folder / "data" / "retrieval" / "train-00001.parquet")
     hub = Hub(local.endpoint)
@@ -58,6 +69,7 @@ def test_a_table_counts_finds_and_reads_the_rows_of_all_files(published: tuple[H
     assert "sts" in [one["task_type"] for one in everything[:4]]  # mixed evenly
     assert [one["query"] for one in table.rows(table.find(Filter(text="üNÏQUE")).numbers)] == ["Ünïque"] * 2
     assert len(table.find(Filter(task_type="sts", revised=True)).numbers) == 1
+    assert len(table.find(Filter(text="A query 6")).numbers) == 8  # in their drafts
     assert table.find(Filter(task_type="bitext")).numbers.size == 0
     assert (table.row("synthesize-0000009") or {})["query"] == "Ünïque" and table.row("no") is None
     assert len(set(table.sample(6).tolist())) == len(table.sample(6)) >= 5
@@ -65,15 +77,32 @@ def test_a_table_counts_finds_and_reads_the_rows_of_all_files(published: tuple[H
     assert hub.tags(ref.kind, ref.repo) == {"run-1": ref}
 
 
-def test_pages_stay_within_a_set(published: tuple[Hub, Ref]) -> None:
+@pytest.fixture
+def versions(published: tuple[Hub, Ref]) -> SimpleNamespace:
+    """The set as the newest rows of an organisation."""
+    hub, ref = published
+    kept: dict[str, Any] = {}
+
+    def keep(name: str, make: Callable[[], Any]) -> Any:
+        return kept[name] if name in kept else kept.setdefault(name, make())
+
+    return SimpleNamespace(hub=hub, ref=lambda name: ref, url=str, keep=keep)
+
+
+def test_an_example_is_read_without_fetching_whole_files(versions: SimpleNamespace) -> None:
+    from example import example
+
+    found = example(versions, "sts")
+    assert found["example"] == str(versions.ref("revise"))
+    assert found["draft"]["row"]["query"] == "a query 6" and found["revised"]["row"]["query"] == "query 6"
+    assert (found["revised"]["changed"], found["revised"]["why"]) == (True, "it is clearer")
+    assert not list(Path(constants.HF_HUB_CACHE).rglob("*.parquet"))
+
+
+def test_pages_stay_within_a_set(versions: SimpleNamespace) -> None:
     from rows import Rows
     from tables import Table
 
-    hub, ref = published
-    kept: dict[str, Any] = {}
-    versions = SimpleNamespace(
-        hub=hub, ref=lambda name: ref, url=str, keep=lambda name, make: kept.setdefault(name, make())
-    )
     rows = Rows(versions)
     assert isinstance(rows.table("revise"), Table)
     for asked, told in ((9999, 1), (None, 1), (0, 1), (-3, 1)):

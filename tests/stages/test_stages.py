@@ -490,6 +490,25 @@ def test_of_verdicts_in_both_orders_only_agreements_are_kept(server: FakeOpenAI,
     assert run.record.rejected == {"orders_differ": 3, "bad_index": 1, "surplus": 1}
 
 
+@pytest.mark.parametrize("broken", [[0, 1], [1, 0]])
+def test_a_row_whose_request_failed_in_one_order_is_asked_again_by_the_next_run(
+    server: FakeOpenAI, tmp_path: Path, broken: list[int]
+) -> None:
+    def judge(asked: Asked) -> Reply | str:
+        shown = shown_in(asked.prompt)
+        fails = "prompt 7" in asked.prompt and [shown["x"], shown["y"]] == broken
+        return error(500) if fails else likes("x", "y")(asked)
+
+    server.answer = judge
+    run = Run("preference", tmp_path, server, preference={"judge": "both_orders"})
+    run.give("root", rows.RootRow, *(root_row(i, "x", "y") for i in range(8)))
+    assert len(run.build()) == 7 and run.record.rejected == {"surplus": 7, "endpoint_error": 2}
+    assert [entry["id"][:12] for entry in run.ledger().values() if entry["state"] == "failed"] == ["root-0000007"] * 2
+    server.answer, before = likes("x", "y"), len(server.asked)
+    assert len(run.build()) == 8 and run.record.rejected == {"surplus": 8}
+    assert len(server.asked) == before + 2  # the two orders of one row
+
+
 def test_a_chosen_answer_with_a_stock_phrase_is_dropped(server: FakeOpenAI, tmp_path: Path) -> None:
     def judge(asked: Asked) -> str:
         best = 0 if "[0] <<<\n{" in asked.prompt else 1
@@ -627,11 +646,13 @@ def test_revise_drops_near_duplicates_after_revision(server: FakeOpenAI, tmp_pat
     alike = json.loads(triple(words_for(9, "q"), words_for(9, "p"), "n"))
     revision = json.dumps({"reason": "it is odd", "revision": alike})
     server.answer = lambda asked: "no" if "prompt 1" in asked.prompt else revision
-    run = Run("revise", tmp_path, server)
+    run = Run("revise", tmp_path, server, mixture={"short_matching": 1, "sts": 1})
     run.inputs["revisor"] = tmp_path / "weights"
     found = run.give("synthesize", rows.DraftRow, *drafts).build()
     assert [row["id"] for row in found] == ["synthesize-0000000", "synthesize-0000001"]
     assert run.record.rejected == {"near_duplicate": 1}
+    assert run.record.by_task_type == {"short_matching": 0, "sts": 2}
+    assert run.record.notes == ["revise, short_matching: no row was accepted"]
     dropped = run.ledger()["synthesize-0000002"]
     assert (dropped["state"], dropped["duplicate_of"], dropped["similarity"]) == ("rejected", "synthesize-0000000", 1.0)
     assert json.loads(json.loads(dropped["dropped_row"])["completion"]) == alike

@@ -54,11 +54,7 @@ class World:
 
         `held_out`: False gives the training entities, True the entities kept for the benchmark, None both.
         """
-        found = []
-        for d in self.domains if domain is None else (self.domain(domain),):
-            chosen = {False: d.training_entities, True: d.held_out_entities, None: tuple(d.entities)}[held_out]
-            found += [d.fact(entity, attribute) for entity in chosen for attribute in d.attributes]
-        return tuple(found)
+        return _facts(self, domain and self.domain(domain).name, held_out)
 
     @cached_property
     def _domains(self) -> dict[str, Domain]:
@@ -185,6 +181,15 @@ class World:
     def mentions(self, text: str) -> list[str]:
         """Return the entities named in the text as whole words, each once, in order of appearance."""
         return self._index.mentions(text)
+
+
+@lru_cache
+def _facts(world: World, domain: str | None, held_out: bool | None) -> tuple[Fact, ...]:
+    found = []
+    for d in world.domains if domain is None else (world.domain(domain),):
+        chosen = {False: d.training_entities, True: d.held_out_entities, None: tuple(d.entities)}[held_out]
+        found += [d.fact(entity, attribute) for entity in chosen for attribute in d.attributes]
+    return tuple(found)
 
 
 @lru_cache(maxsize=1)
