@@ -43,8 +43,17 @@ def _field(name: str, annotation: Any) -> pa.Field:
     return pa.field(name, _ARROW[annotation], nullable)
 
 
-def write_parquet(rows: Iterable[dict[str, Any]], model: type[BaseModel], folder: Path) -> int:
-    """Write rows as `folder/train-00000.parquet`, …, at least one file; returns the number of rows."""
+def write_parquet(
+    rows: Iterable[dict[str, Any]], model: type[BaseModel], folder: Path, at_once: int | None = None
+) -> int:
+    """Write rows as `folder/train-00000.parquet`, …, at least one file; returns the number of rows.
+
+    Args:
+        rows: as the model has them.
+        model: a kind of row.
+        folder: where the files are put.
+        at_once: rows that are converted together, None for `ROWS_AT_ONCE`: fewer where a row is a whole document.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     total, iterator, file_schema = 0, iter(rows), schema(model)
     while True:
@@ -53,7 +62,7 @@ def write_parquet(rows: Iterable[dict[str, Any]], model: type[BaseModel], folder
         with pq.ParquetWriter(
             partial, file_schema, compression="zstd", use_content_defined_chunking=True, write_page_index=True
         ) as writer:
-            for group in _groups(islice(iterator, ROWS_PER_FILE), file_schema):
+            for group in _groups(islice(iterator, ROWS_PER_FILE), file_schema, at_once):
                 writer.write_table(group, row_group_size=len(group))
                 written += len(group)
         if written or not total:
@@ -65,10 +74,10 @@ def write_parquet(rows: Iterable[dict[str, Any]], model: type[BaseModel], folder
             return total
 
 
-def _groups(rows: Iterator[dict[str, Any]], file_schema: pa.Schema) -> Iterator[pa.Table]:
+def _groups(rows: Iterator[dict[str, Any]], file_schema: pa.Schema, at_once: int | None) -> Iterator[pa.Table]:
     """The rows, in tables of a row group each."""
     held: list[pa.Table] = []
-    while batch := list(islice(rows, ROWS_AT_ONCE)):
+    while batch := list(islice(rows, at_once or ROWS_AT_ONCE)):
         held.append(pa.Table.from_pylist(batch, schema=file_schema))
         if sum(table.nbytes for table in held) >= GROUP_BYTES:
             yield pa.concat_tables(held)
@@ -78,7 +87,10 @@ def _groups(rows: Iterator[dict[str, Any]], file_schema: pa.Schema) -> Iterator[
 
 
 def read_parquet(
-    folder: Path, columns: list[str] | None = None, wanted: Callable[[str], bool] | None = None
+    folder: Path,
+    columns: list[str] | None = None,
+    wanted: Callable[[str], bool] | None = None,
+    at_once: int | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Rows of all files below `folder`, in order of the file names.
 
@@ -86,12 +98,13 @@ def read_parquet(
         folder: where to look.
         columns: the columns to read; None for all.
         wanted: whether the row with an id is read; None for all.
+        at_once: rows that are read together, None for `ROWS_AT_ONCE`.
     """
     for path in sorted(folder.rglob("*.parquet")):
         file = pq.ParquetFile(path)
         groups = range(file.num_row_groups)
         if wanted is None:
-            yield from _batches(file, groups, columns)
+            yield from _batches(file, groups, columns, at_once=at_once)
             continue
         for group in groups:  # when no row of a group is wanted, only its ids are read
             keep = [wanted(row["id"]) for row in _batches(file, [group], ["id"])]
@@ -100,11 +113,15 @@ def read_parquet(
 
 
 def _batches(
-    file: pq.ParquetFile, groups: Sequence[int], columns: list[str] | None, keep: pa.BooleanArray | None = None
+    file: pq.ParquetFile,
+    groups: Sequence[int],
+    columns: list[str] | None,
+    keep: pa.BooleanArray | None = None,
+    at_once: int | None = None,
 ) -> Iterator[dict[str, Any]]:
     """The rows of these groups, or those of them that are to be kept."""
     done = 0
-    for batch in file.iter_batches(ROWS_AT_ONCE, groups, columns):
+    for batch in file.iter_batches(at_once or ROWS_AT_ONCE, groups, columns):
         kept = batch if keep is None else batch.filter(keep.slice(done, len(batch)))
         yield from kept.to_pylist()
         done += len(batch)

@@ -5,6 +5,7 @@ part of a stage's fingerprint. Only `runtime` and `budget` are not: they say how
 """
 
 import math
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import (
@@ -317,6 +318,58 @@ class Labelled(Section):
         return {name: value for name, value in found.items() if name not in rare or getattr(self, name) != rare[name]}
 
 
+class Corpus(Section):
+    """The documents that questions are written for, and how they are cut."""
+
+    source: str = (
+        ""  # a folder or a file beside the recipe, or a Hub dataset: org/name or org/name@revision. Assumption:
+    )
+    # yours
+    column: str = "text"  # of a dataset, and of .csv, .jsonl and .parquet files: the text of a document; a column
+    # `title` is its title. Assumption: the name that most datasets have
+    passage_words: int = Field(200, ge=20)  # about the most that a passage has. Assumption: twice the passages of DPR
+    # (arXiv 2004.04906), some 270 tokens of English, so that E5's 512 tokens (`embedder.max_length`) hold all of them
+    group_share: float = Field(0.6, gt=0, le=1)  # documents that are alike to this share are of one group. Assumption
+    dev_share: float = Field(0.1, ge=0, lt=1)  # of the groups. Assumption
+    test_share: float = Field(0.2, ge=0, lt=1)  # of the groups: no test question's source is trained on. Assumption
+
+    @model_validator(mode="after")
+    def _leaves_some(self) -> "Corpus":
+        if self.dev_share + self.test_share >= 1:
+            raise ValueError("dev_share and test_share leave nothing to train on: together they must be below 1")
+        return self
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder or file on this machine, None for a dataset of the Hub; a loaded recipe has its whole path."""
+        return Path(self.source) if Path(self.source).is_absolute() else None
+
+
+class Questions(Section):
+    """Passages → questions."""
+
+    rows: int = Field(2_000, ge=1)  # accepted ones. 1.5K in-domain rows beat 1M general ones (arXiv 2511.07025)
+    generator: Literal["teacher", "senior", "junior", "base"] = "base"  # who writes them; base: generator.base_model
+
+
+class Filter(Section):
+    """Questions → those that a search can answer, and only with their passage."""
+
+    embedder: str = MINER  # finds the passages, beside BM25
+
+
+class Mine(Section):
+    """Questions → questions with hard negatives out of the whole corpus."""
+
+    embedder: str = MINER
+
+
+class Relabel(Section):
+    """Mined texts → positives, negatives, and those that are neither."""
+
+    reranker: str = "BAAI/bge-reranker-v2-gemma"  # any cross-encoder of the Hub
+
+
 MINING = ("miner_prompts", "mine_from", "mine_to", "mine_margin")
 """Fields of the embedder that count only where hard negatives are mined."""
 
@@ -331,7 +384,9 @@ class Embedder(Lora):
     base_model: str = "mistralai/Mistral-7B-v0.1"  # SPEED §4.1, E5 §4.2
     pooling: Pooling | None = None  # None: a decoder's last token (SPEED §3.3), an encoder's mean
     instructions: Instructions = "natural"  # before a query: E5 §3.2; the others are studies of E5 Table 5
-    data: Literal["revise", "synthesize", "seed"] = "revise"  # the others are studies of SPEED Tables 1 and 2; drafts
+    data: Literal["revise", "synthesize", "seed", "filter", "mine", "relabel"] = (
+        "revise"  # the others are studies of SPEED Tables 1 and 2; drafts
+    )
     # are used without near-duplicates, the teacher's rows without exact ones. Assumption: not stated
     rows: int | None = Field(None, ge=0)  # at most this many rows; None: all; 0: the labelled sets alone (E5 Table 5)
     loss_temperature: float = Field(0.02, gt=0)  # E5 §4.2; SPEED does not state one
@@ -506,6 +561,11 @@ class Recipe(Section):
     revisor: Revisor = Revisor()
     synthesize: Synthesize = Synthesize()
     revise: Revise = Revise()
+    corpus: Corpus = Corpus()
+    questions: Questions = Questions()
+    filter: Filter = Filter()
+    mine: Mine = Mine()
+    relabel: Relabel = Relabel()
     embedder: Embedder = Embedder()
     evaluate: Evaluate = Evaluate()
     audit: Audit = Audit()

@@ -29,6 +29,13 @@ REASONS = {
     "unfit_candidates": "the check rejects every candidate, so the judge was not asked",
     "orders_differ": "asked with the candidates in reverse order, the judge named another best or worst one",
     "stock_phrase": "the chosen answer has a phrase that too many other prompts got as well",
+    "names_source": "the question speaks of its source (the document, the passage, the text above)",
+    "copies_passage": "the question repeats the wording of its passage",
+    "answerable_without": "the generator answers the question without the passage",
+    "not_found": "the search for the question does not find its passage among the first",
+    "unfit_question": "the judge finds that the passage does not answer the question",
+    "no_negative": "no text of the corpus is both similar to the question and clearly below its passage",
+    "all_ambiguous": "nobody can tell which of the texts answer the question",
     "no_margin": "no candidate has a positive that is nearer to the query than a hard negative",
     "same_candidates": "there are fewer than two different candidates",
     "duplicate": "another accepted row has exactly the same text",
@@ -139,6 +146,82 @@ class SyntheticRow(SeedRow):
     """An example for training an embedder."""
 
     draft: str = Field(description="the answer before revision, as one line of JSON")
+
+
+class DocumentRow(BaseModel):
+    """One document of a corpus, as text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = Field(description="name of the document: the first 16 hex digits of `sha256`")
+    sha256: str = Field(description="of the text, in UTF-8")
+    source: str = Field(description="its path below the folder of the corpus, or the number of its row in a dataset")
+    title: str = Field(description="its title, otherwise empty")
+    text: str = Field(description="all of its text, as it was read")
+    group: str = Field(description="near-duplicate documents share a group: the smallest of their ids")
+    split: str = Field(description="train, dev or test; the same for a whole group")
+
+
+class PassageRow(BaseModel):
+    """One passage of a document: what a question is written for, and what a search finds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = Field(description="name of the passage: document-start-end")
+    document: str = Field(description="id of the document")
+    start: int = Field(description="the first character of `text` in the document's text, counted from 0")
+    end: int = Field(description="the first character after it")
+    title: str = Field(description="title of the document and headings above the passage, joined by ›; maybe empty")
+    text: str = Field(description="the passage: the document's text from `start` to `end`")
+    group: str = Field(description="the group of the document")
+    split: str = Field(description="the split of the document")
+
+
+class SkippedRow(BaseModel):
+    """A document that gave no passage."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str = Field(description="its path below the folder of the corpus, or the number of its row in a dataset")
+    reason: str = Field(description="encrypted, empty, too_large, binary, duplicate, unreadable or unknown_kind")
+    detail: str = Field(description="what exactly was wrong")
+
+
+class QuestionRow(Row):
+    """A question that a model wrote for a passage; the passage itself is the positive."""
+
+    split: str = Field(description="train, dev or test: that of the passage's group of documents")
+    group: str = Field(description="the passage's group of documents")
+    kind: str = Field(description="single, two_passages or contrastive: see the documentation on documents")
+    style: str = Field(description="question, keyword, natural, claim or title")
+    language: str = Field(description="the requested language of the question")
+    knobs: str = Field(description="everything drawn for this row's prompt, as JSON")
+    prompt: str = Field(description="the user message a model was given")
+    completion: str = Field(description="the answer, as one line of JSON")
+    instruction: str = Field(description="the instruction that an embedder reads before the query")
+    query: str = Field(description="the question")
+    answer: str = Field(description="the short answer that the model gave beside its question, otherwise empty")
+    positive: str = Field(description="the text of the first passage that answers it")
+    negative: str | None = Field(description="of a contrastive row: the neighbouring passage that does not answer it")
+    positive_ids: list[str] = Field(description="ids of the passages that answer it")
+    negative_ids: list[str] = Field(description="ids of passages that do not answer it, by construction")
+    generator: str = Field(description="the model that wrote the question")
+
+
+class MinedRow(QuestionRow):
+    """A question with hard negatives out of the whole corpus."""
+
+    positives: list[str] = Field(description="texts of the passages in `positive_ids`")
+    negatives: list[str] = Field(description="texts of the passages in `negative_ids`, the most similar first")
+    positive_scores: list[float] = Field(description="for each positive: its similarity to the query, by the miner")
+    negative_scores: list[float] = Field(description="for each negative: the same")
+
+
+class RelabelledRow(MinedRow):
+    """The same after a reranker or a judge has looked at each text; the scores are its own, not the miner's."""
+
+    moved_ids: list[str] = Field(description="ids of passages that were mined as negatives and joined the positives")
+    ambiguous_ids: list[str] = Field(description="ids of mined passages that were dropped, as nobody can tell")
 
 
 class LedgerRow(BaseModel):

@@ -12,6 +12,7 @@ from rich.table import Table
 from hub_speed.api import Plan
 from hub_speed.cards.render import PAPER
 from hub_speed.console.terminal import console, table
+from hub_speed.documents.folder import look
 from hub_speed.generation.variety import ROWS_PER_TASK, Variety
 from hub_speed.mix import as_mix, joined
 from hub_speed.recipe import BATCH_PRICE
@@ -130,6 +131,10 @@ def _notes(plan: Plan) -> Facts:
         " what one GPU serves, for each server that is started (runtime.replicas). Training and MTEB: on"
         f" {plan.gpus}{_idle(plan)}",
     )
+    if (folder := plan.recipe.corpus.folder) and any(step.stage.name == "corpus" for step in plan.steps):
+        files = [file for file in look(folder).files if not file.flaw]
+        size = sum(file.size for file in files) / 1e6
+        yield "documents", f"{len(files):,} files of {size:,.1f} MB can be read in {escape(str(folder))}"
     if plan.topics:
         depth = f"deeper than brainstorm.max_depth ({plan.recipe.brainstorm.max_depth})"
         deep = f"{plan.cut:,} paths are {depth} and lose their middle" if plan.cut else f"no path is {depth}"

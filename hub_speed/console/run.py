@@ -12,7 +12,7 @@ from hub_speed.evaluation import published_scores
 from hub_speed.pipeline.plan import Step
 from hub_speed.pipeline.run import Result
 from hub_speed.pipeline.table import STAGES
-from hub_speed.record import Json, Ref, RunRecord, of_teacher
+from hub_speed.record import Documents, Json, Ref, RunRecord, of_teacher
 
 INTERVAL = 22
 """Columns of a terminal that "0.803 (0.782-0.825)" and the gap beside it take."""
@@ -55,6 +55,8 @@ def print_run(
         _print_lineage(org, results)
     _print_calls(by_name)
     found = [record.measures for record in by_name.values()]
+    for counts in (one.documents for one in found if one.documents):
+        console.print(documents(counts), soft_wrap=True)
     _print_scores([score for one in found for score in one.scores], [share for one in found for share in one.shares])
     for row in (row for one in found for row in one.failed):
         console.print(f"[red]not scored[/red] {row['benchmark']} ({row['subject']}): {escape(row['reason'])}")
@@ -64,6 +66,14 @@ def print_run(
         interval = "" if fit["low"] is None else f" (95%: {fit['low']:+.3f} to {fit['high']:+.3f})"
         console.print(f"scaling    {measure} {fit['slope']:+.3f} per tenfold data{interval}, {fit['n']} runs")
     _print_next(org, by_name, local=local)
+
+
+def documents(counts: Documents) -> str:
+    """What a corpus holds, in one line."""
+    splits = ", ".join(f"{name} {one['passages']:,}" for name, one in counts.splits.items())
+    skipped = ", ".join(f"{reason} {count:,}" for reason, count in counts.skipped.items())
+    line = f"documents  {counts.documents:,} in {counts.groups:,} groups · passages {counts.passages:,} ({splits})"
+    return line + (f" · skipped: {skipped}" if skipped else "")
 
 
 def print_records(results: list[Result]) -> None:

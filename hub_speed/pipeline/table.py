@@ -11,6 +11,7 @@ from hub_speed.stage import FromStage, Stage
 from hub_speed.stages import (
     audit,
     brainstorm,
+    corpus,
     embedder,
     evaluate,
     junior,
@@ -38,6 +39,7 @@ STAGES: dict[str, Stage] = {
         revisor.STAGE,  # revisions → revisor (SFT)
         synthesize.STAGE,  # tasks → drafts, by the senior
         revise.STAGE,  # drafts → training rows, by the revisor
+        corpus.STAGE,  # documents → passages
         embedder.STAGE,  # rows → embedder (InfoNCE)
         evaluate.STAGE,  # embedder → scores beside baselines
         audit.STAGE,  # rows of each generator → yield and pass rate, by the teacher

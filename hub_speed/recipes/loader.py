@@ -1,5 +1,6 @@
 """Finds, reads and checks recipe files; says what is wrong with one, and in which line."""
 
+import os
 import re
 from importlib import resources
 from pathlib import Path
@@ -14,6 +15,8 @@ from pydantic import (
 from hub_speed import safe_yaml
 from hub_speed.errors import RecipeError, did_you_mean
 from hub_speed.recipe import TOPIC_FILES, Brainstorm, Recipe
+
+_DATASET = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@\S+)?")
 
 Trees = list[tuple[str, yaml.Node | None]]
 """File names with the YAML trees of these recipes: of the one that is read, and of those that it extends."""
@@ -59,9 +62,13 @@ def load(name_or_path: str, overrides: list[str] | None = None) -> Recipe:
     """
     path = find(name_or_path)
     data, trees = _read(path, ())
+    name = f"recipe {path.name}"
+    written = _section(data, "corpus", name).get("source")
     for override in overrides or []:
         _apply(data, override)
-    brainstorm = _section(data, "brainstorm", f"recipe {path.name}")
+    if _section(data, "corpus", name).get("source") != written:  # named on the command line: beside where it is typed
+        _local(data, Path(), name)
+    brainstorm = _section(data, "brainstorm", name)
     # A topic file that is named lies beside the recipe; the default is the package's.
     topics = str(brainstorm.get("topics", Brainstorm().topics))
     if topics.endswith(TOPIC_FILES):
@@ -89,6 +96,7 @@ def _read(path: Path, before: tuple[Path, ...]) -> tuple[dict[str, Any], Trees]:
         raise RecipeError(f"recipe {path.name}: cannot be read as YAML", got=" ".join(str(error).split())) from error
     if not isinstance(data, dict):
         raise RecipeError(f"recipe {path.name}: not a mapping", expected="stage: {field: value}")
+    _local(data, path.parent, f"recipe {path.name}")
     if "extends" not in data:
         return data, [(path.name, tree)]
     other = _extended(path, data.pop("extends"))
@@ -124,6 +132,16 @@ def _is_section(name: str) -> bool:
     """Whether a field of a recipe holds fields of its own; a mapping such as the mixture is one value."""
     kind = Recipe.model_fields[name].annotation if name in Recipe.model_fields else None
     return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _local(data: dict[str, Any], folder: Path, where: str) -> None:
+    """Give `corpus.source` its whole path, unless it is the name of a dataset."""
+    corpus = _section(data, "corpus", where)
+    source = corpus.get("source")
+    if isinstance(source, str) and source:
+        path = (folder / Path(source).expanduser()).absolute()
+        if path.exists() or not _DATASET.fullmatch(source):
+            data["corpus"] = corpus | {"source": os.path.normpath(path)}
 
 
 def _apply(data: dict[str, Any], override: str) -> None:

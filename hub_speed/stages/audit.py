@@ -24,8 +24,8 @@ from hub_speed.record import Json
 from hub_speed.rows import ACCEPTED, AuditRow
 from hub_speed.stage import Context, Estimate, FromStage, Source, Stage, pick
 
-SETS = {"revise": ("root", "synthesize", "revise"), "synthesize": ("synthesize",), "seed": ()}
-"""`embedder.data` → the sets of rows on the way to it."""
+SETS = {"revise": ("root", "synthesize", "revise"), "synthesize": ("synthesize",)}
+"""`embedder.data` → the sets of rows on the way to it that are audited."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,11 @@ class Audited:
 
     asked: int
     rows: dict[str, Json]
+
+
+def _audited(recipe: Recipe) -> tuple[str, ...]:
+    """The sets of rows that are audited; questions about documents have their own filters."""
+    return SETS.get(recipe.embedder.data, ())
 
 
 def build(ctx: Context) -> None:
@@ -134,7 +139,7 @@ def _figures(ctx: Context, folder: Path) -> dict[str, Path]:
 
 
 def _inputs(recipe: Recipe) -> dict[str, Source]:
-    return {name: FromStage(name) for name in SETS[recipe.embedder.data]}
+    return {name: FromStage(name) for name in _audited(recipe)}
 
 
 def _fields(recipe: Recipe) -> Json:
@@ -143,7 +148,9 @@ def _fields(recipe: Recipe) -> Json:
 
 def _estimate(recipe: Recipe, topics: int) -> Estimate:
     words, there = estimate.words(recipe), {"root": recipe.root.rows}
-    calls = sum(min(recipe.audit.rows, there.get(name, recipe.synthesize.rows)) for name in SETS[recipe.embedder.data])
+    calls = sum(
+        min(recipe.audit.rows, there.get(name, recipe.synthesize.rows)) for name in SETS.get(recipe.embedder.data, ())
+    )
     written = words.answer + estimate.REASON_WORDS
     return estimate.asks(recipe, "teacher", calls, words.revise, written, mix=recipe.teacher.judge)
 

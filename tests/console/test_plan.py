@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -44,6 +45,13 @@ def test_rows_per_task_calls_and_hours_are_printed(url: str) -> None:
     assert "on 8 x H100 (each training on one of them, without runtime.launcher; one model server" in several
     refused = CliRunner().invoke(app, ["plan", "speed", "--hub", url, "--gpus", "8xH1000"])
     assert refused.exit_code and "did you mean H100?" in str(refused.exception)
+
+
+def test_a_plan_says_how_many_documents_there_are(url: str, tmp_path: Path) -> None:
+    for name in ("a.md", "b.txt", "c.png"):
+        (tmp_path / name).write_text("words")
+    out = plan("quickstart", "--hub", url, "--only", "corpus", "--set", f"corpus.source={tmp_path}")
+    assert f"2 files of 0.0 MB can be read in {tmp_path}" in out
 
 
 def test_the_money_is_shown_in_full_in_a_narrow_terminal(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

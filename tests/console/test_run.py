@@ -7,7 +7,7 @@ from hub_speed.console.progress import Bars
 from hub_speed.pipeline.plan import Step
 from hub_speed.pipeline.run import Result
 from hub_speed.pipeline.table import STAGES
-from hub_speed.record import Measures, Ref, RunRecord
+from hub_speed.record import Documents, Measures, Ref, RunRecord
 
 INTERVAL = {"value": 0.803, "low": 0.782, "high": 0.825, "n": 5, "dataset": "d@1"}
 SCORES = [
@@ -54,3 +54,11 @@ def test_a_finished_stage_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: p
         run.print_result(result("synthesize", Measures()), bars)
     (line,) = capsys.readouterr().out.splitlines()
     assert line.endswith("cached") and len(line) <= 80
+
+
+def test_a_corpus_is_one_line() -> None:
+    counts = {"documents": 3, "passages": 1200, "groups": 2, "words": 9}
+    splits = {"train": counts, "test": counts | {"passages": 4}}
+    found = Documents(**counts, splits=splits, lengths={}, skipped={"encrypted": 1, "empty": 2})
+    line = "documents  3 in 2 groups · passages 1,200 (train 1,200, test 4) · skipped: encrypted 1, empty 2"
+    assert run.documents(found) == line
