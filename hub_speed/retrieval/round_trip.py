@@ -10,22 +10,17 @@ import json
 import math
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from hub_speed.parquet import read_parquet
 from hub_speed.record import Json
 from hub_speed.retrieval.bm25 import Bm25
+from hub_speed.retrieval.dense import Dense, Places
 from hub_speed.retrieval.passages import Passages
-from hub_speed.retrieval.settings import RoundTripSettings, SearchSettings
-from hub_speed.training.embedder import nearest
+from hub_speed.retrieval.settings import RoundTripSettings
 from hub_speed.training.process import child
 
 Ranks = dict[str, int | None]
 """The rank of a passage by each search; None where a search has it not at all, which BM25 alone can say."""
-
-ROUNDING = 1e-5
-"""Two cosines that differ by less are equal: one pair of vectors gives several values in several products."""
 
 
 def run(settings: RoundTripSettings) -> Json:
@@ -39,7 +34,7 @@ def run(settings: RoundTripSettings) -> Json:
     questions = [_short(row) for row in read_parquet(settings.questions)]
     child.say(total=len(passages) + len(questions))
     places = [(i, number) for i, each in enumerate(questions) for number in passages.positives(each)]
-    by_meaning = _ranks_by_meaning(settings, passages, questions, places)
+    by_meaning = Dense(settings, passages, [each["query"] for each in questions]).ranks(places)
     by_words = _ranks_by_words(passages, questions, places)
     ranks: dict[str, list[Ranks]] = {each["id"]: [] for each in questions}
     for (i, _), *pair in zip(places, by_words, by_meaning, strict=True):
@@ -65,7 +60,7 @@ def _short(row: Json) -> Json:
     return {name: row[name] for name in ("id", "query", "positive_ids")} | {"language": row.get("language", "English")}
 
 
-def _ranks_by_words(passages: Passages, questions: list[Json], places: list[tuple[int, int]]) -> list[int | None]:
+def _ranks_by_words(passages: Passages, questions: list[Json], places: Places) -> list[int | None]:
     """The rank of each (question, passage) by BM25; None where they have no word in common."""
     english = all(question["language"] == "English" for question in questions)
     index = Bm25(passages.searched(range(len(passages))), english=english)
@@ -77,38 +72,6 @@ def _ranks_by_words(passages: Passages, questions: list[Json], places: list[tupl
             child.say(step=len(passages) + i + 1)
         found.append(1 + int((scores > scores[number]).sum()) if scores[number] > 0 else None)
     return found
-
-
-def _ranks_by_meaning(
-    settings: SearchSettings, passages: Passages, questions: list[Json], places: list[tuple[int, int]]
-) -> list[int]:
-    """The rank of each (question, passage) by the embedder."""
-    model, prompts = nearest.searcher(settings.embedder, settings.prompts, None)
-    vectors = nearest.documents(
-        passages.searched, len(passages), model, prompts[1], settings.work, lambda done: child.say(step=done)
-    )
-    asked_QD = nearest.queries(model, [each["query"] for each in questions], prompts[0])
-    ranks = torch.ones(len(places), dtype=torch.int64)
-    own = [own_cosines(asked_QD, vectors, part) for part in _parts(places)]
-    for numbers in nearest.pieces(len(passages)):
-        piece_ND = nearest.piece(vectors, numbers, asked_QD.device)
-        for k, part in enumerate(_parts(places)):
-            cosines_PN = asked_QD[[i for i, _ in part]] @ piece_ND.T
-            first = k * nearest.QUERIES_AT_ONCE
-            ranks[first : first + len(part)] += (cosines_PN > own[k][:, None] + ROUNDING).sum(1).cpu()
-    found: list[int] = ranks.tolist()
-    return found
-
-
-def _parts(places: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
-    size = nearest.QUERIES_AT_ONCE
-    return [places[start : start + size] for start in range(0, len(places), size)]
-
-
-def own_cosines(asked_QD: Tensor, vectors: np.ndarray, part: list[tuple[int, int]]) -> Tensor:
-    """P: the cosine of each (question, passage)."""
-    passages_PD = nearest.piece(vectors, [number for _, number in part], asked_QD.device)
-    return (asked_QD[[i for i, _ in part]] * passages_PD).sum(1)
 
 
 if __name__ == "__main__":
