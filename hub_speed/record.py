@@ -117,6 +117,8 @@ class Measures(BaseModel):
         sentences: what the fits show.
         skipped_sizes: of the scaling law, for lack of rows.
         shares: `rows.AuditRow`s.
+        margins: of mined negatives, for every margin that was tried: `margin`, the `share` of rows with a negative, and
+            mean `negatives` of a row.
         failed: what could not be scored: `subject`, `measure`, `benchmark` and `reason`.
     """
 
@@ -135,6 +137,7 @@ class Measures(BaseModel):
     sentences: list[str] = []
     skipped_sizes: list[int] = []
     shares: list[Json] = []
+    margins: list[Json] = []
     failed: list[Json] = []
 
 

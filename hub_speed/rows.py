@@ -34,7 +34,7 @@ REASONS = {
     "answerable_without": "the generator answers the question without the passage",
     "not_found": "the search for the question does not find its passage among the first",
     "unfit_question": "the judge finds that the passage does not answer the question",
-    "no_negative": "no text of the corpus is both similar to the question and clearly below its passage",
+    "seen_in_training": "a training document has its passage, or a training question its words",
     "all_ambiguous": "nobody can tell which of the texts answer the question",
     "no_margin": "no candidate has a positive that is nearer to the query than a hard negative",
     "same_candidates": "there are fewer than two different candidates",
@@ -224,6 +224,37 @@ class RelabelledRow(MinedRow):
     ambiguous_ids: list[str] = Field(description="ids of mined passages that were dropped, as nobody can tell")
 
 
+class BenchmarkPassageRow(BaseModel):
+    """A text of a benchmark's corpus, as BEIR has it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id_: str = Field(alias="_id", description="the id of the passage in the corpus")
+    title: str = Field(description="title of the document and headings above the passage, joined by ›; maybe empty")
+    text: str = Field(description="the passage")
+
+
+class BenchmarkQueryRow(BaseModel):
+    """A query of a benchmark, as BEIR has it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id_: str = Field(alias="_id", description="the id of the question")
+    text: str = Field(description="the question")
+    style: str = Field(description="question, keyword, natural, claim or title")
+    kind: str = Field(description="single, two_passages or contrastive")
+
+
+class JudgementRow(BaseModel):
+    """A text that answers a query, as BEIR has it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    query: str = Field(alias="query-id", description="the `_id` of the query")
+    passage: str = Field(alias="corpus-id", description="the `_id` of a passage that answers it")
+    score: int = Field(description="always 1: passages without a judgement count as 0")
+
+
 class LedgerRow(BaseModel):
     """What became of one request. Every request of a stage has a row, accepted or not, with the raw answers."""
 
@@ -347,4 +378,4 @@ class EffectRow(BaseModel):
 
 def columns(model: type[BaseModel]) -> dict[str, str]:
     """Column name → description, in the order of the columns."""
-    return {name: field.description or "" for name, field in model.model_fields.items()}
+    return {field.alias or name: field.description or "" for name, field in model.model_fields.items()}

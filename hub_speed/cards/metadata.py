@@ -64,7 +64,7 @@ def _of_dataset(stage: Stage, ctx: Context) -> Json:
         "language_creators": ["machine-generated"],
         "source_datasets": [*inputs] or ["original"],
         "configs": _configs(ctx),
-    }
+    } | stage.metadata
 
 
 def size_category(rows: int) -> str:

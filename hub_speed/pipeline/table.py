@@ -10,10 +10,12 @@ from hub_speed.recipe import Recipe
 from hub_speed.stage import FromStage, Stage
 from hub_speed.stages import (
     audit,
+    benchmark,
     brainstorm,
     embedder,
     evaluate,
     junior,
+    mine,
     preference,
     revise,
     revision,
@@ -38,6 +40,8 @@ STAGES: dict[str, Stage] = {
         revisor.STAGE,  # revisions → revisor (SFT)
         synthesize.STAGE,  # tasks → drafts, by the senior
         revise.STAGE,  # drafts → training rows, by the revisor
+        benchmark.STAGE,  # questions about held-out documents → queries, corpus and judgements
+        mine.STAGE,  # questions → the same with hard negatives
         embedder.STAGE,  # rows → embedder (InfoNCE)
         evaluate.STAGE,  # embedder → scores beside baselines
         audit.STAGE,  # rows of each generator → yield and pass rate, by the teacher
