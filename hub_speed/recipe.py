@@ -408,6 +408,11 @@ class Embedder(Lora):
         return self
 
     @property
+    def of_documents(self) -> bool:
+        """Whether it is trained on questions about documents."""
+        return self.data in ("filter", "mine", "relabel")
+
+    @property
     def mines(self) -> bool:
         """Whether hard negatives are mined: some labelled set has none of its own."""
         return any(each.mines for each in self.labelled)

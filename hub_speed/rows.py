@@ -332,6 +332,20 @@ class ItemScoreRow(BaseModel):
     gold: float | None = Field(description="STS: the pair's score in the benchmark; otherwise empty")
 
 
+class QuestionScoreRow(BaseModel):
+    """The mean score of the questions of one style or kind, on the benchmark of the run's own documents."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    subject: str = Field(description="a model or a baseline; `embedder − X`: how much the embedder is better than X")
+    by: str = Field(description="all, style or kind: how the questions are grouped")
+    group: str = Field(description="the style or kind of the questions")
+    value: float = Field(description="mean nDCG@10 of the group's questions; of a difference, its mean")
+    low: float = Field(description="lower end of the 95% interval over questions")
+    high: float = Field(description="upper end of the 95% interval over questions")
+    n: int = Field(description="how many questions the group has")
+
+
 class ScalingRow(BaseModel):
     """The score of one embedder trained on some of the rows."""
 
