@@ -25,6 +25,7 @@ FLOORS: list[set[str]] = [
     {"recipes", "llm"},
     {"stage"},
     {"generation"},
+    {"grounded"},
     {"training"},
     {"evaluation"},
     {"data_quality"},
@@ -122,7 +123,7 @@ def test_arrows_run_one_way(name: str) -> None:
 
 def test_stages_know_neither_each_other_nor_the_hub() -> None:
     stages = [name for name in IMPORTS if name.startswith("stages.")]
-    assert len(stages) == 14
+    assert len(stages) == 15
     for name in stages:
         assert not {o for o in own(name) if o.startswith("stages") or o in ("hub", "pipeline", "cards.render")}, name
 
@@ -211,7 +212,7 @@ except SystemExit as end:
 
 
 def test_the_data_side_loads_no_torch() -> None:
-    names = [name for name in IMPORTS if name.startswith(("stages.", "generation."))] + [
+    names = [name for name in IMPORTS if name.startswith(("stages.", "generation.", "grounded."))] + [
         "pipeline.run",
         "generation.estimate",
         "console.run",

@@ -15,6 +15,7 @@ from hub_speed.stages import (
     evaluate,
     junior,
     preference,
+    questions,
     revise,
     revision,
     revisor,
@@ -38,6 +39,7 @@ STAGES: dict[str, Stage] = {
         revisor.STAGE,  # revisions → revisor (SFT)
         synthesize.STAGE,  # tasks → drafts, by the senior
         revise.STAGE,  # drafts → training rows, by the revisor
+        questions.STAGE,  # passages → questions, by a generator
         embedder.STAGE,  # rows → embedder (InfoNCE)
         evaluate.STAGE,  # embedder → scores beside baselines
         audit.STAGE,  # rows of each generator → yield and pass rate, by the teacher
