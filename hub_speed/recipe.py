@@ -30,7 +30,13 @@ ALL_LINEAR: Literal["all-linear"] = "all-linear"
 """The layers of an adapter that is on every linear layer but the output's."""
 
 MINER = "intfloat/multilingual-e5-base"
-"""What E5 mines hard negatives with (App. A)."""
+"""What E5 mines hard negatives with (App. A). Its card asks for prompts; the model keeps none."""
+
+
+def usual_prompts(searcher: str) -> tuple[str, str]:
+    """What is put before queries and documents for an embedder that keeps no prompts itself."""
+    return ("query: ", "passage: ") if searcher.partition("@")[0] == MINER else ("", "")
+
 
 GENERATORS = ("senior", "junior", "base")
 """The models that can write drafts."""
@@ -456,8 +462,7 @@ class Embedder(Lora):
     @property
     def prompts_of_miner(self) -> tuple[str, str]:
         """What is put before queries and documents for a miner that keeps no prompts itself."""
-        e5 = self.miner_model.partition("@")[0] == MINER
-        return self.miner_prompts or (("query: ", "passage: ") if e5 else ("", ""))
+        return self.miner_prompts or usual_prompts(self.miner_model)
 
     @property
     def labelled_rows(self) -> int:

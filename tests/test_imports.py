@@ -27,6 +27,7 @@ FLOORS: list[set[str]] = [
     {"generation"},
     {"grounded"},
     {"training"},
+    {"retrieval"},
     {"evaluation"},
     {"data_quality"},
     {"cards"},
@@ -166,10 +167,16 @@ def test_only_llm_opens_sockets_to_models() -> None:
     assert {name.split(".")[0] for name in users("socket")} <= {"localhub", "llm"}
 
 
-def test_only_training_and_the_embedded_server_load_torch() -> None:
+def test_only_training_search_and_the_embedded_server_load_torch() -> None:
     heavy = users("torch", "transformers", "trl", "peft", "sentence_transformers", "datasets", "mteb", "accelerate")
-    others = {"llm.embedded_server", "evaluation.benchmarks", "evaluation.scoring", "data_quality.encoder"}
-    assert {name for name in heavy if not name.startswith("training.")} == others
+    others = {
+        "retrieval.round_trip",
+        "llm.embedded_server",
+        "evaluation.benchmarks",
+        "evaluation.scoring",
+        "data_quality.encoder",
+    }
+    assert {name for name in heavy if not name.startswith(("training.", "retrieval."))} == others
     assert "training.process.launch" not in heavy  # the one that stages import
     assert users("matplotlib") == {"cards.figures"}
     assert users("gradio") == set()
