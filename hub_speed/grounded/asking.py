@@ -7,6 +7,7 @@ from typing import Any
 
 from hub_speed.generation import examples, writers
 from hub_speed.generation.jobs import Job, Outcome, Todo
+from hub_speed.generation.planning import row_rng
 from hub_speed.grounded import planning, prompts, reading
 from hub_speed.grounded.planning import TASK_TYPE, Passages
 from hub_speed.llm.dialects import Completion, Request, Sampling
@@ -89,6 +90,28 @@ def recall_job(recipe: Recipe, row: Json) -> Job:
     how = Sampling(0.0, 1.0, sampling(recipe).max_tokens)
     request = Request(prompts.recall(row["query"], row["language"]), how, schema(prompts.Recalled), "recall")
     return Job(row["id"], TASK_TYPE, request, source=row)
+
+
+# --- the judge --------------------------------------------------------------------------------------------------------
+
+JUDGED = "-judged"
+"""The end of a question's name in the ledger where the judge is asked about it."""
+
+
+class Both(writers.Writers):
+    """The generator, which answers questions, and the judge, who is asked about them."""
+
+    def of(self, row_id: str) -> writers.Writer:
+        """Who is asked in the row with this id."""
+        return self.everyone[-1] if row_id.endswith(JUDGED) else writers.Writers(self.everyone[:-1]).of(row_id)
+
+
+def judge_job(recipe: Recipe, row: Json, passages: list[Json]) -> Job:
+    """What asks the judge whether passages answer a question."""
+    rng = row_rng(recipe.rng_seed, "filter", row["id"])
+    prompt = prompts.judge(row["query"], row["answer"], passages, rng)
+    request = Request(prompt, writers.judge_sampling(recipe), schema(prompts.Fitness), "fitness")
+    return Job(row["id"] + JUDGED, TASK_TYPE, request, source=row)
 
 
 @cache  # pydantic makes a new one each time, which takes longer than sending the request

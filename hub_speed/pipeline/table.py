@@ -13,6 +13,7 @@ from hub_speed.stages import (
     brainstorm,
     embedder,
     evaluate,
+    filter,
     junior,
     preference,
     questions,
@@ -40,6 +41,7 @@ STAGES: dict[str, Stage] = {
         synthesize.STAGE,  # tasks → drafts, by the senior
         revise.STAGE,  # drafts → training rows, by the revisor
         questions.STAGE,  # passages → questions, by a generator
+        filter.STAGE,  # questions → those that a search can answer, and only with their passage
         embedder.STAGE,  # rows → embedder (InfoNCE)
         evaluate.STAGE,  # embedder → scores beside baselines
         audit.STAGE,  # rows of each generator → yield and pass rate, by the teacher

@@ -2,10 +2,11 @@
 
     python -m hub_speed.quickstart.teacher [--port 0] [--rng-seed 0]
 
-It answers the requests the pipeline makes (brainstorm, synthesis, judge, revision, and those about passages) from a small
-world of facts, so that the whole loop can be run and measured anywhere. It obeys every knob; its judgements and revisions follow the facts
-and the guidelines, and nothing else. Its reasons are shorter than the prompts ask for, because the tiny revisor has to
-learn to write them. A real model takes its place with `--endpoint teacher=URL`.
+It answers the requests the pipeline makes (brainstorm, synthesis, judge, revision, and those about passages) from a
+small world of facts, so that the whole loop can be run and measured anywhere. It obeys every knob; its judgements and
+revisions follow the facts and the guidelines, and nothing else. Its reasons are shorter than the prompts ask for,
+because the tiny revisor has to learn to write them. Some of its questions about passages have a flaw on purpose. A
+real model takes its place with `--endpoint teacher=URL`.
 """
 
 import argparse

@@ -51,16 +51,16 @@ FIELDS = {
         mixture={retrieval: 9, classification: 7, sts: 7, short_matching: 1, long_matching: 1}
     """,
     "brainstorm seed root preference revision synthesize revise audit": "mixture={retrieval: 7, sts: 7}",
-    "junior revisor questions": "generator.base_model=org/other",
-    "junior root senior revisor synthesize revise questions": "generator.prompt_format=chat",
+    "junior revisor questions filter": "generator.base_model=org/other",
+    "junior root senior revisor synthesize revise questions filter": "generator.prompt_format=chat",
     "junior": """
         junior.target_modules=[q_proj]
         junior.lora_r=8  junior.lora_alpha=8  junior.lora_dropout=0.2  junior.batch_size=7  junior.epochs=7
         junior.max_length=777  junior.too_long=truncate  junior.warmup_ratio=0.7  junior.schedule=linear
         junior.load_in_4bit=true  junior.learning_rate=0.7  junior.batching=packed  junior.weight_decay=0.7
     """,
-    "root synthesize questions": "generator.sampling_temperature=0.5  generator.top_p=0.9",
-    "root synthesize revise questions": "generator.max_tokens=99",
+    "root synthesize questions filter": "generator.sampling_temperature=0.5  generator.top_p=0.9",
+    "root synthesize revise questions filter": "generator.max_tokens=99",
     "root": "root.rows=70000  root.candidates=7",
     "preference": """
         preference.rows=7  preference.signal=retrieval  preference.judge=both_orders  preference.stock_share=0.1
@@ -102,8 +102,10 @@ FIELDS = {
     "questions": """
         questions.rows=7  questions.test_rows=7  questions.per_passage=7  questions.instruction=Find
         questions.kinds=single  questions.styles=[claim]  questions.audiences=[me]  questions.reasoning=[why]
-        questions.difficulty=[hard]  questions.copied_run=7  questions.copied_share=0.7  questions.generator=senior
+        questions.difficulty=[hard]  questions.copied_run=7  questions.copied_share=0.7
     """,
+    "questions filter": "questions.generator=senior",
+    "filter": "filter.top_k=7  filter.answer_overlap=0.7  filter.judge=teacher  filter.embedder=org/e",
     "scaling": "scaling.sizes=[7,8]  scaling.rng_seeds=[7]",
 }
 
@@ -215,7 +217,7 @@ def test_fields_that_nothing_reads_here_move_what_reads_them_there() -> None:
         assert moved(load("speed", drafts), load("speed", [*drafts, change])) == {"revise", "embedder", "scaling"}
     base = ["synthesize.generator=base"]
     assert moved(load("speed", base), load("speed", [*base, "generator.base_model=org/m"])) == {
-        *("junior", "revisor", "synthesize", "questions"),
+        *("junior", "revisor", "synthesize", "questions", "filter"),
     }
 
 
