@@ -5,6 +5,7 @@ part of a stage's fingerprint. Only `runtime` and `budget` are not: they say how
 """
 
 import math
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -333,10 +334,30 @@ class Labelled(Section):
 
 
 class Corpus(Section):
-    """The documents that questions are written for."""
+    """The documents that questions are written for, and how they are cut."""
 
-    source: str = ""  # a folder or a file beside the recipe, or a Hub dataset: org/name or org/name@revision
-    column: str = "text"  # of a dataset, or of .jsonl and .parquet files: where the text of a document is
+    source: str = (
+        ""  # a folder or a file beside the recipe, or a Hub dataset: org/name or org/name@revision. Assumption:
+    )
+    # yours
+    column: str = "text"  # of a dataset, and of .csv, .jsonl and .parquet files: the text of a document; a column
+    # `title` is its title. Assumption: the name that most datasets have
+    passage_words: int = Field(200, ge=20)  # about the most that a passage has. Assumption: twice the passages of DPR
+    # (arXiv 2004.04906), some 270 tokens of English, so that E5's 512 tokens (`embedder.max_length`) hold all of them
+    group_share: float = Field(0.6, gt=0, le=1)  # documents that are alike to this share are of one group. Assumption
+    dev_share: float = Field(0.1, ge=0, lt=1)  # of the groups. Assumption
+    test_share: float = Field(0.2, ge=0, lt=1)  # of the groups: no test question's source is trained on. Assumption
+
+    @model_validator(mode="after")
+    def _leaves_some(self) -> "Corpus":
+        if self.dev_share + self.test_share >= 1:
+            raise ValueError("dev_share and test_share leave nothing to train on: together they must be below 1")
+        return self
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder or file on this machine, None for a dataset of the Hub; a loaded recipe has its whole path."""
+        return Path(self.source) if Path(self.source).is_absolute() else None
 
 
 class Questions(Section):

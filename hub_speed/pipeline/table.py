@@ -11,6 +11,7 @@ from hub_speed.stage import FromStage, Stage
 from hub_speed.stages import (
     audit,
     brainstorm,
+    corpus,
     embedder,
     evaluate,
     filter,
@@ -40,6 +41,7 @@ STAGES: dict[str, Stage] = {
         revisor.STAGE,  # revisions → revisor (SFT)
         synthesize.STAGE,  # tasks → drafts, by the senior
         revise.STAGE,  # drafts → training rows, by the revisor
+        corpus.STAGE,  # documents → passages
         questions.STAGE,  # passages → questions, by a generator
         filter.STAGE,  # questions → those that a search can answer, and only with their passage
         embedder.STAGE,  # rows → embedder (InfoNCE)

@@ -32,6 +32,10 @@ FIELDS = {
         runtime.gradient_checkpointing=false  runtime.checkpoint_s=7  runtime.server_start_s=7
         budget={usd_per_million_read: 7, usd_per_million_written: 7}  budget.max_calls=7  budget.max_tokens=7
     """,
+    "corpus": """
+        corpus.source=org/documents  corpus.column=body  corpus.passage_words=77  corpus.group_share=0.7
+        corpus.dev_share=0.2  corpus.test_share=0.3
+    """,
     "brainstorm": """
         brainstorm.topics=org/topics  brainstorm.max_depth=3  brainstorm.tasks_per_prompt=20
         brainstorm.tasks_per_topic=3  brainstorm.max_topics=9  brainstorm.max_topics=null  brainstorm.tasks=org/tasks
