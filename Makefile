@@ -39,15 +39,15 @@ $(VENV)/bin/python:
 # torch first and pinned: an index that has a CPU build then gives that one.
 $(VENV)/installed-run: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(INSTALL) torch
-	$(INSTALL) -e '.[train,space]'
+	$(INSTALL) -e '.[train,documents,space]'
 	touch $@
 
 $(VENV)/installed-test: $(VENV)/installed-run
-	$(INSTALL) -e '.[train,space,dev]'
+	$(INSTALL) -e '.[train,documents,space,dev]'
 	touch $@
 
 $(VENV)/installed-docs: $(VENV)/installed-test
-	$(INSTALL) -e '.[train,space,dev,docs]'
+	$(INSTALL) -e '.[train,documents,space,dev,docs]'
 	touch $@
 
 clean:

@@ -5,7 +5,8 @@ part of a stage's fingerprint. Only `runtime` and `budget` are not: they say how
 """
 
 import math
-from typing import Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -46,6 +47,15 @@ BATCH_PRICE = 0.5
 
 TOPIC_FILES = (".txt", ".txt.gz", ".parquet")
 """How the name of a topic file ends; every other name is that of a dataset on the Hub."""
+
+Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+"""How often a value is drawn beside the others."""
+
+QuestionKind = Literal["single", "two_passages", "contrastive"]
+"""What a question about documents is answered by: one passage, two of one document, or one but not its neighbour."""
+
+QuestionStyle = Literal["question", "keyword", "natural", "claim", "title"]
+"""How a question about documents is worded."""
 
 Checks = Literal["form", "all"]
 """What an answer is rejected for: its form alone, or its content as well."""
@@ -324,23 +334,88 @@ class Labelled(Section):
 
 
 class Corpus(Section):
-    """The documents that questions are written for."""
+    """The documents that questions are written for, and how they are cut."""
 
-    source: str = ""  # a folder or a file beside the recipe, or a Hub dataset: org/name or org/name@revision
-    column: str = "text"  # of a dataset, or of .jsonl and .parquet files: where the text of a document is
+    source: str = (
+        ""  # a folder or a file beside the recipe, or a Hub dataset: org/name or org/name@revision. Assumption:
+    )
+    # yours
+    column: str = "text"  # of a dataset, and of .csv, .jsonl and .parquet files: the text of a document; a column
+    # `title` is its title. Assumption: the name that most datasets have
+    passage_words: int = Field(200, ge=20)  # about the most that a passage has. Assumption: twice the passages of DPR
+    # (arXiv 2004.04906), some 270 tokens of English, so that E5's 512 tokens (`embedder.max_length`) hold all of them
+    group_share: float = Field(0.6, gt=0, le=1)  # documents that are alike to this share are of one group. Assumption
+    dev_share: float = Field(0.1, ge=0, lt=1)  # of the groups. Assumption
+    test_share: float = Field(0.2, ge=0, lt=1)  # of the groups: no test question's source is trained on. Assumption
+
+    @model_validator(mode="after")
+    def _leaves_some(self) -> "Corpus":
+        if self.dev_share + self.test_share >= 1:
+            raise ValueError("dev_share and test_share leave nothing to train on: together they must be below 1")
+        return self
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder or file on this machine, None for a dataset of the Hub; a loaded recipe has its whole path."""
+        return Path(self.source) if Path(self.source).is_absolute() else None
 
 
 class Questions(Section):
     """Passages → questions."""
 
     rows: int = Field(2_000, ge=1)  # accepted ones. 1.5K in-domain rows beat 1M general ones (arXiv 2511.07025)
+    test_rows: int = Field(200, ge=0)  # at least so many of them are about test documents, but no more than half.
+    # Assumption: the 95% interval of a score is then about 0.05 to each side
+    per_passage: int = Field(4, ge=1)  # at most so many for each passage there is. Assumption: more repeat each other
     generator: Literal["teacher", "senior", "junior", "base"] = "base"  # who writes them; base: generator.base_model
+    instruction: str = Field("Given a question, retrieve passages that answer it", min_length=1)  # before every query,
+    # of all styles alike. Assumption: who searches does not name a style; E5 §3.2 puts such a sentence before queries
+    kinds: dict[QuestionKind, Weight] = {"single": 6, "two_passages": 1, "contrastive": 3}  # Assumption
+    styles: dict[QuestionStyle, Weight] = {
+        "question": 3,
+        "natural": 2,
+        "keyword": 3,
+        "claim": 1,
+        "title": 1,
+    }  # Assumption: most searches are keywords or questions
+    audiences: dict[str, Weight] = {
+        "new to the subject": 1,
+        "at work with it every day": 2,
+        "an expert who checks a detail": 1,
+    }  # Assumption: nobody has measured what personas are worth
+    reasoning: dict[str, Weight] = {
+        "looking up one fact": 3,
+        "knowing how something is done": 2,
+        "knowing a cause or a purpose": 1,
+        "comparing two things": 1,
+        "putting several facts together": 1,
+    }  # of a question about one passage. Assumption
+    difficulty: dict[str, Weight] = {"easy": 1, "of medium difficulty": 2, "hard": 1}  # Assumption
+    copied_run: int = Field(5, ge=2)  # so many words in a row (twice as many signs where words have no spaces) that
+    # the passage has as well are copied. Assumption: measured on planted cases (docs/documents.md)
+    copied_share: float = Field(0.5, gt=0, le=1)  # of a question's words that may be copied. Assumption: as above
+
+    @field_validator("kinds", "styles", "audiences", "reasoning", "difficulty", mode="before")
+    @classmethod
+    def _weights(cls, value: Any) -> Any:
+        return _as_weights(value)
+
+    @field_validator("kinds", "styles", "audiences", "reasoning", "difficulty")
+    @classmethod
+    def _has_values(cls, value: dict[str, float]) -> dict[str, float]:
+        if not value:
+            raise ValueError("at least one value")
+        return value
 
 
 class Filter(Section):
     """Questions → those that a search can answer, and only with their passage."""
 
-    embedder: str = MINER  # finds the passages, beside BM25
+    embedder: str = MINER  # finds the passages, beside BM25. Assumption: the miner of E5 App. A
+    top_k: int = Field(10, ge=1)  # places among which the search must find the passage. Assumption: nDCG@10's ten
+    answer_overlap: float = Field(0.6, gt=0, le=1)  # the least F1 of the words of two answers that say the same.
+    # Assumption: measured on planted cases (docs/documents.md)
+    judge: Literal["none", "teacher"] = "none"  # asks the teacher as well whether the passage answers the question
 
 
 class Mine(Section):
@@ -601,12 +676,7 @@ class Recipe(Section):
         """A knob is a list (all alike) or a mapping value → weight."""
         if not isinstance(value, dict):
             return value
-        return {
-            knob: {str(k): w for k, w in choices.items()}
-            if isinstance(choices, dict)
-            else {str(k): 1.0 for k in (choices if isinstance(choices, list) else [choices])}
-            for knob, choices in value.items()
-        }
+        return {knob: _as_weights(choices) for knob, choices in value.items()}
 
     @field_validator("languages", mode="before")
     @classmethod
@@ -651,6 +721,13 @@ class Recipe(Section):
         if self.runtime.server == "vllm run-batch" and self.generator.prompt_format != CHAT:
             raise ValueError("runtime.server: vllm run-batch answers chats alone: set generator.prompt_format to chat")
         return self
+
+
+def _as_weights(choices: Any) -> dict[str, Any]:
+    """A mapping value → weight; of a list, or of a single value, all weigh alike."""
+    if isinstance(choices, dict):
+        return {str(choice): weight for choice, weight in choices.items()}
+    return {str(choice): 1.0 for choice in (choices if isinstance(choices, list) else [choices])}
 
 
 def _try_values(task_type: TaskType, knob: str, values: list[str]) -> None:

@@ -101,6 +101,27 @@ class Training(BaseModel):
     mined_negatives: int | None = None
 
 
+class Documents(BaseModel):
+    """What a corpus holds.
+
+    Attributes:
+        documents, passages, groups, words: counts; the words are those of the passages.
+        splits: train, dev and test → counts by the same names.
+        lengths: words of a passage: the shortest, the median and the longest twentieth, by name.
+        skipped: documents that gave no passage, by reason.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    documents: int
+    passages: int
+    groups: int
+    words: int
+    splits: dict[str, dict[str, int]]
+    lengths: dict[str, int]
+    skipped: dict[str, int]
+
+
 class Measures(BaseModel):
     """What else a stage has measured; each stage sets its own.
 
@@ -111,6 +132,7 @@ class Measures(BaseModel):
         quality: the measures of the rows (`data_quality.report`).
         near_duplicates: drafts that were left out of a training.
         training: of a stage that trains a model.
+        documents: of a corpus.
         scores: `rows.ScoreRow`s.
         runs: `rows.ScalingRow`s.
         fits: measure → the result of `scaling_law.compare`.
@@ -132,6 +154,7 @@ class Measures(BaseModel):
     quality: Json | None = None
     near_duplicates: int | None = None
     training: Training | None = None
+    documents: Documents | None = None
     scores: list[Json] = []
     runs: list[Json] = []
     fits: dict[str, Json] = {}

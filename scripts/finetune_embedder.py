@@ -18,6 +18,7 @@ from huggingface_hub.constants import ENDPOINT
 from pydantic import ValidationError
 from sentence_transformers import SentenceTransformer
 
+from hub_speed import tables
 from hub_speed.cards.licences import DUTIES
 from hub_speed.errors import HubSpeedError, StageError
 from hub_speed.evaluation.intervals import bootstrap_mean, ndcg_at_10
@@ -51,8 +52,8 @@ LEAST = 5
 
 def read(name: str) -> list[dict]:
     """A row for each positive in a file or a Hub dataset, with at most one negative."""
-    if Path(name).is_file() or Path(name).suffix.lower() in (*pairs.KINDS, ".gz"):
-        rows: Any = pairs.read_file(Path(name))
+    if Path(name).is_file() or Path(name).suffix.lower() in (*tables.KINDS, ".gz"):
+        rows: Any = tables.read_file(Path(name))
         columns = list(dict.fromkeys(column for row in rows for column in row))
     else:
         try:

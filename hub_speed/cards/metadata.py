@@ -84,7 +84,8 @@ def _configs(ctx: Context) -> list[Json]:
     configs: list[Json] = [{"config_name": "default", "data_files": "data/**/*.parquet", "default": True}]
     types = [task_type for task_type, count in ctx.record.by_task_type.items() if count]
     configs += [{"config_name": name, "data_files": f"data/{name}/*.parquet"} for name in types]
-    folders = [name for name in ("items", "questions", "ledger") if (ctx.out / name).is_dir()]
+    named = ("documents", "skipped", "items", "questions", "ledger")
+    folders = [name for name in named if (ctx.out / name).is_dir()]
     return configs + [{"config_name": name, "data_files": f"{name}/*.parquet"} for name in folders]
 
 
@@ -106,7 +107,8 @@ def _made_by(stage: Stage, ctx: Context) -> Json:
     """The stage, the run, and the models that were asked on the way to this version."""
     stages, recipe = {stage.name, *(node.stage for node in ctx.record.lineage.values())}, ctx.recipe
     made: Json = {"stage": stage.name, "recipe": recipe.name, "run": tag_of(ctx.record.fingerprint)}
-    made["teacher"] = [*map(without_paths, as_mix(recipe.teacher.model))]
+    if stages != {"corpus"}:  # nobody was asked for the passages of documents
+        made["teacher"] = [*map(without_paths, as_mix(recipe.teacher.model))]
     if stages & {"preference", "audit"}:
         by_embedder = recipe.preference.signal == "retrieval" and "audit" not in stages
         made["judge"] = (
@@ -133,6 +135,8 @@ def _settings(recipe: Recipe, *, topics: bool = False) -> Json:
     found = recipe.model_dump(mode="json", exclude_defaults=True, exclude={"name", "budget"})
     kept = {"max_reject_rate"}  # a run with the default would fail where this one did not
     found["runtime"] = {name: value for name, value in found.get("runtime", {}).items() if name in kept}
+    if recipe.corpus.folder:
+        found["corpus"]["source"] = f"./{recipe.corpus.folder.name}"
     if not topics:
         found.get("brainstorm", {}).pop("topics", None)
     return {name: value for name, value in found.items() if value != {}}

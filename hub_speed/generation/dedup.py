@@ -6,9 +6,9 @@ applied to a published ledger (`thin`). A chain of near-duplicates is therefore 
 Source: E5 §3.1 (exact match), SPEED App. A (MinHash; threshold, n-grams, field and chains not stated: Assumptions).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from hub_speed.generation.echo import plain
 from hub_speed.rows import ACCEPTED
@@ -52,20 +52,43 @@ def near_duplicates(
         permutations: length of the MinHash signature.
         size: words of an n-gram.
     """
+    ids: list[str] = []
+    for row, close in _alike(rows, lambda row: f"{row['query']} {row['positive']}", threshold, permutations, size):
+        ids.append(row["id"])
+        if close:
+            similarity, place = max(close, key=lambda one: (one[0], -one[1]))
+            yield Duplicate(row["id"], ids[place], similarity)
+
+
+def alike(texts: Iterable[str], threshold: float, permutations: int, size: int) -> Iterator[list[int]]:
+    """For each text, the places of the earlier ones that it resembles; of equal ones, of the first alone.
+
+    The arguments are those of `near_duplicates`.
+    """
+    for _, close in _alike(texts, str, threshold, permutations, size):
+        yield [place for _, place in close]
+
+
+_T = TypeVar("_T")
+
+
+def _alike(
+    items: Iterable[_T], text_of: Callable[[_T], str], threshold: float, permutations: int, size: int
+) -> Iterator[tuple[_T, list[tuple[float, int]]]]:
+    """Each item with the (similarity, place) of the earlier ones that it resembles."""
     from rensa import RMinHash, RMinHashLSH  # the Space imports the stages, and removes no duplicates
 
     index = RMinHashLSH(threshold, permutations, bands(threshold, permutations))
-    earlier: list[tuple[str, RMinHash]] = []
-    for row in rows:
+    signatures: dict[int, RMinHash] = {}
+    for place, item in enumerate(items):
         signature = RMinHash(permutations, seed=42)
-        signature.update(shingles(f"{row['query']} {row['positive']}", size))
-        close = ((signature.jaccard(earlier[i][1]), -i) for i in index.query(signature))
-        similarity, place = max(close, default=(0.0, 0))
-        if similarity >= threshold:
-            yield Duplicate(row["id"], earlier[-place][0], similarity)
-        if similarity < 1:  # whatever resembles one of two equal signatures resembles the other as much
-            index.insert(len(earlier), signature)
-            earlier.append((row["id"], signature))
+        signature.update(shingles(text_of(item), size))
+        compared = [(signature.jaccard(signatures[other]), other) for other in index.query(signature)]
+        close = [(similarity, other) for similarity, other in compared if similarity >= threshold]
+        yield item, close
+        if all(similarity < 1 for similarity, _ in close):  # what resembles one of two equal ones resembles the other
+            index.insert(place, signature)
+            signatures[place] = signature
 
 
 def bands(threshold: float, permutations: int) -> int:

@@ -285,6 +285,13 @@ class Ledger:
         """The same for accepted rows that repeat no other, by their names."""
         self.reject(((name, "", None) for name in names), reason)
 
+    def refuse(self, details: Mapping[str, str], reason: str) -> None:
+        """The same with a detail for each name."""
+        self._write(
+            "UPDATE ledger SET state = 'rejected', reason = ?, detail = ?, dropped_row = row, row = NULL WHERE id = ?",
+            [(reason, detail, name) for name, detail in details.items()],
+        )
+
     def rejected(self) -> set[str]:
         """The names of the rejected rows."""
         return {name for (name,) in self._read("SELECT id FROM ledger WHERE state = 'rejected'")}

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from hub_speed.errors import HubError, NotFound
+from hub_speed.errors import HubError, NotFound, RecipeError
 from hub_speed.pipeline.session import Session
 from hub_speed.pipeline.table import wanted
 from hub_speed.recipe import TOPIC_FILES, Recipe
@@ -33,10 +33,17 @@ def plan(recipe: Recipe, session: Session, only: str | None = None, again: Colle
 
     Raises:
         HubError: the Hub does not answer.
+        RecipeError: `corpus.source` is needed and names nothing that can be read.
     """
     steps: list[Step] = []
     done: dict[str, Ref] = {}
     for s in wanted(recipe, only):
+        if s.name == "corpus" and not recipe.corpus.source:
+            raise RecipeError(
+                f"recipe {recipe.name}: corpus.source is empty",
+                expected="a folder, a file, or a Hub dataset as org/name",
+                fix="name your documents: --set corpus.source=./handbook",
+            )
         try:
             step = _step(s, recipe, session, done, s.name in again)
         except NotFound as error:

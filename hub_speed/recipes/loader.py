@@ -1,5 +1,6 @@
 """Finds, reads and checks recipe files; says what is wrong with one, and in which line."""
 
+import os
 import re
 from importlib import resources
 from pathlib import Path
@@ -15,6 +16,7 @@ from hub_speed import safe_yaml
 from hub_speed.errors import RecipeError, did_you_mean
 from hub_speed.recipe import TOPIC_FILES, Brainstorm, Recipe
 
+_DATASET = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@\S+)?")
 _FIELD = re.compile(r"[a-z_]*(\.[a-z_]*)*")
 
 
@@ -62,8 +64,11 @@ def load(name_or_path: str, overrides: list[str] | None = None) -> Recipe:
         raise RecipeError(f"recipe {path.name}: cannot be read as YAML", got=" ".join(str(error).split())) from error
     if not isinstance(data, dict):
         raise RecipeError(f"recipe {path.name}: not a mapping", expected="stage: {field: value}")
+    written = _local(data, path.parent, f"recipe {path.name}")
     for override in overrides or []:
         _apply(data, override)
+    if data.get("corpus") != written:  # what the command line names is looked for where it was typed
+        _local(data, Path(), f"recipe {path.name}")
     brainstorm = _section(data, "brainstorm", f"recipe {path.name}")
     # A topic file that is named lies beside the recipe; the default is the package's.
     topics = str(brainstorm.get("topics", Brainstorm().topics))
@@ -74,6 +79,17 @@ def load(name_or_path: str, overrides: list[str] | None = None) -> Recipe:
         return Recipe.model_validate({"name": path.stem} | data, context={"given": name_or_path})
     except ValidationError as error:
         raise _explain(error, path.name, tree) from error
+
+
+def _local(data: dict[str, Any], folder: Path, where: str) -> Any:
+    """Give `corpus.source` its whole path, unless it is the name of a dataset; returns the section."""
+    corpus = _section(data, "corpus", where)
+    source = corpus.get("source")
+    if isinstance(source, str) and source:
+        path = (folder / Path(source).expanduser()).absolute()
+        if path.exists() or not _DATASET.fullmatch(source):
+            data["corpus"] = corpus | {"source": os.path.normpath(path)}
+    return data.get("corpus")
 
 
 def _apply(data: dict[str, Any], override: str) -> None:

@@ -30,7 +30,7 @@ from hub_speed.localhub import card_rules
 from hub_speed.pipeline.table import STAGES
 from hub_speed.recipe import Recipe
 from hub_speed.recipes.loader import load
-from hub_speed.record import Ancestor, Measures, Ref, RunRecord, Training, fingerprint_of, tag_of
+from hub_speed.record import Ancestor, Documents, Measures, Ref, RunRecord, Training, fingerprint_of, tag_of
 from hub_speed.stage import Context, FromStage
 
 # --- cards ----------------------------------------------------------------------------------------------------------
@@ -149,6 +149,12 @@ def _fill(name: str, ctx: Context) -> None:
         failed = [FAILED[0] | {"subject": "30 rows, seed 1"}]
         ctx.record.measures.fits, ctx.record.measures.failed = {"nDCG@10": FIT}, failed
         ctx.record.measures.sentences = describe("nDCG@10", FIT)
+    elif name == "corpus":
+        row = {field: PLAIN.get(about.annotation, "x") for field, about in rows.PassageRow.model_fields.items()}
+        parquet.write_parquet([row], rows.PassageRow, ctx.out / "data")
+        one = {"documents": 1, "passages": 1, "groups": 1, "words": 7}
+        more = {"splits": {"train": one}, "lengths": {"5%": 7, "median": 7, "95%": 7}, "skipped": {"empty": 2}}
+        ctx.record.measures.documents = Documents(**one, **more)
     elif name == "audit":
         parquet.write_parquet(SHARES, rows.AuditRow, ctx.out / "data")
         ctx.record.measures.shares = SHARES
@@ -207,9 +213,10 @@ def test_the_card_of_a_stage(name: str, recipe_name: str, card: Callable[..., Re
     assert all(f"| {n} | [`{ref}`](/" in text and f"/tree/{ref.commit})" in text for n, ref in linked.items())
     assert "miner" not in text
     assert "| made with | `hub_speed`, recipe" in text and "pip install" in text
-    assert "author  = {Chen, Haonan and " in text and "https://arxiv.org/abs/2410.18634" in text
+    assert "author  = {Chen, Haonan and " in text and "arXiv:2410.18634" in text
+    assert "https://arxiv.org/abs/2410.18634" in text or name == "corpus"
     assert f"hub-speed run {recipe_name} --org YOUR_NAME" in text
-    assert ("offline teacher" in text) == recipe.offline
+    assert ("offline teacher" in text) == (recipe.offline and name != "corpus")
     assert header["license"] == recipe.license
     # figures: drawn and there
     figures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
@@ -435,10 +442,13 @@ def test_the_header_of_a_card_is_what_the_hub_and_its_client_take(name: str, car
     verdict = card_rules.check(f"---\n{yaml.safe_dump(header)}---\n{text}", kind)
     assert verdict.errors == verdict.warnings == []
     made = header["hub_speed"]
-    assert (made["stage"], made["run"], made["teacher"]) == (name, tag_of(ctx.record.fingerprint), ["offline-teacher"])
+    assert (made["stage"], made["run"]) == (name, tag_of(ctx.record.fingerprint))
+    assert made.get("teacher") == (None if name == "corpus" else ["offline-teacher"])  # nobody is asked for passages
     if kind == "dataset":
-        assert header["annotations_creators"] == ["machine-generated"] and header["task_categories"]
-        assert header["size_categories"] == ["10K<n<100K"] and "synthetic" in header["tags"]
+        made_up = name != "corpus"  # its texts are people's
+        assert header["annotations_creators"] == ["machine-generated" if made_up else "no-annotation"]
+        assert header["size_categories"] == ["10K<n<100K"] and ("synthetic" in header["tags"]) == made_up
+        assert header["task_categories"]
         assert header["source_datasets"]
     else:
         assert header["base_model_relation"] == "finetune"

@@ -32,6 +32,10 @@ FIELDS = {
         runtime.gradient_checkpointing=false  runtime.checkpoint_s=7  runtime.server_start_s=7
         budget={usd_per_million_read: 7, usd_per_million_written: 7}  budget.max_calls=7  budget.max_tokens=7
     """,
+    "corpus": """
+        corpus.source=org/documents  corpus.column=body  corpus.passage_words=77  corpus.group_share=0.7
+        corpus.dev_share=0.2  corpus.test_share=0.3
+    """,
     "brainstorm": """
         brainstorm.topics=org/topics  brainstorm.max_depth=3  brainstorm.tasks_per_prompt=20
         brainstorm.tasks_per_topic=3  brainstorm.max_topics=9  brainstorm.max_topics=null  brainstorm.tasks=org/tasks
@@ -39,27 +43,28 @@ FIELDS = {
     "brainstorm seed revision": "teacher.sampling_temperature=0.5  teacher.top_p=0.9",
     "brainstorm seed preference revision audit": "teacher.model=other  teacher.max_tokens=99",
     "preference audit": "teacher.judge_temperature=0.5",
-    "brainstorm seed junior root preference senior revision revisor synthesize": "rng_seed=7",
+    "brainstorm seed junior root preference senior revision revisor synthesize questions": "rng_seed=7",
     "seed": "seed.rows=7",
     "seed root revision synthesize revise audit": "checks=all",
+    "seed root synthesize questions": "languages={English: 1, German: 1}",
     "seed root synthesize": """
-        languages={English: 1, German: 1}  retrieval={difficulty: [PhD]}  classification={difficulty: [PhD]}
+        retrieval={difficulty: [PhD]}  classification={difficulty: [PhD]}
         sts={low_score: [2]}  short_matching={text_length: [2 words]}  long_matching={min_words: [2]}
     """,
     "brainstorm seed root preference revision synthesize": """
         mixture={retrieval: 9, classification: 7, sts: 7, short_matching: 1, long_matching: 1}
     """,
     "brainstorm seed root preference revision synthesize revise audit": "mixture={retrieval: 7, sts: 7}",
-    "junior revisor": "generator.base_model=org/other",
-    "junior root senior revisor synthesize revise": "generator.prompt_format=chat",
+    "junior revisor questions filter": "generator.base_model=org/other",
+    "junior root senior revisor synthesize revise questions filter": "generator.prompt_format=chat",
     "junior": """
         junior.target_modules=[q_proj]
         junior.lora_r=8  junior.lora_alpha=8  junior.lora_dropout=0.2  junior.batch_size=7  junior.epochs=7
         junior.max_length=777  junior.too_long=truncate  junior.warmup_ratio=0.7  junior.schedule=linear
         junior.load_in_4bit=true  junior.learning_rate=0.7  junior.batching=packed  junior.weight_decay=0.7
     """,
-    "root synthesize": "generator.sampling_temperature=0.5  generator.top_p=0.9",
-    "root synthesize revise": "generator.max_tokens=99",
+    "root synthesize questions filter": "generator.sampling_temperature=0.5  generator.top_p=0.9",
+    "root synthesize revise questions filter": "generator.max_tokens=99",
     "root": "root.rows=70000  root.candidates=7",
     "preference": """
         preference.rows=7  preference.signal=retrieval  preference.judge=both_orders  preference.stock_share=0.1
@@ -101,6 +106,13 @@ FIELDS = {
     "embedder audit scaling": "embedder.data=synthesize",
     "evaluate scaling": "evaluate.benchmarks=[org/bench]  evaluate.instructions={}",
     "audit": "audit.rows=7",
+    "questions": """
+        questions.rows=7  questions.test_rows=7  questions.per_passage=7  questions.instruction=Find
+        questions.kinds=single  questions.styles=[claim]  questions.audiences=[me]  questions.reasoning=[why]
+        questions.difficulty=[hard]  questions.copied_run=7  questions.copied_share=0.7
+    """,
+    "questions filter": "questions.generator=senior",
+    "filter": "filter.top_k=7  filter.answer_overlap=0.7  filter.judge=teacher  filter.embedder=org/e",
     "scaling": "scaling.sizes=[7,8]  scaling.rng_seeds=[7]",
 }
 
@@ -183,7 +195,7 @@ def test_every_field_of_a_recipe_is_in_the_table() -> None:
 
 
 def test_the_order_of_what_is_drawn_from_counts() -> None:
-    drawn = {"seed", "root", "synthesize"}
+    drawn = {"seed", "root", "synthesize", "questions"}
     for one, other in (("{English: 1, German: 1}", "{German: 1, English: 1}"), ("{English: 1}", "{English: 1.0}")):
         assert moved(load("speed", [f"languages={one}"]), load("speed", [f"languages={other}"])) == (
             drawn if "German" in one else set()
@@ -212,7 +224,7 @@ def test_fields_that_nothing_reads_here_move_what_reads_them_there() -> None:
         assert moved(load("speed", drafts), load("speed", [*drafts, change])) == {"revise", "embedder", "scaling"}
     base = ["synthesize.generator=base"]
     assert moved(load("speed", base), load("speed", [*base, "generator.base_model=org/m"])) == {
-        *("junior", "revisor", "synthesize"),
+        *("junior", "revisor", "synthesize", "questions", "filter"),
     }
 
 

@@ -1,0 +1,150 @@
+"""The files of a folder of documents, and a digest of their names and bytes: what was read is known by it."""
+
+import hashlib
+import os
+import stat
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from hub_speed.documents.parsers import PARSERS
+from hub_speed.errors import RecipeError, StageError
+from hub_speed.tables import KINDS as TABLES
+
+TEXTS = (".md", ".markdown", ".txt", ".rst")
+"""Endings of files that are read as they are."""
+
+KINDS = frozenset((*TEXTS, *PARSERS, *TABLES))
+"""Endings of files that are read."""
+
+LARGEST = 100_000_000
+"""Bytes of a file that is read; tables may be larger, as they are read row by row. Assumption: scanned books have more,
+and give no text."""
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a folder.
+
+    Attributes:
+        name: its path below the folder, with /; bytes that are not UTF-8 are shown in hexadecimal.
+        size: in bytes.
+        changed: when it was changed last, in nanoseconds.
+    """
+
+    name: str
+    path: Path
+    size: int
+    changed: int
+
+    @property
+    def kind(self) -> str:
+        """The ending of its name, in lower case."""
+        return self.path.suffix.lower()
+
+    @property
+    def flaw(self) -> tuple[str, str] | None:
+        """Why it is not read, as a reason and a detail; None where it is."""
+        if self.kind not in KINDS:
+            return "unknown_kind", f"files that end in {self.kind} are not read" if self.kind else "no ending"
+        if self.size > LARGEST and self.kind not in TABLES:
+            return "too_large", f"{self.size:,} bytes; at most {LARGEST:,} are read"
+        return None
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What lies below a folder, or a file alone.
+
+    Attributes:
+        files: by name.
+        left_out: (what, how many) of hidden files and folders and of links, which are not looked at.
+    """
+
+    files: tuple[File, ...]
+    left_out: tuple[tuple[str, int], ...] = ()
+
+
+def look(source: Path) -> Folder:
+    """The files below a folder, or one file.
+
+    Raises:
+        RecipeError: there is no such folder, or no file in it.
+    """
+    where, expected = f"corpus.source {source}", "a folder with documents, or a file"
+    try:
+        if not source.is_dir():
+            return Folder((_file(source, source.name),))
+    except OSError as error:
+        raise RecipeError(f"{where}: there is no such folder or file", expected=expected, got=str(error)) from error
+    found, left_out = [], Counter[str]()
+    for folder, names, files in os.walk(source, onerror=_refuse):
+        kept = []
+        for name in sorted(names) + sorted(files):
+            path = Path(folder, name)
+            if name.startswith(".") or name == "CVS":
+                left_out["hidden"] += 1
+            elif path.is_symlink():
+                left_out["links"] += 1
+            elif name in names:
+                kept.append(name)
+            elif path.is_file():
+                found.append(_file(path, path.relative_to(source).as_posix()))
+        names[:] = kept
+    if not found:
+        raise RecipeError(f"{where}: there is no file in it", expected=expected, fix="hidden files are not read")
+    return Folder(tuple(sorted(found, key=lambda file: file.name)), tuple(left_out.items()))
+
+
+def tables_in(folder: Path) -> tuple[File, ...]:
+    """The tables of a dataset as the Hub's client keeps it: its files are links."""
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in TABLES and path.is_file())
+    return tuple(sorted((_file(path, path.relative_to(folder).as_posix()) for path in found), key=lambda f: f.name))
+
+
+def _refuse(error: OSError) -> None:
+    raise RecipeError(f"corpus.source: {error.filename} cannot be read", got=str(error)) from error
+
+
+def _file(path: Path, name: str) -> File:
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
+        raise OSError(f"{path} is no regular file")
+    shown = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return File(shown, path, about.st_size, about.st_mtime_ns)
+
+
+def digest(source: Path) -> str:
+    """sha256 of the names of all files, and of the bytes of those that are read; as `look` for what it raises."""
+    whole = hashlib.sha256()
+    for name, each in hashes(look(source)).items():
+        whole.update(f"{name}\0{each}\0".encode())
+    return whole.hexdigest()
+
+
+@lru_cache(8)  # asked for by every look at the plan: read again only where a size or a time has changed
+def hashes(folder: Folder) -> dict[str, str]:
+    """Name of a file → sha256 of its bytes, or why it is not read."""
+    return {file.name: file.flaw[0] if file.flaw else _hash(file.path) for file in folder.files}
+
+
+def _hash(path: Path) -> str:
+    """sha256 of a file's bytes; what the system says where it may not be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        return f"unreadable: {error.strerror}"
+
+
+def check_unchanged(folder: Folder, source: Path) -> None:
+    """Raise a StageError where a file has changed since the folder was looked at."""
+    now = look(source)
+    if now != folder:
+        changed = sorted({file.name for file in {*now.files} ^ {*folder.files}})
+        raise StageError(
+            f"corpus.source {source}: files have changed while they were read",
+            got=", ".join(changed[:3]),
+            fix="run the same command again; nothing was published",
+        )

@@ -1,0 +1,127 @@
+"""HTML, PDF and Word files → text with Markdown's headings, tables and code. Runs in a process of its own (`child.py`).
+
+The parsers, by what was measured (docs/documents.md): trafilatura leaves the menus of a page out; pypdfium2 is the PDF
+engine of Chromium, twenty times as fast as the parsers in Python and free to use, unlike PyMuPDF (AGPL); python-docx
+gives the paragraphs and tables of a Word file with their styles.
+"""
+
+import io
+import re
+import zipfile
+from collections.abc import Callable, Collection
+from importlib.util import find_spec
+from typing import Any
+
+from hub_speed.errors import RecipeError
+
+MOST_UNPACKED = 500_000_000
+"""Bytes that a Word file may have when its parts are unpacked. Assumption: thousands of pages have 50 MB."""
+
+
+class Unreadable(Exception):
+    """A file that gives no text: the reason is one of `rows.SkippedRow`."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason, self.detail = reason, detail
+
+
+Parsed = tuple[str, str]
+"""The title that the file states, which may be empty, and its text."""
+
+
+def html(raw: bytes) -> Parsed:
+    """A page without its menus; all of its text where nothing is left then."""
+    import trafilatura
+
+    tree = trafilatura.load_html(raw)
+    if tree is None:
+        raise Unreadable("unreadable", "not HTML")
+    title = " ".join((tree.findtext(".//title") or "").split())
+    text = trafilatura.extract(tree, output_format="markdown", include_tables=True, favor_recall=True, fast=True)
+    return title, text or trafilatura.html2txt(raw)
+
+
+def pdf(raw: bytes) -> Parsed:
+    """The text of all pages. The headings that the outline names are marked as such."""
+    import pypdfium2
+
+    try:
+        document = pypdfium2.PdfDocument(raw)
+    except pypdfium2.PdfiumError as error:
+        raise Unreadable("encrypted" if "password" in str(error).lower() else "unreadable", str(error)) from error
+    outline: dict[int, dict[str, int]] = {}
+    for mark in document.get_toc():
+        place = mark.get_dest()
+        if place is not None and place.get_index() is not None:
+            outline.setdefault(place.get_index(), {})[_plain(mark.get_title())] = mark.level + 1
+    pages = [_page(page.get_textpage().get_text_bounded(), outline.get(i, {})) for i, page in enumerate(document)]
+    if not any(page.strip() for page in pages):
+        raise Unreadable("empty", f"no text on {len(pages)} pages; perhaps they are scanned")
+    return document.get_metadata_dict().get("Title", ""), "\n\n".join(pages)
+
+
+def _page(text: str, headings: dict[str, int]) -> str:
+    """A page's text; words that were hyphenated at the end of a line are whole again (PDFium marks them)."""
+    lines = re.sub(r"[\ufffe\x02]\r?\n?", "", text).splitlines()
+    return "\n".join(
+        f"\n{'#' * min(6, headings[_plain(line)])} {line.strip()}\n" if _plain(line) in headings else line
+        for line in lines
+    )
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+def docx(raw: bytes) -> Parsed:
+    """Paragraphs, headings and tables, in their order."""
+    import docx as python_docx
+    from docx.table import Table
+
+    if raw.startswith(b"\xd0\xcf\x11\xe0"):  # the container of Word files with a password, and of those before 2007
+        raise Unreadable("encrypted", "a password is needed, or the file is older than Word 2007")
+    try:
+        unpacked = sum(part.file_size for part in zipfile.ZipFile(io.BytesIO(raw)).infolist())
+    except zipfile.BadZipFile as error:
+        raise Unreadable("unreadable", str(error)) from error
+    if unpacked > MOST_UNPACKED:
+        raise Unreadable("too_large", f"{unpacked:,} bytes when unpacked; at most {MOST_UNPACKED:,} are read")
+    document = python_docx.Document(io.BytesIO(raw))
+    parts = [_table(part) if isinstance(part, Table) else _paragraph(part) for part in document.iter_inner_content()]
+    return document.core_properties.title, "\n\n".join(part for part in parts if part)
+
+
+def _paragraph(paragraph: Any) -> str:
+    """A paragraph as Markdown: its style tells headings and lists."""
+    text, style = paragraph.text.strip(), (paragraph.style.name if paragraph.style else "") or ""
+    level = re.fullmatch(r"Heading (\d)", style)
+    if text and (level or style == "Title"):
+        return f"{'#' * min(6, int(level[1]) if level else 1)} {' '.join(text.split())}"
+    return f"- {text}" if text and style.startswith("List") else text
+
+
+def _table(table: Any) -> str:
+    """A table as Markdown; a cell that spans several columns stands once."""
+    rows = [[" ".join(cell.text.split()) for cell in dict.fromkeys(row.cells)] for row in table.rows]
+    lines = [f"| {' | '.join(cells)} |" for cells in rows if any(cells)]
+    return "\n".join(lines[:1] + ["|---" * len(rows[0]) + "|"] * bool(lines) + lines[1:])
+
+
+PACKAGES = {".html": "trafilatura", ".htm": "trafilatura", ".pdf": "pypdfium2", ".docx": "docx"}
+"""Ending of a file → what is imported to parse it."""
+
+
+def check_installed(kinds: Collection[str]) -> None:
+    """Raise a RecipeError where the parser for one of these endings is missing."""
+    for kind in kinds:
+        if kind in PACKAGES and not find_spec(PACKAGES[kind]):
+            raise RecipeError(
+                f"corpus.source: {kind} files need a parser that is not installed",
+                got=f"no module {PACKAGES[kind]}",
+                fix="pip install 'hub-speed[documents]'",
+            )
+
+
+PARSERS: dict[str, Callable[[bytes], Parsed]] = {".html": html, ".htm": html, ".pdf": pdf, ".docx": docx}
+"""Ending of a file → its parser."""

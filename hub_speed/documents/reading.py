@@ -1,0 +1,187 @@
+"""Files and rows → documents as text, each read or skipped with a reason; none of them ends a run."""
+
+import hashlib
+import io
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from hub_speed import safe_yaml, tables
+from hub_speed.documents.child import Parser
+from hub_speed.documents.folder import LARGEST, TEXTS, File
+from hub_speed.documents.parsers import PARSERS, Unreadable
+from hub_speed.documents.structure import is_markdown, title_of
+from hub_speed.errors import StageError
+from hub_speed.tables import Row
+
+BINARY_SHARE = 0.01
+"""A text with more control characters than this share is binary. Assumption: texts have line feeds and tabs alone."""
+
+LONGEST = 20_000_000
+"""Characters of a text that is used. Assumption: the longest novels have 3 million, and a file of that size is none."""
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")  # without \x1b, which colours the output of a terminal
+_WORD = re.compile(r"\w")
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Document:
+    """A document as text.
+
+    Attributes:
+        source: where it comes from: `rows.DocumentRow`.
+        old: it was read as Windows-1252, since it is not UTF-8.
+    """
+
+    source: str
+    title: str
+    text: str
+    old: bool = False
+
+    @property
+    def sha256(self) -> str:
+        """Of its text."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A document that gives no text; the reason is one of `rows.SkippedRow`."""
+
+    source: str
+    reason: str
+    detail: str
+
+
+def read(file: File, parser: Parser, column: str) -> Iterator[Document | Skipped]:
+    """The document in a file, or those in its rows.
+
+    Args:
+        file: of a folder.
+        parser: parses HTML, PDF and Word files.
+        column: of a table: where the text of a document is.
+    """
+    if file.flaw:
+        yield Skipped(file.name, *file.flaw)
+        return
+    try:
+        if file.kind in tables.KINDS:
+            yield from _rows(file, column)
+        else:
+            yield _one(file, parser)
+    except Unreadable as error:
+        yield Skipped(file.name, error.reason, error.detail)
+    except OSError as error:
+        yield Skipped(file.name, "unreadable", error.strerror or str(error))
+
+
+def _one(file: File, parser: Parser) -> Document:
+    """The only document of a file."""
+    raw = file.path.read_bytes()
+    if file.kind in PARSERS:
+        title, text = parser.parse(file.kind, raw) if raw.strip() else ("", "")
+        return _document(file.name, title, text)
+    assert file.kind in TEXTS
+    try:
+        text, encoding = tables.decoded(raw)
+    except UnicodeDecodeError as error:
+        raise Unreadable("binary", "the bytes are no text in UTF-8, UTF-16 or Windows-1252") from error
+    return _document(file.name, _stated(text), text, old=encoding == tables.OLD)
+
+
+def _stated(text: str) -> str:
+    """The title in a YAML header, if there is one."""
+    try:
+        title = safe_yaml.front_matter(text)[0].get("title") if text.startswith("---") else ""
+    except yaml.YAMLError:
+        return ""
+    return title if isinstance(title, str) else ""
+
+
+def _document(source: str, title: str, text: str, *, old: bool = False) -> Document:
+    """A text as a document, with lines that end alike.
+
+    Raises:
+        Unreadable: the text has no words, too many characters, or is no text.
+    """
+    if len(text) > LONGEST:
+        raise Unreadable("too_large", f"{len(text):,} characters; at most {LONGEST:,} are used")
+    if len(_CONTROLS.findall(text)) > BINARY_SHARE * len(text):
+        raise Unreadable("binary", "control characters between the letters")
+    text = _SURROGATES.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
+    if not _WORD.search(text):
+        raise Unreadable("empty", "no words")
+    title = " ".join(_SURROGATES.sub("\ufffd", title).split()) or title_of(text, markdown=is_markdown(source))
+    return Document(source, title, text, old)
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+
+
+def _rows(file: File, column: str) -> Iterator[Document | Skipped]:
+    """A document for each row of a table; their number, from 1, is part of their source."""
+    found = False
+    for number, row in enumerate(_table(file, column), 1):
+        source = f"{file.name}:{number}"
+        if isinstance(row, Unreadable):
+            yield Skipped(source, row.reason, row.detail)
+            continue
+        if not found and column not in row:
+            raise Unreadable("unreadable", f"no column {column} (corpus.column); there are {', '.join(map(str, row))}")
+        found, text, title = True, row.get(column), row.get("title")
+        try:
+            if text is not None and not isinstance(text, str):
+                raise Unreadable("unreadable", f"a value of type {type(text).__name__}, not a text")
+            yield _document(source, title if isinstance(title, str) else "", text or "")
+        except Unreadable as error:
+            yield Skipped(source, error.reason, error.detail)
+    if not found:
+        raise Unreadable("empty", "no rows")
+
+
+def _table(file: File, column: str) -> Iterator[Row | Unreadable]:
+    """The rows of a table, a few at a time where the format allows it; or what is wrong with one.
+
+    Raises:
+        Unreadable: the file is damaged.
+    """
+    try:
+        if file.kind == ".parquet":
+            table = pq.ParquetFile(file.path)
+            names = table.schema_arrow.names
+            for batch in table.iter_batches(1000, columns=[column, "title"] if column in names else None):
+                yield from batch.to_pylist()
+        elif file.kind in (".jsonl", ".ndjson"):
+            yield from _lines(file.path)
+        elif file.size > LARGEST:
+            raise Unreadable("too_large", f"{file.size:,} bytes; at most {LARGEST:,} are read; write it as .jsonl")
+        else:
+            yield from tables.read_file(file.path)
+    except StageError as error:
+        raise Unreadable("unreadable", error.got or error.where) from error
+    except (ValueError, pa.ArrowException) as error:
+        raise Unreadable("unreadable", " ".join(str(error).split())[:200]) from error
+
+
+def _lines(path: Path) -> Iterator[Row | Unreadable]:
+    """One JSON object a line."""
+    with path.open("rb") as file:
+        for line in io.TextIOWrapper(file, "utf-8-sig", newline="\n"):
+            if line.strip():
+                yield _object(line)
+
+
+def _object(line: str) -> Row | Unreadable:
+    try:
+        row: Any = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return Unreadable("unreadable", f"no JSON: {error!s:.200}")
+    return row if isinstance(row, dict) else Unreadable("unreadable", "not a JSON object")
