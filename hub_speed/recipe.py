@@ -476,6 +476,11 @@ class Embedder(Lora):
         return self
 
     @property
+    def about_documents(self) -> bool:
+        """Whether the rows are questions about documents, which need no topics and tasks."""
+        return self.data in ("filter", "mine", "relabel")
+
+    @property
     def mines(self) -> bool:
         """Whether hard negatives are mined: some labelled set has none of its own."""
         return any(each.mines for each in self.labelled)
