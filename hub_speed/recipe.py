@@ -419,9 +419,16 @@ class Filter(Section):
 
 
 class Mine(Section):
-    """Questions → questions with hard negatives out of the whole corpus."""
+    """Questions → questions with hard negatives out of all training documents."""
 
-    embedder: str = MINER
+    embedder: str = MINER  # whose similarities count
+    depth: int = Field(100, ge=1)  # E5 App. A: negatives are among the first 100
+    negatives: int = Field(4, ge=1)  # of a row, at most. Assumption
+    margin: float = Field(0.05, ge=0, lt=1)  # below the positive, as a share: NV-Retriever (arXiv 2407.15831)
+    least_rows: float = Field(0.9, ge=0, le=1)  # while fewer rows than this share have a negative, the margin is
+    # loosened, step by step and to 0 at most. Assumption
+    siblings: int = Field(1, ge=0)  # passages of the same document so near to a positive are no negatives; those that
+    # overlap it never are. Assumption
 
 
 class Relabel(Section):
@@ -476,8 +483,8 @@ class Embedder(Lora):
         return self
 
     @property
-    def about_documents(self) -> bool:
-        """Whether the rows are questions about documents, which need no topics and tasks."""
+    def of_documents(self) -> bool:
+        """Whether it is trained on questions about documents, which need no topics and tasks."""
         return self.data in ("filter", "mine", "relabel")
 
     @property

@@ -31,3 +31,10 @@ def folders(folder: Path, passages: list[Row], questions: list[Row]) -> dict[str
     write_parquet(passages, PassageRow, folder / "passages")
     write_parquet(questions, QuestionRow, folder / "questions")
     return {"passages": folder / "passages", "questions": folder / "questions"}
+
+
+def published(folder: Path, passages: list[Row], questions: list[Row]) -> dict[str, Path]:
+    """Both as the stages publish them."""
+    write_parquet(passages, PassageRow, folder / "corpus" / "data")
+    write_parquet(questions, QuestionRow, folder / "filter" / "data" / "retrieval")
+    return {"corpus": folder / "corpus", "filter": folder / "filter"}

@@ -125,7 +125,7 @@ def test_arrows_run_one_way(name: str) -> None:
 
 def test_stages_know_neither_each_other_nor_the_hub() -> None:
     stages = [name for name in IMPORTS if name.startswith("stages.")]
-    assert len(stages) == 17
+    assert len(stages) == 19
     for name in stages:
         assert not {o for o in own(name) if o.startswith("stages") or o in ("hub", "pipeline", "cards.render")}, name
 
@@ -170,13 +170,7 @@ def test_only_llm_opens_sockets_to_models() -> None:
 
 def test_only_training_search_and_the_embedded_server_load_torch() -> None:
     heavy = users("torch", "transformers", "trl", "peft", "sentence_transformers", "datasets", "mteb", "accelerate")
-    others = {
-        "retrieval.round_trip",
-        "llm.embedded_server",
-        "evaluation.benchmarks",
-        "evaluation.scoring",
-        "data_quality.encoder",
-    }
+    others = {"llm.embedded_server", "evaluation.benchmarks", "evaluation.scoring", "data_quality.encoder"}
     assert {name for name in heavy if not name.startswith(("training.", "retrieval."))} == others
     assert "training.process.launch" not in heavy  # the one that stages import
     assert users("matplotlib") == {"cards.figures"}

@@ -44,7 +44,7 @@ def preview(
     from hub_speed.pipeline.plan import pin_repo
     from hub_speed.stage import FromHub
 
-    if not recipe.embedder.about_documents or recipe.questions.generator not in ("teacher", "base"):
+    if not recipe.embedder.of_documents or recipe.questions.generator not in ("teacher", "base"):
         raise RecipeError(
             f"preview {recipe.name}",
             expected="a recipe about documents whose questions.generator is teacher or base",

@@ -92,7 +92,7 @@ def plan(recipe: "Recipe", hub: OpenHub, *, org: str = DEFAULT_ORG, only: str | 
         stages = [step.stage for step in steps]
         estimates = [plans.at_last_yield(s, s.estimate(pinned, count), session) for s in stages]
         tasks = plans.tasks_found(steps, session)
-        shared = [] if pinned.embedder.about_documents else variety(pinned, count, tasks)
+        shared = [] if pinned.embedder.of_documents else variety(pinned, count, tasks)
         return Plan(pinned, org, hub.hub.shown, steps, estimates, count, cut, shared)
 
 

@@ -74,7 +74,7 @@ def topics_of(recipe: "Recipe", session: "Session") -> list[str]:
     from hub_speed.pipeline.topic_file import read_topics
     from hub_speed.quickstart import assets
 
-    if recipe.brainstorm.tasks or recipe.embedder.about_documents:
+    if recipe.brainstorm.tasks or recipe.embedder.of_documents:
         return []
     return read_topics(recipe, session) or (assets.topics() if recipe.offline else [])
 

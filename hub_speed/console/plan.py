@@ -109,7 +109,7 @@ def _calls(plan: Plan) -> Facts:
     left = [(s.stage.name, e) for s, e in zip(plan.steps, plan.estimates, strict=True) if not s.ref]
     teacher = Counter({name: estimate.calls for name, estimate in left if estimate.model == "teacher"})
     counted = sum(teacher[name] for name in ("seed", "preference", "revision"))
-    if plan.recipe.embedder.about_documents:
+    if plan.recipe.embedder.of_documents:
         yield "teacher calls", f"{teacher.total():,}"
         return
     speed, e5 = PAPER["SPEED"]["calls"], PAPER["E5-mistral"]["calls"]

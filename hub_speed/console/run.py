@@ -9,6 +9,7 @@ from hub_speed.console.plan import tokens
 from hub_speed.console.progress import Bars
 from hub_speed.console.terminal import console, print_json, table
 from hub_speed.evaluation import published_scores
+from hub_speed.evaluation.question_groups import is_change
 from hub_speed.pipeline.plan import Step
 from hub_speed.pipeline.run import Result
 from hub_speed.pipeline.table import STAGES
@@ -56,6 +57,7 @@ def print_run(
     _print_calls(by_name)
     found = [record.measures for record in by_name.values()]
     _print_scores([score for one in found for score in one.scores], [share for one in found for share in one.shares])
+    _print_questions([row for one in found for row in one.questions])
     for row in (row for one in found for row in one.failed):
         console.print(f"[red]not scored[/red] {row['benchmark']} ({row['subject']}): {escape(row['reason'])}")
     for note in [*_left(left), *(note for record in by_name.values() for note in record.notes)]:
@@ -125,6 +127,22 @@ def _print_scores(scores: list[Json], shares: list[Json]) -> None:
     _print_intervals("95% intervals", [score for score in scores if not published_scores.is_mteb(score)])
     for kind, (mean, count) in published_scores.averages(scores).items():
         console.print(f"mteb       {kind:<19} {mean:.1f} ({count} {'task' if count == 1 else 'tasks'})")
+
+
+def _print_questions(found: list[Json]) -> None:
+    """Scores on the run's own documents by the style and kind of the questions, with what the training has changed."""
+    subjects = list(dict.fromkeys(row["subject"] for row in found if not is_change(row)))
+    heads = ("n", *subjects, "change (95%)")
+    lines = table("nDCG@10 of questions", *heads, right=heads)
+    for group in dict.fromkeys((row["by"], row["group"]) for row in found):
+        rows = [row for row in found if (row["by"], row["group"]) == group]
+        values = {row["subject"]: f"{row['value']:.3f}" for row in rows}
+        change = next((f"{r['value']:+.3f} ({r['low']:+.3f} to {r['high']:+.3f})" for r in rows if is_change(r)), "–")
+        n = max(row["n"] for row in rows)
+        lines.add_row(group[1], f"{n:,}", *(values.get(subject, "–") for subject in subjects), change)
+    if found:
+        console.print()
+        console.print(lines)
 
 
 def _print_intervals(title: str, found: list[Json]) -> None:

@@ -224,14 +224,15 @@ def _retrieval(task: Any, predictions: dict[str, dict[str, float]]) -> Detail:
     return bootstrap_mean(np.array(list(values.values()))), len(values), items
 
 
-def _is_scored(subject: Subject, benchmark: Benchmark, task: mteb.AbsTask) -> bool:
+def _is_scored(subject: Subject, benchmark: Benchmark, task: mteb.AbsTask, bases_everywhere: bool) -> bool:
     """Whether a subject is scored on a task.
 
-    Only the embedder is scored on mteb's tasks: they take days and have published baselines. BM25 only ranks documents.
+    mteb's tasks take days and have published baselines: only the embedder is scored on them, and its base where the
+    settings say so. BM25 only ranks documents.
     """
-    if subject.kind == "embedder":
-        return True
-    return benchmark.folder is not None and (subject.kind != "bm25" or task.metadata.type == "Retrieval")
+    if subject.kind == "bm25":
+        return benchmark.folder is not None and task.metadata.type == "Retrieval"
+    return subject.kind == "embedder" or benchmark.folder is not None or bases_everywhere
 
 
 def _load(subject: Subject, settings: ScoringSettings) -> Any:
@@ -258,7 +259,9 @@ def run(settings: ScoringSettings) -> Json:
     quiet()
     work = settings.work
     tasks = benchmarks.tasks(settings.benchmarks)
-    jobs = {s.kind: [each for each in tasks if _is_scored(s, *each)] for s in settings.subjects}
+    jobs = {
+        s.kind: [each for each in tasks if _is_scored(s, *each, settings.bases_everywhere)] for s in settings.subjects
+    }
     child.say(total=sum(map(len, jobs.values())))
     step = itertools.count(1)
     done: list[Path] = []

@@ -46,6 +46,7 @@ class ScoringSettings(Settings):
         max_length: tokens of a text that are read.
         pooling: of the untrained base; None: by its architecture.
         instructions: the form of what the embedder and the untrained base read before a query.
+        bases_everywhere: whether bases are scored on mteb's tasks as well, so that one sees what a training forgets.
     """
 
     subjects: tuple[Subject, ...]
@@ -54,6 +55,7 @@ class ScoringSettings(Settings):
     max_length: int
     pooling: Pooling | None = None
     instructions: Instructions = "natural"
+    bases_everywhere: bool = False
 
 
 class ScalingSettings(FitSettings):

@@ -39,17 +39,20 @@ class Passages:
         return [f"{row['title']} {row['text']}".strip() for row in rows]
 
     def positives(self, question: Json) -> list[int]:
-        """The numbers of the passages that answer a question.
+        """The numbers of the passages that answer a question; see `named`."""
+        return self.named(question["positive_ids"], question["id"])
+
+    def named(self, ids: list[str], question: str) -> list[int]:
+        """The numbers of passages of a question.
 
         Raises:
-            StageError: the corpus has no such passage.
+            StageError: they are not in the corpus.
         """
-        lost = [name for name in question["positive_ids"] if name not in self.numbers]
-        if lost or not question["positive_ids"]:
+        if lost := [name for name in ids if name not in self.numbers]:
             raise StageError(
-                f"question {question['id']}: its passage is not in the corpus",
-                expected="the id of a passage",
-                got=", ".join(lost) or "none",
+                f"question {question}: its passage is not in the corpus",
+                expected="the id of a passage of the question's split",
+                got=", ".join(lost),
                 fix="the questions belong to another version of the corpus: run both stages again",
             )
-        return [self.numbers[name] for name in question["positive_ids"]]
+        return [self.numbers[name] for name in ids]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import PositiveInt
 
+from hub_speed.recipe import Mine
 from hub_speed.training.process.settings import Settings
 
 
@@ -29,3 +30,9 @@ class RoundTripSettings(SearchSettings):
     """What it takes to see which questions find their passages; `top_k`: among how many first results."""
 
     top_k: PositiveInt
+
+
+class MiningSettings(SearchSettings):
+    """What it takes to find hard negatives; questions and passages of other splits than train are left out."""
+
+    recipe: Mine

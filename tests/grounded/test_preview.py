@@ -48,6 +48,6 @@ def test_the_first_questions_are_shown_with_what_the_filters_say(
     assert f"{20 - left_out} of 20 kept" in out and "[b]oiled" in out and "60 questions about 15 passages" in out
 
 
-def test_a_recipe_that_is_not_about_documents_has_no_preview() -> None:
+def test_a_recipe_that_is_not_of_documents_has_no_preview() -> None:
     with pytest.raises(RecipeError, match="preview quickstart"):
         api.preview(api.load_recipe("quickstart"), None)  # type: ignore[arg-type]

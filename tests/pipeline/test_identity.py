@@ -91,6 +91,9 @@ FIELDS = {
         revise.sampling_temperature=0.5  revise.top_p=0.9  revise.dedup_threshold=0.7  revise.dedup_words=2
         revise.dedup_permutations=60
     """,
+    "mine": """
+        mine.embedder=org/m  mine.depth=7  mine.negatives=7  mine.margin=0.2  mine.least_rows=0.7  mine.siblings=7
+    """,
     "embedder": f"embedder.rows=7  embedder.rng_seed=7  embedder.labelled=[{LABELLED}]",
     "embedder scaling": """
         embedder.target_modules=[q_proj]
