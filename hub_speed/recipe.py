@@ -484,7 +484,7 @@ class Embedder(Lora):
 
     @property
     def of_documents(self) -> bool:
-        """Whether it is trained on questions about documents."""
+        """Whether it is trained on questions about documents, which need no topics and tasks."""
         return self.data in ("filter", "mine", "relabel")
 
     @property

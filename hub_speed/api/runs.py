@@ -55,7 +55,7 @@ class Plan:
         estimates: what each stage takes when it runs, at the yield of its last run.
         topics: how many there are to brainstorm for.
         cut: how many paths were deeper than `brainstorm.max_depth`, and lost their middle.
-        variety: how many rows will share a task, for each task type.
+        variety: how many rows will share a task, for each task type; empty for questions about documents.
     """
 
     recipe: "Recipe"
@@ -92,7 +92,8 @@ def plan(recipe: "Recipe", hub: OpenHub, *, org: str = DEFAULT_ORG, only: str | 
         stages = [step.stage for step in steps]
         estimates = [plans.at_last_yield(s, s.estimate(pinned, count), session) for s in stages]
         tasks = plans.tasks_found(steps, session)
-        return Plan(pinned, org, hub.hub.shown, steps, estimates, count, cut, variety(pinned, count, tasks))
+        shared = [] if pinned.embedder.of_documents else variety(pinned, count, tasks)
+        return Plan(pinned, org, hub.hub.shown, steps, estimates, count, cut, shared)
 
 
 def run(

@@ -105,12 +105,20 @@ def _print_lineage(org: str, results: list[Result]) -> None:
 def _print_calls(by_name: dict[str, RunRecord]) -> None:
     calls = {name: of_teacher(record.calls) for name, record in by_name.items()}
     total = sum(n for name, n in calls.items() if name != "audit")
-    rows = next((by_name[name].accepted for name in ("revise", "synthesize", "seed") if name in by_name), 0)
+    if "questions" in by_name:
+        console.print(f"\nteacher calls {total:,} · questions published {_last_of(by_name, 'filter', 'questions'):,}")
+        return
+    rows = _last_of(by_name, "revise", "synthesize", "seed")
     console.print(
         f"\nteacher calls {total:,} (brainstorm {calls.get('brainstorm', 0):,}) · rows published {rows:,}"
         f" · an all-teacher set of that size would have cost {rows + calls.get('brainstorm', 0):,}"
         f" · audits {calls.get('audit', 0):,}"
     )
+
+
+def _last_of(by_name: dict[str, RunRecord], *names: str) -> int:
+    """The rows of the first of these stages that was run."""
+    return next((by_name[name].accepted for name in names if name in by_name), 0)
 
 
 def _print_scores(scores: list[Json], shares: list[Json]) -> None:
@@ -169,7 +177,7 @@ def _print_next(org: str, by_name: dict[str, RunRecord], *, local: bool) -> None
     if local:
         console.print("  hub-speed hub serve                # in another terminal: pages at its address")
         console.print('  eval "$(hub-speed hub env)"')
-    sets = [name for name in ("revise", "synthesize", "seed", "brainstorm") if name in by_name]
+    sets = [name for name in ("revise", "synthesize", "seed", "brainstorm", "filter", "questions") if name in by_name]
     for data in [STAGES[name].repo(org) for name in sets[:1]]:
         console.print(
             f"  python -c 'from datasets import load_dataset; print(load_dataset(\"{data}\"))'", soft_wrap=True

@@ -32,7 +32,7 @@ _ENGLISH = _Wording(
     "|page|information",
     by=r"(?:according to|based on|as per|going by|judging (?:by|from)|(?<![^¿\"“(])(?:from|in|per))"
     r" (?:the|this|that|these)(?: (?:given|provided|above|following|present|quoted|accompanying|attached|same))?",
-    said=r"(?:mentioned|described|stated|given|discussed|listed|defined|explained|shown|outlined|presented|specified"
+    said=r"(?:mentioned|named|described|stated|given|discussed|listed|defined|explained|shown|outlined|presented|specified"
     r"|provided|covered|noted|highlighted|identified|recommended|cited|reported|used|referred to)"
     r" (?:in|by|within|throughout) (?:the|this)(?: (?:given|provided|above|following|quoted))?",
     says="",  # the verb comes last: see _MORE
@@ -57,7 +57,7 @@ _FRENCH = _Wording(
 _SPANISH = _Wording(
     noun="texto|pasaje|documento|artículo|fragmento|párrafo|autor",
     by="(?:según|de acuerdo con|conforme a) (?:el|la|este|esta)",
-    said="(?:mencionad|descrit|indicad|citad|señalad)[oa]s? en (?:el|este)",
+    said="(?:(?:mencionad|descrit|indicad|citad|señalad)[oa]s?|se (?:menciona|describe|indica|cita)n?) en (?:el|este)",
     says="(?:dice|menciona|describe|indica|explica) (?:el|este)",
     asks="qué|cuál(?:es)?|quién|cómo|dónde|cuándo|por",
 )
@@ -84,10 +84,10 @@ _DUTCH = _Wording(
 )
 _RUSSIAN = _Wording(
     noun="тексту|документу|отрывку|статье|абзацу|текста|документа|тексте|документе|отрывке|абзаце|текст",
-    by="(?:согласно|по|исходя из|в)(?: (?:этому|данному|этого|данного|этом|данном|приведённом|приведённому))?",
+    by="(?:(?:согласно|исходя из)(?: (?:этому|данному|этого|данного))?|(?:в|по) (?:этом|данном|этому|данному))",
     said="(?:упомянут|описан|указан)[а-яё]* в(?: (?:этом|данном))?",
     says="(?:говорит|описывает|упоминает)(?: (?:этот|данный))?",
-    asks="что|кто|как|какой|какая|какие|какое|где|когда|почему|сколько",
+    asks="о|об|про|что|кто|как|какой|какая|какие|какое|где|когда|почему|сколько",
 )
 _SAYS = (
     "say|state|mention|describe|explain|discuss|define|suggest|recommend|claim|argue|list|give|note|refer|report|cover"
@@ -109,6 +109,11 @@ _MORE = (
     rf"(?:does|do|did|would) (?:the|this) (?:passage|excerpt|snippet|paragraph|text|document|article|section|author)"
     rf" (?:{_SAYS}|talk|think|believe|mean)\b",
     r"(?:mentioned|described|stated|discussed|listed|defined|outlined|shown) above\b",
+    r"(?:purpose|topic|theme|message|idea|summary|subject|tone) of (?:this|the)"
+    r" (?:passage|text|document|article|section)(?=\s*(?:$|[?!.,]))",
+    r"(?:is|are|was|were) (?:stated|said|mentioned|described|specified) (?:\w+ ){0,3}in (?:the|this)"
+    r" (?:text|document|passage|article|section)(?=\s*(?:$|[?!.,]))",
+    r"(?:did|does) the (?:author|passage|text|article) (?:learn|draw|see|want|feel|try|call|compare|do)\b",
     r"the (?:author|writer)['’]s (?:view|opinion|argument|point|purpose|claim|main|tone|conclusion)",
     r"passages? [AB]\b",
 )
@@ -124,8 +129,9 @@ _UNSPACED = (  # Chinese, Japanese, Korean
 def _patterns(wording: _Wording) -> list[str]:
     """The phrases of a language; behind the noun, the sentence ends or goes on as a question."""
     ends = rf"(?=\s*(?:$|[,.;:?!¿)\"”»—–]|\s(?:{wording.asks})\b))"
-    noun = rf" ?(?:{wording.noun})\b{ends}"
-    return [wording.by + noun, wording.said + noun]
+    noun = rf" ?(?:{wording.noun})\b"
+    goes_on = r"(?=\s(?:to|for|about|as|on|regarding|over|sobre|sur|um|zu)\b)"
+    return [wording.by + noun + ends, wording.said + noun + rf"(?:{ends}|{goes_on})"]
 
 
 _SPACED = [_ENGLISH, _GERMAN, _FRENCH, _SPANISH, _ITALIAN, _PORTUGUESE, _DUTCH, _RUSSIAN]

@@ -12,6 +12,7 @@ import pytest
 from pydantic import BaseModel, Field, create_model
 
 from hub_speed.generation import prompts
+from hub_speed.grounded import prompts as grounded
 from hub_speed.pipeline.table import STAGES, wanted
 from hub_speed.recipe import Recipe
 from hub_speed.recipes.loader import load
@@ -242,6 +243,31 @@ def test_a_prompt_moves_just_the_stages_that_render_it(name: str, stages: str, m
         monkeypatch.setitem(TASK_TYPES, kind, dataclasses.replace(TASK_TYPES[kind], **{field: other(kind, field)}))
     after = fingerprints(load("speed"))
     assert {stage for stage in before if before[stage] != after[stage]} == set(stages.split())
+
+
+@pytest.mark.parametrize(
+    ("names", "stages"),
+    [
+        ("QUESTION FENCE KINDS STYLES GUIDELINES Question", "questions"),
+        ("RECALL Recalled", "filter"),
+        ("JUDGE Fitness", ""),
+    ],
+)
+def test_a_prompt_about_passages_moves_just_the_stages_that_render_it(
+    names: str, stages: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = load("speed")
+    judged = load("speed", ["filter.judge=teacher"])
+    for name in names.split():
+        before, found = (fingerprints(recipe), fingerprints(judged)), getattr(grounded, name)
+        changed: Any = create_model("Other", __base__=found, more=(str, Field())) if isinstance(found, type) else None
+        more = {str: " Now.", tuple: ("Now.",)}.get(type(found), {"more": "Now."})
+        changed = changed or (found | more if isinstance(found, dict) else found + more)
+        with monkeypatch.context() as patch:
+            patch.setattr(grounded, name, changed)
+            after = fingerprints(recipe), fingerprints(judged)
+        assert {stage for stage in before[0] if before[0][stage] != after[0][stage]} == set(stages.split()), name
+        assert stages or before[1]["filter"] != after[1]["filter"], name
 
 
 def other(kind: str, field: str) -> Any:
