@@ -122,9 +122,8 @@ def main() -> None:
         found["sentence-transformers"] = timed([__file__, "--peer", str(folder / "mining.json")])
     print(f"{given.passages:,} passages of {WORDS} words, {given.questions:,} questions, {given.model or 'static'}")
     for name, numbers in found.items():
-        print(
-            f"{name:<24} {numbers['seconds']:>7.1f} s, of processors {numbers['processor']:>7.1f} s {numbers['gigabytes']:>6.2f} GB"
-        )
+        seconds, busy, held = numbers.values()
+        print(f"{name:<24} {seconds:>7.1f} s, of processors {busy:>7.1f} s, {held:>5.2f} GB")
     if given.json:
         given.json.write_text(json.dumps(found, indent=1), "utf-8")
 
