@@ -118,7 +118,9 @@ STAGE = Stage(
         **benchmark_inputs(recipe),
     },
     fields=_fields,
-    estimate=lambda recipe, topics: Estimate(None, 0, 0, 0, 0, None, estimate.scores(recipe, 1)),
+    estimate=lambda recipe, topics: Estimate(
+        None, 0, 0, 0, 0, None, estimate.scores(recipe, 2 if recipe.embedder.of_documents else 1)
+    ),
     row=ScoreRow,
     facts=_facts,
     figures=_figures,
