@@ -213,7 +213,9 @@ class MinedRow(QuestionRow):
 
     positives: list[str] = Field(description="texts of the passages in `positive_ids`")
     negatives: list[str] = Field(description="texts of the passages in `negative_ids`, the most similar first")
-    positive_scores: list[float] = Field(description="for each positive: its similarity to the query, as `mine.embedder` has it")
+    positive_scores: list[float] = Field(
+        description="for each positive: its similarity to the query, for the embedder that searched"
+    )
     negative_scores: list[float] = Field(description="for each negative: the same")
 
 
