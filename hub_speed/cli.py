@@ -6,6 +6,7 @@ Heavy packages are imported inside the commands, so that `hub-speed --help` answ
 import errno
 import io
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -128,6 +129,28 @@ def run(
             )
         if not as_json:
             print_run(org, results, local=opened.local)
+
+
+@app.command()
+def preview(
+    recipe: options.Recipe,
+    rows: options.Limit = 20,
+    org: options.Org = DEFAULT_ORG,
+    hub: options.Hub = "local",
+    set_: options.Set = [],  # noqa: B006
+    endpoint: options.Endpoint = [],  # noqa: B006
+) -> None:
+    """Look at the first questions about your documents, and at what the filters say of them."""
+    loaded = api.load_recipe(recipe, set=set_)
+    with api.open_hub(hub) as opened:
+        from hub_speed.console.preview import print_preview
+
+        found = api.preview(loaded, opened, rows=rows, org=org, endpoints=endpoint)
+        changes = [
+            part for flag, values in (("--set", set_), ("--endpoint", endpoint)) for v in values for part in (flag, v)
+        ]
+        where = ["--hub", hub] if hub != "local" else []
+        print_preview(found, run=shlex.join(["hub-speed", "run", recipe, "--org", org, *where, *changes]))
 
 
 @app.command()

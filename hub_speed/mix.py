@@ -10,7 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import accumulate, islice
-from typing import Any
+from typing import Any, TypeVar
+
+Name = TypeVar("Name", bound=str)
 
 
 def deal(weights: Mapping[str, float]) -> Iterator[str]:
@@ -44,7 +46,7 @@ def _units(weights: Mapping[str, float]) -> dict[str, int]:
     return {name: weight // math.gcd(*whole.values()) for name, weight in whole.items()}
 
 
-def drawn(weights: Mapping[str, float], rng: random.Random) -> str:
+def drawn(weights: Mapping[Name, float], rng: random.Random) -> Name:
     """A name drawn by weight: what `rng.choices` draws, in half its time, since every knob of every row is drawn."""
     sums = list(accumulate(weights.values()))
     return [*weights][bisect(sums, rng.random() * sums[-1], hi=len(sums) - 1)]

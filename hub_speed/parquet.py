@@ -30,7 +30,7 @@ _ARROW = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_
 
 def schema(model: type[BaseModel]) -> pa.Schema:
     """The parquet schema of a kind of row."""
-    return pa.schema([_field(name, info.annotation) for name, info in model.model_fields.items()])
+    return pa.schema([_field(info.alias or name, info.annotation) for name, info in model.model_fields.items()])
 
 
 def _field(name: str, annotation: Any) -> pa.Field:

@@ -6,7 +6,7 @@ part of a stage's fingerprint. Only `runtime` and `budget` are not: they say how
 
 import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -31,7 +31,13 @@ ALL_LINEAR: Literal["all-linear"] = "all-linear"
 """The layers of an adapter that is on every linear layer but the output's."""
 
 MINER = "intfloat/multilingual-e5-base"
-"""What E5 mines hard negatives with (App. A)."""
+"""What E5 mines hard negatives with (App. A). Its card asks for prompts; the model keeps none."""
+
+
+def usual_prompts(searcher: str) -> tuple[str, str]:
+    """What is put before queries and documents for an embedder that keeps no prompts itself."""
+    return ("query: ", "passage: ") if searcher.partition("@")[0] == MINER else ("", "")
+
 
 GENERATORS = ("senior", "junior", "base")
 """The models that can write drafts."""
@@ -41,6 +47,15 @@ BATCH_PRICE = 0.5
 
 TOPIC_FILES = (".txt", ".txt.gz", ".parquet")
 """How the name of a topic file ends; every other name is that of a dataset on the Hub."""
+
+Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+"""How often a value is drawn beside the others."""
+
+QuestionKind = Literal["single", "two_passages", "contrastive"]
+"""What a question about documents is answered by: one passage, two of one document, or one but not its neighbour."""
+
+QuestionStyle = Literal["question", "keyword", "natural", "claim", "title"]
+"""How a question about documents is worded."""
 
 Checks = Literal["form", "all"]
 """What an answer is rejected for: its form alone, or its content as well."""
@@ -349,19 +364,71 @@ class Questions(Section):
     """Passages → questions."""
 
     rows: int = Field(2_000, ge=1)  # accepted ones. 1.5K in-domain rows beat 1M general ones (arXiv 2511.07025)
+    test_rows: int = Field(200, ge=0)  # at least so many of them are about test documents, but no more than half.
+    # Assumption: the 95% interval of a score is then about 0.05 to each side
+    per_passage: int = Field(4, ge=1)  # at most so many for each passage there is. Assumption: more repeat each other
     generator: Literal["teacher", "senior", "junior", "base"] = "base"  # who writes them; base: generator.base_model
+    instruction: str = Field("Given a question, retrieve passages that answer it", min_length=1)  # before every query,
+    # of all styles alike. Assumption: who searches does not name a style; E5 §3.2 puts such a sentence before queries
+    kinds: dict[QuestionKind, Weight] = {"single": 6, "two_passages": 1, "contrastive": 3}  # Assumption
+    styles: dict[QuestionStyle, Weight] = {
+        "question": 3,
+        "natural": 2,
+        "keyword": 3,
+        "claim": 1,
+        "title": 1,
+    }  # Assumption: most searches are keywords or questions
+    audiences: dict[str, Weight] = {
+        "new to the subject": 1,
+        "at work with it every day": 2,
+        "an expert who checks a detail": 1,
+    }  # Assumption: nobody has measured what personas are worth
+    reasoning: dict[str, Weight] = {
+        "looking up one fact": 3,
+        "knowing how something is done": 2,
+        "knowing a cause or a purpose": 1,
+        "comparing two things": 1,
+        "putting several facts together": 1,
+    }  # of a question about one passage. Assumption
+    difficulty: dict[str, Weight] = {"easy": 1, "of medium difficulty": 2, "hard": 1}  # Assumption
+    copied_run: int = Field(5, ge=2)  # so many words in a row (twice as many signs where words have no spaces) that
+    # the passage has as well are copied. Assumption: measured on planted cases (docs/documents.md)
+    copied_share: float = Field(0.5, gt=0, le=1)  # of a question's words that may be copied. Assumption: as above
+
+    @field_validator("kinds", "styles", "audiences", "reasoning", "difficulty", mode="before")
+    @classmethod
+    def _weights(cls, value: Any) -> Any:
+        return _as_weights(value)
+
+    @field_validator("kinds", "styles", "audiences", "reasoning", "difficulty")
+    @classmethod
+    def _has_values(cls, value: dict[str, float]) -> dict[str, float]:
+        if not value:
+            raise ValueError("at least one value")
+        return value
 
 
 class Filter(Section):
     """Questions → those that a search can answer, and only with their passage."""
 
-    embedder: str = MINER  # finds the passages, beside BM25
+    embedder: str = MINER  # finds the passages, beside BM25. Assumption: the miner of E5 App. A
+    top_k: int = Field(10, ge=1)  # places among which the search must find the passage. Assumption: nDCG@10's ten
+    answer_overlap: float = Field(0.6, gt=0, le=1)  # the least F1 of the words of two answers that say the same.
+    # Assumption: measured on planted cases (docs/documents.md)
+    judge: Literal["none", "teacher"] = "none"  # asks the teacher as well whether the passage answers the question
 
 
 class Mine(Section):
-    """Questions → questions with hard negatives out of the whole corpus."""
+    """Questions → questions with hard negatives out of all training documents."""
 
-    embedder: str = MINER
+    embedder: str = MINER  # whose similarities count
+    depth: int = Field(100, ge=1)  # E5 App. A: negatives are among the first 100
+    negatives: int = Field(4, ge=1)  # of a row, at most. Assumption
+    margin: float = Field(0.05, ge=0, lt=1)  # below the positive, as a share: NV-Retriever (arXiv 2407.15831)
+    least_rows: float = Field(0.9, ge=0, le=1)  # while fewer rows than this share have a negative, the margin is
+    # loosened, step by step and to 0 at most. Assumption
+    siblings: int = Field(1, ge=0)  # passages of the same document so near to a positive are no negatives; those that
+    # overlap it never are. Assumption
 
 
 class Relabel(Section):
@@ -416,6 +483,11 @@ class Embedder(Lora):
         return self
 
     @property
+    def of_documents(self) -> bool:
+        """Whether it is trained on questions about documents, which need no topics and tasks."""
+        return self.data in ("filter", "mine", "relabel")
+
+    @property
     def mines(self) -> bool:
         """Whether hard negatives are mined: some labelled set has none of its own."""
         return any(each.mines for each in self.labelled)
@@ -423,8 +495,7 @@ class Embedder(Lora):
     @property
     def prompts_of_miner(self) -> tuple[str, str]:
         """What is put before queries and documents for a miner that keeps no prompts itself."""
-        e5 = self.miner_model.partition("@")[0] == MINER
-        return self.miner_prompts or (("query: ", "passage: ") if e5 else ("", ""))
+        return self.miner_prompts or usual_prompts(self.miner_model)
 
     @property
     def labelled_rows(self) -> int:
@@ -605,12 +676,7 @@ class Recipe(Section):
         """A knob is a list (all alike) or a mapping value → weight."""
         if not isinstance(value, dict):
             return value
-        return {
-            knob: {str(k): w for k, w in choices.items()}
-            if isinstance(choices, dict)
-            else {str(k): 1.0 for k in (choices if isinstance(choices, list) else [choices])}
-            for knob, choices in value.items()
-        }
+        return {knob: _as_weights(choices) for knob, choices in value.items()}
 
     @field_validator("languages", mode="before")
     @classmethod
@@ -655,6 +721,13 @@ class Recipe(Section):
         if self.runtime.server == "vllm run-batch" and self.generator.prompt_format != CHAT:
             raise ValueError("runtime.server: vllm run-batch answers chats alone: set generator.prompt_format to chat")
         return self
+
+
+def _as_weights(choices: Any) -> dict[str, Any]:
+    """A mapping value → weight; of a list, or of a single value, all weigh alike."""
+    if isinstance(choices, dict):
+        return {str(choice): weight for choice, weight in choices.items()}
+    return {str(choice): 1.0 for choice in (choices if isinstance(choices, list) else [choices])}
 
 
 def _try_values(task_type: TaskType, knob: str, values: list[str]) -> None:

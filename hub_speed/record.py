@@ -139,6 +139,9 @@ class Measures(BaseModel):
         sentences: what the fits show.
         skipped_sizes: of the scaling law, for lack of rows.
         shares: `rows.AuditRow`s.
+        questions: `rows.QuestionScoreRow`s.
+        margins: of mined negatives, for every margin that was tried: `margin`, the `share` of rows with a negative, and
+            mean `negatives` of a row.
         failed: what could not be scored: `subject`, `measure`, `benchmark` and `reason`.
     """
 
@@ -158,6 +161,8 @@ class Measures(BaseModel):
     sentences: list[str] = []
     skipped_sizes: list[int] = []
     shares: list[Json] = []
+    questions: list[Json] = []
+    margins: list[Json] = []
     failed: list[Json] = []
 
 

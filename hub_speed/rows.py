@@ -34,7 +34,7 @@ REASONS = {
     "answerable_without": "the generator answers the question without the passage",
     "not_found": "the search for the question does not find its passage among the first",
     "unfit_question": "the judge finds that the passage does not answer the question",
-    "no_negative": "no text of the corpus is both similar to the question and clearly below its passage",
+    "seen_in_training": "a training document has its passage, or a training question its words",
     "all_ambiguous": "nobody can tell which of the texts answer the question",
     "no_margin": "no candidate has a positive that is nearer to the query than a hard negative",
     "same_candidates": "there are fewer than two different candidates",
@@ -213,7 +213,9 @@ class MinedRow(QuestionRow):
 
     positives: list[str] = Field(description="texts of the passages in `positive_ids`")
     negatives: list[str] = Field(description="texts of the passages in `negative_ids`, the most similar first")
-    positive_scores: list[float] = Field(description="for each positive: its similarity to the query, by the miner")
+    positive_scores: list[float] = Field(
+        description="for each positive: its similarity to the query, for the embedder that searched"
+    )
     negative_scores: list[float] = Field(description="for each negative: the same")
 
 
@@ -222,6 +224,37 @@ class RelabelledRow(MinedRow):
 
     moved_ids: list[str] = Field(description="ids of passages that were mined as negatives and joined the positives")
     ambiguous_ids: list[str] = Field(description="ids of mined passages that were dropped, as nobody can tell")
+
+
+class BenchmarkPassageRow(BaseModel):
+    """A text of a benchmark's corpus, as BEIR has it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id_: str = Field(alias="_id", description="the id of the passage in the corpus")
+    title: str = Field(description="title of the document and headings above the passage, joined by ›; maybe empty")
+    text: str = Field(description="the passage")
+
+
+class BenchmarkQueryRow(BaseModel):
+    """A query of a benchmark, as BEIR has it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id_: str = Field(alias="_id", description="the id of the question")
+    text: str = Field(description="the question")
+    style: str = Field(description="question, keyword, natural, claim or title")
+    kind: str = Field(description="single, two_passages or contrastive")
+
+
+class JudgementRow(BaseModel):
+    """A text that answers a query, as BEIR has it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    query: str = Field(alias="query-id", description="the `_id` of the query")
+    passage: str = Field(alias="corpus-id", description="the `_id` of a passage that answers it")
+    score: int = Field(description="always 1: passages without a judgement count as 0")
 
 
 class LedgerRow(BaseModel):
@@ -301,6 +334,20 @@ class ItemScoreRow(BaseModel):
     gold: float | None = Field(description="STS: the pair's score in the benchmark; otherwise empty")
 
 
+class QuestionScoreRow(BaseModel):
+    """The mean score of the questions of one style or kind, on the benchmark of the run's own documents."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    subject: str = Field(description="a model or a baseline; `embedder − X`: how much the embedder is better than X")
+    by: str = Field(description="all, style or kind: how the questions are grouped")
+    group: str = Field(description="the style or kind of the questions")
+    value: float = Field(description="mean nDCG@10 of the group's questions; of a difference, its mean")
+    low: float = Field(description="lower end of the 95% interval over questions")
+    high: float = Field(description="upper end of the 95% interval over questions")
+    n: int = Field(description="how many questions the group has")
+
+
 class ScalingRow(BaseModel):
     """The score of one embedder trained on some of the rows."""
 
@@ -347,4 +394,4 @@ class EffectRow(BaseModel):
 
 def columns(model: type[BaseModel]) -> dict[str, str]:
     """Column name → description, in the order of the columns."""
-    return {name: field.description or "" for name, field in model.model_fields.items()}
+    return {field.alias or name: field.description or "" for name, field in model.model_fields.items()}

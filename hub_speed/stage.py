@@ -32,6 +32,10 @@ AGAIN = "again"
 """The file in a work folder that says: the stage was finished before, and was asked for again (`--from`)."""
 
 
+OWN_BENCHMARK = "benchmark of the documents"
+"""The input that holds the held-out questions of the run's own documents."""
+
+
 @dataclass(frozen=True)
 class FromStage:
     """An input that another stage makes."""
@@ -159,9 +163,10 @@ def from_stages(*names: str) -> Callable[[Recipe], dict[str, Source]]:
 
 
 def benchmark_inputs(recipe: Recipe) -> dict[str, Source]:
-    """The benchmarks that are Hub datasets; mteb pins its own."""
-    own = [name for name in recipe.evaluate.benchmarks if not name.startswith("mteb:")]
-    return {f"benchmark {name}": FromHub("dataset", name) for name in own}
+    """The benchmarks that are Hub datasets, and that of the run's own documents; mteb pins its own."""
+    named = [name for name in recipe.evaluate.benchmarks if not name.startswith("mteb:")]
+    own: dict[str, Source] = {OWN_BENCHMARK: FromStage("benchmark")} if recipe.embedder.of_documents else {}
+    return own | {f"benchmark {name}": FromHub("dataset", name) for name in named}
 
 
 def benchmark_fields(recipe: Recipe) -> Json:

@@ -8,6 +8,7 @@ are imported. For the same reason the functions import what they need inside.
 from hub_speed.api.archives import check_hub, collect_garbage, export_org, import_org
 from hub_speed.api.data import load_rows, quality
 from hub_speed.api.hubs import OpenHub, default_home, hub_environment, open_hub, serve_hub
+from hub_speed.api.previews import preview
 from hub_speed.api.ranks import run_rank, run_ranks, show_ranks
 from hub_speed.api.runs import Plan, finished, load_recipe, plan, plan_study, release, run, run_study
 from hub_speed.api.sessions import DEFAULT_ORG, open_session
@@ -34,6 +35,7 @@ __all__ = [
     "open_session",
     "plan",
     "plan_study",
+    "preview",
     "quality",
     "release",
     "run",

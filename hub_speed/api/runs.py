@@ -57,7 +57,7 @@ class Plan:
         gpus: on which the times of training and scoring are estimated.
         topics: how many there are to brainstorm for.
         cut: how many paths were deeper than `brainstorm.max_depth`, and lost their middle.
-        variety: how many rows will share a task, for each task type.
+        variety: how many rows will share a task, for each task type; empty for questions about documents.
     """
 
     recipe: "Recipe"
@@ -104,7 +104,8 @@ def plan(
         estimates = [plans.at_last_yield(s, s.estimate(pinned, count), session) for s in stages]
         estimates = [on(named, s.name, takes, pinned) for s, takes in zip(stages, estimates, strict=True)]
         tasks = plans.tasks_found(steps, session)
-        return Plan(pinned, org, hub.hub.shown, steps, estimates, named, count, cut, variety(pinned, count, tasks))
+        shared = [] if pinned.embedder.of_documents else variety(pinned, count, tasks)
+        return Plan(pinned, org, hub.hub.shown, steps, estimates, named, count, cut, shared)
 
 
 def run(

@@ -70,11 +70,11 @@ def check_org(org: str, flag: str = "--org") -> None:
 
 
 def topics_of(recipe: "Recipe", session: "Session") -> list[str]:
-    """The topics there are, also before the quickstart's are on the Hub; none for a recipe with tasks of its own."""
+    """The topics there are, also before the quickstart's are on the Hub; none for a recipe with tasks or documents."""
     from hub_speed.pipeline.topic_file import read_topics
     from hub_speed.quickstart import assets
 
-    if recipe.brainstorm.tasks:
+    if recipe.brainstorm.tasks or recipe.embedder.of_documents:
         return []
     return read_topics(recipe, session) or (assets.topics() if recipe.offline else [])
 

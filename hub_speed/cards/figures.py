@@ -20,6 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hub_speed.evaluation.published_scores import is_mteb
+from hub_speed.evaluation.question_groups import is_change
 from hub_speed.record import Json
 
 BLUE, ORANGE, GREEN, GREY = "#2f6db3", "#d9822b", "#3b8f5a", "#8a8f98"
@@ -187,6 +188,17 @@ def scores(rows: Sequence[dict[str, Any]], path: Path) -> Path:
             panels.setdefault(f"mteb: {row['task_type']}", []).append((row["benchmark"], row))
         else:
             panels.setdefault(f"{row['measure']} on {row['benchmark']}", []).append((row["subject"], row))
+    return _intervals(panels, path)
+
+
+@_styled
+def questions(rows: Sequence[Json], path: Path) -> Path:
+    """Scores by the style and kind of the questions with their 95% intervals, a panel each."""
+    panels: dict[str, list[tuple[str, Json]]] = {}
+    for row in rows:
+        if not is_change(row):
+            title = f"{'all questions' if row['by'] == 'all' else row['group']} ({row['n']:,})"
+            panels.setdefault(title, []).append((row["subject"], row))
     return _intervals(panels, path)
 
 

@@ -84,7 +84,8 @@ def _configs(ctx: Context) -> list[Json]:
     configs: list[Json] = [{"config_name": "default", "data_files": "data/**/*.parquet", "default": True}]
     types = [task_type for task_type, count in ctx.record.by_task_type.items() if count]
     configs += [{"config_name": name, "data_files": f"data/{name}/*.parquet"} for name in types]
-    folders = [name for name in ("documents", "skipped", "items", "ledger") if (ctx.out / name).is_dir()]
+    named = ("documents", "skipped", "items", "questions", "ledger")
+    folders = [name for name in named if (ctx.out / name).is_dir()]
     return configs + [{"config_name": name, "data_files": f"{name}/*.parquet"} for name in folders]
 
 

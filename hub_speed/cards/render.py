@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # it loads scipy, which takes a while; most who import this r
 PAPER = {"SPEED": {"calls": 45_000, "tokens": 32_000_000}, "E5-mistral": {"calls": 500_000, "tokens": 180_000_000}}
 """Teacher calls and tokens, SPEED Table 5; brainstorming is not in them."""
 
-FIGURES = ("lineage", "yields", "training", "lengths", "quality", "scores", "shares", "scaling")
+FIGURES = ("lineage", "yields", "training", "lengths", "quality", "scores", "questions", "shares", "scaling")
 
 DRAWN_FROM = 1_000
 """A card's examples are drawn from so many first rows of a task type. Assumption: enough for a random one."""

@@ -9,7 +9,8 @@ Recipe = Annotated[
     str,
     typer.Argument(
         metavar="RECIPE",
-        help="quickstart, speed, speed_230k, speed_full, small, open, e5, e5_msmarco, e5_full, or the path of a .yaml",
+        help="quickstart, domain, domain-demo, speed, speed_230k, speed_full, small, open, e5, e5_msmarco, e5_full, or"
+        " the path of a .yaml",
     ),
 ]
 Org = Annotated[str, typer.Option("--org", metavar="NAME", help="organisation or user that owns the repositories")]

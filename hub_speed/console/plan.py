@@ -32,8 +32,9 @@ def print_plan(plan: Plan, flags: Sequence[str] = ()) -> None:
         f" · embedder {recipe.embedder.base_model}\n"
     )
     _print_stages(plan)
-    console.print()
-    console.print(_variety(plan.variety))
+    if plan.variety:
+        console.print()
+        console.print(_variety(plan.variety))
     facts = Table(box=None, show_header=False, pad_edge=False)
     facts.add_column(no_wrap=True, min_width=13)
     for label, text in [*_problems(plan), *_money(plan), *_calls(plan), *_notes(plan)]:
@@ -109,6 +110,9 @@ def _calls(plan: Plan) -> Facts:
     left = [(s.stage.name, e) for s, e in zip(plan.steps, plan.estimates, strict=True) if not s.ref]
     teacher = Counter({name: estimate.calls for name, estimate in left if estimate.model == "teacher"})
     counted = sum(teacher[name] for name in ("seed", "preference", "revision"))
+    if plan.recipe.embedder.of_documents:
+        yield "teacher calls", f"{teacher.total():,}"
+        return
     speed, e5 = PAPER["SPEED"]["calls"], PAPER["E5-mistral"]["calls"]
     some = " left" if len(left) < len(plan.steps) else ""
     stages = f"(seed, preference, revision; the paper: {speed:,}; E5-mistral: {e5:,})"

@@ -9,6 +9,7 @@ from hub_speed.console.plan import tokens
 from hub_speed.console.progress import Bars
 from hub_speed.console.terminal import console, print_json, table
 from hub_speed.evaluation import published_scores
+from hub_speed.evaluation.question_groups import is_change
 from hub_speed.pipeline.plan import Step
 from hub_speed.pipeline.run import Result
 from hub_speed.pipeline.table import STAGES
@@ -58,6 +59,7 @@ def print_run(
     for counts in (one.documents for one in found if one.documents):
         console.print(documents(counts), soft_wrap=True)
     _print_scores([score for one in found for score in one.scores], [share for one in found for share in one.shares])
+    _print_questions([row for one in found for row in one.questions])
     for row in (row for one in found for row in one.failed):
         console.print(f"[red]not scored[/red] {row['benchmark']} ({row['subject']}): {escape(row['reason'])}")
     for note in [*_left(left), *(note for record in by_name.values() for note in record.notes)]:
@@ -113,12 +115,20 @@ def _print_lineage(org: str, results: list[Result]) -> None:
 def _print_calls(by_name: dict[str, RunRecord]) -> None:
     calls = {name: of_teacher(record.calls) for name, record in by_name.items()}
     total = sum(n for name, n in calls.items() if name != "audit")
-    rows = next((by_name[name].accepted for name in ("revise", "synthesize", "seed") if name in by_name), 0)
+    if "questions" in by_name:
+        console.print(f"\nteacher calls {total:,} · questions published {_last_of(by_name, 'filter', 'questions'):,}")
+        return
+    rows = _last_of(by_name, "revise", "synthesize", "seed")
     console.print(
         f"\nteacher calls {total:,} (brainstorm {calls.get('brainstorm', 0):,}) · rows published {rows:,}"
         f" · an all-teacher set of that size would have cost {rows + calls.get('brainstorm', 0):,}"
         f" · audits {calls.get('audit', 0):,}"
     )
+
+
+def _last_of(by_name: dict[str, RunRecord], *names: str) -> int:
+    """The rows of the first of these stages that was run."""
+    return next((by_name[name].accepted for name in names if name in by_name), 0)
 
 
 def _print_scores(scores: list[Json], shares: list[Json]) -> None:
@@ -127,6 +137,22 @@ def _print_scores(scores: list[Json], shares: list[Json]) -> None:
     _print_intervals("95% intervals", [score for score in scores if not published_scores.is_mteb(score)])
     for kind, (mean, count) in published_scores.averages(scores).items():
         console.print(f"mteb       {kind:<19} {mean:.1f} ({count} {'task' if count == 1 else 'tasks'})")
+
+
+def _print_questions(found: list[Json]) -> None:
+    """Scores on the run's own documents by the style and kind of the questions, with what the training has changed."""
+    subjects = list(dict.fromkeys(row["subject"] for row in found if not is_change(row)))
+    heads = ("n", *subjects, "change (95%)")
+    lines = table("nDCG@10 of questions", *heads, right=heads)
+    for group in dict.fromkeys((row["by"], row["group"]) for row in found):
+        rows = [row for row in found if (row["by"], row["group"]) == group]
+        values = {row["subject"]: f"{row['value']:.3f}" for row in rows}
+        change = next((f"{r['value']:+.3f} ({r['low']:+.3f} to {r['high']:+.3f})" for r in rows if is_change(r)), "–")
+        n = max(row["n"] for row in rows)
+        lines.add_row(group[1], f"{n:,}", *(values.get(subject, "–") for subject in subjects), change)
+    if found:
+        console.print()
+        console.print(lines)
 
 
 def _print_intervals(title: str, found: list[Json]) -> None:
@@ -161,7 +187,7 @@ def _print_next(org: str, by_name: dict[str, RunRecord], *, local: bool) -> None
     if local:
         console.print("  hub-speed hub serve                # in another terminal: pages at its address")
         console.print('  eval "$(hub-speed hub env)"')
-    sets = [name for name in ("revise", "synthesize", "seed", "brainstorm") if name in by_name]
+    sets = [name for name in ("revise", "synthesize", "seed", "brainstorm", "filter", "questions") if name in by_name]
     for data in [STAGES[name].repo(org) for name in sets[:1]]:
         console.print(
             f"  python -c 'from datasets import load_dataset; print(load_dataset(\"{data}\"))'", soft_wrap=True

@@ -239,14 +239,15 @@ def _retrieval(task: Any, predictions: dict[str, dict[str, float]]) -> Detail:
     return bootstrap_mean(np.array(list(values.values()))), len(values), items
 
 
-def _is_scored(subject: Subject, benchmark: Benchmark, task: mteb.AbsTask) -> bool:
+def _is_scored(subject: Subject, benchmark: Benchmark, task: mteb.AbsTask, bases_everywhere: bool) -> bool:
     """Whether a subject is scored on a task.
 
-    Only the embedder is scored on mteb's tasks: they take days and have published baselines. BM25 only ranks documents.
+    mteb's tasks take days and have published baselines: only the embedder is scored on them, and its base where the
+    settings say so. BM25 only ranks documents.
     """
-    if subject.kind == "embedder":
-        return True
-    return benchmark.folder is not None and (subject.kind != "bm25" or task.metadata.type == "Retrieval")
+    if subject.kind == "bm25":
+        return benchmark.folder is not None and task.metadata.type == "Retrieval"
+    return subject.kind == "embedder" or benchmark.folder is not None or bases_everywhere
 
 
 def _load(subject: Subject, settings: ScoringSettings) -> Any:
@@ -272,7 +273,7 @@ def _jobs(settings: ScoringSettings, tasks: list[tuple[Benchmark, mteb.AbsTask]]
         f"{subject.kind}/{benchmarks.title(task)}": (subject, benchmark, task)
         for subject in settings.subjects
         for benchmark, task in tasks
-        if _is_scored(subject, benchmark, task)
+        if _is_scored(subject, benchmark, task, settings.bases_everywhere)
     }
 
 

@@ -47,6 +47,7 @@ class ScoringSettings(Settings):
         pooling: of the untrained base; None: by its architecture.
         instructions: the form of what the embedder and the untrained base read before a query.
         devices: GPUs; with several, each has a worker of its own.
+        bases_everywhere: whether bases are scored on mteb's tasks as well, so that one sees what a training forgets.
     """
 
     subjects: tuple[Subject, ...]
@@ -56,6 +57,7 @@ class ScoringSettings(Settings):
     pooling: Pooling | None = None
     instructions: Instructions = "natural"
     devices: tuple[str, ...] = ()
+    bases_everywhere: bool = False
 
 
 class ScalingSettings(FitSettings):

@@ -5,7 +5,7 @@ ledger/train-00000.parquet             every request with its state, reason and 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 from pydantic import BaseModel
@@ -35,6 +35,7 @@ def make(
     sift: Callable[[Ledger], None] | None = None,
     publish: Callable[[Ledger, str], Iterable[dict[str, Any]]] | None = None,
     skipped: Callable[[], Iterable[LedgerRow]] = lambda: (),
+    task_types: Collection[str] = (),
 ) -> None:
     """Ask for rows, then fill `ctx.out` and the counts of `ctx.record`.
 
@@ -51,6 +52,7 @@ def make(
         sift: looks at all accepted rows together once they are there, and rejects some (duplicates).
         publish: (ledger, task type) → the rows to publish, where they are not simply the accepted ones.
         skipped: the rows that are not asked for, each with its reason; `rows` counts them as well.
+        task_types: those of the rows; (): those of the recipe's mixture.
 
     Raises:
         StageError: most of the accepted rows repeat others.
@@ -74,7 +76,7 @@ def make(
         ledger.add((entry, None) for entry in skipped())
         total = rows.total if isinstance(rows, Quota) else rows
         ask(ctx, ledger, jobs, read, total=total, writers=writers, more=more)
-        finish(ctx, ledger, quota, writers=writers, row=row, publish=publish)
+        finish(ctx, ledger, quota, writers=writers, row=row, publish=publish, task_types=task_types)
 
 
 def finish(
@@ -85,6 +87,7 @@ def finish(
     writers: Writers | None,
     row: type[BaseModel],
     publish: Callable[[Ledger, str], Iterable[dict[str, Any]]] | None = None,
+    task_types: Collection[str] = (),
 ) -> None:
     """Fill `ctx.out` and the counts of `ctx.record` from a sifted ledger; see `make`. No writers: nobody was asked."""
     stage = ctx.record.stage
@@ -92,7 +95,7 @@ def finish(
         quota.drop_surplus(ledger)
         ctx.record.notes += (f"{stage}, {text}" for text in quota.shortfalls(ledger))
     unchecked: Counter[str] = Counter()
-    for task_type in ctx.recipe.mixture:
+    for task_type in task_types or ctx.recipe.mixture:
         found = _counted(publish(ledger, task_type) if publish else ledger.rows(task_type), unchecked)
         ctx.record.by_task_type[task_type] = count = write_parquet(found, row, ctx.out / "data" / task_type)
         if not count and not (quota and quota.strict):  # a strict quota has said so

@@ -106,6 +106,8 @@ def signals(recipe: Recipe, limit: int | None) -> int:
 
 def embedder_rows(recipe: Recipe) -> int:
     """How many rows there are to train an embedder on."""
+    if recipe.embedder.of_documents:
+        return recipe.questions.rows
     return recipe.seed.rows if recipe.embedder.data == "seed" else recipe.synthesize.rows
 
 

@@ -296,6 +296,13 @@ class Ledger:
         """The same for accepted rows that repeat no other, by their names."""
         self.reject(((name, "", None) for name in names), reason)
 
+    def refuse(self, details: Mapping[str, str], reason: str) -> None:
+        """The same with a detail for each name."""
+        self._write(
+            "UPDATE ledger SET state = 'rejected', reason = ?, detail = ?, dropped_row = row, row = NULL WHERE id = ?",
+            [(reason, detail, name) for name, detail in details.items()],
+        )
+
     def fail(self, names: Iterable[str], reason: str, detail: str) -> None:
         """Turn accepted rows into failed ones, without a row: the next run asks for them again."""
         change = "UPDATE ledger SET state = 'failed', reason = ?, detail = ?, row = NULL WHERE id = ?"

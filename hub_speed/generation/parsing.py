@@ -226,7 +226,7 @@ def _texts(value: Any) -> Iterator[str]:
 _NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffd-\uffff]")
 # What chat templates and tokenizers put between texts: ChatML, Llama, Mistral, Gemma, DeepSeek, T5, GLM and older
 # ones. Texts on models name some of BERT's, and formulas look like others, so these count only at the end of a text.
-_TOKEN = re.compile(
+TOKEN = re.compile(
     r"<\|[\w .:-]{1,40}\|>|<｜[^<>]{1,40}｜>|</?s>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>"
     r"|<(?:bos|eos|pad|unk|eod|eom|mask|sop|eop)>|\[[gs]MASK\]|<(?:unused|extra_id_)\d+>|<0x[0-9A-F]{2}>"
     r"|(?:\[(?:PAD|SEP|CLS|UNK|BOS|EOS)\]|< ?\|[\w .:-]{1,40}\| ?>|<\|[a-z_]{3,40}\|?)(?=\s*+\Z)"
@@ -244,7 +244,7 @@ def _stray(text: str) -> str:
     if not ("<" in text or "[" in text or "◁" in text):
         return ""
     begun = MARK.match(text.lstrip())
-    found = begun if begun and begun["open"] else _TOKEN.search(_STRUCK.sub("", text))
+    found = begun if begun and begun["open"] else TOKEN.search(_STRUCK.sub("", text))
     return found[0] if found else ""
 
 

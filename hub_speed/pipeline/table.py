@@ -10,12 +10,16 @@ from hub_speed.recipe import Recipe
 from hub_speed.stage import FromStage, Stage
 from hub_speed.stages import (
     audit,
+    benchmark,
     brainstorm,
     corpus,
     embedder,
     evaluate,
+    filter,
     junior,
+    mine,
     preference,
+    questions,
     revise,
     revision,
     revisor,
@@ -40,6 +44,10 @@ STAGES: dict[str, Stage] = {
         synthesize.STAGE,  # tasks → drafts, by the senior
         revise.STAGE,  # drafts → training rows, by the revisor
         corpus.STAGE,  # documents → passages
+        questions.STAGE,  # passages → questions, by a generator
+        filter.STAGE,  # questions → those that a search can answer, and only with their passage
+        benchmark.STAGE,  # questions about held-out documents → queries, corpus and judgements
+        mine.STAGE,  # questions about the others → the same with hard negatives
         embedder.STAGE,  # rows → embedder (InfoNCE)
         evaluate.STAGE,  # embedder → scores beside baselines
         audit.STAGE,  # rows of each generator → yield and pass rate, by the teacher

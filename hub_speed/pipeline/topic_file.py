@@ -23,7 +23,7 @@ def with_topics(recipe: Recipe, session: Session, *, publish: bool) -> Recipe:
         RecipeError: the file cannot be read or is empty.
     """
     name = recipe.brainstorm.topics
-    if recipe.brainstorm.tasks or not name.endswith(TOPIC_FILES):
+    if recipe.brainstorm.tasks or recipe.embedder.of_documents or not name.endswith(TOPIC_FILES):
         return recipe
     paths = topics.read_file(Path(name))
 

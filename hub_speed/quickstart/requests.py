@@ -11,6 +11,7 @@ from functools import lru_cache
 from string import Formatter
 
 from hub_speed.generation import prompts
+from hub_speed.grounded import prompts as grounded
 from hub_speed.task_types import TASK_TYPES
 
 
@@ -49,11 +50,35 @@ class Revise:
     draft: str
 
 
+@dataclass(frozen=True)
+class AskForQuestion:
+    """A request for a question about passages; each with its headings."""
+
+    kind: str
+    style: str
+    passages: list[str]
+
+
+@dataclass(frozen=True)
+class Recall:
+    """A question that is asked without its passage."""
+
+    query: str
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A request to judge whether passages answer a question."""
+
+    query: str
+    passages: list[str]
+
+
 class NotUnderstood(ValueError):
-    """The prompt is none of the four kinds."""
+    """The prompt is none of these kinds."""
 
 
-Request = Brainstorm | Synthesis | Judgement | Revise
+Request = Brainstorm | Synthesis | Judgement | Revise | AskForQuestion | Recall | Judge
 
 
 @lru_cache(maxsize=256)
@@ -78,6 +103,14 @@ def read(prompt: str) -> Request:
         return Judgement(synthesis(match["prompt"]), list(_candidates(match["candidates"])))
     if match := pattern(prompts.REVISION).fullmatch(prompt):
         return Revise(synthesis(match["prompt"]), match["draft"])
+    if match := pattern(grounded.QUESTION).fullmatch(prompt):
+        kind = next(name for name, line in grounded.KINDS.items() if line in match["guidelines"])
+        style = next(name for name, text in grounded.STYLES.items() if text == match["style"])
+        return AskForQuestion(kind, style, _fenced(match))
+    if match := pattern(grounded.RECALL).fullmatch(prompt):
+        return Recall(match["query"])
+    if match := pattern(grounded.JUDGE).fullmatch(prompt):
+        return Judge(match["query"], _fenced(match))
     for name, task_type in TASK_TYPES.items():
         if task_type.brainstorm and (match := pattern(task_type.brainstorm).fullmatch(prompt)):
             return Brainstorm(name, match["topic"], int(match["count"]))
@@ -106,6 +139,12 @@ def synthesis(prompt: str) -> Synthesis:
         task = values.pop("task", task_type.fixed_task or "")
         return Synthesis(name, task, values.pop("topic", ""), values)
     raise NotUnderstood(f"not a prompt of this pipeline: {prompt[:60]!r}")
+
+
+def _fenced(match: re.Match[str]) -> list[str]:
+    """The texts between the marks of a prompt about passages."""
+    mark = re.escape(match["mark"])
+    return re.findall(rf"<<<{mark}\n(.*?)\n{mark}>>>", match["passages"], re.DOTALL)
 
 
 def _candidates(text: str) -> Iterator[str]:

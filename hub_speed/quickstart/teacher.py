@@ -2,10 +2,11 @@
 
     python -m hub_speed.quickstart.teacher [--port 0] [--rng-seed 0]
 
-It answers the four requests the pipeline makes (brainstorm, synthesis, judge, revision) from a small world of facts, so
-that the whole loop can be run and measured anywhere. It obeys every knob; its judgements and revisions follow the facts
-and the guidelines, and nothing else. Its reasons are shorter than the prompts ask for, because the tiny revisor has to
-learn to write them. A real model takes its place with `--endpoint teacher=URL`.
+It answers the requests the pipeline makes (brainstorm, synthesis, judge, revision, and those about passages) from a
+small world of facts, so that the whole loop can be run and measured anywhere. It obeys every knob; its judgements and
+revisions follow the facts and the guidelines, and nothing else. Its reasons are shorter than the prompts ask for,
+because the tiny revisor has to learn to write them. Some of its questions about passages have a flaw on purpose. A
+real model takes its place with `--endpoint teacher=URL`.
 """
 
 import argparse
@@ -17,8 +18,17 @@ from typing import Any
 
 from aiohttp import web
 
-from hub_speed.quickstart import requests, reviser, rubric, tasks, writer
-from hub_speed.quickstart.requests import Brainstorm, Judgement, NotUnderstood, Revise, Synthesis
+from hub_speed.quickstart import questioner, requests, reviser, rubric, tasks, writer
+from hub_speed.quickstart.requests import (
+    AskForQuestion,
+    Brainstorm,
+    Judge,
+    Judgement,
+    NotUnderstood,
+    Recall,
+    Revise,
+    Synthesis,
+)
 from hub_speed.quickstart.writer import OtherWorld
 from hub_speed.text import words
 
@@ -42,6 +52,12 @@ def answer(prompt: str, rng: random.Random) -> str:
         found = dict(writer.write(request, rng))
     elif isinstance(request, Judgement):
         found = judge(request)
+    elif isinstance(request, AskForQuestion):
+        found = dict(questioner.write(request, rng))
+    elif isinstance(request, Recall):
+        found = dict(questioner.recall(request))
+    elif isinstance(request, Judge):
+        found = questioner.judge(request)
     else:
         found = revise(request, rng)
     return json.dumps(found, ensure_ascii=False)

@@ -1,23 +1,35 @@
 """Embedder → scores, beside its baselines.
 
-In: speed-embedder, its base model, benchmarks. Out: speed-results; its config `items` has one row per query, pair or
-text of a benchmark that is a Hub dataset.
+In: speed-embedder, its base model, benchmarks; speed-benchmark, where the rows are about documents. Out: speed-results;
+its config `items` has one row per query, pair or text of a benchmark that is a Hub dataset, its config `questions` the
+scores on speed-benchmark by the style and kind of the questions.
 Source: mteb for the scores; E5 Table 15 and its evaluation code for what is asked (`evaluation/scoring.py`).
-Differs: baselines are scored on Hub datasets only; a base that is an embedder with its own prompts, or none, as well.
+Differs: baselines are scored on Hub datasets only, and where the rows are about documents, the base on mteb's tasks as
+well, so that one sees what is forgotten; a base that is an embedder with its own prompts, or none, as well.
 A task that fails is reported; the stage fails when all do.
 """
 
 from pathlib import Path
 
 from hub_speed.errors import StageError
-from hub_speed.evaluation import published_scores
+from hub_speed.evaluation import published_scores, question_groups
 from hub_speed.evaluation.settings import Benchmark, ScoringSettings, Subject
 from hub_speed.generation import estimate
 from hub_speed.parquet import read_parquet, write_parquet
 from hub_speed.recipe import Recipe
 from hub_speed.record import Json
-from hub_speed.rows import ScoreRow
-from hub_speed.stage import Context, Estimate, FromHub, FromStage, Stage, benchmark_fields, benchmark_inputs, pick
+from hub_speed.rows import QuestionScoreRow, ScoreRow
+from hub_speed.stage import (
+    OWN_BENCHMARK,
+    Context,
+    Estimate,
+    FromHub,
+    FromStage,
+    Stage,
+    benchmark_fields,
+    benchmark_inputs,
+    pick,
+)
 from hub_speed.training.older_readers import MODULES
 from hub_speed.training.process.launch import launch
 
@@ -37,6 +49,7 @@ def build(ctx: Context) -> None:
         pooling=ctx.recipe.embedder.pooling,
         instructions=ctx.recipe.embedder.instructions,
         devices=ctx.devices,
+        bases_everywhere=ctx.recipe.embedder.of_documents,
     )
     scored = launch(ctx, "evaluation.scoring", settings)
     scores, failed = scored["scores"], scored["failed"]
@@ -49,6 +62,17 @@ def build(ctx: Context) -> None:
     ctx.record.rows_in = ctx.record.accepted = write_parquet(scores, ScoreRow, ctx.out / "data")
     ctx.record.measures.scores, ctx.record.measures.failed = scores, failed
     ctx.record.notes += scored["notes"]
+    if OWN_BENCHMARK in ctx.inputs:
+        _score_questions(ctx, settings.subjects[1].name)
+
+
+def _score_questions(ctx: Context, before: str) -> None:
+    """Scores on the run's own benchmark, by style and kind of the questions."""
+    name = ctx.refs[OWN_BENCHMARK].repo
+    items = (row for row in read_parquet(ctx.out / "items") if row["benchmark"] == name)
+    found = question_groups.scores(items, read_parquet(ctx.inputs[OWN_BENCHMARK] / "queries"), before)
+    write_parquet(found, QuestionScoreRow, ctx.out / "questions")
+    ctx.record.measures.questions = found
 
 
 def _bases(folder: Path) -> tuple[Subject, ...]:
@@ -76,7 +100,10 @@ def _facts(ctx: Context) -> Json:
 def _figures(ctx: Context, folder: Path) -> dict[str, Path]:
     from hub_speed.cards import figures  # matplotlib takes half a second to import
 
-    return {"scores": figures.scores(list(read_parquet(ctx.out / "data")), folder / "scores.png")}
+    drawn = {"scores": figures.scores(list(read_parquet(ctx.out / "data")), folder / "scores.png")}
+    if ctx.record.measures.questions:
+        drawn["questions"] = figures.questions(ctx.record.measures.questions, folder / "questions.png")
+    return drawn
 
 
 STAGE = Stage(
@@ -92,7 +119,9 @@ STAGE = Stage(
         **benchmark_inputs(recipe),
     },
     fields=_fields,
-    estimate=lambda recipe, topics: Estimate(None, 0, 0, 0, 0, None, estimate.scores(recipe, 1)),
+    estimate=lambda recipe, topics: Estimate(
+        None, 0, 0, 0, 0, None, estimate.scores(recipe, 2 if recipe.embedder.of_documents else 1)
+    ),
     row=ScoreRow,
     facts=_facts,
     figures=_figures,

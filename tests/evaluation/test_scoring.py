@@ -213,6 +213,18 @@ def test_a_task_that_fails_is_told_and_the_others_are_scored(scored: tuple[dict[
     assert "scifact" in found["failed"][0]["reason"].lower() and len(found["scores"]) == 13
 
 
+def test_bases_are_scored_on_tasks_of_mteb_where_one_wants_to_see_what_is_forgotten() -> None:
+    (task,) = benchmarks.named("SciFact")
+    whole = Benchmark(name="mteb:SciFact")
+    scored = {
+        (kind, everywhere): scoring._is_scored(Subject(name=kind, kind=kind), whole, task, everywhere)
+        for kind in ("embedder", "base", "published", "bm25")
+        for everywhere in (True, False)
+    }
+    wanted = {("embedder", True), ("embedder", False), ("base", True), ("published", True)}
+    assert {each for each, is_scored in scored.items() if is_scored} == wanted
+
+
 def test_a_model_can_be_scored_on_the_benchmark_of_the_quickstart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ import pytest
 from pydantic import BaseModel, Field, create_model
 
 from hub_speed.generation import prompts
+from hub_speed.grounded import prompts as grounded
 from hub_speed.pipeline.table import STAGES, wanted
 from hub_speed.recipe import Recipe
 from hub_speed.recipes.loader import load
@@ -43,27 +44,28 @@ FIELDS = {
     "brainstorm seed revision": "teacher.sampling_temperature=0.5  teacher.top_p=0.9",
     "brainstorm seed preference revision audit": "teacher.model=other  teacher.max_tokens=99",
     "preference audit": "teacher.judge_temperature=0.5",
-    "brainstorm seed junior root preference senior revision revisor synthesize": "rng_seed=7",
+    "brainstorm seed junior root preference senior revision revisor synthesize questions": "rng_seed=7",
     "seed": "seed.rows=7",
     "seed root revision synthesize revise audit": "checks=all",
+    "seed root synthesize questions": "languages={English: 1, German: 1}",
     "seed root synthesize": """
-        languages={English: 1, German: 1}  retrieval={difficulty: [PhD]}  classification={difficulty: [PhD]}
+        retrieval={difficulty: [PhD]}  classification={difficulty: [PhD]}
         sts={low_score: [2]}  short_matching={text_length: [2 words]}  long_matching={min_words: [2]}
     """,
     "brainstorm seed root preference revision synthesize": """
         mixture={retrieval: 9, classification: 7, sts: 7, short_matching: 1, long_matching: 1}
     """,
     "brainstorm seed root preference revision synthesize revise audit": "mixture={retrieval: 7, sts: 7}",
-    "junior revisor": "generator.base_model=org/other",
-    "junior root senior revisor synthesize revise": "generator.prompt_format=chat",
+    "junior revisor questions filter": "generator.base_model=org/other",
+    "junior root senior revisor synthesize revise questions filter": "generator.prompt_format=chat",
     "junior": """
         junior.target_modules=[q_proj]
         junior.lora_r=8  junior.lora_alpha=8  junior.lora_dropout=0.2  junior.batch_size=7  junior.epochs=7
         junior.max_length=777  junior.too_long=truncate  junior.warmup_ratio=0.7  junior.schedule=linear
         junior.load_in_4bit=true  junior.learning_rate=0.7  junior.batching=packed  junior.weight_decay=0.7
     """,
-    "root synthesize": "generator.sampling_temperature=0.5  generator.top_p=0.9",
-    "root synthesize revise": "generator.max_tokens=99",
+    "root synthesize questions filter": "generator.sampling_temperature=0.5  generator.top_p=0.9",
+    "root synthesize revise questions filter": "generator.max_tokens=99",
     "root": "root.rows=70000  root.candidates=7",
     "preference": """
         preference.rows=7  preference.signal=retrieval  preference.judge=both_orders  preference.stock_share=0.1
@@ -89,6 +91,9 @@ FIELDS = {
         revise.sampling_temperature=0.5  revise.top_p=0.9  revise.dedup_threshold=0.7  revise.dedup_words=2
         revise.dedup_permutations=60
     """,
+    "mine": """
+        mine.embedder=org/m  mine.depth=7  mine.negatives=7  mine.margin=0.2  mine.least_rows=0.7  mine.siblings=7
+    """,
     "embedder": f"embedder.rows=7  embedder.rng_seed=7  embedder.labelled=[{LABELLED}]",
     "embedder scaling": """
         embedder.target_modules=[q_proj]
@@ -102,6 +107,13 @@ FIELDS = {
     "embedder audit scaling": "embedder.data=synthesize",
     "evaluate scaling": "evaluate.benchmarks=[org/bench]  evaluate.instructions={}",
     "audit": "audit.rows=7",
+    "questions": """
+        questions.rows=7  questions.test_rows=7  questions.per_passage=7  questions.instruction=Find
+        questions.kinds=single  questions.styles=[claim]  questions.audiences=[me]  questions.reasoning=[why]
+        questions.difficulty=[hard]  questions.copied_run=7  questions.copied_share=0.7
+    """,
+    "questions filter": "questions.generator=senior",
+    "filter": "filter.top_k=7  filter.answer_overlap=0.7  filter.judge=teacher  filter.embedder=org/e",
     "scaling": "scaling.sizes=[7,8]  scaling.rng_seeds=[7]",
 }
 
@@ -184,7 +196,7 @@ def test_every_field_of_a_recipe_is_in_the_table() -> None:
 
 
 def test_the_order_of_what_is_drawn_from_counts() -> None:
-    drawn = {"seed", "root", "synthesize"}
+    drawn = {"seed", "root", "synthesize", "questions"}
     for one, other in (("{English: 1, German: 1}", "{German: 1, English: 1}"), ("{English: 1}", "{English: 1.0}")):
         assert moved(load("speed", [f"languages={one}"]), load("speed", [f"languages={other}"])) == (
             drawn if "German" in one else set()
@@ -213,7 +225,7 @@ def test_fields_that_nothing_reads_here_move_what_reads_them_there() -> None:
         assert moved(load("speed", drafts), load("speed", [*drafts, change])) == {"revise", "embedder", "scaling"}
     base = ["synthesize.generator=base"]
     assert moved(load("speed", base), load("speed", [*base, "generator.base_model=org/m"])) == {
-        *("junior", "revisor", "synthesize"),
+        *("junior", "revisor", "synthesize", "questions", "filter"),
     }
 
 
@@ -231,6 +243,31 @@ def test_a_prompt_moves_just_the_stages_that_render_it(name: str, stages: str, m
         monkeypatch.setitem(TASK_TYPES, kind, dataclasses.replace(TASK_TYPES[kind], **{field: other(kind, field)}))
     after = fingerprints(load("speed"))
     assert {stage for stage in before if before[stage] != after[stage]} == set(stages.split())
+
+
+@pytest.mark.parametrize(
+    ("names", "stages"),
+    [
+        ("QUESTION FENCE KINDS STYLES GUIDELINES Question", "questions"),
+        ("RECALL Recalled", "filter"),
+        ("JUDGE Fitness", ""),
+    ],
+)
+def test_a_prompt_about_passages_moves_just_the_stages_that_render_it(
+    names: str, stages: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = load("speed")
+    judged = load("speed", ["filter.judge=teacher"])
+    for name in names.split():
+        before, found = (fingerprints(recipe), fingerprints(judged)), getattr(grounded, name)
+        changed: Any = create_model("Other", __base__=found, more=(str, Field())) if isinstance(found, type) else None
+        more = {str: " Now.", tuple: ("Now.",)}.get(type(found), {"more": "Now."})
+        changed = changed or (found | more if isinstance(found, dict) else found + more)
+        with monkeypatch.context() as patch:
+            patch.setattr(grounded, name, changed)
+            after = fingerprints(recipe), fingerprints(judged)
+        assert {stage for stage in before[0] if before[0][stage] != after[0][stage]} == set(stages.split()), name
+        assert stages or before[1]["filter"] != after[1]["filter"], name
 
 
 def other(kind: str, field: str) -> Any:

@@ -2,7 +2,7 @@
 
 Revised rows are without near-duplicates when they are published. Drafts are published whole, because the revisor gets
 all of them. So near-duplicates are left out here: "no revisor" must not mean "no MinHash" as well. The teacher's own
-rows are without exact duplicates alone.
+rows are without exact duplicates alone. Of questions about documents, those of split train are taken.
 Source: SPEED App. A (MinHash of 1.15M rows); what was done to the sets of Table 2 is not stated: Assumptions.
 """
 
@@ -13,7 +13,7 @@ from hub_speed.generation.dedup import near_duplicates
 from hub_speed.parquet import read_parquet, write_parquet
 from hub_speed.recipe import Recipe
 from hub_speed.record import Json
-from hub_speed.rows import DraftRow
+from hub_speed.rows import DraftRow, QuestionRow
 from hub_speed.stage import Context, pick
 
 
@@ -26,10 +26,13 @@ def fields(recipe: Recipe) -> Json:
 
 def folder(ctx: Context) -> Path:
     """The folder of the rows; the record says how many near-duplicates were left out."""
-    data = ctx.inputs["data"] / "data"
+    data, kept, how = ctx.inputs["data"] / "data", ctx.work / "rows", ctx.recipe.revise
+    if ctx.recipe.embedder.data == "filter":
+        shutil.rmtree(kept, ignore_errors=True)
+        write_parquet((row for row in read_parquet(data) if row["split"] == "train"), QuestionRow, kept)
+        return kept
     if ctx.recipe.embedder.data != "synthesize":
         return data
-    kept, how = ctx.work / "rows", ctx.recipe.revise
     rows = sorted(read_parquet(data, ["id", "query", "positive"]), key=lambda row: row["id"])
     found = near_duplicates(rows, how.dedup_threshold, how.dedup_permutations, how.dedup_words, ctx.work)
     dropped = {each.id for each in found}

@@ -14,7 +14,7 @@ from tiny_models import WORDS
 from tiny_training import embedder_settings, some_rows
 
 from hub_speed.recipe import MINER
-from hub_speed.training.embedder import backbone, labelled, mining
+from hub_speed.training.embedder import backbone, labelled, nearest
 from hub_speed.training.embedder.settings import EmbedderSettings, LabelledSet
 
 
@@ -77,32 +77,32 @@ def test_pieces_and_an_interruption_change_nothing(
     given = settings(decoder, tmp_path, documents(tmp_path / "set", 30), mine_to=30, mine_margin=0.0)
     whole, _ = labelled.read(given)
     shutil.rmtree(given.work / "mining")
-    monkeypatch.setattr(mining, "DOCUMENTS_AT_ONCE", 7)
-    monkeypatch.setattr(mining, "PAIRS_AT_ONCE", 2)
+    for name, count in {"DOCUMENTS_AT_ONCE": 7, "EMBEDDED_AT_ONCE": 7, "QUERIES_AT_ONCE": 2}.items():
+        monkeypatch.setattr(nearest, name, count)
     pieces, _ = labelled.read(given)
     assert pieces == whole
     (folder,) = (given.work / "mining").iterdir()
-    assert not (folder / mining.EMBEDDINGS).exists()  # tens of gigabytes, when all is mined
+    assert not (folder / nearest.EMBEDDINGS).exists()  # tens of gigabytes, when all is mined
     width = 32 * np.dtype(np.float16).itemsize
-    (folder / mining.EMBEDDINGS).write_bytes(b"\1" * (3 * 7 * width + 5))  # stopped within the fourth piece
+    (folder / nearest.EMBEDDINGS).write_bytes(b"\1" * (3 * 7 * width + 5))  # stopped within the fourth piece
     (folder / "negatives.npy").unlink()
     resumed, _ = labelled.read(given)
     assert resumed != whole  # the three pieces that were there are taken as they are
-    (folder / mining.EMBEDDINGS).write_bytes(b"\1" * (7 * width - 1))  # stopped within the first
+    (folder / nearest.EMBEDDINGS).write_bytes(b"\1" * (7 * width - 1))  # stopped within the first
     (folder / "negatives.npy").unlink()
     assert labelled.read(given)[0] == whole
     assert labelled.read(given.model_copy(update={"miner": tmp_path / "gone"}))[0] == whole  # mined already
 
 
 def test_a_miner_is_asked_with_its_own_prompts_else_with_the_recipes(decoder: Path, tmp_path: Path) -> None:
-    plain = settings(decoder, tmp_path, documents(tmp_path / "set", 4))
-    assert mining._miner(plain)[1] == ("", "")
-    e5 = plain.model_copy(update={"recipe": plain.recipe.model_copy(update={"miner_model": f"{MINER}@main"})})
-    assert mining._miner(e5)[1] == ("query: ", "passage: ")
+    plain = settings(decoder, tmp_path, documents(tmp_path / "set", 4)).recipe
+    assert plain.prompts_of_miner == ("", "")
+    e5 = plain.model_copy(update={"miner_model": f"{MINER}@main"}).prompts_of_miner
+    assert e5 == nearest.searcher(decoder, e5, 24)[1] == ("query: ", "passage: ")
     model = backbone.embedder(decoder, 24)
     model.save_pretrained(str(tmp_path / "plain"), create_model_card=False)
-    assert mining._miner(e5.model_copy(update={"miner": tmp_path / "plain"}))[1] == ("query: ", "passage: ")
+    assert nearest.searcher(tmp_path / "plain", e5, 24)[1] == e5
     model.prompts = {"query": "ask: ", "document": ""}
     model.save_pretrained(str(tmp_path / "own"), create_model_card=False)
-    miner, prompts = mining._miner(e5.model_copy(update={"miner": tmp_path / "own"}))
+    miner, prompts = nearest.searcher(tmp_path / "own", e5, 24)
     assert prompts == (None, None) and miner.prompts["query"] == "ask: "

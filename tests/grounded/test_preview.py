@@ -1,0 +1,53 @@
+"""A look at the first questions: those of the run, left-out ones first, and what all of them would take."""
+
+import json
+import threading
+import zlib
+from pathlib import Path
+
+import pytest
+from fake_openai import Asked, FakeOpenAI
+from grounded_corpus import corpus
+
+from hub_speed import api
+from hub_speed.console.preview import print_preview
+from hub_speed.errors import RecipeError
+from hub_speed.grounded import asking
+from hub_speed.grounded.planning import Passages, plan
+from hub_speed.grounded.preview import look
+from hub_speed.llm.address import Address
+from hub_speed.recipe import Recipe
+
+PRICES = {"usd_per_million_read": 1, "usd_per_million_written": 10}
+
+
+def answer(asked: Asked) -> str:
+    """One question in three names its source, and one answer in three is known without a passage."""
+    number = zlib.crc32(asked.prompt.encode())
+    if "Nothing can be looked up" in asked.prompt:
+        return json.dumps({"answer": "by hand" if number % 3 == 0 else "unknown"})
+    query = "what does the passage say" if number % 3 == 0 else f"how is number {number} [b]oiled"
+    return json.dumps({"query": query, "answer": "by hand"})
+
+
+def test_the_first_questions_are_shown_with_what_the_filters_say(
+    server: FakeOpenAI, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.answer = answer
+    recipe = Recipe.model_validate({"name": "t", "questions": {"generator": "teacher"}, "budget": PRICES})
+    passages, who = Passages(corpus()), asking.generator(recipe, None)
+    found = look(recipe, passages, 20, who, Address("teacher", "m", (server.url,)), tmp_path, threading.Event())
+    assert {one.planned.id for one in found.shown} == {row.id for row in plan(recipe, passages, 20)}
+    reasons = [one.reason for one in found.shown]
+    left_out = sum(map(bool, reasons))
+    assert 0 < left_out < 20 and all(reasons[:left_out]) and not any(reasons[left_out:])
+    assert {*reasons} == {"", "names_source", "answerable_without"}
+    assert (found.passages, found.wanted) == (15, 60) and found.cost_usd and found.calls > 120
+    print_preview(found, run="hub-speed run domain")
+    out = capsys.readouterr().out
+    assert f"{20 - left_out} of 20 kept" in out and "[b]oiled" in out and "60 questions about 15 passages" in out
+
+
+def test_a_recipe_that_is_not_of_documents_has_no_preview() -> None:
+    with pytest.raises(RecipeError, match="preview quickstart"):
+        api.preview(api.load_recipe("quickstart"), None)  # type: ignore[arg-type]
