@@ -137,20 +137,20 @@ def preview(
     rows: options.Limit = 20,
     org: options.Org = DEFAULT_ORG,
     hub: options.Hub = "local",
+    private: options.Private = None,
     set_: options.Set = [],  # noqa: B006
     endpoint: options.Endpoint = [],  # noqa: B006
 ) -> None:
     """Look at the first questions about your documents, and at what the filters say of them."""
     loaded = api.load_recipe(recipe, set=set_)
-    with api.open_hub(hub) as opened:
+    with api.open_hub(hub, private=private) as opened:
         from hub_speed.console.preview import print_preview
 
         found = api.preview(loaded, opened, rows=rows, org=org, endpoints=endpoint)
-        changes = [
-            part for flag, values in (("--set", set_), ("--endpoint", endpoint)) for v in values for part in (flag, v)
-        ]
-        where = ["--hub", hub] if hub != "local" else []
-        print_preview(found, run=shlex.join(["hub-speed", "run", recipe, "--org", org, *where, *changes]))
+        flags = [*(["--hub", hub] if hub != "local" else []), *(["--private"] if private else [])]
+        flags += [part for each in set_ for part in ("--set", each)]
+        flags += [part for each in endpoint for part in ("--endpoint", each)]
+        print_preview(found, run=shlex.join(["hub-speed", "run", recipe, "--org", org, *flags]))
 
 
 @app.command()

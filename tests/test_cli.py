@@ -10,7 +10,19 @@ from typer.testing import CliRunner
 
 from hub_speed.cli import app
 
-COMMANDS = ["plan", "run", "study", "show", "release", "rows", "quality", "hub serve", "hub env", "space run"]
+COMMANDS = [
+    "plan",
+    "preview",
+    "run",
+    "study",
+    "show",
+    "release",
+    "rows",
+    "quality",
+    "hub serve",
+    "hub env",
+    "space run",
+]
 COMMANDS += ["hub gc", "hub fsck", "hub export", "hub import"]
 
 
@@ -23,7 +35,7 @@ def test_help_is_for_people(command: str) -> None:
         assert word not in shown.output
 
 
-@pytest.mark.parametrize("command", ["run", "study", "release", "space push"])
+@pytest.mark.parametrize("command", ["preview", "run", "study", "release", "space push"])
 def test_what_publishes_can_publish_in_private(command: str) -> None:
     assert "--private" in CliRunner().invoke(app, [*command.split(), "--help"]).output
 

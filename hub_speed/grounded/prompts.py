@@ -128,13 +128,14 @@ def _has(line: str, values: dict[str, str]) -> bool:
 
 def recall(query: str, language: str) -> str:
     """The prompt that asks a query without its passage."""
-    return RECALL.format_map({"query": query, "language": language})
+    return RECALL.format_map({"query": _line(query), "language": language})
 
 
 def judge(query: str, answer: str, passages: list[Json], rng: Random) -> str:
     """The prompt that asks whether passages answer a query."""
     mark, printed = fenced(passages, rng)
-    return JUDGE.format_map({"query": query, "answer": answer, "mark": mark, "passages": printed})
+    said = {"query": _line(query), "answer": _line(answer)}
+    return JUDGE.format_map(said | {"mark": mark, "passages": printed})
 
 
 def fenced(passages: list[Json], rng: Random) -> tuple[str, str]:
@@ -148,6 +149,11 @@ def fenced(passages: list[Json], rng: Random) -> tuple[str, str]:
         f"{name}\n{FENCE.format_map({'mark': mark, 'text': text})}" for name, text in zip(names, texts, strict=True)
     )
     return mark, "\n\n".join(blocks)
+
+
+def _line(text: str) -> str:
+    """A query or an answer as one line: a model wrote it, maybe as a passage told it to."""
+    return _harmless(" ".join(text.split()))
 
 
 def _harmless(text: str) -> str:
