@@ -135,7 +135,10 @@ def score(
 
 
 def score_task(model: Any, name: str, benchmark: Benchmark, task: mteb.AbsTask, work: Path) -> Json:
-    """Score one model on one task; returns `row` (a `rows.ScoreRow`) and `items` (its `rows.ItemScoreRow`s).
+    """Score one model on one task.
+
+    Returns:
+        row: a `rows.ScoreRow`; items: its `rows.ItemScoreRow`s; subsets: its parts, of a task of mteb.
 
     Raises:
         ValueError: the score is not a number.
@@ -175,7 +178,21 @@ def score_task(model: Any, name: str, benchmark: Benchmark, task: mteb.AbsTask, 
         row |= {"low": low, "high": high}
         task.unload_data()
     named = {key: row[key] for key in ("subject", "measure", "benchmark")}
-    return {"row": row, "items": [named | {"item": i, "value": value, "gold": gold} for i, value, gold in items]}
+    subsets = [] if is_own else _subsets(result.task_results[0])
+    return {
+        "row": row,
+        "subsets": subsets,
+        "items": [named | {"item": i, "value": value, "gold": gold} for i, value, gold in items],
+    }
+
+
+def _subsets(result: mteb.TaskResult) -> list[Json]:
+    """The scores of a task's parts, under the ids that mteb gives them on the Hub: task, subset and split."""
+    return [
+        {"task_id": f"{result.task_name}_{part['hf_subset']}_{split}", "value": float(part["main_score"])}
+        for split, parts in result.scores.items()
+        for part in parts
+    ]
 
 
 def _measure(task: mteb.AbsTask) -> str:
@@ -252,8 +269,8 @@ def run(settings: ScoringSettings) -> Json:
     """Score every subject; finished tasks are kept in `work` and not scored again.
 
     Returns:
-        scores: `rows.ScoreRow`s; failed: subject, measure, benchmark and reason of every task that failed; notes: what
-        is odd about a benchmark's data, in sentences.
+        scores: `rows.ScoreRow`s; subsets: see `_of_subsets`; failed: subject, measure, benchmark and reason of every
+        task that failed; notes: what is odd about a benchmark's data, in sentences.
     """
     quiet()
     work = settings.work
@@ -275,7 +292,7 @@ def run(settings: ScoringSettings) -> Json:
         done += paths
         failed += reasons
     write_parquet(_items(done), ItemScoreRow, settings.items)
-    return {"scores": rows(done), "failed": failed, "notes": _notes(tasks)}
+    return {"scores": rows(done), "subsets": _of_subsets(done), "failed": failed, "notes": _notes(tasks)}
 
 
 def _notes(tasks: list[tuple[Benchmark, mteb.AbsTask]]) -> list[str]:
@@ -294,6 +311,13 @@ def keep(path: Path, result: Any) -> None:
     part = path.with_suffix(".part")
     part.write_text(json.dumps(result), "utf-8")
     part.replace(path)
+
+
+def _of_subsets(paths: list[Path]) -> list[Json]:
+    """The parts of the embedder's scores on tasks of mteb: dataset, measure, task_id and value."""
+    found = [json.loads(path.read_text("utf-8")) for path in paths]
+    mine = [one for one in found if one["row"]["subject"] == "embedder"]
+    return [{key: one["row"][key] for key in ("dataset", "measure")} | part for one in mine for part in one["subsets"]]
 
 
 def _items(paths: list[Path]) -> Iterator[Json]:

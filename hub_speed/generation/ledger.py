@@ -265,20 +265,23 @@ class Ledger:
         """Task type → how many rows are asked for, as it was noted; nothing before that."""
         return dict(self._read("SELECT task_type, count FROM asked"))
 
-    def reject(self, rows: Iterable[tuple[str, str, float | None]], reason: str) -> None:
+    def reject(
+        self, rows: Iterable[tuple[str, str, float | None]], reason: str, details: Mapping[str, str] | None = None
+    ) -> None:
         """Turn accepted rows into rejected ones, which keep their columns.
 
         Args:
             rows: `dedup.Duplicate`s.
             reason: why, for all of them.
+            details: name → what exactly was wrong, where more can be said.
 
         Raises:
             NoSpace: the disk is full; nothing was changed.
         """
         self._write(
             "UPDATE ledger SET state = 'rejected', reason = ?, duplicate_of = ?, similarity = ?,"
-            " dropped_row = row, row = NULL WHERE id = ?",
-            [(reason, of, similarity, name) for name, of, similarity in rows],
+            " detail = coalesce(?, detail), dropped_row = row, row = NULL WHERE id = ?",
+            [(reason, of, similarity, (details or {}).get(name), name) for name, of, similarity in rows],
         )
 
     def drop(self, names: Iterable[str], reason: str) -> None:

@@ -7,6 +7,7 @@ Differs: baselines are scored on Hub datasets only; a base that is an embedder w
 A task that fails is reported; the stage fails when all do.
 """
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from hub_speed.errors import StageError
@@ -47,6 +48,8 @@ def build(ctx: Context) -> None:
         )
     ctx.record.rows_in = ctx.record.accepted = write_parquet(scores, ScoreRow, ctx.out / "data")
     ctx.record.measures.scores, ctx.record.measures.failed = scores, failed
+    ctx.record.measures.subsets = scored["subsets"]
+    ctx.record.measures.scored_on = datetime.now(UTC).date().isoformat()
     ctx.record.notes += scored["notes"]
 
 

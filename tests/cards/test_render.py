@@ -499,7 +499,7 @@ def test_the_model_meta_in_an_embedders_card_has_the_fields_that_mteb_wants(tmp_
 def test_every_template_is_of_a_stage() -> None:
     for kind in ("dataset", "model"):
         found = {path.stem for path in render.templates(kind).iterdir()}
-        assert found - {"base", "changes", "generator", "release", "reproduce", "study"} == {
+        assert found - {"base", "changes", "contamination", "generator", "release", "reproduce", "study"} == {
             s.noun for s in STAGES.values() if s.kind == kind
         }
 
