@@ -18,14 +18,19 @@ import re
 import resource
 import sys
 import sysconfig
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+from pydantic import BaseModel
+
 from hub_speed.evaluation.intervals import wilson
-from hub_speed.generation.contamination import COVERAGE, matches, normalised
+from hub_speed.generation.contamination import AT_ONCE, COVERAGE, by_row, matches, normalised
 from hub_speed.generation.dedup import near_duplicates
+from hub_speed.parquet import read_parquet, write_parquet
 from hub_speed.quickstart import world as worlds
 from hub_speed.quickstart.world import Fact
 
@@ -269,35 +274,49 @@ def table(count: int, seed: int) -> None:
 # --- a million rows ---------------------------------------------------------------------------------------------------
 
 
-def million(rows: int = 1_000_000, tests: int = 100_000) -> None:
-    """Print seconds and memory for rows of the mixture's lengths, made of words drawn by Zipf's law."""
-    vocabulary = [f"w{i}" for i in range(200_000)]
-    weights = [1 / (i + 10) for i in range(len(vocabulary))]
-    stock = random.Random(0).choices(vocabulary, weights, k=2_000_000)
+class TextRow(BaseModel):
+    """A row of the speed measurement."""
 
-    def text(rng: random.Random, length: int) -> str:
-        start = rng.randrange(len(stock) - length)
-        return " ".join(rng.sample(stock[start : start + length], length))
+    id: str
+    query: str
+    positive: str
+    negative: str
+
+
+def million(rows: int, tests: int) -> None:
+    """Print seconds and memory for rows of the mixture's lengths, made of words drawn by Zipf's law, on the disk."""
+    rng = np.random.default_rng(0)
+    vocabulary = np.array([f"w{i}" for i in range(200_000)], object)
+    shares = 1 / (np.arange(len(vocabulary)) + 10)
+    ladder = np.cumsum(shares / shares.sum())
+
+    def texts(lengths: np.ndarray) -> list[str]:
+        drawn = vocabulary[np.minimum(np.searchsorted(ladder, rng.random(lengths.sum())), len(vocabulary) - 1)]
+        return [" ".join(part) for part in np.split(drawn, np.cumsum(lengths)[:-1])]
 
     def made() -> Iterator[dict[str, str]]:
-        rng = random.Random(1)
-        for i in range(rows):
-            row = {"query": text(rng, 9), "positive": text(rng, rng.choice((12, 60, 120)))}
-            yield {"id": str(i), **row, "negative": text(rng, rng.choice((12, 60)))}
+        for start in range(0, rows, AT_ONCE):
+            n = min(AT_ONCE, rows - start)
+            kinds = rng.integers(0, 3, n)  # short, medium and long ones, as in sts, classification and retrieval
+            columns = [texts(np.take(lengths, kinds)) for lengths in ((8, 40, 9), (8, 3, 110), (8, 3, 60))]
+            for i, row in enumerate(zip(*columns, strict=True)):
+                yield {"id": str(start + i)} | dict(zip(("query", "positive", "negative"), row, strict=True))
 
-    asked = random.Random(2)
-    known = [("tests", text(asked, asked.choice((10, 20, 60)))) for _ in range(tests)]
-    known += [("tests", row["query"]) for row in islice(made(), 0, rows, max(1, rows // 100))]
-    started = time.process_time()
-    words = sum(len(value.split()) for row in made() for value in row.values())
-    making, started = time.process_time() - started, time.process_time()
-    found = len({match.row for match in matches(known, made)})
-    seconds = time.process_time() - started - 2 * making
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_parquet(made(), TextRow, folder)
+        known = [("tests", text) for text in texts(rng.choice([10, 20, 60], tests))]
+        planted = [row["query"] for row in islice(read_parquet(folder), 0, rows, max(1, rows // 100))]
+        known += [("tests", text) for text in planted]
+        size = sum(len(value) for row in read_parquet(folder) for value in row.values())
+        before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, time.process_time()
+        found = len(by_row(matches(known, lambda: read_parquet(folder))))
+        seconds = time.process_time() - started
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
-        f"{rows:,} rows ({words:,} words), {len(known):,} test texts: {seconds:.0f} s of processor time, "
-        f"{memory:.2f} GB at most, {found} rows found"
+        f"{rows:,} rows ({size / 1e6:.0f}M characters), {len(known):,} test texts: {seconds:.0f} s of processor time on"
     )
+    print(f"one core, {memory:.2f} GB at most ({before:.2f} GB before it), {found} rows found, {len(planted)} planted")
 
 
 def main(arguments: list[str]) -> None:
@@ -305,10 +324,12 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--plants", type=int, default=300, help="test texts that are planted, of each kind")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--million", action="store_true")
+    parser.add_argument("--million", action="store_true", help="measure the speed instead")
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--tests", type=int, default=100_000)
     asked = parser.parse_args(arguments)
     if asked.million:
-        million()
+        million(asked.rows, asked.tests)
     else:
         table(asked.plants, asked.seed)
 

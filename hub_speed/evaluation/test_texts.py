@@ -19,9 +19,14 @@ from hub_speed.training.test_texts import TestText, spread, texts_of
 
 
 def read(settings: TestTextSettings) -> Json:
-    """Write the texts of all tasks into a folder; returns why some could not be read, by task or benchmark."""
-    RetrievalDatasetLoader._load_corpus = _no_corpus
+    """Write the texts of all tasks into a folder.
+
+    Returns:
+        of: task → how many different texts it has; failed: task or benchmark → why it could not be read.
+    """
+    RetrievalDatasetLoader._load_corpus = _no_corpus  # type: ignore[method-assign, assignment]
     failed: dict[str, str] = {}
+    of: dict[str, int] = {}
     rows: list[dict[str, str]] = []
     for name in settings.names:
         try:
@@ -31,13 +36,15 @@ def read(settings: TestTextSettings) -> Json:
             continue
         for task in tasks:
             try:
-                texts = spread(_texts(task), settings.most)
+                found = dict.fromkeys(_texts(task))
             except Exception as error:  # the Hub is away, the set is gated, or needs what is not installed
                 failed[benchmarks.title(task)] = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
                 continue
-            rows += [{"set": benchmarks.title(task), "text": text} for text in texts]
+            title = benchmarks.title(task)
+            of[title] = len(found)
+            rows += [{"set": title, "text": text} for text in spread(found, settings.most)]
     write_parquet(rows, TestText, settings.out)
-    return {"failed": failed}
+    return {"of": of, "failed": failed}
 
 
 def _no_corpus(loader: RetrievalDatasetLoader, num_proc: int | None) -> Dataset:

@@ -35,6 +35,9 @@ LEAST_WORDS = 5
 """Shorter test texts are met by chance: E5 App. B found four such questions. Assumption: the number."""
 COMMON = (10, 1e-4)
 """A phrase is common that at least so many texts have, and at least this share of them. Assumption."""
+PLAIN = 2 / 3
+"""The least share of the different words of a test text, of whatever weight, that such a place must hold. Measured as
+well: without it, three rare words of one sentence in another are a match."""
 HINT = 0.25
 """The share of a test text's uncommon phrases from which two texts are compared word by word. A text of six words with
 one of them changed keeps one phrase of four."""
@@ -283,6 +286,7 @@ class _Index:
         length = math.ceil((1 + SLACK) * (span.stop - span.start))
         inside: Counter[int] = Counter()
         held = best = 0.0
+        plain = len(weights) * PLAIN
         known = [(i, word) for i, word in enumerate(text.tolist()) if word in weights]
         oldest = 0
         for i, word in known:
@@ -292,7 +296,8 @@ class _Index:
                 oldest += 1
             held += 0 if inside[word] else weights[word]
             inside[word] += 1
-            best = max(best, held)
+            if held > best and sum(map(bool, inside.values())) >= plain:
+                best = held
         return (best / total if total else 0.0), best
 
 

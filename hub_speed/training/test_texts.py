@@ -11,7 +11,7 @@ same.
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -44,10 +44,11 @@ class TestText(BaseModel):
 
 @dataclass(frozen=True)
 class _Texts:
-    """What could be read of the test sets: set → texts, and set → why not."""
+    """What could be read of the test sets: set → texts, set → how many it has, and set → why not."""
 
-    texts: dict[str, list[str]]
-    failed: dict[str, str]
+    texts: dict[str, list[str]] = field(default_factory=dict)
+    of: dict[str, int] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
 
 
 def inputs(recipe: Recipe) -> dict[str, Source]:
@@ -74,17 +75,18 @@ def fetch(ctx: Context) -> Tests | None:
     settings = ctx.recipe.decontaminate
     if not ctx.recipe.test_sets:
         return None
-    folder, read = ctx.work / "test_texts", _Texts({}, {})
+    folder, read = ctx.work / "test_texts", _Texts()
     for name, ref in ctx.refs.items():
         if name.startswith("benchmark "):
             _add(read, ref.repo, ctx.inputs[name])
     if names := tuple(name for name in ctx.recipe.test_sets if name.startswith("mteb:")):
         _add_mteb(read, ctx, names, folder.with_name("mteb_texts"))
     kept = {name: spread(texts, settings.max_texts) for name, texts in read.texts.items()}
+    of = {name: len(set(texts)) for name, texts in read.texts.items()} | read.of
     write_parquet(({"set": name, "text": text} for name in kept for text in kept[name]), TestText, folder)
     ctx.record.measures.contamination = {
         "checked": {name: len(texts) for name, texts in kept.items()},
-        "of": {name: len(texts) for name, texts in read.texts.items() if len(texts) > settings.max_texts},
+        "of": {name: count for name, count in of.items() if count > settings.max_texts},
         "unchecked": read.failed,
     }
     ctx.record.notes += [f"not checked against {name}: {reason}" for name, reason in read.failed.items()]
@@ -147,12 +149,14 @@ def _add_mteb(read: _Texts, ctx: Context, names: tuple[str, ...], folder: Path) 
     most = ctx.recipe.decontaminate.max_texts
     try:
         settings = TestTextSettings(work=ctx.work / "trainer", names=names, out=folder, most=most)
-        read.failed.update(launch(ctx, "evaluation.test_texts", settings)["failed"])
+        loaded = launch(ctx, "evaluation.test_texts", settings)
     except (NoSpace, Stopped):
         raise
     except HubSpeedError as error:  # mteb is not installed, or has ended by itself
         read.failed.update(dict.fromkeys(names, f"{error.where}: {error.got}"))
         return
+    read.of.update(loaded["of"])
+    read.failed.update(loaded["failed"])
     for row in read_parquet(folder):
         read.texts.setdefault(row["set"], []).append(row["text"])
 
