@@ -306,7 +306,7 @@ class Hub:
         card.text = f"{front.rstrip()}\n\n{section.strip()}\n{heading}{rest}"
         return str(card)
 
-    def eval_results(self, results: list[dict[str, Any]], source: Ref) -> str:
+    def eval_results(self, results: list[dict[str, Any]], source: Ref, date: str = "") -> str:
         """YAML for `.eval_results/`, from which the Hub fills leaderboards: a list of scores, times 100.
 
         The source is linked to unless it is on a Hub of this machine alone, whose port is another one next time.
@@ -314,6 +314,7 @@ class Hub:
         Args:
             results: fields of huggingface_hub's `EvalResult`; `task_name` is what the benchmark calls the task.
             source: the version that holds the scores.
+            date: the day on which they were measured; "": the Hub takes that of the commit.
         """
         address = _public(self.endpoint)
         entries = [
@@ -322,6 +323,7 @@ class Hub:
                 dataset_revision=result["dataset_revision"],
                 task_id=result["task_name"],
                 value=round(100 * result["metric_value"], 2),
+                date=date or None,
                 notes=result["metric_name"],
                 source_url=f"{address}/datasets/{source.repo}/tree/{source.commit}" if address else None,
                 source_name=source.repo if address else None,

@@ -57,6 +57,9 @@ QuestionKind = Literal["single", "two_passages", "contrastive"]
 QuestionStyle = Literal["question", "keyword", "natural", "claim", "title"]
 """How a question about documents is worded."""
 
+Match = Literal["exact", "normalised", "contained", "near"]
+"""How a test text stands in a row: as it is; but for case and marks; in a longer text; with a few words changed."""
+
 Checks = Literal["form", "all"]
 """What an answer is rejected for: its form alone, or its content as well."""
 
@@ -529,6 +532,18 @@ class Evaluate(Section):
         return value
 
 
+class Decontaminate(Section):
+    """Test texts that must not stand in training rows."""
+
+    against: tuple[str, ...] | None = None  # Hub datasets, and mteb:NAME as in evaluate; None: evaluate.benchmarks, as
+    # E5 App. B checks what it scores on; (): nothing is checked
+    coverage: float = Field(0.8, gt=0, le=1)  # of a test text, by weight, that one place must hold; docs/trust.md
+    drop: tuple[Match, ...] = ("exact", "normalised", "contained", "near")  # rows with such a match are dropped, others
+    # are reported alone. Assumption: all; a few rows cost nothing
+    max_texts: int = Field(10_000, ge=1)  # of each test set, spread evenly: some of mteb's clusterings have 700,000.
+    # Assumption
+
+
 class Audit(Section):
     """The teacher's look at the generators' rows."""
 
@@ -639,6 +654,7 @@ class Recipe(Section):
     relabel: Relabel = Relabel()
     embedder: Embedder = Embedder()
     evaluate: Evaluate = Evaluate()
+    decontaminate: Decontaminate = Decontaminate()
     audit: Audit = Audit()
     scaling: Scaling = Scaling()
     retrieval: Knobs = {}
@@ -659,6 +675,12 @@ class Recipe(Section):
     def given(self) -> str:
         """What loads this recipe again: the name of a recipe of the package, or the path of a file."""
         return self._given or self.name
+
+    @property
+    def test_sets(self) -> tuple[str, ...]:
+        """What training rows are checked against."""
+        given = self.decontaminate.against
+        return self.evaluate.benchmarks if given is None else given
 
     @property
     def effective_budget(self) -> BudgetCaps:

@@ -52,6 +52,7 @@ class Ancestor(BaseModel):
         inputs: the versions it was made from.
         licences: the licences its card names; only of what no stage of the run made.
         quality: the measures of its rows, where they were taken (`data_quality.report`).
+        contamination: what its rows were checked against (`training.test_texts`).
     """
 
     stage: str = ""
@@ -63,6 +64,7 @@ class Ancestor(BaseModel):
     seconds: float = 0.0
     licences: list[str] = []
     quality: Json | None = None
+    contamination: Json | None = None
 
 
 class Training(BaseModel):
@@ -130,10 +132,14 @@ class Measures(BaseModel):
         unchecked: answers that are used though a check of their content says something (`checks: form`), by reason.
         server: what the model's server does otherwise than it was asked.
         quality: the measures of the rows (`data_quality.report`).
+        contamination: test texts in the rows: `checked`, set → texts; `unchecked`, set → why; `found`, set → kind →
+            rows; `dropped`, how many; `rows`, ids of some (`training.test_texts`).
         near_duplicates: drafts that were left out of a training.
         training: of a stage that trains a model.
         documents: of a corpus.
         scores: `rows.ScoreRow`s.
+        subsets: the parts of the embedder's scores on tasks of mteb: dataset, measure, task_id and value.
+        scored_on: the day of the scores, as in 2026-01-31; empty in records of earlier versions.
         runs: `rows.ScalingRow`s.
         fits: measure → the result of `scaling_law.compare`.
         sentences: what the fits show.
@@ -152,10 +158,13 @@ class Measures(BaseModel):
     unchecked: dict[str, int] = {}
     server: list[str] = []
     quality: Json | None = None
+    contamination: Json | None = None
     near_duplicates: int | None = None
     training: Training | None = None
     documents: Documents | None = None
     scores: list[Json] = []
+    subsets: list[Json] = []
+    scored_on: str = ""
     runs: list[Json] = []
     fits: dict[str, Json] = {}
     sentences: list[str] = []
@@ -221,7 +230,8 @@ class RunRecord(BaseModel):
         """What the records of later versions keep of this one."""
         kept = {name: getattr(self, name) for name in Ancestor.model_fields if name in type(self).model_fields}
         inputs = [ref.version for ref in self.inputs.values()]
-        return Ancestor(**kept | {"inputs": inputs, "quality": self.measures.quality})
+        measured = {"quality": self.measures.quality, "contamination": self.measures.contamination}
+        return Ancestor(**kept | {"inputs": inputs} | measured)
 
 
 def digest_of(value: Any) -> str:

@@ -40,6 +40,7 @@ REASONS = {
     "same_candidates": "there are fewer than two different candidates",
     "duplicate": "another accepted row has exactly the same text",
     "near_duplicate": "another accepted row has almost the same text",
+    "contaminated": "a text of the row is one of a test set, or nearly so: `detail` says which",
     "surplus": "as many rows of this task type as are wanted were accepted before it",
     "refused": "the endpoint, the model or a filter refuses this request but answers others (for example, because its "
     "prompt is too long)",

@@ -9,7 +9,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -164,9 +164,13 @@ def from_stages(*names: str) -> Callable[[Recipe], dict[str, Source]]:
 
 def benchmark_inputs(recipe: Recipe) -> dict[str, Source]:
     """The benchmarks that are Hub datasets, and that of the run's own documents; mteb pins its own."""
-    named = [name for name in recipe.evaluate.benchmarks if not name.startswith("mteb:")]
     own: dict[str, Source] = {OWN_BENCHMARK: FromStage("benchmark")} if recipe.embedder.of_documents else {}
-    return own | {f"benchmark {name}": FromHub("dataset", name) for name in named}
+    return own | datasets_among(recipe.evaluate.benchmarks)
+
+
+def datasets_among(names: Iterable[str]) -> dict[str, Source]:
+    """The Hub datasets among benchmarks, as inputs that nothing is made of."""
+    return {f"benchmark {name}": FromHub("dataset", name) for name in names if not name.startswith("mteb:")}
 
 
 def benchmark_fields(recipe: Recipe) -> Json:

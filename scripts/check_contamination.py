@@ -1,35 +1,34 @@
-"""Which texts of test sets stand in training rows, whatever their case and white space (E5 App. B).
+"""Which texts of test sets stand in training rows: as they are, inside a longer text, or with a few words changed.
 
     python scripts/check_contamination.py ORG/speed-synthetic@TAG SET[@REVISION][:CONFIG[:SPLIT]] … [--out FILE.jsonl]
 
 SET is a Hub dataset; without CONFIG all of them are read, without SPLIT the one called test, or the only one. Every
-column of texts, or of lists of texts, is compared, except those of ids. A match of a few words is mostly chance: E5
-found four such questions, and passages of Wikipedia, which is in training and test sets alike. So matches with at
-least --words words are counted apart. The exit code is 3 if there are any,
-and 1 after an error.
+column of texts, or of lists of texts, is compared, except those of ids. Short and common texts do not count, since a
+match of them is mostly chance (docs/trust.md). --coverage 1: no word may differ. The exit code is 3 if anything is
+found, and 1 after an error.
 """
 
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import datasets
 from datasets.data_files import EmptyDatasetError
 from huggingface_hub.constants import ENDPOINT
 
-from hub_speed.data_quality.contamination import matches
 from hub_speed.errors import HubSpeedError, StageError
+from hub_speed.generation.contamination import COVERAGE, matches
 from hub_speed.hub import Hub
 from hub_speed.parquet import read_parquet
-from hub_speed.training.embedder import pairs
+from hub_speed.training.test_texts import texts_of
 
 SHOWN = 5
 """Matches of a set that are printed."""
 FOUND = 3
-"""The exit code where a match is more than chance."""
+"""The exit code where something is found."""
 
 
 def texts(hub: Hub, name: str) -> Iterator[str]:
@@ -53,12 +52,8 @@ def _texts_in(folder: str, name: str, config: str, split: str) -> Iterator[str]:
                 expected=f"one of {', '.join(splits)}",
                 fix=f"name it: {name.partition(':')[0]}:{one}:SPLIT",
             )
-        data = datasets.load_dataset(folder, one, split=chosen)
-        for column, kind in data.features.items():
-            while isinstance(kind, datasets.List):
-                kind = kind.feature
-            if getattr(kind, "dtype", "") in ("string", "large_string") and not column.endswith("id"):
-                yield from pairs.texts(list(data[column]))
+        for row in datasets.load_dataset(folder, one, split=chosen):
+            yield from texts_of(row)
 
 
 def main(arguments: list[str]) -> int:
@@ -66,27 +61,24 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows")
     parser.add_argument("sets", nargs="+")
-    parser.add_argument("--words", type=int, default=5, help="of a match that is hardly chance. Assumption")
+    parser.add_argument("--coverage", type=float, default=COVERAGE, help="the least share of a test text; 1: all of it")
     parser.add_argument("--out", type=Path, help="a file for all matches, one JSON object a line")
     asked = parser.parse_args(arguments)
-    hub, long = Hub(ENDPOINT), 0
+    hub = Hub(ENDPOINT)
     folder = hub.fetch(hub.pin("dataset", asked.rows), "data/*", "README.md") / "data"
-    lines: list[str] = []
+    tests = [(name, text) for name in asked.sets for text in texts(hub, name)]
+    found = list(matches(tests, lambda: read_parquet(folder), asked.coverage))
     for name in asked.sets:
-        tests = list(texts(hub, name))
-        found = list(matches(tests, read_parquet(folder)))
-        held = {match.text for match in found}
-        telling = sorted(text for text in held if len(text.split()) >= asked.words)
-        long += len(telling)
-        counts = (
-            f"{len(set(tests)):,} texts, {len(held):,} in the rows, {len(telling):,} of {asked.words} words or more"
-        )
-        print(f"{name}: {counts}")
-        print(*(f"    {text[:100]}" for text in telling[:SHOWN]), sep="\n", end="\n" * bool(telling))
-        lines += [json.dumps({"set": name, **asdict(match)}, ensure_ascii=False) + "\n" for match in found]
+        mine = [match for match in found if match.set == name]
+        kinds = Counter(match.kind for match in mine)
+        counts = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items()) or "nothing found"
+        print(f"{name}: {len({text for of, text in tests if of == name}):,} texts; {counts}")
+        for match in mine[:SHOWN]:
+            print(f"    {match.row} {match.column}: {match.text[:100]}")
     if asked.out:
+        lines = [json.dumps(match._asdict(), ensure_ascii=False) + "\n" for match in found]
         asked.out.write_text("".join(lines), "utf-8")
-    return FOUND if long else 0
+    return FOUND if found else 0
 
 
 if __name__ == "__main__":

@@ -175,6 +175,7 @@ def test_only_training_search_and_the_embedded_server_load_torch() -> None:
         "llm.embedded_engine",
         "evaluation.benchmarks",
         "evaluation.scoring",
+        "evaluation.test_texts",
         "data_quality.encoder",
     }
     assert {name for name in heavy if not name.startswith(("training.", "retrieval."))} == others

@@ -61,7 +61,9 @@ def preview(
         weights = session.hub.fetch(pin_repo(source, session)) if isinstance(source, FromHub) else None
         writer = asking.generator(pinned, weights).everyone[0]
         who, work = Writers((writer,)), Path(folder)
-        with session.address(pinned, writer.asked_as, weights, cores(), work / "server.log") as address:
+        with session.address(
+            pinned, writer.asked_as, weights, cores(), work / "server.log", session.devices
+        ) as address:
             budget = session.budget if writer.teaches else None
             with ThreadPoolExecutor(1) as pool:  # a notebook's own event loop runs in this thread
                 return pool.submit(look, pinned, passages, rows, who, address, work, session.stop, budget).result()

@@ -12,7 +12,7 @@ import yaml
 
 from hub_speed.cards import licences
 from hub_speed.mix import as_mix
-from hub_speed.recipe import Recipe
+from hub_speed.recipe import Embedder, Recipe
 from hub_speed.recipes import loader
 from hub_speed.record import Json, tag_of
 from hub_speed.stage import Context, Stage
@@ -28,6 +28,33 @@ MTEB_LICENCES = frozenset(
     " cc-by-nc-nd-4.0 odc-by apache-2.0 cc0-1.0 bsd-3-clause gemma".split()
 )
 """The licences that mteb's `ModelMeta` takes by the Hub's names, of those in `licences.DUTIES`."""
+
+
+MTEB_NAMES = {
+    "msmarco": "MSMARCO",
+    "hotpotqa": "HotpotQA",
+    "fever": "FEVER",
+    "miracl": "MIRACLRetrieval",
+    "mrtydi": "MrTidyRetrieval",
+    "naturalquestions": "NQ",
+    "mtebnq": "NQ",
+    "quora": "QuoraRetrieval",
+    "dureader": "DuRetrieval",
+    "t2ranking": "T2Retrieval",
+    "banking77": "Banking77Classification",
+    "nfcorpus": "NFCorpus",
+    "scifact": "SciFact",
+    "stsb": "STSBenchmark",
+}
+"""A part of a labelled set's name, without marks → mteb's task of the same data: a model trained on the one is not
+scored zero-shot on the other."""
+
+
+def mteb_names(embedder: Embedder) -> str:
+    """The labelled sets that mteb has as tasks, as a Python set."""
+    kinds = [re.sub(r"[^a-z0-9]", "", each.kind.lower()) for each in embedder.labelled]
+    found = sorted({name for part, name in MTEB_NAMES.items() if any(part in kind for kind in kinds)})
+    return "{" + ", ".join(map(json.dumps, found)) + "}" if found else "set()"
 
 
 def project() -> str:
@@ -53,7 +80,7 @@ def _licence(name: str) -> Json:
 
 def _of_dataset(stage: Stage, ctx: Context) -> Json:
     columns = set(stage.row.model_fields) if stage.row else set()
-    inputs = dict.fromkeys(ref.repo for ref in ctx.refs.values() if ref.kind == "dataset")
+    inputs = dict.fromkeys(_datasets(ctx, tests=not columns & {"query", "prompt"}))
     tags = ["sentence-transformers"] if "query" in columns else ["trl"] if "prompt" in columns else []
     return {
         "pretty_name": f"SPEED {stage.noun}",
@@ -99,8 +126,14 @@ def _of_model(stage: Stage, ctx: Context) -> Json:
         "tags": ["hub_speed", "speed", "synthetic", *(tags if stage.name == "embedder" else ["trl"])],
         "base_model": base.repo,
         "base_model_relation": "finetune",
-        "datasets": [ref.repo for ref in ctx.refs.values() if ref.kind == "dataset"],
+        "datasets": _datasets(ctx, tests=False),
     }
+
+
+def _datasets(ctx: Context, *, tests: bool) -> list[str]:
+    """The datasets among the inputs; test sets only where the numbers of the version come from them."""
+    names = [name for name in ctx.refs if tests or not name.startswith("benchmark ")]
+    return [ctx.refs[name].repo for name in names if ctx.refs[name].kind == "dataset"]
 
 
 def _made_by(stage: Stage, ctx: Context) -> Json:

@@ -19,6 +19,7 @@ from hub_speed import parquet, rows
 from hub_speed.cards import licences, metadata
 from hub_speed.cards.metadata import without_paths
 from hub_speed.errors import NoSpace, Stopped
+from hub_speed.generation import contamination
 from hub_speed.llm import dialects
 from hub_speed.mix import joined
 from hub_speed.record import Ancestor, Ref, Training, tag_of
@@ -132,15 +133,25 @@ def _values(stage: Stage, ctx: Context) -> dict[str, Any]:
         "refs": ctx.refs,
         "data": next((name for name, ref in ctx.refs.items() if ref.kind == "dataset"), ""),
         "weights": metadata.weights(ctx.out),
+        "mteb_names": metadata.mteb_names(ctx.recipe.embedder),
         "mteb_license": record.license if record.license in metadata.MTEB_LICENCES else "",
         "links": {name: _link(ref) for name, ref in ctx.refs.items()},
         "teacher_calls": record.teacher("calls"),
         "brainstorm_calls": record.teacher("calls", "brainstorm"),
         "teacher_tokens": record.teacher("prompt_tokens") + record.teacher("completion_tokens"),
         "paper": PAPER,
+        "contamination": _contamination(ctx),
+        "kinds": contamination.KINDS,
         "conflicts": _conflicts(ctx, facts.get("licences", [])),
         **facts,
     }
+
+
+def _contamination(ctx: Context) -> dict[str, Any] | None:
+    """What is known of test texts in the rows: found by this stage, or in the data that it starts from."""
+    data = ctx.record.lineage.get(ctx.refs["data"].version) if "data" in ctx.refs else None
+    found = ctx.record.measures.contamination or (data.contamination if data else None)
+    return {"of": {}, "found": {}, "dropped": 0, "rows": []} | found if found else None
 
 
 def _conflicts(ctx: Context, stated: list[licences.Source]) -> list[str]:

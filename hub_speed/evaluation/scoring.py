@@ -135,7 +135,10 @@ def _failed(subject: str, benchmark: Benchmark, task: mteb.AbsTask, reason: str)
 
 
 def score_task(model: Any, name: str, benchmark: Benchmark, task: mteb.AbsTask, work: Path) -> Json:
-    """Score one model on one task; returns `row` (a `rows.ScoreRow`) and `items` (its `rows.ItemScoreRow`s).
+    """Score one model on one task.
+
+    Returns:
+        row: a `rows.ScoreRow`; items: its `rows.ItemScoreRow`s; subsets: its parts, of a task of mteb.
 
     Raises:
         ValueError: the score is not a number.
@@ -175,7 +178,21 @@ def score_task(model: Any, name: str, benchmark: Benchmark, task: mteb.AbsTask, 
         row |= {"low": low, "high": high}
         task.unload_data()
     named = {key: row[key] for key in ("subject", "measure", "benchmark")}
-    return {"row": row, "items": [named | {"item": i, "value": value, "gold": gold} for i, value, gold in items]}
+    subsets = [] if is_own else _subsets(result.task_results[0])
+    return {
+        "row": row,
+        "subsets": subsets,
+        "items": [named | {"item": i, "value": value, "gold": gold} for i, value, gold in items],
+    }
+
+
+def _subsets(result: mteb.TaskResult) -> list[Json]:
+    """The scores of a task's parts, under the ids that mteb gives them on the Hub: task, subset and split."""
+    return [
+        {"task_id": f"{result.task_name}_{part['hf_subset']}_{split}", "value": float(part["main_score"])}
+        for split, parts in result.scores.items()
+        for part in parts
+    ]
 
 
 def _measure(task: mteb.AbsTask) -> str:
@@ -281,8 +298,8 @@ def run(settings: ScoringSettings) -> Json:
     """Score every subject; finished tasks are kept in `work` and not scored again.
 
     Returns:
-        scores: `rows.ScoreRow`s; failed: subject, measure, benchmark and reason of every task that failed; notes: what
-        is odd about a benchmark's data, in sentences.
+        scores: `rows.ScoreRow`s; subsets: see `_of_subsets`; failed: subject, measure, benchmark and reason of every
+        task that failed; notes: what is odd about a benchmark's data, in sentences.
     """
     quiet()
     tasks = benchmarks.tasks(settings.benchmarks)
@@ -298,7 +315,7 @@ def run(settings: ScoringSettings) -> Json:
     done = [path for path in paths.values() if path.exists()]
     write_parquet(_items(done), ItemScoreRow, settings.items)
     in_order = [reason for name in jobs for reason in failed.get(name, [])]
-    return {"scores": rows(done), "failed": in_order, "notes": _notes(tasks)}
+    return {"scores": rows(done), "subsets": _of_subsets(done), "failed": in_order, "notes": _notes(tasks)}
 
 
 def _each(settings: ScoringSettings, jobs: Jobs, left: list[str]) -> Iterator[tuple[str, Json]]:
@@ -351,6 +368,13 @@ def keep(path: Path, result: Any) -> None:
     part = path.with_suffix(".part")
     part.write_text(json.dumps(result), "utf-8")
     part.replace(path)
+
+
+def _of_subsets(paths: list[Path]) -> list[Json]:
+    """The parts of the embedder's scores on tasks of mteb: dataset, measure, task_id and value."""
+    found = [json.loads(path.read_text("utf-8")) for path in paths]
+    mine = [one for one in found if one["row"]["subject"] == "embedder"]
+    return [{key: one["row"][key] for key in ("dataset", "measure")} | part for one in mine for part in one["subsets"]]
 
 
 def _items(paths: list[Path]) -> Iterator[Json]:

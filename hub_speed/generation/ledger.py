@@ -272,41 +272,37 @@ class Ledger:
         """Task type → how many rows are asked for, as it was noted; nothing before that."""
         return dict(self._read("SELECT task_type, count FROM asked"))
 
-    def reject(self, rows: Iterable[tuple[str, str, float | None]], reason: str) -> None:
+    def reject(
+        self, rows: Iterable[tuple[str, str, float | None]], reason: str, details: Mapping[str, str] | None = None
+    ) -> None:
         """Turn accepted rows into rejected ones, which keep their columns.
 
         Args:
             rows: `dedup.Duplicate`s.
             reason: why, for all of them.
+            details: name → what exactly was wrong, where more can be said.
 
         Raises:
             NoSpace: the disk is full; nothing was changed.
         """
         self._write(
             "UPDATE ledger SET state = 'rejected', reason = ?, duplicate_of = ?, similarity = ?,"
-            " dropped_row = row, row = NULL WHERE id = ?",
-            [(reason, of, similarity, name) for name, of, similarity in rows],
+            " detail = coalesce(?, detail), dropped_row = row, row = NULL WHERE id = ?",
+            [(reason, of, similarity, (details or {}).get(name), name) for name, of, similarity in rows],
         )
 
-    def restore(self, rows: Iterable[tuple[str, dict[str, Any]]]) -> None:
-        """Give finished entries the rows that were accepted: those of a ledger that was published, by their names."""
-        self._write("UPDATE ledger SET row = ? WHERE id = ?", ((_json(row), name) for name, row in rows))
-
-    def drop(self, names: Iterable[str], reason: str) -> None:
+    def drop(self, names: Iterable[str], reason: str, details: Mapping[str, str] | None = None) -> None:
         """The same for accepted rows that repeat no other, by their names."""
-        self.reject(((name, "", None) for name in names), reason)
-
-    def refuse(self, details: Mapping[str, str], reason: str) -> None:
-        """The same with a detail for each name."""
-        self._write(
-            "UPDATE ledger SET state = 'rejected', reason = ?, detail = ?, dropped_row = row, row = NULL WHERE id = ?",
-            [(reason, detail, name) for name, detail in details.items()],
-        )
+        self.reject(((name, "", None) for name in names), reason, details)
 
     def fail(self, names: Iterable[str], reason: str, detail: str) -> None:
         """Turn accepted rows into failed ones, without a row: the next run asks for them again."""
         change = "UPDATE ledger SET state = 'failed', reason = ?, detail = ?, row = NULL WHERE id = ?"
         self._write(change, [(reason, detail, name) for name in names])
+
+    def restore(self, rows: Iterable[tuple[str, dict[str, Any]]]) -> None:
+        """Give finished entries the rows that were accepted: those of a ledger that was published, by their names."""
+        self._write("UPDATE ledger SET row = ? WHERE id = ?", ((_json(row), name) for name, row in rows))
 
     def rejected(self) -> set[str]:
         """The names of the rejected rows."""

@@ -1,7 +1,8 @@
 """Training rows → embedder.
 
 In: the rows (speed-synthetic; speed-drafts or speed-seed in studies), the base model; labelled sets, if there are any,
-and the model that mines their hard negatives. Out: speed-embedder.
+the model that mines their hard negatives; test sets, where the rows are not checked against them yet. Out:
+speed-embedder.
 Source: SPEED §3.3, Eq. 4, App. B; E5 §3.2, §4.2, App. A where SPEED is silent (temperature, learning rate, length,
 sampling of labelled sets).
 """
@@ -12,6 +13,7 @@ from hub_speed.parquet import count_parquet
 from hub_speed.recipe import Embedder, Recipe
 from hub_speed.record import Json, Training
 from hub_speed.stage import Context, Estimate, FromHub, FromStage, Source, Stage
+from hub_speed.training import test_texts
 from hub_speed.training.embedder import training_rows
 from hub_speed.training.embedder.settings import EmbedderSettings, LabelledSet
 from hub_speed.training.process.launch import launch
@@ -37,6 +39,7 @@ def build(ctx: Context) -> None:
             LabelledSet(recipe=one, folder=ctx.inputs[f"labelled {one.repo}"]) for one in ctx.recipe.embedder.labelled
         ),
         miner=ctx.inputs.get("miner"),
+        tests=test_texts.fetch(ctx) if _checks(ctx.recipe) else None,
         default_instruction=DEFAULT_INSTRUCTION,
     )
     ctx.record.rows_in = count_parquet(ctx.inputs["data"] / "data")
@@ -44,6 +47,7 @@ def build(ctx: Context) -> None:
         launch(ctx, "training.embedder.labelled", settings)
     measures = launch(ctx, "training.embedder.contrastive", settings, runtime.launcher)
     ctx.record.accepted = measures.pop("rows")
+    test_texts.note(ctx, measures.pop("contamination"))
     ctx.record.measures.training = Training.model_validate(measures)
 
 
@@ -52,7 +56,18 @@ def _inputs(recipe: Recipe) -> dict[str, Source]:
     settings = recipe.embedder
     found: dict[str, Source] = {"data": FromStage(settings.data), "base": FromHub("model", settings.base_model)}
     found |= {f"labelled {repo}": FromHub("dataset", repo, _files(settings, repo)) for repo in _repos(settings)}
-    return found | ({"miner": FromHub("model", settings.miner_model)} if settings.mines else {})
+    found |= {"miner": FromHub("model", settings.miner_model)} if settings.mines else {}
+    return found | (test_texts.inputs(recipe) if _checks(recipe) else {})
+
+
+def _checks(recipe: Recipe) -> bool:
+    """Whether the rows are looked through for test texts: revised rows were, before they were published."""
+    return recipe.embedder.data != "revise" or bool(recipe.embedder.labelled)
+
+
+def _fields(recipe: Recipe) -> Json:
+    checked = test_texts.fields(recipe) if _checks(recipe) else {}
+    return {"embedder": recipe.embedder.deciding()} | training_rows.fields(recipe) | checked
 
 
 def _repos(settings: Embedder) -> list[str]:
@@ -88,7 +103,7 @@ STAGE = Stage(
     purpose="The embedder is trained on the rows.",
     build=build,
     inputs=_inputs,
-    fields=lambda recipe: {"embedder": recipe.embedder.deciding()} | training_rows.fields(recipe),
+    fields=_fields,
     estimate=_estimate,
     facts=_facts,
     metadata={"library_name": "sentence-transformers", "pipeline_tag": "sentence-similarity"},

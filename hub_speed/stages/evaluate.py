@@ -9,6 +9,7 @@ well, so that one sees what is forgotten; a base that is an embedder with its ow
 A task that fails is reported; the stage fails when all do.
 """
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from hub_speed.errors import StageError
@@ -61,6 +62,8 @@ def build(ctx: Context) -> None:
         )
     ctx.record.rows_in = ctx.record.accepted = write_parquet(scores, ScoreRow, ctx.out / "data")
     ctx.record.measures.scores, ctx.record.measures.failed = scores, failed
+    ctx.record.measures.subsets = scored["subsets"]
+    ctx.record.measures.scored_on = datetime.now(UTC).date().isoformat()
     ctx.record.notes += scored["notes"]
     if OWN_BENCHMARK in ctx.inputs:
         _score_questions(ctx, settings.subjects[1].name)

@@ -72,7 +72,7 @@ def _search(ctx: Context, ledger: Ledger) -> None:
         name: f"rank {rank}, wanted among the first {settings.top_k}" if rank else "not found at all"
         for name, rank in found["not_found"].items()
     }
-    ledger.refuse(details, "not_found")
+    ledger.drop(details, "not_found", details)
 
 
 def _ask_judge(ctx: Context, ledger: Ledger, judge: writers.Writers) -> None:
@@ -93,7 +93,8 @@ def _ask_judge(ctx: Context, ledger: Ledger, judge: writers.Writers) -> None:
     verdicts = {name: ledger.entry(name + JUDGED) for name in left}
     fit = {name for name, entry in verdicts.items() if not entry["reason"] or entry["reason"] == SURPLUS}
     ledger.drop((name + JUDGED for name in fit), SURPLUS)  # the question itself is the row
-    ledger.refuse({name: entry["detail"] for name, entry in verdicts.items() if name not in fit}, "unfit_question")
+    details = {name: entry["detail"] for name, entry in verdicts.items() if name not in fit}
+    ledger.drop(details, "unfit_question", details)
 
 
 def _passages(corpus: Path, names: set[str]) -> dict[str, Json]:

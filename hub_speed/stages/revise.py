@@ -1,7 +1,8 @@
-"""Drafts → revised rows, near-duplicates removed: the published training data.
+"""Drafts → revised rows, without near-duplicates and test texts: the published training data.
 
-In: speed-drafts, speed-revisor. Out: speed-synthetic.
-Source: SPEED §3.3 (one pass, the prompt of the teacher's revisions) and App. A (MinHash, 1.15M → 920K).
+In: speed-drafts, speed-revisor, test sets. Out: speed-synthetic.
+Source: SPEED §3.3 (one pass, the prompt of the teacher's revisions) and App. A (MinHash, 1.15M → 920K); E5 App. B for
+the look at test texts, which SPEED does not report.
 Differs: if the revision fails the check, the draft is kept (not stated); duplicates are looked
 for after revision (not stated).
 """
@@ -18,6 +19,7 @@ from hub_speed.parquet import count_parquet, read_parquet
 from hub_speed.recipe import Recipe
 from hub_speed.rows import SyntheticRow
 from hub_speed.stage import Context, Estimate, Stage, from_stages, pick
+from hub_speed.training import test_texts
 
 
 def build(ctx: Context) -> None:
@@ -41,6 +43,7 @@ def build(ctx: Context) -> None:
     def sift(ledger: Ledger) -> None:
         how = (settings.dedup_threshold, settings.dedup_permutations, settings.dedup_words)
         ledger.reject(near_duplicates(ledger.rows(), *how, ctx.work), "near_duplicate")
+        test_texts.sift(ctx, ledger)
 
     dataset.make(
         ctx,
@@ -64,11 +67,12 @@ STAGE = Stage(
     version=3,
     kind="dataset",
     noun="synthetic",
-    purpose="The revisor rewrites every draft once; near-duplicates are dropped.",
+    purpose="The revisor rewrites every draft once; near-duplicates and rows with test texts are dropped.",
     build=build,
-    inputs=from_stages("synthesize", "revisor"),
-    fields=lambda recipe: pick(
-        recipe, "checks", "generator.prompt_format", "generator.max_tokens", "revision.may_keep", "revise"
+    inputs=lambda recipe: from_stages("synthesize", "revisor")(recipe) | test_texts.inputs(recipe),
+    fields=lambda recipe: (
+        pick(recipe, "checks", "generator.prompt_format", "generator.max_tokens", "revision.may_keep", "revise")
+        | test_texts.fields(recipe)
     ),
     prompts=lambda recipe: (
         prompts.system_text(recipe, teacher=False) | prompts.revision_texts(recipe, may_keep=recipe.revision.may_keep)

@@ -107,7 +107,7 @@ def _files(hub: Hub, recipe: Recipe, embedder: Result, scored: Result, holds: Ma
     card = hub.released_card(embedder.ref, section, scores, recipe.license)
     return {
         "README.md": card.replace(tag_of(embedder.record.fingerprint), holds.tag),  # in how it is loaded
-        EVAL_RESULTS: hub.eval_results(scores, scored.ref),
+        EVAL_RESULTS: hub.eval_results(scores + _subsets(scored), scored.ref, scored.record.measures.scored_on),
         manifest.FILE: holds.model_dump_json(indent=1) + "\n",
         changes.FILE: changes.changelog(hub, holds),
     }
@@ -124,7 +124,9 @@ def _stated(hub: Hub, recipe: Recipe, embedder: Result, own: set[Ref]) -> dict[R
     found = lineage(hub, embedder.ref)
     if gone := next((version.problem for version in found.values() if version.problem), ""):
         raise NotFound(gone, fix="a release names all that it comes from: ask for access, or run the stages again")
-    stated = {ref: list(version.licences) for ref, version in found.items() if ref not in own}
+    inputs = [(name, ref) for version in found.values() for name, ref in version.inputs.items()]
+    trained_on = {ref for name, ref in inputs if not name.startswith("benchmark ")}  # nothing is made of a test set
+    stated = {ref: list(version.licences) for ref, version in found.items() if ref in trained_on - own}
     for each in recipe.embedder.labelled:
         licence = each.license.lower()
         of_set = stated[embedder.record.inputs[f"labelled {each.repo}"]]
@@ -205,6 +207,20 @@ def _results(scored: Result) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def _subsets(scored: Result) -> list[dict[str, Any]]:
+    """The parts of the embedder's scores on tasks of mteb, in the fields that `Hub.eval_results` reads."""
+    return [
+        {
+            "task_name": part["task_id"],
+            "dataset_type": part["dataset"].partition("@")[0],
+            "dataset_revision": part["dataset"].partition("@")[2],
+            "metric_name": part["measure"],
+            "metric_value": part["value"],
+        }
+        for part in scored.record.measures.subsets
+    ]
 
 
 def _kept(hub: Hub, holds: Manifest) -> list[str]:

@@ -503,15 +503,35 @@ def test_the_model_meta_in_an_embedders_card_has_the_fields_that_mteb_wants(tmp_
     names = {keyword.arg for keyword in call.keywords}
     fields = ModelMeta.model_fields
     assert names <= set(fields) and {name for name, field in fields.items() if field.is_required()} <= names
+    assert ast.literal_eval(metadata.mteb_names(load("speed_full").embedder)) >= {"NQ", "MSMARCO", "T2Retrieval"}
+    assert metadata.mteb_names(load("speed").embedder) == "set()"
     literal = {k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg not in ("loader", "training_datasets")}
     meta = ModelMeta(**literal, loader=None, training_datasets=set())
     assert (meta.n_parameters, meta.embed_dim, meta.max_tokens, meta.name) == (22, 96, 512, "org/speed-embedder")
 
 
+def test_a_card_says_what_the_rows_were_checked_against(tmp_path: Path) -> None:
+    ctx = context("embedder", load("e5_msmarco"), tmp_path)
+    ctx.record.measures.contamination = {
+        "checked": {"org/bench": 1200, "BigTask": 10_000},
+        "of": {"BigTask": 700_000},
+        "unchecked": {"mteb:SciFact": "OSError: no | network"},
+        "found": {"org/bench": {"exact": 2, "near": 1}},
+        "dropped": 3,
+        "rows": ["synthesize-0000001"],
+    }
+    render.render(STAGES["embedder"], ctx)
+    text = (ctx.out / "README.md").read_text("utf-8")
+    assert "`org/bench` (1,200 texts), `BigTask` (10,000 of 700,000 texts)" in text
+    assert "| test set | exact | normalised | contained | near |" in text and "| `org/bench` | 2 | 0 | 0 | 1 |" in text
+    assert "3 rows were dropped" in text and "**Not checked** against `mteb:SciFact`: `OSError: no \\| network`" in text
+    assert 'training_datasets={"MSMARCO"}' in text and "    # `mteb/msmarco" in text
+
+
 def test_every_template_is_of_a_stage() -> None:
     for kind in ("dataset", "model"):
         found = {path.stem for path in render.templates(kind).iterdir()}
-        assert found - {"base", "changes", "generator", "release", "reproduce", "study"} == {
+        assert found - {"base", "changes", "contamination", "generator", "release", "reproduce", "study"} == {
             s.noun for s in STAGES.values() if s.kind == kind
         }
 

@@ -90,6 +90,8 @@ FIELDS = {
     "revise": """
         revise.sampling_temperature=0.5  revise.top_p=0.9  revise.dedup_threshold=0.7  revise.dedup_words=2
         revise.dedup_permutations=60
+        decontaminate.against=[org/bench]  decontaminate.coverage=0.9  decontaminate.drop=[exact]
+        decontaminate.max_texts=7  decontaminate.against=[]
     """,
     "mine": """
         mine.embedder=org/m  mine.depth=7  mine.negatives=7  mine.margin=0.2  mine.least_rows=0.7  mine.siblings=7
@@ -105,7 +107,8 @@ FIELDS = {
         embedder.base_model=org/other  embedder.pooling=mean  embedder.max_length=77  embedder.instructions=none
     """,
     "embedder audit scaling": "embedder.data=synthesize",
-    "evaluate scaling": "evaluate.benchmarks=[org/bench]  evaluate.instructions={}",
+    "revise evaluate scaling": "evaluate.benchmarks=[org/bench]",
+    "evaluate scaling": "evaluate.instructions={}",
     "audit": "audit.rows=7",
     "questions": """
         questions.rows=7  questions.test_rows=7  questions.per_passage=7  questions.instruction=Find
@@ -223,6 +226,10 @@ def test_fields_that_nothing_reads_here_move_what_reads_them_there() -> None:
     drafts = ["embedder.data=synthesize"]  # near-duplicates are left out where an embedder is trained on them
     for change in ("revise.dedup_threshold=0.7", "revise.dedup_words=2", "revise.dedup_permutations=60"):
         assert moved(load("speed", drafts), load("speed", [*drafts, change])) == {"revise", "embedder", "scaling"}
+    for checked in (mining, drafts):  # rows that were not checked before an embedder is trained on them
+        assert "embedder" in moved(load("speed", checked), load("speed", [*checked, "decontaminate.coverage=0.9"]))
+    off = ["decontaminate.against=[]"]
+    assert moved(load("speed", off), load("speed", [*off, "decontaminate.coverage=0.9"])) == set()
     base = ["synthesize.generator=base"]
     assert moved(load("speed", base), load("speed", [*base, "generator.base_model=org/m"])) == {
         *("junior", "revisor", "synthesize", "questions", "filter"),

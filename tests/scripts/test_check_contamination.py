@@ -38,16 +38,16 @@ def test_test_texts_in_published_rows_are_counted_and_listed(
     out = tmp_path / "matches.jsonl"
     assert script.main(["me/rows@v1", "me/test:queries", "me/test:corpus", "--out", str(out)]) == script.FOUND
     assert capsys.readouterr().out.splitlines() == [
-        "me/test:queries: 2 texts, 1 in the rows, 1 of 5 words or more",
-        "    Where does the old fox live?",
-        "me/test:corpus: 1 texts, 1 in the rows, 0 of 5 words or more",
+        "me/test:queries: 2 texts; 1 normalised",
+        "    r3 query: Where does the old fox live?",
+        "me/test:corpus: 1 texts; nothing found",  # three words say nothing
     ]
-    assert [json.loads(line)["row"] for line in out.read_text().splitlines()] == ["r3", "r3"]
-    assert script.main(["me/rows", "me/test", "--words", "9"]) == 0
+    assert [json.loads(line)["row"] for line in out.read_text().splitlines()] == ["r3"]
+    assert script.main(["me/rows", "me/test:corpus"]) == 0
     write([{"sentences": ["Where does the old fox live?", "Who?"]}], tmp_path / "lists" / "data")
     hub.publish("dataset", "me/lists", tmp_path / "lists", message="x", tag="v1")
     capsys.readouterr()
     assert script.main(["me/rows", "me/lists:default:train"]) == script.FOUND
-    assert capsys.readouterr().out.startswith("me/lists:default:train: 2 texts, 1 in the rows, 1 of 5 words")
+    assert capsys.readouterr().out.startswith("me/lists:default:train: 2 texts; 1 normalised")
     with pytest.raises(StageError, match="me/lists:deflt: cannot be loaded"):
         script.main(["me/rows", "me/lists:deflt"])

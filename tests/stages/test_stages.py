@@ -19,7 +19,7 @@ from hub_speed.errors import RecipeError, StageError, Stopped
 from hub_speed.generation.stock_phrases import stock_phrases
 from hub_speed.parquet import read_parquet
 from hub_speed.pipeline.table import STAGES
-from hub_speed.record import tag_of
+from hub_speed.record import Ref, tag_of
 from hub_speed.stage import too_many_rejected
 
 Answer = Callable[[Asked], Reply | str]
@@ -656,6 +656,36 @@ def test_revise_drops_near_duplicates_after_revision(server: FakeOpenAI, tmp_pat
     dropped = run.ledger()["synthesize-0000002"]
     assert (dropped["state"], dropped["duplicate_of"], dropped["similarity"]) == ("rejected", "synthesize-0000000", 1.0)
     assert json.loads(json.loads(dropped["dropped_row"])["completion"]) == alike
+
+
+def test_revise_drops_rows_that_hold_a_test_text(server: FakeOpenAI, tmp_path: Path) -> None:
+    drafts = [draft_row(i, words_for(i, "one"), words_for(i, "two"), words_for(i, "three")) for i in range(3)]
+    test = tmp_path / "bench" / "classification"
+    test.mkdir(parents=True)
+    leak, other = drafts[1]["positive"].upper(), "a text that is in no row of this set"
+    pq.write_table(pa.table({"text": [leak, other], "label": ["a", "b"]}), test / "test-00000.parquet")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "test.jsonl").write_text("{")
+    server.answer = lambda asked: "no JSON"
+    run = Run("revise", tmp_path, server, decontaminate={"against": ["org/bench", "org/broken"]})
+    run.inputs["revisor"] = tmp_path / "weights"
+    for name in ("bench", "broken"):
+        run.inputs[f"benchmark org/{name}"] = tmp_path / name
+        run.ctx.refs[f"benchmark org/{name}"] = Ref("dataset", f"org/{name}", "c" * 40)
+    found = run.give("synthesize", rows.DraftRow, *drafts).build()
+    assert [row["id"] for row in found] == ["synthesize-0000000", "synthesize-0000002"]
+    dropped = run.ledger()["synthesize-0000001"]
+    assert (dropped["reason"], dropped["duplicate_of"], dropped["similarity"]) == ("contaminated", "", 1.0)
+    assert dropped["detail"] == f"positive: normalised, 100% of a text of org/bench: {leak[:80]}"
+    contamination = dict(run.record.measures.contamination or {})
+    assert contamination.pop("unchecked").keys() == {"org/broken"} and "org/broken" in run.record.notes[-1]
+    assert contamination == {
+        "checked": {"org/bench": 4},
+        "of": {},
+        "found": {"org/bench": {"normalised": 1}},
+        "dropped": 1,
+        "rows": ["synthesize-0000001"],
+    }
 
 
 # --- all of them ----------------------------------------------------------------------------------------------------

@@ -91,9 +91,18 @@ def test_scores_are_there_for_leaderboards(made: Callable[..., Made]) -> None:
         ("mteb/STS16", "STS16"): 50.0,
     }
     entry = found["org/bench", "retrieval"]
-    assert (entry.dataset_revision, entry.notes) == ("abc", "nDCG@10")
+    assert (entry.dataset_revision, entry.notes, entry.date) == ("abc", "nDCG@10", None)
     assert (entry.source_name, entry.source_url) == (None, None)  # the embedded Hub has another port next time
     assert "127.0.0.1" not in place.read_text() + run.hub.card(released)
+
+
+def test_a_score_for_leaderboards_has_its_day() -> None:
+    score = {"dataset_type": "mteb/b", "dataset_revision": "abc", "task_name": "B_default_test", "metric_value": 0.5}
+    text = Hub("http://127.0.0.1:1").eval_results(
+        [score | {"metric_name": "m"}], Ref("dataset", "org/results", "1" * 40), "2026-01-31"
+    )
+    (entry,) = parse_eval_result_entries(yaml.safe_load(text))
+    assert (entry.task_id, entry.date, entry.value) == ("B_default_test", "2026-01-31", 50.0)
 
 
 @pytest.mark.parametrize(

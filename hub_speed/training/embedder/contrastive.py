@@ -21,6 +21,7 @@ from hub_speed.mix import subset
 from hub_speed.parquet import read_parquet
 from hub_speed.record import Json
 from hub_speed.text import before_query
+from hub_speed.training import test_texts
 from hub_speed.training.embedder import batching, labelled
 from hub_speed.training.embedder.backbone import add_adapter, embedder, pooling_of, publish, recompute, transformer_of
 from hub_speed.training.embedder.infonce import InfoNCE
@@ -204,14 +205,14 @@ def train(settings: EmbedderSettings) -> Json:
     """
     synthetic = subset(sorted(read_parquet(settings.data, COLUMNS), key=lambda row: row["id"]), settings.recipe.rows)
     extra, mined = labelled.read(settings)
-    rows = synthetic + extra
+    rows, found = test_texts.keep(synthetic + extra, settings.tests)
     model, measures = fit(settings, rows, child.Reporter())
     model.prompts = _prompts(settings)
     model.default_prompt_name = None
     if together.is_first():
         publish(model, settings.out, settings.base if settings.recipe.lora_r else None)
     mix = dict(Counter(row["task_type"] for row in rows))
-    return {"rows": len(rows), **measures, "mix": mix, "mined_negatives": mined}
+    return {"rows": len(rows), **measures, "mix": mix, "mined_negatives": mined, "contamination": found}
 
 
 def _prompts(settings: EmbedderSettings) -> dict[str, str | None]:

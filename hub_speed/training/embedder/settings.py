@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from hub_speed.recipe import Embedder, Labelled
-from hub_speed.training.process.settings import Settings, TrainingSettings
+from hub_speed.training.process.settings import Settings, Tests, TrainingSettings
 
 
 class LabelledSet(BaseModel):
@@ -32,6 +32,7 @@ class EmbedderSettings(FitSettings):
         out: a new folder for the embedder.
         labelled: sets that are mixed with these rows.
         miner: folder of the model that finds their hard negatives; None where every set brings its own.
+        tests: texts that may not stand in the rows; None where that was seen to before, or nobody asks for it.
         default_instruction: what `encode_query` puts before a query when nothing else is given.
     """
 
@@ -39,6 +40,7 @@ class EmbedderSettings(FitSettings):
     out: Path
     labelled: tuple[LabelledSet, ...] = ()
     miner: Path | None = None
+    tests: Tests | None = None
     default_instruction: str
 
 

@@ -13,6 +13,31 @@ class Settings(BaseModel):
     work: Path
 
 
+class TestTextSettings(Settings):
+    """What to read the texts of: benchmarks and tasks of mteb (`mteb:…`).
+
+    Attributes:
+        out: a folder to fill with `test_texts.TestText`s.
+        most: texts of each task; of more, so many that lie evenly among them.
+    """
+
+    __test__ = False  # no class of tests, whatever pytest thinks of its name
+    names: tuple[str, ...]
+    out: Path
+    most: int
+
+
+class Tests(BaseModel):
+    """Test texts that may not stand in training rows: a folder of `test_texts.TestText`s, and the recipe's fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    __test__ = False  # as above
+    folder: Path
+    coverage: float
+    drop: tuple[str, ...]
+
+
 class PinnedModel(BaseModel):
     """A model in a folder of this machine, and where the Hub has it."""
 
