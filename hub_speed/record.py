@@ -110,6 +110,8 @@ class Measures(BaseModel):
         server: what the model's server does otherwise than it was asked.
         quality: the measures of the rows (`data_quality.report`).
         near_duplicates: drafts that were left out of a training.
+        relabelled: mined texts that became positives (`moved`), were dropped, or stayed (`negatives`), and rows without
+            any (`without_negatives`).
         training: of a stage that trains a model.
         scores: `rows.ScoreRow`s.
         runs: `rows.ScalingRow`s.
@@ -128,6 +130,7 @@ class Measures(BaseModel):
     server: list[str] = []
     quality: Json | None = None
     near_duplicates: int | None = None
+    relabelled: dict[str, int] = {}
     training: Training | None = None
     scores: list[Json] = []
     runs: list[Json] = []

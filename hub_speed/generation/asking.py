@@ -1,7 +1,6 @@
 """Ask the writers of a stage for its rows: one by one or in batches, several writers in turn."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 from hub_speed.errors import StageError
 from hub_speed.generation.batched import generate_in_batches
@@ -84,7 +83,7 @@ def _ask_one(
     `batches` tells its batches from those of other writers.
     """
     with ctx.address(writer.asked_as, writer.weights) as address:
-        if provider := _batches(ctx, address, writer.weights, batches):
+        if provider := _batches(ctx, address, writer, batches):
             retries = ctx.limits.retries
             return generate_in_batches(jobs, read, provider, ledger, retries, meter.rows, ctx.stop, budget, more)
         return generate(jobs, read, address, ledger, ctx.limits, meter.rows, ctx.stop, budget, more)
@@ -101,12 +100,12 @@ def _check_answered(ctx: Context, ledger: Ledger, writers: Writers, writer: Writ
         )
 
 
-def _batches(ctx: Context, address: Address, weights: Path | None, whose: str) -> Batches | RunBatch | None:
+def _batches(ctx: Context, address: Address, writer: Writer, whose: str) -> Batches | RunBatch | None:
     """What answers the requests in batches; None where they are asked for one by one."""
     runtime = ctx.recipe.runtime
-    if weights is None and runtime.mode == "batch":
+    if writer.teaches and runtime.mode == "batch":
         return Batches(address, f"{ctx.record.stage}-{ctx.record.fingerprint}{whose}")
-    if weights is None or address.urls:
+    if writer.weights is None or address.urls:
         return None
     log, folder = ctx.work / "server.log", ctx.work / f"batches{whose}"
-    return RunBatch(address, weights, folder, runtime.server_flags, log, ctx.stop.is_set)
+    return RunBatch(address, writer.weights, folder, runtime.server_flags, log, ctx.stop.is_set)

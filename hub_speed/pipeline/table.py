@@ -15,6 +15,7 @@ from hub_speed.stages import (
     evaluate,
     junior,
     preference,
+    relabel,
     revise,
     revision,
     revisor,
@@ -38,6 +39,7 @@ STAGES: dict[str, Stage] = {
         revisor.STAGE,  # revisions → revisor (SFT)
         synthesize.STAGE,  # tasks → drafts, by the senior
         revise.STAGE,  # drafts → training rows, by the revisor
+        relabel.STAGE,  # mined texts → positives and negatives, by a reranker or the teacher
         embedder.STAGE,  # rows → embedder (InfoNCE)
         evaluate.STAGE,  # embedder → scores beside baselines
         audit.STAGE,  # rows of each generator → yield and pass rate, by the teacher

@@ -85,6 +85,10 @@ FIELDS = {
         revise.sampling_temperature=0.5  revise.top_p=0.9  revise.dedup_threshold=0.7  revise.dedup_words=2
         revise.dedup_permutations=60
     """,
+    "relabel": """
+        relabel.by=judge  relabel.mode=keep  relabel.positive_share=0.9  relabel.negative_share=0.1
+        relabel.min_score=0.1  relabel.max_moved=9  relabel.reranker=org/r
+    """,
     "embedder": f"embedder.rows=7  embedder.rng_seed=7  embedder.labelled=[{LABELLED}]",
     "embedder scaling": """
         embedder.target_modules=[q_proj]

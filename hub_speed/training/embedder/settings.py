@@ -1,11 +1,15 @@
 """The settings of the processes that train an embedder, or measure with one."""
 
+import json
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from hub_speed.recipe import Embedder, Labelled
 from hub_speed.training.process.settings import Settings, TrainingSettings
+
+SCORES = "scores.jsonl"
+"""The file of a reranker's scores: a line for each row, [id, [score of each text]]."""
 
 
 class LabelledSet(BaseModel):
@@ -42,6 +46,20 @@ class EmbedderSettings(FitSettings):
     default_instruction: str
 
 
+class RerankSettings(Settings):
+    """What it takes to score the texts of rows with a cross-encoder; the scores lie in `work`, see `reranking`.
+
+    Attributes:
+        model: folder of a cross-encoder.
+        data: folder of parquet with id, query, and positives and negatives (or positive and negative).
+        batch_size: texts in memory at once.
+    """
+
+    model: Path
+    data: Path
+    batch_size: PositiveInt
+
+
 class MarginSettings(Settings):
     """What it takes to measure candidates for training rows.
 
@@ -52,3 +70,9 @@ class MarginSettings(Settings):
 
     model: Path
     candidates: Path
+
+
+def scores_in(work: Path) -> dict[str, list[float]]:
+    """Row → the scores of its texts, positives first, as `reranking` has left them in a work folder."""
+    lines = (work / SCORES).read_text("utf-8").splitlines()
+    return dict(json.loads(line) for line in lines)
