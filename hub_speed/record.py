@@ -77,6 +77,8 @@ class Training(BaseModel):
         dimension, pooling, modules, max_length, truncated_share: of an embedder; `max_length` in tokens.
         mix: rows by task type or labelled set.
         mined_negatives: rows whose hard negative was mined.
+        merged: what the published embedder lies between.
+        exports: the same embedder in other forms: `form`, `folder`, `measure` and `value`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -99,6 +101,8 @@ class Training(BaseModel):
     truncated_share: float | None = None
     mix: dict[str, int] = {}
     mined_negatives: int | None = None
+    merged: list[str] = []
+    exports: list[Json] = []
 
 
 class Measures(BaseModel):

@@ -221,6 +221,8 @@ class MinedRow(QuestionRow):
 class RelabelledRow(MinedRow):
     """The same after a reranker or a judge has looked at each text; the scores are its own, not the miner's."""
 
+    positive_scores: list[float] = Field(description="for each positive: how well it answers, 0 to 1, by who looked")
+    negative_scores: list[float] = Field(description="for each negative: the same")
     moved_ids: list[str] = Field(description="ids of passages that were mined as negatives and joined the positives")
     ambiguous_ids: list[str] = Field(
         description="ids of mined passages that were dropped, as nobody can tell or `mode` says so"

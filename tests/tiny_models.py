@@ -56,7 +56,7 @@ def make_encoder(folder: Path, kind: type = BertModel, **changes: Any) -> Path:
     torch.manual_seed(0)
     kind(
         BertConfig(
-            vocab_size=len(names),
+            vocab_size=changes.pop("vocab_size", len(names)),
             hidden_size=32,
             intermediate_size=64,
             num_hidden_layers=2,

@@ -31,7 +31,7 @@ def run(settings: ScalingSettings) -> Json:
         StageError: no benchmark is left that every run so far was scored on.
     """
     scoring.quiet()
-    rows = sorted(read_parquet(settings.data, contrastive.COLUMNS), key=lambda row: row["id"])
+    rows = sorted(read_parquet(settings.data, contrastive.columns(settings.recipe)), key=lambda row: row["id"])
     work, tasks = settings.work, benchmarks.tasks(settings.benchmarks)
     plan = [(size, seed) for size in settings.sizes for seed in settings.rng_seeds]
     child.say(total=len(plan))

@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from hub_speed.recipe import Embedder, Labelled
-from hub_speed.training.process.settings import Settings, TrainingSettings
+from hub_speed.training.process.settings import PinnedModel, Settings, TrainingSettings
 
 SCORES = "scores.jsonl"
 """The file of a reranker's scores: a line for each row, [id, [score of each text]]."""
@@ -22,21 +22,28 @@ class LabelledSet(BaseModel):
 
 
 class FitSettings(TrainingSettings):
-    """What training on rows that are already read needs; `mini_batch_size`: texts in memory at once (GradCache)."""
+    """What training on rows that are already read needs.
+
+    Attributes:
+        mini_batch_size: texts in memory at once (GradCache).
+        teacher: folder of the larger embedder to learn from; None without one.
+    """
 
     recipe: Embedder
     mini_batch_size: PositiveInt
+    teacher: Path | None = None
 
 
 class EmbedderSettings(FitSettings):
     """What it takes to read the rows, train and publish.
 
     Attributes:
-        data: folder of parquet with id, task_type, instruction, query, positive and negative.
+        data: folder of parquet with id, task_type, instruction, query, positive and negative, and lists of these.
         out: a new folder for the embedder.
         labelled: sets that are mixed with these rows.
         miner: folder of the model that finds their hard negatives; None where every set brings its own.
         default_instruction: what `encode_query` puts before a query when nothing else is given.
+        merged: the models of `embedder.merge`, in its order.
     """
 
     data: Path
@@ -44,6 +51,7 @@ class EmbedderSettings(FitSettings):
     labelled: tuple[LabelledSet, ...] = ()
     miner: Path | None = None
     default_instruction: str
+    merged: tuple[PinnedModel, ...] = ()
 
 
 class RerankSettings(Settings):
