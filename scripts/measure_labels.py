@@ -273,14 +273,14 @@ def interval(values_SQ: np.ndarray, rounds: int = 2000) -> tuple[float, float]:
     return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
 
 
-def table(found: dict[str, list[float]], seeds: int) -> str:
+def table(found: dict[str, list[float]], seeds: int, rerankers: list[str]) -> str:
     """Scores by share of planted rows, with what each way gains over the rows as they were mined."""
     lines = ["| | " + " | ".join(f"{rate:.0%}" for rate in RATES) + " |", "|---|" + "---:|" * len(RATES)]
 
     def values(who: str, arm: str, rate: float) -> np.ndarray:
         return np.array([found[f"{seed}/{rate}/{who}/{arm}"] for seed in range(seeds)])
 
-    for who, arm in [("", ARMS[0]), ("", ARMS[1]), *((who, arm) for who in ("oracle", "reranker") for arm in ARMS[2:])]:
+    for who, arm in [("", ARMS[0]), ("", ARMS[1]), *((who, arm) for who in rerankers for arm in ARMS[2:])]:
         cells = []
         for rate in RATES:
             mine, base = values(who, arm, rate), values("", ARMS[0], rate)
@@ -298,6 +298,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--student", choices=("static", "base"), default="static")
+    parser.add_argument("--rerankers", nargs="+", choices=("oracle", "reranker"), default=["oracle", "reranker"])
     given = parser.parse_args()
     found: dict[str, Any] = json.loads(given.out.read_text()) if given.out.exists() else {}
     rng = random.Random(0)
@@ -306,22 +307,17 @@ def main() -> None:
     rows, others = mined(facts[: given.rows], stated, rng), mined(facts[given.rows :], stated, rng)
     with tempfile.TemporaryDirectory() as folder:
         score = scorer(Path(folder) / "benchmark")
-        reranker = given.out.with_suffix(".reranker")
-        if not reranker.exists():
-            train_reranker(others, reranker)
-        cross = reranking.load(reranker)
+        looked = _looked(rows, others, given.out.with_suffix(".reranker")) if "reranker" in given.rerankers else []
         train = {"static": train_static, "base": train_base}[given.student]
-        looked = reranking.scored([row | {"negatives": [row["another"], *row["hard"]]} for row in rows], cross, 64)
         miner = train([row | {"positives": [row["positive"]], "negatives": []} for row in rows], 0)
         print("in-batch negatives alone, seed 0:", round(float(np.mean(score(miner))), 3), flush=True)
         for seed in range(given.seeds):
             for rate in RATES:
                 made = planted(rows, rate, seed)
-                looks = {
-                    "oracle": oracle(made, seed),
-                    "reranker": [_picked(*each) for each in zip(looked, made, strict=True)],
-                }
-                if not seed:
+                looks = {"oracle": oracle(made, seed)} if "oracle" in given.rerankers else {}
+                if looked:
+                    looks["reranker"] = [_picked(*each) for each in zip(looked, made, strict=True)]
+                if looked and not seed:
                     _print_errors(looks["reranker"], made)
                 for who, scores in looks.items():
                     for arm, (data, distil) in arms(made, scores, miner).items():
@@ -331,7 +327,15 @@ def main() -> None:
                         found[name] = score(train(data, seed, distil))
                         given.out.write_text(json.dumps(found))
                         print(name, len(data), round(float(np.mean(found[name])), 3), flush=True)
-    print(table(found, given.seeds))
+    print(table(found, given.seeds, given.rerankers))
+
+
+def _looked(rows: list[Row], others: list[Row], folder: Path) -> list[list[float]]:
+    """The cross-encoder's scores of each row's positive, its other one and both hard negatives."""
+    if not folder.exists():
+        train_reranker(others, folder)
+    several = [row | {"negatives": [row["another"], *row["hard"]]} for row in rows]
+    return reranking.scored(several, reranking.load(folder), 64)
 
 
 def _picked(scores: list[float], row: Row) -> list[float]:
