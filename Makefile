@@ -43,11 +43,11 @@ $(VENV)/installed-run: $(VENV)/bin/python pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/installed-test: $(VENV)/installed-run
-	$(INSTALL) -e '.[train,documents,space,dev]'
+	$(INSTALL) -e '.[train,documents,export,space,dev]'
 	touch $@
 
 $(VENV)/installed-docs: $(VENV)/installed-test
-	$(INSTALL) -e '.[train,documents,space,dev,docs]'
+	$(INSTALL) -e '.[train,documents,export,space,dev,docs]'
 	touch $@
 
 clean:

@@ -437,15 +437,64 @@ class Mine(Section):
 class Relabel(Section):
     """Mined texts → positives, negatives, and those that are neither."""
 
-    reranker: str = "BAAI/bge-reranker-v2-gemma"  # any cross-encoder of the Hub
+    by: Literal["reranker", "endpoint", "judge"] = "reranker"  # who looks at them: a cross-encoder here, or at an
+    # address (--endpoint reranker=…), or the teacher, as in RLHN (arXiv 2505.16967)
+    reranker: str = "BAAI/bge-reranker-v2-m3"  # any cross-encoder of the Hub with one score a pair. Assumption: small
+    # and of many languages; RLHN distils bge-reranker-v2-gemma, which this library cannot load
+    mode: Literal["relabel", "drop_negative", "drop_row", "keep"] = "relabel"  # what becomes of a negative that answers
+    # the question: RLHN's BEIR (7 sets) 0.445, 0.431, 0.423; keep: all stay as they were mined, 0.425
+    positive_share: float = Field(0.95, gt=0, le=1)  # of the lowest score of a known positive, from which on a text
+    # answers the question as well: NV-Retriever's 95% (arXiv 2407.15831), of a reranker's scores. Assumption
+    negative_share: float = Field(0.5, ge=0, lt=1)  # below this share it does not; between the two nobody can tell.
+    # Assumption
+    min_score: float = Field(0.5, ge=0, le=1)  # below it no text becomes a positive: a known positive with a score near
+    # 0 says nothing about the others. Assumption
+    max_moved: int = Field(7, ge=0)  # a question with more new positives is too vague, and is dropped: RLHN
+
+    @model_validator(mode="after")
+    def _has_room_between(self) -> "Relabel":
+        if self.negative_share > self.positive_share:
+            raise ValueError(f"negative_share must not be above positive_share, which is {self.positive_share:g}")
+        return self
+
+    def deciding(self) -> dict[str, Any]:
+        """The fields that decide the labels, without the reranker where it is an input; a judge has no thresholds."""
+        thresholds = {"positive_share", "negative_share", "min_score"}
+        idle = {"reranker": {"reranker"}, "endpoint": set(), "judge": {"reranker", *thresholds}}
+        return self.model_dump(mode="json", exclude=idle[self.by])
 
 
 MINING = ("miner_prompts", "mine_from", "mine_to", "mine_margin")
 """Fields of the embedder that count only where hard negatives are mined."""
 
+PUBLISHING = ("merge", "exports")
+"""Fields of the embedder that count after a training."""
+
 
 Pooling = Literal["last", "mean", "weighted_mean"]
 """How the states of a text's tokens become one vector: weighted by their place, as in SGPT (E5 Table 5), the third."""
+
+
+class Merge(Section):
+    """Several embedders of one architecture → one, by their weights."""
+
+    seeds: tuple[int, ...] = ()  # one is trained with each; (): with embedder.rng_seed alone
+    models: tuple[str, ...] = ()  # of the Hub, beside those: other checkpoints (org/name@revision), or other mixtures
+    weights: tuple[float, ...] = ()  # of the trained ones, then of the models; (): all alike, as in
+    # llama-embed-nemotron (arXiv 2511.07025), which reports 69.46 for six models, 68.62 for the best of them
+    method: Literal["linear", "slerp"] = "linear"  # the mean; slerp: along the arc between weights, as Qwen3 Embedding
+    # (arXiv 2506.05176) has it
+
+    @model_validator(mode="after")
+    def _has_several(self) -> "Merge":
+        count = max(1, len(self.seeds)) + len(self.models)
+        if count < 2:
+            raise ValueError("at least two seeds, or one model to merge with what is trained")
+        if len(set(self.seeds)) != len(self.seeds) or len(set(self.models)) != len(self.models):
+            raise ValueError("a seed or a model is there twice")
+        if self.weights and (len(self.weights) != count or min(self.weights) <= 0):
+            raise ValueError(f"weights: expected {count} numbers above 0")
+        return self
 
 
 class Embedder(Lora):
@@ -477,12 +526,23 @@ class Embedder(Lora):
     mine_from: int = Field(0, ge=0)  # ranks that are skipped. Assumption: none, since the margin guards already
     mine_to: int = Field(100, ge=1)  # E5 App. A: of the first 100
     mine_margin: float = Field(0.05, ge=0, lt=1)  # below the positive, as a share: NV-Retriever (arXiv 2407.15831)
+    distil: float = Field(0.0, ge=0)  # weight of the distance to a reranker's scores; needs data: relabel, whose rows
+    # have them. RLHN (arXiv 2505.16967): AIR-Bench 0.368 → 0.401. 0: none, as in both papers
+    distil_temperature: float = Field(1.0, gt=0)  # what the reranker's logits are divided by. Assumption
+    teacher: str | None = None  # a larger embedder of the Hub, whose vectors are learnt as well (F2LLM-v2 80M: +4.67);
+    # of more dimensions, its principal ones are
+    teacher_weight: float = Field(1.0, gt=0)  # of the squared distance to these. Assumption
+    merge: Merge | None = None  # what is published is the mean of several; None: what is trained, as in both papers
+    exports: tuple[Literal["onnx", "static"], ...] = ()  # onnx: the same in another format; static: one vector a token,
+    # without attention (model2vec); () as in both papers
     rng_seed: int = 42  # Assumption: neither paper sets one
 
     @model_validator(mode="after")
     def _has_data(self) -> "Embedder":
         if self.rows == 0 and not self.labelled:
             raise ValueError("rows is 0 and there are no labelled sets: nothing to train on")
+        if self.distil and self.data != "relabel":
+            raise ValueError("distil needs data: relabel, whose rows have scores (relabel.mode: keep scores alone)")
         return self
 
     @property
@@ -508,7 +568,10 @@ class Embedder(Lora):
     def deciding(self) -> dict[str, Any]:
         """The fields that decide the embedder, without its inputs; those of mining only where something is mined."""
         found = super().deciding()
-        idle = ["base_model", "data", "miner_model", *([] if self.mines else MINING)]
+        idle = ["base_model", "data", "miner_model", "teacher", *([] if self.mines else MINING)]
+        idle += [] if self.distil else ["distil", "distil_temperature"]
+        idle += [] if self.teacher else ["teacher_weight"]
+        idle += [name for name in PUBLISHING if not getattr(self, name)]
         if self.instructions == "natural":
             idle.append("instructions")
         found["labelled"] = [each.deciding() for each in self.labelled]

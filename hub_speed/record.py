@@ -79,6 +79,8 @@ class Training(BaseModel):
         dimension, pooling, modules, max_length, truncated_share: of an embedder; `max_length` in tokens.
         mix: rows by task type or labelled set.
         mined_negatives: rows whose hard negative was mined.
+        merged: what the published embedder lies between.
+        exports: the same embedder in other forms: `form`, `folder`, `measure` and `value`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -101,6 +103,8 @@ class Training(BaseModel):
     truncated_share: float | None = None
     mix: dict[str, int] = {}
     mined_negatives: int | None = None
+    merged: list[str] = []
+    exports: list[Json] = []
 
 
 class Documents(BaseModel):
@@ -135,6 +139,8 @@ class Measures(BaseModel):
         contamination: test texts in the rows: `checked`, set → texts; `unchecked`, set → why; `found`, set → kind →
             rows; `dropped`, how many; `rows`, ids of some (`training.test_texts`).
         near_duplicates: drafts that were left out of a training.
+        relabelled: mined texts that became positives (`moved`), were dropped, or stayed (`negatives`), and rows without
+            any (`without_negatives`).
         training: of a stage that trains a model.
         documents: of a corpus.
         scores: `rows.ScoreRow`s.
@@ -160,6 +166,7 @@ class Measures(BaseModel):
     quality: Json | None = None
     contamination: Json | None = None
     near_duplicates: int | None = None
+    relabelled: dict[str, int] = {}
     training: Training | None = None
     documents: Documents | None = None
     scores: list[Json] = []

@@ -35,7 +35,8 @@ REASONS = {
     "not_found": "the search for the question does not find its passage among the first",
     "unfit_question": "the judge finds that the passage does not answer the question",
     "seen_in_training": "a training document has its passage, or a training question its words",
-    "all_ambiguous": "nobody can tell which of the texts answer the question",
+    "all_ambiguous": "so many mined texts answer the question that nobody can tell which do not",
+    "false_negative": "a mined text answers the question, and the recipe drops such rows",
     "no_margin": "no candidate has a positive that is nearer to the query than a hard negative",
     "same_candidates": "there are fewer than two different candidates",
     "duplicate": "another accepted row has exactly the same text",
@@ -223,8 +224,12 @@ class MinedRow(QuestionRow):
 class RelabelledRow(MinedRow):
     """The same after a reranker or a judge has looked at each text; the scores are its own, not the miner's."""
 
+    positive_scores: list[float] = Field(description="for each positive: how well it answers, 0 to 1, by who looked")
+    negative_scores: list[float] = Field(description="for each negative: the same")
     moved_ids: list[str] = Field(description="ids of passages that were mined as negatives and joined the positives")
-    ambiguous_ids: list[str] = Field(description="ids of mined passages that were dropped, as nobody can tell")
+    ambiguous_ids: list[str] = Field(
+        description="ids of mined passages that were dropped, as nobody can tell or `mode` says so"
+    )
 
 
 class BenchmarkPassageRow(BaseModel):

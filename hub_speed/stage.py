@@ -162,6 +162,12 @@ def from_stages(*names: str) -> Callable[[Recipe], dict[str, Source]]:
     return lambda recipe: {name: FromStage(name) for name in names}
 
 
+def teacher_input(recipe: Recipe) -> dict[str, Source]:
+    """The larger embedder that an embedder learns from, where there is one."""
+    name = recipe.embedder.teacher
+    return {"teacher": FromHub("model", name)} if name else {}
+
+
 def benchmark_inputs(recipe: Recipe) -> dict[str, Source]:
     """The benchmarks that are Hub datasets, and that of the run's own documents; mteb pins its own."""
     own: dict[str, Source] = {OWN_BENCHMARK: FromStage("benchmark")} if recipe.embedder.of_documents else {}

@@ -51,7 +51,7 @@ class Run:
         def address(model: str, weights: Path | None) -> Iterator[Address]:
             self.asked_for.append((model, weights))
             taught = model.partition("/")[0] == "teacher"
-            dialect = "chat" if taught else "completion"
+            dialect = "chat" if taught else "rerank" if model == "reranker" else "completion"
             prompt_format = "{prompt}" if taught else self.recipe.generator.prompt_format
             yield Address(model, f"the-{model}", (server.url,), dialect, prompt_format)
 

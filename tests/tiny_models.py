@@ -1,6 +1,7 @@
 """Tiny models with random weights, made where a test needs one."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
@@ -43,8 +44,8 @@ def make_model(folder: Path, vocabulary: int = 300) -> Path:
     return folder
 
 
-def make_encoder(folder: Path) -> Path:
-    """A random two-layer BERT that knows a few words."""
+def make_encoder(folder: Path, kind: type = BertModel, **changes: Any) -> Path:
+    """A random two-layer BERT that knows a few words; of another class, maybe a cross-encoder."""
     names = {name: i for i, name in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS, "and", "alone", "find"])}
     words = Tokenizer(models.WordLevel(names, unk_token="[UNK]"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -53,9 +54,9 @@ def make_encoder(folder: Path) -> Path:
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]")
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
-    BertModel(
+    kind(
         BertConfig(
-            vocab_size=len(names),
+            vocab_size=changes.pop("vocab_size", len(names)),
             hidden_size=32,
             intermediate_size=64,
             num_hidden_layers=2,
@@ -63,6 +64,7 @@ def make_encoder(folder: Path) -> Path:
             max_position_embeddings=64,
             hidden_dropout_prob=0.0,
             attention_probs_dropout_prob=0.0,
+            **changes,
         )
     ).save_pretrained(folder)
     return folder

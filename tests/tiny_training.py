@@ -50,6 +50,7 @@ def embedder_settings(base: Path, folder: Path, **changes: Any) -> EmbedderSetti
     """What the embedder's stage hands on; `changes` are fields of the settings or of the recipe's section."""
     recipe = {"loss_temperature": 0.05, "warmup_steps": 0, "learning_rate": 3e-3, "batch_size": 8, "max_length": 24}
     recipe |= {"lora_r": 0, "lora_dropout": 0.0, "weight_decay": 0.0, "epochs": 3}
+    recipe |= {"data": "relabel"} if "distil" in changes else {}
     recipe |= {name: value for name, value in changes.items() if name not in EmbedderSettings.model_fields}
     fields = {"work": folder / "work", "out": folder / "out", "data": folder / "data", "default_instruction": "find it"}
     fields |= {"mini_batch_size": 32, "gradient_checkpointing": False, "checkpoint_s": 600}

@@ -67,7 +67,7 @@ def _each(settings: ScalingSettings, plan: dict[str, tuple[int, int]]) -> Iterat
 def worker(settings: ScalingSettings) -> Callable[[str], Json]:
     """What trains and scores one embedder after another, by their names."""
     scoring.quiet()
-    rows = sorted(read_parquet(settings.data, contrastive.COLUMNS), key=lambda row: row["id"])
+    rows = sorted(read_parquet(settings.data, contrastive.columns(settings.recipe)), key=lambda row: row["id"])
     work, tasks, plan = settings.work, benchmarks.tasks(settings.benchmarks), _plan(settings)
 
     def do(name: str) -> Json:

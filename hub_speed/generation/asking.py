@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import NoReturn
 
 from hub_speed.errors import HubSpeedError, RecipeError, StageError
@@ -139,7 +138,7 @@ def _ask_one(
     `batches` tells its batches from those of other writers.
     """
     with ctx.address(writer.asked_as, writer.weights) as address:
-        if provider := _batches(ctx, address, writer.weights, batches):
+        if provider := _batches(ctx, address, writer, batches):
             retries = ctx.limits.retries
             return generate_in_batches(jobs, read, provider, ledger, retries, on_rows, ctx.stop, budget, more)
         return generate(jobs, read, address, ledger, _limits(ctx, address), on_rows, ctx.stop, budget, more)
@@ -175,14 +174,14 @@ def _check_answered(ctx: Context, ledger: Ledger, writers: Writers, writer: Writ
         )
 
 
-def _batches(ctx: Context, address: Address, weights: Path | None, whose: str) -> Batches | RunBatch | None:
+def _batches(ctx: Context, address: Address, writer: Writer, whose: str) -> Batches | RunBatch | None:
     """What answers the requests in batches; None where they are asked for one by one."""
     runtime = ctx.recipe.runtime
     if ctx.share:
         whose += f"-{ctx.share.rank}-of-{ctx.share.world}"
-    if weights is None and runtime.mode == "batch":
+    if writer.teaches and runtime.mode == "batch":
         return Batches(address, f"{ctx.record.stage}-{ctx.record.fingerprint}{whose}")
-    if weights is None or address.urls:
+    if writer.weights is None or address.urls:
         return None
     log, folder = ctx.work / "server.log", ctx.work / f"batches{whose}"
-    return RunBatch(address, weights, folder, runtime.server_flags, log, ctx.stop.is_set)
+    return RunBatch(address, writer.weights, folder, runtime.server_flags, log, ctx.stop.is_set)

@@ -14,7 +14,7 @@ from hub_speed.generation.planning import row_rng
 from hub_speed.llm.dialects import Sampling
 from hub_speed.mix import as_mix
 from hub_speed.recipe import Recipe
-from hub_speed.record import TEACHER, Json
+from hub_speed.record import TEACHER, Json, of_teacher
 from hub_speed.stage import pick
 
 TEACHER_FIELDS = ("teacher.model", "teacher.sampling_temperature", "teacher.top_p", "teacher.max_tokens")
@@ -40,7 +40,7 @@ class Writer:
     @property
     def teaches(self) -> bool:
         """Whether it is a teacher, whose calls count against the budget."""
-        return self.weights is None
+        return of_teacher({self.asked_as: 1}) > 0
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from functools import cached_property
 from urllib.parse import parse_qsl, urlsplit
 
 from hub_speed.errors import RecipeError
-from hub_speed.llm.dialects import DECLINED, PATHS, Completion, Dialect
+from hub_speed.llm.dialects import DECLINED, PATHS, UNVERSIONED, Completion, Dialect
 
 SHORTEST_SECRET = 12
 """Assumption: shorter keys are dummies for servers that want any ("EMPTY", "none"), and may be words of an answer."""
@@ -108,7 +108,7 @@ def sendable_key(key: str, where: str) -> str:
 
 
 _VERSION = re.compile(r"v\d+((alpha|beta)\d*)?")
-_WHOLE = ("/chat/completions", "/completions", "/generate")
+_WHOLE = ("/chat/completions", "/completions", "/generate", "/rerank", "/score")
 _URL = re.compile(r"https?://[^\s'\"<>]+")
 
 
@@ -122,8 +122,8 @@ def base_url(url: str, dialect: Dialect = "chat") -> str:
     path = parts.path.rstrip("/")
     whole = next((ending for ending in _WHOLE if path.endswith(ending)), "")
     path = path.removesuffix(whole)
-    if dialect == "tgi":
-        path = path.removesuffix("/v1")  # its own API has no version
+    if dialect in UNVERSIONED:
+        path = path.removesuffix("/v1")  # their own APIs have no version
     elif not whole and "api-version=" not in parts.query and not any(map(_VERSION.fullmatch, path.split("/"))):
         path += "/v1"
     return parts._replace(path=path).geturl()

@@ -3,6 +3,7 @@
     --endpoint teacher=https://api.openai.com      or HUB_SPEED_TEACHER_URL, with the key in HUB_SPEED_TEACHER_KEY
     --endpoint senior=http://gpu1:8000,http://gpu2:8000#my-senior      two replicas that call the model my-senior
     --endpoint junior=tgi+http://gpu1:8080      asked in another dialect: chat, completion or tgi
+    --endpoint reranker=tei+http://gpu1:8080      a cross-encoder: rerank (as said where nothing is), score or tei
     --endpoint teacher/qwen3=http://gpu1:8000      one of several teachers; the others are at the teacher's
 
 Keys come from the environment only. OPENAI_API_KEY is used for api.openai.com and for no other address. A teacher with
@@ -19,12 +20,13 @@ from urllib.parse import urlsplit
 from hub_speed.errors import RecipeError, did_you_mean
 from hub_speed.llm import servers
 from hub_speed.llm.address import Address, key_variable, sendable_key, shown
-from hub_speed.llm.dialects import Dialect
+from hub_speed.llm.dialects import RERANKERS, Dialect
 from hub_speed.mix import as_mix, heaviest
 from hub_speed.recipe import CHAT, Recipe
 from hub_speed.record import TEACHER
 
-MODELS = (TEACHER, "base", "junior", "senior", "revisor")
+RERANKER = "reranker"
+MODELS = (TEACHER, "base", "junior", "senior", "revisor", RERANKER)
 ONE_OF_SEVERAL = f"{TEACHER}/"
 
 
@@ -94,9 +96,12 @@ class Addresses:
             gpus: those that started servers may use, as CUDA_VISIBLE_DEVICES names them; (): nobody has said which.
 
         Raises:
-            RecipeError: the teacher has no address, a generator is asked in another way than it was trained, or there
-                are too few GPUs for `runtime.replicas`.
+            RecipeError: the teacher or the reranker has no address, a generator is asked in another way than it was
+                trained, or there are too few GPUs for `runtime.replicas`.
         """
+        if name == RERANKER:
+            yield self._reranker(recipe)
+            return
         kind, _, of_several = name.partition("/")
         teacher, place = kind == TEACHER, name if name in self._given else kind
         if teacher:
@@ -143,6 +148,15 @@ class Addresses:
                 yield Address(name, known_as, (url,), dialect, prompt_format)
         else:
             raise _no_endpoint(recipe, kind, known_as)
+
+    def _reranker(self, recipe: Recipe) -> Address:
+        """The address of the cross-encoder, by the recipe's name for it where the address names no other."""
+        dialect = self._dialects.get(RERANKER, "rerank")
+        if RERANKER not in self._given or dialect not in RERANKERS:
+            raise _no_endpoint(recipe, RERANKER, f"{recipe.relabel.reranker}, asked as {', '.join(RERANKERS)}")
+        urls, _, model = self._given[RERANKER].partition("#")
+        model = model or recipe.relabel.reranker.partition("@")[0]
+        return Address(RERANKER, model, tuple(urls.split(",")), dialect, key=_key(RERANKER, urls), place=RERANKER)
 
     def _check_keys(self) -> None:
         """Raise RecipeError where two addresses would get one key, because their names differ in signs or case only."""

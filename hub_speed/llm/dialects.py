@@ -5,6 +5,9 @@
 - `tgi`: /generate of Text Generation Inference, with the same prompt format. Its project is archived, its servers are
   still there. This dialect is written here: huggingface_hub's client (2.4.0) made 100 requests/s where ours made 1,000,
   with 64 in flight on a shared two-core machine, and reads answers of any length.
+- `rerank`, `score` and `tei`: how well texts answer a query, by a cross-encoder. /rerank as vLLM serves it (and Cohere
+  and Jina), /score of vLLM, /rerank of text-embeddings-inference. The prompt is JSON with `query` and `texts`; the
+  answer is a JSON list of scores, in the order of the texts.
 
 What a reasoning model thinks before it answers is kept apart from the answer, whether the server does so (in
 `reasoning_content` or `reasoning`) or the text holds it (see `thoughts`).
@@ -25,7 +28,13 @@ import orjson
 from hub_speed.llm import thoughts
 from hub_speed.llm.wire_schema import LIMITS, wire_schema
 
-Dialect = Literal["chat", "completion", "tgi"]
+Dialect = Literal["chat", "completion", "tgi", "rerank", "score", "tei"]
+
+RERANKERS: tuple[Dialect, ...] = ("rerank", "score", "tei")
+"""The dialects of cross-encoders."""
+
+UNVERSIONED: tuple[Dialect, ...] = ("tgi", "score", "tei")
+"""The dialects whose paths stand below no /v1."""
 
 
 @dataclass(frozen=True)
@@ -129,13 +138,23 @@ SchemaForm = Literal["response_format", "structured_outputs", "grammar", "none"]
 AGAIN = "This answer cannot be used: {problem}. Answer the request again, with the JSON object only."
 """What a chat model is told when its answer cannot be read."""
 
-PATHS: dict[Dialect, str] = {"chat": "/v1/chat/completions", "completion": "/v1/completions", "tgi": "/generate"}
+PATHS: dict[Dialect, str] = {
+    "chat": "/v1/chat/completions",
+    "completion": "/v1/completions",
+    "tgi": "/generate",
+    "rerank": "/rerank",
+    "score": "/score",
+    "tei": "/rerank",
+}
 """Where requests of a dialect go, below the server's base URL."""
 
 SCHEMA_FORMS: dict[Dialect, tuple[SchemaForm, ...]] = {
     "chat": ("response_format", "structured_outputs", "none"),
     "completion": ("none",),  # SPEED's generators write freely: no schema is in their released scripts
     "tgi": ("grammar", "none"),
+    "rerank": ("none",),
+    "score": ("none",),
+    "tei": ("none",),
 }
 """How a schema can be sent in a dialect, the form most servers take first."""
 
@@ -158,6 +177,8 @@ def body(
         form: how the schema is sent, in the dialect's first form unless another is given.
         without: what a server does not take; see `unsupported`.
     """
+    if dialect in RERANKERS:
+        return _reranker_body(dialect, orjson.loads(request.prompt), model)
     s = request.sampling
     form = form or SCHEMA_FORMS[dialect][0]
     prompt = prompt_format.replace("{prompt}", request.prompt)
@@ -185,6 +206,15 @@ def body(
             named = {"name": request.schema_name, "schema": schema, "strict": strict}
             out["response_format"] = {"type": "json_schema", "json_schema": named}
     return out
+
+
+def _reranker_body(dialect: Dialect, asked: dict[str, Any], model: str) -> dict[str, Any]:
+    """A query and its texts. TEI cuts those that are too long; vLLM refuses them, unless it was told otherwise."""
+    if dialect == "tei":
+        return {"query": asked["query"], "texts": asked["texts"], "raw_scores": False, "truncate": True}
+    if dialect == "score":
+        return {"model": model, "text_1": asked["query"], "text_2": asked["texts"]}
+    return {"model": model, "query": asked["query"], "documents": asked["texts"]}
 
 
 def _messages(request: Request, *, fold_system: bool) -> list[dict[str, str]]:
@@ -301,6 +331,8 @@ def read(dialect: Dialect, answer: Any, model: str = "", latency_s: float = 0.0)
     try:
         if dialect == "tgi":
             return _read_tgi(answer, model, latency_s)
+        if dialect in RERANKERS:
+            return _read_scores(dialect, answer, model, latency_s)
         choices = [_choice(dialect, choice) for choice in answer["choices"]]
         if all(reason == BROKEN_OFF for _, _, reason in choices):
             raise ValueError(f"no choice that can be used: {answer}")
@@ -393,6 +425,18 @@ def _read_tgi(answer: Any, model: str, latency_s: float) -> Completion:
         latency_s=round(latency_s, 4),
         thoughts=(thought,),
     )
+
+
+def _read_scores(dialect: Dialect, answer: Any, model: str, latency_s: float) -> Completion:
+    """One text: the scores as a JSON list, whatever order the server sends them in."""
+    found = answer if dialect == "tei" else answer["results" if dialect == "rerank" else "data"]
+    name = "relevance_score" if dialect == "rerank" else "score"
+    scores = {int(each["index"]): float(each[name]) for each in found}
+    if sorted(scores) != list(range(len(found))):
+        raise ValueError(f"not one score for each text: {answer}")
+    usage = {} if dialect == "tei" else answer.get("usage")
+    text = json.dumps([scores[i] for i in range(len(found))])
+    return Completion((text,), ("stop",), model, *_usage(usage), latency_s=round(latency_s, 4))
 
 
 SYSTEM = "You are a helpful assistant."

@@ -111,7 +111,7 @@ class Transport:
             EndpointRefused: nobody names the model, or no answer of that length fits into it.
             EndpointDown: no server answers.
         """
-        url = below(root, "/v1/models" if self._address.dialect == "tgi" else "/models")
+        url = below(root, "/v1/models" if self._address.dialect in dialects.UNVERSIONED else "/models")
         try:
             async with self._session.get(url, allow_redirects=False, **self._to(url)) as response:
                 body = await _read(response)

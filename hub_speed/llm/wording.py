@@ -106,7 +106,7 @@ class Wording:
 
     def leave_out(self, status: int, words: str) -> bool:
         """Whether a refusal names a parameter that can be left out; it is, from now on."""
-        if self._parameters.dialect == "tgi" or status not in OF_A_PARAMETER:
+        if self._parameters.dialect in ("tgi", *dialects.RERANKERS) or status not in OF_A_PARAMETER:
             return False
         name = dialects.unsupported(words, self.without)
         if not name or (status == 500 and name != "system"):  # only of a chat template is a 500 no passing fault

@@ -20,6 +20,7 @@ from hub_speed.stages import (
     mine,
     preference,
     questions,
+    relabel,
     revise,
     revision,
     revisor,
@@ -48,6 +49,7 @@ STAGES: dict[str, Stage] = {
         filter.STAGE,  # questions → those that a search can answer, and only with their passage
         benchmark.STAGE,  # questions about held-out documents → queries, corpus and judgements
         mine.STAGE,  # questions about the others → the same with hard negatives
+        relabel.STAGE,  # mined texts → positives and negatives, by a reranker or the teacher
         embedder.STAGE,  # rows → embedder (InfoNCE)
         evaluate.STAGE,  # embedder → scores beside baselines
         audit.STAGE,  # rows of each generator → yield and pass rate, by the teacher

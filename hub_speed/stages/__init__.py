@@ -1,1 +1,1 @@
-"""The thirteen stages, one file each. A stage knows neither the other stages nor the Hub, only its input folders."""
+"""The stages, one file each. A stage knows neither the other stages nor the Hub, only its input folders."""

@@ -12,7 +12,7 @@ from hub_speed.generation import estimate
 from hub_speed.parquet import count_parquet
 from hub_speed.recipe import Embedder, Recipe
 from hub_speed.record import Json, Training
-from hub_speed.stage import Context, Estimate, FromHub, FromStage, Source, Stage
+from hub_speed.stage import Context, Estimate, FromHub, FromStage, Source, Stage, teacher_input
 from hub_speed.training import test_texts
 from hub_speed.training.embedder import training_rows
 from hub_speed.training.embedder.settings import EmbedderSettings, LabelledSet
@@ -25,10 +25,10 @@ DEFAULT_INSTRUCTION = "Given a question, retrieve passages that answer it"
 
 def build(ctx: Context) -> None:
     """Fill `ctx.out` with the embedder."""
-    data, base, runtime = training_rows.folder(ctx), ctx.refs["base"], ctx.recipe.runtime
+    data, runtime = training_rows.folder(ctx), ctx.recipe.runtime
     settings = EmbedderSettings(
         work=ctx.work / "trainer",
-        base=PinnedModel(folder=ctx.inputs["base"], repo=base.repo, commit=base.commit),
+        base=_pinned(ctx, "base"),
         gradient_checkpointing=runtime.gradient_checkpointing,
         checkpoint_s=runtime.checkpoint_s,
         recipe=ctx.recipe.embedder,
@@ -39,6 +39,8 @@ def build(ctx: Context) -> None:
             LabelledSet(recipe=one, folder=ctx.inputs[f"labelled {one.repo}"]) for one in ctx.recipe.embedder.labelled
         ),
         miner=ctx.inputs.get("miner"),
+        teacher=ctx.inputs.get("teacher"),
+        merged=tuple(_pinned(ctx, f"merge {name}") for name in _merged(ctx.recipe)),
         tests=test_texts.fetch(ctx) if _checks(ctx.recipe) else None,
         default_instruction=DEFAULT_INSTRUCTION,
     )
@@ -52,10 +54,11 @@ def build(ctx: Context) -> None:
 
 
 def _inputs(recipe: Recipe) -> dict[str, Source]:
-    """The rows, the base model, the labelled sets, and what mines hard negatives for those that have none."""
+    """The rows, the base, labelled sets and what mines their negatives, the teacher, and what is merged with it all."""
     settings = recipe.embedder
     found: dict[str, Source] = {"data": FromStage(settings.data), "base": FromHub("model", settings.base_model)}
     found |= {f"labelled {repo}": FromHub("dataset", repo, _files(settings, repo)) for repo in _repos(settings)}
+    found |= {f"merge {name}": FromHub("model", name) for name in _merged(recipe)} | teacher_input(recipe)
     found |= {"miner": FromHub("model", settings.miner_model)} if settings.mines else {}
     return found | (test_texts.inputs(recipe) if _checks(recipe) else {})
 
@@ -68,6 +71,16 @@ def _checks(recipe: Recipe) -> bool:
 def _fields(recipe: Recipe) -> Json:
     checked = test_texts.fields(recipe) if _checks(recipe) else {}
     return {"embedder": recipe.embedder.deciding()} | training_rows.fields(recipe) | checked
+
+
+def _merged(recipe: Recipe) -> tuple[str, ...]:
+    """The models of the Hub that are merged with what is trained."""
+    return recipe.embedder.merge.models if recipe.embedder.merge else ()
+
+
+def _pinned(ctx: Context, name: str) -> PinnedModel:
+    ref = ctx.refs[name]
+    return PinnedModel(folder=ctx.inputs[name], repo=ref.repo, commit=ref.commit)
 
 
 def _repos(settings: Embedder) -> list[str]:

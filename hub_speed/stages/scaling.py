@@ -15,10 +15,20 @@ from hub_speed.evaluation.scaling_sentences import describe
 from hub_speed.evaluation.settings import Benchmark, ScalingSettings
 from hub_speed.generation import estimate
 from hub_speed.parquet import count_parquet, read_parquet, write_parquet
-from hub_speed.recipe import MINING, Recipe
+from hub_speed.recipe import MINING, PUBLISHING, Recipe
 from hub_speed.record import Json
 from hub_speed.rows import ScalingRow
-from hub_speed.stage import Context, Estimate, FromHub, FromStage, Stage, benchmark_fields, benchmark_inputs, pick
+from hub_speed.stage import (
+    Context,
+    Estimate,
+    FromHub,
+    FromStage,
+    Stage,
+    benchmark_fields,
+    benchmark_inputs,
+    pick,
+    teacher_input,
+)
 from hub_speed.training.embedder import training_rows
 from hub_speed.training.process.launch import launch
 from hub_speed.training.process.settings import PinnedModel
@@ -45,6 +55,7 @@ def build(ctx: Context) -> None:
             gradient_checkpointing=runtime.gradient_checkpointing,
             recipe=ctx.recipe.embedder,
             mini_batch_size=runtime.mini_batch_size,
+            teacher=ctx.inputs.get("teacher"),
             data=data,
             benchmarks=tuple(Benchmark.model_validate(one) for one in ctx.benchmarks()),
             sizes=tuple(sizes),
@@ -63,7 +74,7 @@ def build(ctx: Context) -> None:
 
 def _fields(recipe: Recipe) -> Json:
     """The embedder's fields, without those that a scaling law sets itself or does not use."""
-    unused = ("rows", "rng_seed", "labelled", *MINING)
+    unused = ("rows", "rng_seed", "labelled", *MINING, *PUBLISHING)
     embedder = {name: value for name, value in recipe.embedder.deciding().items() if name not in unused}
     return {"embedder": embedder} | benchmark_fields(recipe) | pick(recipe, "scaling") | training_rows.fields(recipe)
 
@@ -92,6 +103,7 @@ STAGE = Stage(
     inputs=lambda recipe: {
         "data": FromStage(recipe.embedder.data),
         "base": FromHub("model", recipe.embedder.base_model),
+        **teacher_input(recipe),
         **benchmark_inputs(recipe),
     },
     fields=_fields,

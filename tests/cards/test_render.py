@@ -37,7 +37,7 @@ from hub_speed.stage import Context, FromStage
 
 FAKE_COMMIT = {name: f"{i:040x}" for i, name in enumerate(["hub", *STAGES])}
 PLAIN: dict[Any, Any] = {str: "some | text <b>", int: 1234, float: 0.625, bool: True, list[str]: ["a", "b"]}
-PLAIN[list[int]], PLAIN[list[float]] = [1, 0], [0.5, 0.25]
+PLAIN |= {list[int]: [1, 0], list[float]: [0.5, 0.25]}
 TRAININGS: dict[str, dict[str, Any]] = {
     "junior": {
         "loss_curve": [[1, 3.0], [2, 2.5], [3, 2.25]],

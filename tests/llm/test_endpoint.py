@@ -941,3 +941,40 @@ def test_a_teacher_without_an_address_says_what_to_do(clean: pytest.MonkeyPatch,
     with pytest.raises(RecipeError, match="the teacher has no endpoint") as caught:
         opened([], "teacher", tmp_path)
     assert "HUB_SPEED_TEACHER_URL" in caught.value.fix
+
+
+def test_a_reranker_is_asked_in_each_of_the_three_forms(server: FakeOpenAI) -> None:
+    """As vLLM and text-embeddings-inference want them; faults are dealt with as those of a chat."""
+    prompt = json.dumps({"query": "q", "texts": ["a", "b"]})
+    asked = Request(prompt, Sampling(0, 1, 0))
+    forms = {
+        "rerank": ("/v1/rerank", {"model": "m", "query": "q", "documents": ["a", "b"]}, "results", "relevance_score"),
+        "score": ("/score", {"model": "m", "text_1": "q", "text_2": ["a", "b"]}, "data", "score"),
+        "tei": ("/rerank", {"query": "q", "texts": ["a", "b"], "raw_scores": False, "truncate": True}, "", "score"),
+    }
+    for form, (path, body, within, name) in forms.items():
+        scores = [{"index": 1, name: 0.25}, {"index": 0, name: 0.75}]
+        half = scores[:1]
+
+        def answer(asked: Asked, within: str = within, scores: list = scores, half: list = half) -> Reply:
+            if asked.nth == 1:
+                return error(429)
+            found = half if asked.nth == 2 else scores  # a score is missing: asked again
+            return as_json({within: found, "usage": {"prompt_tokens": 9, "total_tokens": 9}} if within else found)
+
+        server.answer, place = answer, f"{form}+{server.url}#m"
+        with Addresses([f"reranker={place}"]).open(Recipe(name="x"), "reranker", None, 1, Path()) as address:
+
+            async def ask(address: Address = address) -> Completion:
+                async with Endpoint(address, in_flight=2, timeout_s=10, retries=3) as found:
+                    await found.probe(0)
+                    return await found.complete(asked)
+
+            completion = asyncio.run(ask())
+        assert (server.asked[-1].path, server.asked[-1].body) == (path, body)
+        assert json.loads(completion.texts[0]) == [0.75, 0.25] and completion.attempts == 3
+    with (
+        pytest.raises(RecipeError, match="the reranker has no endpoint"),
+        Addresses([]).open(Recipe(name="x"), "reranker", None, 1, Path()),
+    ):
+        pass

@@ -26,6 +26,7 @@ LABELLED = "{repo: org/pairs, instruction: Find it, license: mit}"
 FIELDS = {
     "": """
         license=mit  offline=true  bitext={unit: [passages]}  embedder.miner_model=org/m  preference.embedder=org/e
+        embedder.distil_temperature=0.7  embedder.teacher_weight=0.7
         embedder.miner_prompts=[a, b]  embedder.mine_from=5  embedder.mine_to=50  embedder.mine_margin=0.2
         runtime.mode=batch  runtime.in_flight=7  runtime.timeout_s=7  runtime.retries=7  runtime.reask=false
         runtime.reread=true  runtime.max_reject_rate=0.7  runtime.jobs=7  runtime.replicas=7  runtime.server=tgi
@@ -96,11 +97,17 @@ FIELDS = {
     "mine": """
         mine.embedder=org/m  mine.depth=7  mine.negatives=7  mine.margin=0.2  mine.least_rows=0.7  mine.siblings=7
     """,
-    "embedder": f"embedder.rows=7  embedder.rng_seed=7  embedder.labelled=[{LABELLED}]",
+    "relabel": """
+        relabel.by=judge  relabel.mode=keep  relabel.positive_share=0.9  relabel.negative_share=0.1
+        relabel.min_score=0.1  relabel.max_moved=9  relabel.reranker=org/r
+    """,
+    "embedder": f"embedder.rows=7  embedder.rng_seed=7  embedder.labelled=[{LABELLED}]"
+    "  embedder.merge={seeds: [1, 2]}  embedder.merge={models: [org/m]}  embedder.exports=[onnx]",
     "embedder scaling": """
         embedder.target_modules=[q_proj]
         embedder.lora_r=8  embedder.lora_alpha=8  embedder.lora_dropout=0.2  embedder.loss_temperature=0.7
         embedder.learning_rate=0.7  embedder.warmup_steps=7  embedder.weight_decay=0.7  embedder.batch_size=7
+        embedder.distil=0.7  embedder.teacher=org/t
         embedder.epochs=7  embedder.batching=mixed  embedder.false_negative_margin=0.7  embedder.matryoshka=[7]
     """,
     "embedder evaluate scaling": """
@@ -177,6 +184,7 @@ def test_a_recipe_field_moves_just_the_stages_that_read_it(change: str, stages: 
     needed = (
         ["evaluate.benchmarks=[org/b]", "evaluate.instructions={org/b: Find it}"] if "instructions" in change else []
     )
+    needed += ["embedder.data=relabel"] if "distil=" in change else []
     assert moved(load("speed", needed), load("speed", [*needed, change])) == set(stages.split())
 
 

@@ -14,6 +14,9 @@ from transformers import PreTrainedTokenizerBase
 
 from hub_speed.text import Instructions, before_query
 
+SMALLEST = 1e-6
+"""The last digit of a reranker's scores, as they are kept."""
+
 TEXTS_AT_ONCE = 10_000
 """Texts per call of the tokenizer, whose record of a text takes much more memory than the token ids."""
 
@@ -24,10 +27,13 @@ class TokenizedRow:
 
     Attributes:
         kind: a batch holds rows of one kind.
-        texts: token ids of the query, the positive and, where there is one, the hard negative.
+        texts: token ids of the query, the positives and the hard negatives.
         same_text: a number for each document's text.
         same_label: a number for each document's label, -1 where it has none.
         same_query: a number for the query, and for each document that answers this query in some row, else -1.
+        positives: how many of the documents are positives; they stand first.
+        scores: for each document, how well it answers the query, as a reranker sees it, in logits; () without one.
+        targets: for each text, the number of the vector that a larger embedder gave it; () without one.
     """
 
     kind: str
@@ -35,6 +41,9 @@ class TokenizedRow:
     same_text: tuple[int, ...]
     same_label: tuple[int, ...]
     same_query: tuple[int, ...]
+    positives: int = 1
+    scores: tuple[float, ...] = ()
+    targets: tuple[int, ...] = ()
 
 
 def encode(
@@ -48,17 +57,22 @@ def encode(
     Two texts are the same whatever their case. A row's `label`, where there is one, belongs to its positive and to
     every hard negative with the same text.
     """
-    columns = [[_asked(row, form), row["positive"], *filter(None, [row["negative"]])] for row in rows]
+    sides = [documents(row) for row in rows]
+    columns = [[asked(row, form), *yes, *no] for row, (yes, no) in zip(rows, sides, strict=True)]
     tokens, cut = _tokenise([text for texts in columns for text in texts], tokenizer, max_length)
     labels = {
         (row["task_type"], _plain(row["positive"])): str(row["label"]) for row in rows if row.get("label") is not None
     }
-    answers = {(row["task_type"], _plain(texts[0]), _plain(texts[1])) for row, texts in zip(rows, columns, strict=True)}
+    answers = {
+        (row["task_type"], _plain(texts[0]), _plain(text))
+        for row, texts, (yes, _) in zip(rows, columns, sides, strict=True)
+        for text in yes
+    }
     numbers: dict[tuple[str, str], int] = {}
     examples = []
-    for row, texts in zip(rows, columns, strict=True):
+    for row, texts, (yes, _) in zip(rows, columns, sides, strict=True):
         kind, query, *plain = row["task_type"], *map(_plain, texts)
-        asked = numbers.setdefault((f"query of {kind}", query), len(numbers))
+        own = numbers.setdefault((f"query of {kind}", query), len(numbers))
         named = [labels.get((kind, text)) for text in plain]
         if row.get("label") is not None:
             named[0] = str(row["label"])
@@ -68,13 +82,30 @@ def encode(
                 tuple(tokens[text] for text in texts),
                 tuple(numbers.setdefault(("text", text), len(numbers)) for text in plain),
                 tuple(-1 if n is None else numbers.setdefault((f"label of {kind}", n), len(numbers)) for n in named),
-                (asked, *(asked if (kind, query, text) in answers else -1 for text in plain)),
+                (own, *(own if (kind, query, text) in answers else -1 for text in plain)),
+                len(yes),
+                tuple(_logit(score) for score in (*row["positive_scores"], *row["negative_scores"]))
+                if "positive_scores" in row
+                else (),
             )
         )
     return examples, cut
 
 
-def _asked(row: dict[str, Any], form: Instructions) -> str:
+def documents(row: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """The positives and the hard negatives of a row, which has lists of them, or one positive and at most one other."""
+    if "positives" in row:
+        return row["positives"], row["negatives"]
+    return [row["positive"]], [row["negative"]] if row["negative"] else []
+
+
+def _logit(score: float) -> float:
+    """A score between 0 and 1 on the scale that a reranker's own numbers have; kept from the infinite ends."""
+    score = min(max(score, SMALLEST), 1 - SMALLEST)
+    return math.log(score / (1 - score))
+
+
+def asked(row: dict[str, Any], form: Instructions) -> str:
     """The query as the embedder reads it; a row without `instruction` has all of it in `query`."""
     query = str(row["query"])
     return before_query(form, row["instruction"], row["task_type"]) + query if "instruction" in row else query
@@ -136,11 +167,11 @@ class Collate:
     pad_token_id: int
 
     def __call__(self, examples: Iterable[TokenizedRow]) -> dict[str, Tensor]:
-        """text_input_ids and text_attention_mask: M texts × longest; label: 4 × M, see `InfoNCE.calculate_loss`."""
-        examples = list(examples)
-        queries = [(example.texts[0], -1, -1, example.same_query[0]) for example in examples]
-        documents = [list(zip(e.texts[1:], e.same_text, e.same_label, e.same_query[1:], strict=True)) for e in examples]
-        texts = [*queries, *(found[0] for found in documents), *(one for found in documents for one in found[1:])]
+        """text_input_ids and text_attention_mask: M texts × longest; label: 8 × M, see `InfoNCE.calculate_loss`."""
+        columns = [_columns(i, example) for i, example in enumerate(examples)]
+        texts = [one for found in columns for one in found[:1]]
+        texts += [one for found in columns for one in found[1:2]]
+        texts += [one for found in columns for one in found[2:]]
         order = sorted(range(len(texts)), key=lambda i: len(texts[i][0]))
         padded = np.full((len(texts), len(texts[order[-1]][0])), self.pad_token_id)
         for ids, i in zip(padded, order, strict=True):
@@ -149,5 +180,25 @@ class Collate:
         return {
             "text_input_ids": torch.from_numpy(padded),
             "text_attention_mask": (torch.arange(padded.shape[1]) < lengths[:, None]).long(),
-            "label": torch.tensor([order, *([texts[i][k] for i in order] for k in (1, 2, 3))]),
+            "label": torch.tensor([order, *([texts[i][k] for i in order] for k in range(1, 8))]),
         }
+
+
+def _columns(row: int, example: TokenizedRow) -> list[tuple[Any, ...]]:
+    """The texts of a row, each with its column of the label but for the place, which `Collate` gives."""
+    count = len(example.texts) - 1
+    scores = np.array(example.scores or [math.nan] * count, np.float32).view(np.int32).tolist()
+    targets = example.targets or [-1] * (count + 1)
+    positive = [i < example.positives for i in range(count)]
+    documents = zip(
+        example.texts[1:],
+        example.same_text,
+        example.same_label,
+        example.same_query[1:],
+        [row] * count,
+        positive,
+        scores,
+        targets[1:],
+        strict=True,
+    )
+    return [(example.texts[0], -1, -1, example.same_query[0], row, False, 0, targets[0]), *documents]

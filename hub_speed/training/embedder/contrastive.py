@@ -1,12 +1,16 @@
 """Embedder training: InfoNCE with instructions and hard negatives, on any decoder or encoder (SPEED §3.3, E5 §3.2)."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from accelerate.data_loader import prepare_data_loader
 from sentence_transformers import (
     SentenceTransformer,
@@ -19,18 +23,25 @@ from transformers import PrinterCallback, TrainerCallback, set_seed
 from hub_speed.errors import StageError
 from hub_speed.mix import subset
 from hub_speed.parquet import read_parquet
+from hub_speed.recipe import Embedder
 from hub_speed.record import Json
 from hub_speed.text import before_query
 from hub_speed.training import test_texts
-from hub_speed.training.embedder import batching, labelled
+from hub_speed.training.embedder import batching, exports, labelled, merging, teacher
 from hub_speed.training.embedder.backbone import add_adapter, embedder, pooling_of, publish, recompute, transformer_of
-from hub_speed.training.embedder.infonce import InfoNCE
+from hub_speed.training.embedder.infonce import InfoNCE, Teachers
 from hub_speed.training.embedder.settings import EmbedderSettings, FitSettings
 from hub_speed.training.process import child, failures, together
 from hub_speed.training.process.checkpoints import Keeper, last
 
 COLUMNS = ["id", "task_type", "instruction", "query", "positive", "negative"]
-"""The columns that are read of the rows."""
+"""The columns that are read of all rows."""
+LISTS = {"mine": ["positives", "negatives"]}
+LISTS["relabel"] = [*LISTS["mine"], "positive_scores", "negative_scores"]
+"""`embedder.data` → the columns that are read of such rows beside."""
+
+COMPARED = 50
+"""Rows whose query and positive an export is compared on. Assumption."""
 
 
 class Trainer(failures.Watched, SentenceTransformerTrainer):
@@ -98,6 +109,12 @@ def fit(
     if settings.gradient_checkpointing:
         recompute(model)
     examples, truncated = batching.encode(rows, model.tokenizer, recipe.max_length, recipe.instructions)
+    teachers = Teachers(recipe.distil, recipe.distil_temperature)
+    if settings.teacher:
+        examples, vectors = teacher.targets(
+            rows, examples, settings.teacher, dimensions[-1], recipe.instructions, settings.work
+        )
+        teachers = replace(teachers, targets_TD=vectors, weight=recipe.teacher_weight)
     order = batching.batches(
         examples, recipe.batch_size, recipe.epochs, mixed=recipe.batching == "mixed", rng_seed=recipe.rng_seed
     )
@@ -114,7 +131,7 @@ def fit(
         model=model,
         args=_arguments(settings),
         loss=InfoNCE(
-            model, recipe.loss_temperature, settings.mini_batch_size, recipe.false_negative_margin, dimensions
+            model, recipe.loss_temperature, settings.mini_batch_size, recipe.false_negative_margin, dimensions, teachers
         ),
         callbacks=callbacks,
     )
@@ -203,16 +220,60 @@ def train(settings: EmbedderSettings) -> Json:
     Raises:
         StageError: see `fit` and `labelled.read`.
     """
-    synthetic = subset(sorted(read_parquet(settings.data, COLUMNS), key=lambda row: row["id"]), settings.recipe.rows)
+    recipe = settings.recipe
+    data = read_parquet(settings.data, columns(recipe))
+    synthetic = subset(sorted(data, key=lambda row: row["id"]), recipe.rows)
     extra, mined = labelled.read(settings)
     rows, found = test_texts.keep(synthetic + extra, settings.tests)
+    measures = _train_merged(settings, rows) if recipe.merge else _train_one(settings, rows, settings.out)
+    if recipe.exports and together.is_first():
+        some = [text for row in rows[:COMPARED] for text in (row["query"], batching.documents(row)[0][0])]
+        measures["exports"] = exports.export(settings.out, recipe.exports, some)
+    mix = dict(Counter(row["task_type"] for row in rows))
+    return {"rows": len(rows), **measures, "mix": mix, "mined_negatives": mined, "contamination": found}
+
+
+def columns(recipe: Embedder) -> list[str]:
+    """The columns that are read of the rows."""
+    return COLUMNS + LISTS.get(recipe.data, [])
+
+
+def _train_one(settings: EmbedderSettings, rows: list[Json], out: Path) -> Json:
+    """Train one embedder and publish it into a new folder."""
     model, measures = fit(settings, rows, child.Reporter())
     model.prompts = _prompts(settings)
     model.default_prompt_name = None
     if together.is_first():
-        publish(model, settings.out, settings.base if settings.recipe.lora_r else None)
-    mix = dict(Counter(row["task_type"] for row in rows))
-    return {"rows": len(rows), **measures, "mix": mix, "mined_negatives": mined, "contamination": found}
+        publish(model, out, settings.base if settings.recipe.lora_r else None)
+    return measures
+
+
+def _train_merged(settings: EmbedderSettings, rows: list[Json]) -> Json:
+    """Train an embedder with each seed, and publish what lies between these and the given models.
+
+    Returns what was measured of the first one's training.
+    """
+    recipe, found = settings.recipe, list[Json]()
+    assert recipe.merge is not None
+    seeds = recipe.merge.seeds or (recipe.rng_seed,)
+    folders = [settings.work / f"trained-{seed}" for seed in seeds]
+    for seed, folder in zip(seeds, folders, strict=True):
+        done = folder / "measures.json"
+        if not done.exists():
+            how = {"recipe": recipe.model_copy(update={"rng_seed": seed}), "work": settings.work / f"seed-{seed}"}
+            measures = _train_one(settings.model_copy(update=how), rows, folder)
+            if together.is_first():
+                done.write_text(json.dumps(measures), "utf-8")
+            PartialState().wait_for_everyone()
+        found.append(json.loads(done.read_text("utf-8")))
+    if together.is_first():
+        folders += [model.folder for model in settings.merged]
+        names = [f"seed {seed}" for seed in seeds] + [f"{model.repo}@{model.commit[:7]}" for model in settings.merged]
+        weights = recipe.merge.weights or [1.0] * len(folders)
+        merged = merging.merge(folders, names, weights, recipe.merge.method, recipe.max_length)
+        publish(merged, settings.out)
+        found[0]["merged"] = names
+    return found[0]
 
 
 def _prompts(settings: EmbedderSettings) -> dict[str, str | None]:

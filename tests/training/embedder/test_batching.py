@@ -11,7 +11,7 @@ from transformers import AutoTokenizer  # noqa: E402
 
 from hub_speed.text import Instructions  # noqa: E402
 from hub_speed.training.embedder import backbone, batching  # noqa: E402
-from hub_speed.training.embedder.infonce import InfoNCE  # noqa: E402
+from hub_speed.training.embedder.infonce import Documents, InfoNCE  # noqa: E402
 
 
 def test_homogeneous_batches_hold_one_kind_and_every_row_comes_once_an_epoch(decoder: Path) -> None:
@@ -51,7 +51,8 @@ def wrong_negatives(rows: list[dict], decoder: Path) -> list[list[bool]]:
     labels = batch["label"][1:, batch["label"][0].argsort()][:, len(rows) :]
     vectors = torch.eye(len(rows) + labels.shape[1])
     loss = InfoNCE(model, 0.05, 64, None, [32])
-    return loss._not_negatives(vectors[: len(rows)], vectors[len(rows) :], labels).tolist()
+    documents = Documents(*labels)
+    return loss._not_negatives(vectors[: len(rows)], vectors[len(rows) :], documents).tolist()
 
 
 def test_documents_of_one_text_or_label_are_no_negatives_and_cut_texts_are_counted(decoder: Path) -> None:

@@ -1,17 +1,20 @@
 """InfoNCE and GradCache against a float64 reference."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from sentence_transformers.sentence_transformer.losses import DistillKLDivLoss  # noqa: E402
 from tiny_training import some_rows  # noqa: E402
 
 from hub_speed.recipe import Embedder  # noqa: E402
 from hub_speed.training.embedder import backbone, batching  # noqa: E402
-from hub_speed.training.embedder.infonce import InfoNCE  # noqa: E402
+from hub_speed.training.embedder.infonce import InfoNCE, Teachers  # noqa: E402
 
 
 class Lookup(torch.nn.Module):
@@ -159,3 +162,83 @@ def test_the_loss_of_a_query_with_four_answers_can_end_at_nothing() -> None:
     batch = batching.Collate(99)(rows)
     texts = {"input_ids": batch["text_input_ids"], "attention_mask": batch["text_attention_mask"]}
     assert InfoNCE(Lookup(vectors), 0.05, 64, None, [2])([texts], batch["label"]).item() < 1e-6
+
+
+ROWS = [{"positives": 1 + i % 3, "negatives": (i + 1) % 3} for i in range(10)]  # up to three answers, and no negative
+
+
+def several(dimension: int = 6) -> tuple["torch.Tensor", list[batching.TokenizedRow]]:
+    """Vectors, and rows with several positives and negatives, scores and targets; texts are single tokens."""
+    numbers, texts, examples = iter(range(100)), iter(range(100)), []
+    for i, row in enumerate(ROWS):
+        count = row["positives"] + row["negatives"]
+        tokens = tuple([next(numbers)] + [99] * (k * i % 3) for k in range(1 + count))
+        alike = tuple(next(texts) for _ in range(count))
+        own = (i, *[i] * row["positives"], *[-1] * row["negatives"])
+        scores = tuple(2.0 - k for k in range(count))
+        targets = tuple(ids[0] % 7 for ids in tokens)
+        examples.append(
+            batching.TokenizedRow("any", tokens, alike, (-1,) * count, own, row["positives"], scores, targets)
+        )
+    vectors = torch.randn(100, dimension, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return vectors, examples
+
+
+def loss_of(vectors: "torch.Tensor", examples: list, mini_batch: int, **teachers: Any) -> tuple[float, "torch.Tensor"]:
+    """The loss and its gradient."""
+    model, batch = Lookup(vectors.clone()), batching.Collate(0)(examples)
+    texts = {"input_ids": batch["text_input_ids"], "attention_mask": batch["text_attention_mask"]}
+    loss = InfoNCE(model, 0.5, mini_batch, None, [6], Teachers(**teachers))([texts], batch["label"])
+    loss.backward()
+    return loss.item(), model.vectors.grad
+
+
+def test_several_positives_and_both_teachers_equal_a_reference_at_once_and_by_gradcache() -> None:
+    vectors, examples = several()
+    unit = torch.nn.functional.normalize(vectors, dim=-1)
+    targets = torch.nn.functional.normalize(torch.randn(7, 4, generator=torch.Generator().manual_seed(1)), dim=-1)
+    places = [(example, [ids[0] for ids in example.texts]) for example in examples]
+    nce, distances = [], []
+    for example, (asked, *own) in places:
+        yes = own[: example.positives]
+        others = [place for other, mine in places for place in mine[1:] if other is not example] + own[len(yes) :]
+        mine = []
+        for place in yes:
+            scores = unit[[place, *others]] @ unit[asked] / 0.5
+            mine.append(float(scores.logsumexp(0) - scores[0]))
+        nce.append(np.mean(mine))
+        for place, number in zip([asked, *own], example.targets, strict=True):
+            cut = torch.nn.functional.normalize(unit[place, :4], dim=-1)
+            distances.append(float((cut - targets[number]).square().sum()))
+    teachers = {"targets_TD": targets, "weight": 0.3}
+    at_once, cached = (loss_of(vectors, examples, size, **teachers) for size in (64, 3))
+    assert at_once[0] == pytest.approx(np.mean(nce) + 0.3 * np.mean(distances), abs=1e-5)
+    distilled, by_parts = (loss_of(vectors, examples, size, distil=0.7, **teachers) for size in (64, 3))
+    for one, other in ((at_once, cached), (distilled, by_parts)):
+        assert one[0] == pytest.approx(other[0], abs=1e-5) and torch.allclose(one[1], other[1], atol=1e-5)
+
+
+def test_the_distance_to_a_reranker_is_that_of_sentence_transformers() -> None:
+    """Theirs wants equally many documents a row, and multiplies by the square of the temperature."""
+    vectors, _ = several()
+    tokens = [tuple([5 * i + k] for k in range(4)) for i in range(6)]
+    scores = [tuple(float(x) for x in np.random.default_rng(i).normal(size=3)) for i in range(6)]
+    examples = [
+        batching.TokenizedRow("any", texts, tuple(range(3 * i, 3 * i + 3)), (-1,) * 3, (i, i, -1, -1), 1, scores[i])
+        for i, texts in enumerate(tokens)
+    ]
+    (both, _), (alone, _) = (loss_of(vectors, examples, 64, distil=weight) for weight in (1.0, 0.0))
+    unit = torch.nn.functional.normalize(vectors, dim=-1)
+    columns = [{"sentence_embedding": unit[[ids[k][0] for ids in tokens]]} for k in range(4)]
+    theirs = DistillKLDivLoss(Given(), student_temperature=0.5, teacher_temperature=1.0)
+    expected = theirs(columns, torch.tensor(scores, dtype=torch.float64)).item()
+    assert both - alone == pytest.approx(expected / 0.5**2, abs=1e-5)
+    plain = [replace(example, scores=()) for example in examples]
+    assert loss_of(vectors, plain, 64, distil=1.0)[0] == pytest.approx(alone, abs=1e-6)  # nothing is known of them
+
+
+class Given(torch.nn.Module):
+    """A model whose vectors are given."""
+
+    def forward(self, features: dict) -> dict:
+        return features

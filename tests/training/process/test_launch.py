@@ -14,7 +14,7 @@ from tiny_training import ROWS, difference, embedder_settings, refused, some_row
 from tiny_training import generator_settings as settings
 
 from hub_speed.errors import StageError
-from hub_speed.training.embedder import contrastive
+from hub_speed.training.embedder import backbone, contrastive
 from hub_speed.training.generator import sft
 from hub_speed.training.process.launch import environment, launch
 
@@ -46,8 +46,13 @@ def test_two_processes_train_together(decoder: Path, tmp_path: Path) -> None:
 
 
 def test_two_processes_train_an_embedder_as_one_does(decoder: Path, tmp_path: Path) -> None:
-    write(some_rows(23), tmp_path / "data")  # the last batches have an odd number of texts, or fewer than processes
-    same: Any = {"data": tmp_path / "data", "lora_r": 2, "batch_size": 8}
+    rows = some_rows(23)  # the last batches have an odd number of texts, or fewer than processes
+    for i, row in enumerate(rows):
+        row |= {"positives": [row["positive"], "the fox"][: 1 + i % 2], "negatives": ["dog", "lazy"][i % 3 :]}
+        row |= {"positive_scores": [0.9] * len(row["positives"]), "negative_scores": [0.2] * len(row["negatives"])}
+    write(rows, tmp_path / "data")
+    backbone.embedder(decoder, 24).save_pretrained(str(tmp_path / "larger"), create_model_card=False)
+    same: Any = {"data": tmp_path / "data", "lora_r": 2, "batch_size": 8, "distil": 0.5, "teacher": tmp_path / "larger"}
     given = embedder_settings(decoder, tmp_path / "two", mini_batch_size=2, **same)
     launcher = ["torchrun", "--standalone", "--nproc-per-node", "2"]
     together = launch(context(tmp_path), "training.embedder.contrastive", given, launcher)
