@@ -77,8 +77,8 @@ class Ledger:
                 self._db.execute("CREATE TABLE IF NOT EXISTS identity (name TEXT PRIMARY KEY, value)")
                 self._db.execute("CREATE TABLE IF NOT EXISTS batches (file TEXT PRIMARY KEY, name)")
                 self._db.execute("CREATE TABLE IF NOT EXISTS asked (task_type TEXT PRIMARY KEY, count)")
-                self._db.execute("CREATE TABLE IF NOT EXISTS shards (name TEXT PRIMARY KEY)")
-                self._db.execute("CREATE TABLE IF NOT EXISTS shipped (id TEXT PRIMARY KEY, shard)")
+                self._db.execute("CREATE TABLE IF NOT EXISTS shards (name TEXT PRIMARY KEY) WITHOUT ROWID")
+                self._db.execute("CREATE TABLE IF NOT EXISTS shipped (id TEXT PRIMARY KEY, shard) WITHOUT ROWID")
                 self._check_version()
                 self._check_identity()
         except BaseException:

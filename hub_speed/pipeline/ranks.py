@@ -27,7 +27,7 @@ from hub_speed.llm.budget import BudgetMeter, Spent
 from hub_speed.pipeline.branch import Branch
 from hub_speed.pipeline.lock import locked
 from hub_speed.pipeline.plan import pin, plan
-from hub_speed.pipeline.run import Result, Worker, record_of
+from hub_speed.pipeline.run import Result, Worker
 from hub_speed.pipeline.session import Session
 from hub_speed.recipe import BudgetCaps, Recipe
 from hub_speed.record import Json, Ref, fingerprint_of
@@ -110,10 +110,13 @@ class Ranked:
         """What runs the stage."""
         return Worker(self.stage, self.recipe, self.session, self.session.stop, cores(), share=share)
 
-    def result(self, ref: Ref) -> Result:
-        """The stage as it is on the Hub already; nobody needs its shards any more."""
-        self.place.clear()
-        return Result(self.stage, ref, record_of(self.session.hub, ref), cached=True)
+    def result(self) -> Result:
+        """The stage as it is on the Hub already; removes what a kill after the commit has left."""
+        result = Worker(self.stage, self.recipe, self.session, self.session.stop, cores()).run(self.done)
+        about = Share(self.place, self.world, self.fingerprint).load("about.json", About)
+        if about and about.fingerprint == self.fingerprint:  # ranks of another run may be at work there by now
+            self.place.clear()
+        return result
 
 
 def _folder(session: Session, shared: Path | None, name: str) -> Path:
@@ -334,7 +337,7 @@ def publish(ranked: Ranked) -> Result:
         StageError: a row is missing or there twice; or the rows are not fit to publish.
     """
     if ranked.published:
-        return ranked.result(ranked.published)
+        return ranked.result()
     share = ranked.share()
     try:
         share.check_finished()
@@ -388,7 +391,7 @@ def run_all(ranked: Ranked, engine: Engine) -> Result:
         except RanksLeft:
             if share.wave() == wave:  # nothing new to do, and yet ranks are left
                 raise
-    return ranked.result(ranked.published)
+    return ranked.result()
 
 
 def _failed(share: Share, engine: Engine, rank: int, code: int) -> HubSpeedError:

