@@ -135,8 +135,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         log, never = Path("bench_out/vllm.log"), lambda: False
-        server = servers.program("vllm", model, NAME, flags=tuple(args.flag), start_s=600.0, log=log, stop=never)
-        with server as url:
+        server = servers.programs("vllm", model, NAME, flags=tuple(args.flag), start_s=600.0, log=log, stop=never)
+        with server as (url,):
             seen = asyncio.run(honours(url))
             times: dict[str, tuple[float, int]] = {}
             for rounds, asked in ((0, texts(args.in_flight)), (1, texts(args.requests))):

@@ -52,7 +52,7 @@ def near_duplicates(
 ) -> Iterator[Duplicate]:
     """Every row whose word n-grams resemble those of an earlier row.
 
-    Signatures are kept on disk; in memory are some 50 bytes a row, and what is found.
+    Signatures are kept on disk; in memory are some 60 bytes a row, and what is found.
 
     Args:
         rows: in the order of precedence.
