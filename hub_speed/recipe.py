@@ -503,10 +503,9 @@ class Embedder(Lora):
     base_model: str = "mistralai/Mistral-7B-v0.1"  # SPEED §4.1, E5 §4.2
     pooling: Pooling | None = None  # None: a decoder's last token (SPEED §3.3), an encoder's mean
     instructions: Instructions = "natural"  # before a query: E5 §3.2; the others are studies of E5 Table 5
-    data: Literal["revise", "synthesize", "seed", "filter", "mine", "relabel"] = (
-        "revise"  # the others are studies of SPEED Tables 1 and 2; drafts
-    )
-    # are used without near-duplicates, the teacher's rows without exact ones. Assumption: not stated
+    data: Literal["revise", "synthesize", "seed", "filter", "mine", "relabel"] = "revise"  # synthesize and seed are
+    # studies of SPEED Tables 1 and 2; drafts are used without near-duplicates, the teacher's rows without exact ones.
+    # Assumption: not stated. The last three are questions about documents (docs/questions.md)
     rows: int | None = Field(None, ge=0)  # at most this many rows; None: all; 0: the labelled sets alone (E5 Table 5)
     loss_temperature: float = Field(0.02, gt=0)  # E5 §4.2; SPEED does not state one
     learning_rate: float = Field(1e-4, gt=0)  # E5 §4.2

@@ -391,6 +391,7 @@ WHOLE = [
     for field, info in model.model_fields.items()
     if info.annotation in (int, float, int | None)
     and not any(1 in (getattr(limit, "le", None), getattr(limit, "lt", None)) for limit in info.metadata)
+    and (section, field) != ("embedder", "distil")  # fits one kind of data only
 ]
 
 
