@@ -6,7 +6,7 @@ same rows give the same bytes. `scripts/bench_parquet.py` measures what it bring
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin
@@ -14,6 +14,8 @@ from typing import Any, get_args, get_origin
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel
+
+from hub_speed.rows import SPLITS
 
 ROWS_PER_FILE = 200_000
 """About 300 MB of retrieval rows a file. Assumption: the Hub's viewer likes files under 500 MB."""
@@ -44,7 +46,11 @@ def _field(name: str, annotation: Any) -> pa.Field:
 
 
 def write_parquet(
-    rows: Iterable[dict[str, Any]], model: type[BaseModel], folder: Path, at_once: int | None = None
+    rows: Iterable[dict[str, Any]],
+    model: type[BaseModel],
+    folder: Path,
+    at_once: int | None = None,
+    split: str = "train",
 ) -> int:
     """Write rows as `folder/train-00000.parquet`, …, at least one file; returns the number of rows.
 
@@ -53,11 +59,12 @@ def write_parquet(
         model: a kind of row.
         folder: where the files are put.
         at_once: rows that are converted together, None for `ROWS_AT_ONCE`: fewer where a row is a whole document.
+        split: with what the names of the files begin.
     """
     folder.mkdir(parents=True, exist_ok=True)
     total, iterator, file_schema = 0, iter(rows), schema(model)
     while True:
-        path = folder / f"train-{total // ROWS_PER_FILE:05d}.parquet"
+        path = folder / f"{split}-{total // ROWS_PER_FILE:05d}.parquet"
         partial, written = path.with_suffix(".partial"), 0
         with pq.ParquetWriter(
             partial, file_schema, compression="zstd", use_content_defined_chunking=True, write_page_index=True
@@ -72,6 +79,27 @@ def write_parquet(
         total += written
         if written < ROWS_PER_FILE:
             return total
+
+
+def write_splits(
+    rows: Callable[[str], Iterable[dict[str, Any]]], model: type[BaseModel], folder: Path, at_once: int | None = None
+) -> int:
+    """Write the rows of each split into files of its own, which are named after it; returns the number of rows.
+
+    A split without rows has no file: `datasets` cannot load it.
+
+    Args:
+        rows: split → its rows.
+        model: a kind of row.
+        folder: where the files are put.
+        at_once: see `write_parquet`.
+    """
+    total = 0
+    for split in SPLITS:
+        mine = iter(rows(split))
+        if first := next(mine, None):
+            total += write_parquet(chain([first], mine), model, folder, at_once, split)
+    return total or write_parquet([], model, folder)
 
 
 def _groups(rows: Iterator[dict[str, Any]], file_schema: pa.Schema, at_once: int | None) -> Iterator[pa.Table]:

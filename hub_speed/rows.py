@@ -62,6 +62,9 @@ ACCEPTED = ("accepted", "repaired", "reasked")
 """The states of the rows that are used."""
 
 
+SPLITS = ("train", "dev", "test")
+"""The splits of documents, and of the questions about them."""
+
 FLAW = "with `checks: form`, what a check of the content says, for which nothing is rejected then; otherwise empty"
 
 

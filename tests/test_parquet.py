@@ -34,7 +34,7 @@ def value_for(annotation: Any) -> st.SearchStrategy[Any]:
 
 
 def rows_of(kind: type[BaseModel]) -> st.SearchStrategy[list[dict[str, Any]]]:
-    fields = {name: value_for(field.annotation) for name, field in kind.model_fields.items()}
+    fields = {field.alias or name: value_for(field.annotation) for name, field in kind.model_fields.items()}
     return st.lists(st.fixed_dictionaries(fields), max_size=4)
 
 
@@ -59,8 +59,25 @@ def test_rows_come_back_as_they_were(kind: type[BaseModel], data: st.DataObject,
     (path,) = tmp_path.glob("*.parquet")
     assert path.name == "train-00000.parquet"
     assert pq.read_schema(path) == parquet.schema(kind)
-    first = next(iter(kind.model_fields))
+    first = next(iter(rows.columns(kind)))
     assert list(parquet.read_parquet(tmp_path, [first])) == [{first: row[first]} for row in written]
+
+
+@pytest.mark.parametrize("given", [["test", "train", "test"], ["dev"], []])
+def test_each_split_with_rows_has_files_of_its_name(given: list[str], tmp_path: Path) -> None:
+    passages = [
+        dict.fromkeys(rows.PassageRow.model_fields, "") | {"id": str(i), "start": 0, "end": 0, "split": split}
+        for i, split in enumerate(given)
+    ]
+    written = parquet.write_splits(
+        lambda split: [p for p in passages if p["split"] == split], rows.PassageRow, tmp_path
+    )
+    assert written == len(given)
+    names = {path.name.partition("-")[0] for path in tmp_path.iterdir()}
+    assert names == (set(given) or {"train"})
+    for name in names:
+        table = pq.read_table(tmp_path / f"{name}-00000.parquet")
+        assert set(table["split"].to_pylist()) <= {name}
 
 
 @pytest.mark.parametrize(("count", "files"), [(0, [0]), (1, [1]), (9, [9]), (10, [10]), (11, [10, 1]), (20, [10, 10])])

@@ -15,6 +15,7 @@ from hub_speed.mix import as_mix
 from hub_speed.recipe import Embedder, Recipe
 from hub_speed.recipes import loader
 from hub_speed.record import Json, tag_of
+from hub_speed.rows import SPLITS
 from hub_speed.stage import Context, Stage
 
 SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
@@ -108,12 +109,21 @@ def _task_categories(columns: set[str]) -> list[str]:
 
 def _configs(ctx: Context) -> list[Json]:
     """The parts that `load_dataset` knows by name. The default comes first and is what it gives without a name."""
-    configs: list[Json] = [{"config_name": "default", "data_files": "data/**/*.parquet", "default": True}]
+    out = ctx.out
+    configs: list[Json] = [{"config_name": "default", "data_files": _files(out, "data", "**/"), "default": True}]
     types = [task_type for task_type, count in ctx.record.by_task_type.items() if count]
-    configs += [{"config_name": name, "data_files": f"data/{name}/*.parquet"} for name in types]
+    configs += [{"config_name": name, "data_files": _files(out, f"data/{name}")} for name in types]
     named = ("documents", "skipped", "items", "questions", "ledger")
     folders = [name for name in named if (ctx.out / name).is_dir()]
-    return configs + [{"config_name": name, "data_files": f"{name}/*.parquet"} for name in folders]
+    return configs + [{"config_name": name, "data_files": _files(out, name)} for name in folders]
+
+
+def _files(out: Path, folder: str, below: str = "") -> str | list[Json]:
+    """The pattern of a folder's parquet files; where they are of several splits, one for each."""
+    found = {path.name.rpartition("-")[0] for path in (out / folder).rglob("*.parquet")}
+    if found <= {"train"}:
+        return f"{folder}/{below}*.parquet"
+    return [{"split": split, "path": f"{folder}/{below}{split}-*.parquet"} for split in SPLITS if split in found]
 
 
 def _of_model(stage: Stage, ctx: Context) -> Json:

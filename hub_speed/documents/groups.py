@@ -121,9 +121,6 @@ class _Shared:
                 yield one, other
 
 
-SPLITS = ("train", "dev", "test")
-
-
 def splits(groups: Iterable[str], dev_share: float, test_share: float) -> dict[str, str]:
     """Group → its split, by a hash of its name: groups that are added later change nothing about the others.
 

@@ -1,11 +1,13 @@
 """How every dataset stage works: ask a model for many rows, then turn the ledger into a repository.
 
-data/<task type>/train-00000.parquet   the accepted rows; all of them together are the default config
+data/<task type>/train-00000.parquet   the accepted rows; all of them together are the default config. Questions about
+                                       documents have files of the splits dev and test as well
 ledger/train-00000.parquet             every request with its state, reason and raw text
 """
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
@@ -16,7 +18,7 @@ from hub_speed.generation.jobs import Jobs, Read
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.quota import Quota
 from hub_speed.generation.writers import Writers
-from hub_speed.parquet import write_parquet
+from hub_speed.parquet import write_parquet, write_splits
 from hub_speed.rows import ACCEPTED, LedgerRow
 from hub_speed.stage import SURPLUS, Context, too_many_rejected
 
@@ -96,12 +98,21 @@ def finish(
         ctx.record.notes += (f"{stage}, {text}" for text in quota.shortfalls(ledger))
     unchecked: Counter[str] = Counter()
     for task_type in task_types or ctx.recipe.mixture:
-        found = _counted(publish(ledger, task_type) if publish else ledger.rows(task_type), unchecked)
-        ctx.record.by_task_type[task_type] = count = write_parquet(found, row, ctx.out / "data" / task_type)
+        folder = ctx.out / "data" / task_type
+        if "split" in row.model_fields:
+            count = write_splits(partial(_of_split, ledger, task_type), row, folder)
+        else:
+            found = _counted(publish(ledger, task_type) if publish else ledger.rows(task_type), unchecked)
+            count = write_parquet(found, row, folder)
+        ctx.record.by_task_type[task_type] = count
         if not count and not (quota and quota.strict):  # a strict quota has said so
             ctx.record.notes.append(f"{stage}, {task_type}: no row was accepted")
     ctx.record.measures.unchecked = dict(unchecked.most_common())
     tally(ctx, ledger, writers)
+
+
+def _of_split(ledger: Ledger, task_type: str, split: str) -> Iterator[dict[str, Any]]:
+    return (row for row in ledger.rows(task_type) if row["split"] == split)
 
 
 def _counted(rows: Iterable[dict[str, Any]], flaws: Counter[str]) -> Iterator[dict[str, Any]]:

@@ -25,7 +25,7 @@ from hub_speed.stage import Context, Estimate, Stage, from_stages
 
 CONFIGS = [
     # not named "default", where mteb looks for judgements
-    {"config_name": "questions", "data_files": "data/**/*.parquet", "default": True},
+    {"config_name": "questions", "data_files": [{"split": "test", "path": "data/**/*.parquet"}], "default": True},
     *(
         {"config_name": name, "data_files": [{"split": split, "path": f"{name}/*.parquet"}]}
         for name, split in [("corpus", "corpus"), ("queries", "queries"), ("qrels", "test")]

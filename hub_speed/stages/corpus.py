@@ -22,16 +22,16 @@ from hub_speed import safe_yaml
 from hub_speed.documents import folder as folders
 from hub_speed.documents.child import parser
 from hub_speed.documents.folder import Folder
-from hub_speed.documents.groups import SPLITS, grouped, splits
+from hub_speed.documents.groups import grouped, splits
 from hub_speed.documents.parsers import check_installed
 from hub_speed.documents.passages import SEPARATOR, cut, length
 from hub_speed.documents.reading import Document, Skipped, read
 from hub_speed.documents.structure import is_markdown
 from hub_speed.errors import StageError, Stopped
-from hub_speed.parquet import read_parquet, write_parquet
+from hub_speed.parquet import read_parquet, write_parquet, write_splits
 from hub_speed.recipe import Recipe
 from hub_speed.record import Documents, Json
-from hub_speed.rows import DocumentRow, PassageRow, SkippedRow
+from hub_speed.rows import SPLITS, DocumentRow, PassageRow, SkippedRow
 from hub_speed.stage import Context, Estimate, FromHub, Source, Stage, pick
 
 AT_ONCE = 100
@@ -55,15 +55,18 @@ def build(ctx: Context) -> None:
     groups = grouped(texts, settings.group_share)
     split_of = splits(groups.values(), settings.dev_share, settings.test_share)
 
-    def documents() -> Iterator[Json]:
+    def documents(split: str) -> Iterator[Json]:
         for row in _watched(ctx, read_parquet(as_read, at_once=AT_ONCE)):
             group = groups[row["id"]]
-            yield row | {"group": group, "split": split_of[group]}
+            if split_of[group] == split:
+                yield row | {"group": group, "split": split}
+
+    def passages(split: str) -> Iterator[Json]:
+        return (passage for row in documents(split) for passage in passages_of(row, settings.passage_words))
 
     ctx.progress.note("cutting")
-    write_parquet(documents(), DocumentRow, ctx.out / "documents", AT_ONCE)
-    passages = (passage for row in documents() for passage in passages_of(row, settings.passage_words))
-    ctx.record.rows_in = ctx.record.accepted = write_parquet(passages, PassageRow, ctx.out / "data")
+    write_splits(documents, DocumentRow, ctx.out / "documents", AT_ONCE)
+    ctx.record.rows_in = ctx.record.accepted = write_splits(passages, PassageRow, ctx.out / "data")
     if skipped:  # `datasets` cannot load a config without rows
         write_parquet(map(vars, skipped), SkippedRow, ctx.out / "skipped")
     shutil.rmtree(as_read)
