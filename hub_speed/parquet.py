@@ -44,7 +44,11 @@ def _field(name: str, annotation: Any) -> pa.Field:
 
 
 def write_parquet(
-    rows: Iterable[dict[str, Any]], model: type[BaseModel], folder: Path, at_once: int | None = None
+    rows: Iterable[dict[str, Any]],
+    model: type[BaseModel],
+    folder: Path,
+    at_once: int | None = None,
+    split: str = "train",
 ) -> int:
     """Write rows as `folder/train-00000.parquet`, …, at least one file; returns the number of rows.
 
@@ -53,11 +57,12 @@ def write_parquet(
         model: a kind of row.
         folder: where the files are put.
         at_once: rows that are converted together, None for `ROWS_AT_ONCE`: fewer where a row is a whole document.
+        split: what the names of the files begin with, by which readers know the split.
     """
     folder.mkdir(parents=True, exist_ok=True)
     total, iterator, file_schema = 0, iter(rows), schema(model)
     while True:
-        path = folder / f"train-{total // ROWS_PER_FILE:05d}.parquet"
+        path = folder / f"{split}-{total // ROWS_PER_FILE:05d}.parquet"
         partial, written = path.with_suffix(".partial"), 0
         with pq.ParquetWriter(
             partial, file_schema, compression="zstd", use_content_defined_chunking=True, write_page_index=True

@@ -395,7 +395,7 @@ class Questions(Section):
     }  # of a question about one passage. Assumption
     difficulty: dict[str, Weight] = {"easy": 1, "of medium difficulty": 2, "hard": 1}  # Assumption
     copied_run: int = Field(5, ge=2)  # so many words in a row (twice as many signs where words have no spaces) that
-    # the passage has as well are copied. Assumption: measured on planted cases (docs/documents.md)
+    # the passage has as well are copied. Assumption: measured on planted cases (docs/questions.md)
     copied_share: float = Field(0.5, gt=0, le=1)  # of a question's words that may be copied. Assumption: as above
 
     @field_validator("kinds", "styles", "audiences", "reasoning", "difficulty", mode="before")
@@ -417,7 +417,7 @@ class Filter(Section):
     embedder: str = MINER  # finds the passages, beside BM25. Assumption: the miner of E5 App. A
     top_k: int = Field(10, ge=1)  # places among which the search must find the passage. Assumption: nDCG@10's ten
     answer_overlap: float = Field(0.6, gt=0, le=1)  # the least F1 of the words of two answers that say the same.
-    # Assumption: measured on planted cases (docs/documents.md)
+    # Assumption: measured on planted cases (docs/questions.md)
     judge: Literal["none", "teacher"] = "none"  # asks the teacher as well whether the passage answers the question
 
 
