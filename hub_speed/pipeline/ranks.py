@@ -77,9 +77,7 @@ class Ranked:
         if step.stage.estimate(recipe, 1).model is None:
             raise RecipeError(f"--only {only}: under this recipe the stage asks no model", fix="run it without ranks")
         if only == "filter" and recipe.filter.judge == TEACHER:
-            where = (
-                "--only filter: with filter.judge, the stage asks twice, the second time about what the search finds"
-            )
+            where = "--only filter: with filter.judge, it asks twice, the second time about what is found"
             raise RecipeError(where, fix="run it without ranks")
         if problem := next((each.problem for each in (*before, step) if each.problem), None):
             raise problem
