@@ -181,7 +181,7 @@ def test_what_is_wrong_is_said_before_anything_is_asked(toy: Toy, tmp_path: Path
     documents = {"corpus": {"source": "org/topics"}, "filter": {"judge": "teacher"}}
     with pytest.raises(RecipeError, match="asks no model"):
         Ranked(toy.recipe(10, **documents), toy.session(), "relabel", 2, None)
-    with pytest.raises(RecipeError, match="with filter.judge, the stage asks twice"):
+    with pytest.raises(RecipeError, match=r"with filter\.judge, it asks twice"):
         Ranked(toy.recipe(10, **documents), toy.session(), "filter", 2, None)
     other = toy.recipe(10, mixture={"sts": 1, "retrieval": 1})
     with pytest.raises(RecipeError, match="ranks work one stage, and brainstorm before it is not finished"):
