@@ -59,7 +59,7 @@ def write_parquet(
         model: a kind of row.
         folder: where the files are put.
         at_once: rows that are converted together, None for `ROWS_AT_ONCE`: fewer where a row is a whole document.
-        split: with what the names of the files begin.
+        split: what the names of the files begin with, by which readers know the split.
     """
     folder.mkdir(parents=True, exist_ok=True)
     total, iterator, file_schema = 0, iter(rows), schema(model)

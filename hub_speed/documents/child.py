@@ -18,7 +18,7 @@ from typing import BinaryIO
 from hub_speed.documents.parsers import PARSERS, Parsed, Unreadable
 
 TIME_S = 60
-"""Seconds for one file. Assumption: the slowest of the measured files, of a thousand pages, takes five."""
+"""Seconds for one file. Assumption: a file that takes longer hangs, or is not worth the wait."""
 
 MEMORY = 4 << 30
 """Bytes of memory that the process may use, where the system can limit it. Assumption."""

@@ -30,12 +30,15 @@ from hub_speed.pipeline.plan import pin, plan
 from hub_speed.pipeline.run import Result, Worker
 from hub_speed.pipeline.session import Session
 from hub_speed.recipe import BudgetCaps, Recipe
-from hub_speed.record import Json, Ref, fingerprint_of
+from hub_speed.record import TEACHER, Json, Ref, fingerprint_of
 from hub_speed.shared import About, Finished, Folder, Place, Progress, RankDone, Share, Used, Wave, folder_of, some
 from hub_speed.stage import Stage
 
-ASKS = ("brainstorm", "seed", "root", "preference", "revision", "synthesize", "revise", "audit")
-"""The stages that ask a model for rows, each row once."""
+ASKS = (
+    *("brainstorm", "seed", "root", "preference", "revision", "synthesize", "revise", "audit"),
+    *("questions", "filter", "relabel"),
+)
+"""The stages that ask a model for rows, each row once; `filter` and `relabel` not under every recipe."""
 
 
 ON_HUB = "hub"
@@ -73,6 +76,9 @@ class Ranked:
         *before, step = plan(recipe, session, only)
         if step.stage.estimate(recipe, 1).model is None:
             raise RecipeError(f"--only {only}: under this recipe the stage asks no model", fix="run it without ranks")
+        if only == "filter" and recipe.filter.judge == TEACHER:
+            where = "--only filter: with filter.judge, it asks twice, the second time about what is found"
+            raise RecipeError(where, fix="run it without ranks")
         if problem := next((each.problem for each in (*before, step) if each.problem), None):
             raise problem
         if left := [each.stage.name for each in before if not each.ref]:

@@ -9,7 +9,7 @@ import zlib
 
 from hub_speed.quickstart import documents
 from hub_speed.quickstart import world as worlds
-from hub_speed.quickstart.requests import AskForQuestion, Judge, Recall
+from hub_speed.quickstart.requests import AskForQuestion, Judge, Recall, Relabel
 from hub_speed.quickstart.world import Fact
 
 FLAWS = ("names_source", "copies_passage", "asks_for_more")
@@ -50,6 +50,17 @@ def judge(request: Judge) -> dict[str, object]:
     """Whether the passages state together what is asked for."""
     fits = documents.answers(request.query, "\n".join(request.passages))
     return {"reason": "Nothing is missing." if fits else "The fact that is asked for is not there.", "fits": fits}
+
+
+def relabel(request: Relabel) -> dict[str, object]:
+    """Of each passage, whether it states all that is asked for, only a part of it, or nothing."""
+    wanted = documents.asked(request.query)
+
+    def word(passage: str) -> str:
+        there = wanted & documents.stated(passage)
+        return "no" if not there else "yes" if there == wanted else "unsure"
+
+    return {"labels": [word(passage) for passage in request.passages]}
 
 
 def facts_of(text: str) -> list[Fact]:

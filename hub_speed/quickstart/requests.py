@@ -4,13 +4,14 @@ The offline teacher gets the same text a language model would get. It understand
 `prompts.py` and `task_types/`, so a change of wording there needs no change here.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from string import Formatter
 
-from hub_speed.generation import prompts
+from hub_speed.generation import prompts, relabelling
 from hub_speed.grounded import prompts as grounded
 from hub_speed.task_types import TASK_TYPES
 
@@ -74,11 +75,19 @@ class Judge:
     passages: list[str]
 
 
+@dataclass(frozen=True)
+class Relabel:
+    """A request to say of each passage whether it answers a question."""
+
+    query: str
+    passages: list[str]
+
+
 class NotUnderstood(ValueError):
     """The prompt is none of these kinds."""
 
 
-Request = Brainstorm | Synthesis | Judgement | Revise | AskForQuestion | Recall | Judge
+Request = Brainstorm | Synthesis | Judgement | Revise | AskForQuestion | Recall | Judge | Relabel
 
 
 @lru_cache(maxsize=256)
@@ -111,6 +120,9 @@ def read(prompt: str) -> Request:
         return Recall(match["query"])
     if match := pattern(grounded.JUDGE).fullmatch(prompt):
         return Judge(match["query"], _fenced(match))
+    if match := pattern(relabelling.JUDGE).fullmatch(prompt):
+        passages = [json.loads(line.partition(" ")[2]) for line in match["passages"].split("\n")]
+        return Relabel(json.loads(match["question"]), passages)
     for name, task_type in TASK_TYPES.items():
         if task_type.brainstorm and (match := pattern(task_type.brainstorm).fullmatch(prompt)):
             return Brainstorm(name, match["topic"], int(match["count"]))

@@ -26,6 +26,7 @@ from hub_speed.quickstart.requests import (
     Judgement,
     NotUnderstood,
     Recall,
+    Relabel,
     Revise,
     Synthesis,
 )
@@ -58,6 +59,8 @@ def answer(prompt: str, rng: random.Random) -> str:
         found = dict(questioner.recall(request))
     elif isinstance(request, Judge):
         found = questioner.judge(request)
+    elif isinstance(request, Relabel):
+        found = questioner.relabel(request)
     else:
         found = revise(request, rng)
     return json.dumps(found, ensure_ascii=False)

@@ -1,7 +1,7 @@
 """Questions about held-out documents → a benchmark that anyone's tool reads.
 
 In: speed-filtered-questions, speed-corpus. Out: speed-benchmark, in the layout of BEIR (arXiv 2104.08663) as mteb reads
-it: configs `corpus`, `queries` and `qrels`, beside the questions as they were written.
+it: configs `corpus`, `queries` and `qrels`, beside the questions as they were written, and `eval.yaml` for the Hub.
 The corpus is all passages, of whatever split, as a search has to do with all of them. Passages with the same text
 answer the same questions. A question is left out where a training document has its passage, or a training question its
 words: near-duplicate documents share a split, but a licence notice may stand in any of them.
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hub_speed.errors import StageError
+from hub_speed.evaluation import eval_yaml
 from hub_speed.generation import dataset
 from hub_speed.generation.echo import plain
 from hub_speed.generation.jobs import Accepted, Outcome, not_asked
@@ -85,9 +86,11 @@ def build(ctx: Context) -> None:
         dataset.finish(ctx, ledger, None, writers=None, row=QuestionRow, task_types=("retrieval",))
         if not ctx.record.accepted:
             raise _nothing(ctx)
-        write_parquet(map(_passage, passages.rows), BenchmarkPassageRow, ctx.out / "corpus")
-        write_parquet(map(_query, ledger.rows()), BenchmarkQueryRow, ctx.out / "queries")
-        write_parquet(_judgements(ledger, known), JudgementRow, ctx.out / "qrels")
+        write_parquet(map(_passage, passages.rows), BenchmarkPassageRow, ctx.out / "corpus", split="corpus")
+        write_parquet(map(_query, ledger.rows()), BenchmarkQueryRow, ctx.out / "queries", split="queries")
+        write_parquet(_judgements(ledger, known), JudgementRow, ctx.out / "qrels", split="test")
+    about = f"Which passage of a set of documents answers a question: {ctx.record.accepted:,} questions."
+    (ctx.out / eval_yaml.FILE).write_text(eval_yaml.eval_yaml(ctx.repo, about, ("retrieval",)), "utf-8")
 
 
 def _entry(question: Json, outcome: Outcome) -> tuple[LedgerRow, Json | None]:

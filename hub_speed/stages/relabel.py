@@ -26,6 +26,9 @@ from hub_speed.training.process.launch import launch
 NOTHING_DRAWN = Sampling(0.0, 1.0, 0)
 """Of a reranker, which writes no text."""
 
+KINDS = ("retrieval",)
+"""The task types of the rows, whatever the mixture of the recipe."""
+
 MINED_TEXTS = 15  # of a question, for `plan`. Assumption
 PASSAGE_WORDS = 150  # for `plan`. Assumption
 
@@ -65,7 +68,7 @@ def _by_reranker(ctx: Context, mined: list[Json]) -> None:
 
     with Ledger(ctx.work, ctx.record.identity) as ledger:
         ledger.add(map(entry, mined))
-        dataset.finish(ctx, ledger, None, writers=None, row=RelabelledRow)
+        dataset.finish(ctx, ledger, None, writers=None, row=RelabelledRow, task_types=KINDS)
 
 
 def _by_endpoint(ctx: Context, mined: list[Json]) -> None:
@@ -80,7 +83,9 @@ def _by_endpoint(ctx: Context, mined: list[Json]) -> None:
     def read(job: Job, completion: Completion) -> Outcome:
         return relabelling.read_scores(job.source, completion, settings)
 
-    dataset.make(ctx, jobs, read, rows=len(mined), writers=writers.one(RERANKER, None), row=RelabelledRow)
+    dataset.make(
+        ctx, jobs, read, rows=len(mined), writers=writers.one(RERANKER, None), row=RelabelledRow, task_types=KINDS
+    )
 
 
 def _by_judge(ctx: Context, mined: list[Json]) -> None:
@@ -100,7 +105,7 @@ def _by_judge(ctx: Context, mined: list[Json]) -> None:
         row, shown = job.source
         return relabelling.read_labels(row, shown, completion, recipe.relabel)
 
-    dataset.make(ctx, jobs, read, rows=len(mined), writers=writers.judge(recipe), row=RelabelledRow)
+    dataset.make(ctx, jobs, read, rows=len(mined), writers=writers.judge(recipe), row=RelabelledRow, task_types=KINDS)
 
 
 def _inputs(recipe: Recipe) -> dict[str, Source]:
@@ -125,7 +130,7 @@ def _estimate(recipe: Recipe, topics: int) -> Estimate:
         how_many = (rows, read, MINED_TEXTS, estimate.TEACHER_YIELD)
         return estimate.asks(recipe, "teacher", *how_many, recipe.teacher.judge)
     found = estimate.trains(recipe.relabel.reranker, rows, read, 1, passes=1)
-    return replace(found, seconds=0.0) if recipe.relabel.by == "endpoint" else found
+    return replace(found, model=RERANKER, calls=rows, seconds=0.0) if recipe.relabel.by == "endpoint" else found
 
 
 STAGE = Stage(

@@ -23,7 +23,7 @@ from hub_speed.generation.ledger import Ledger
 from hub_speed.parquet import read_parquet, write_parquet
 from hub_speed.recipe import Recipe
 from hub_speed.record import Json
-from hub_speed.stage import Context, Source, datasets_among, pick
+from hub_speed.stage import OWN_BENCHMARK, Context, FromStage, Source, datasets_among, pick
 from hub_speed.training.embedder import pairs
 from hub_speed.training.process.launch import launch
 from hub_speed.training.process.settings import Tests, TestTextSettings
@@ -53,13 +53,19 @@ class _Texts:
 
 
 def inputs(recipe: Recipe) -> dict[str, Source]:
-    """The test sets that are Hub datasets; mteb pins its own."""
-    return datasets_among(recipe.test_sets)
+    """The test sets that are Hub datasets, and the benchmark of the run's own documents; mteb pins its own."""
+    own: dict[str, Source] = {OWN_BENCHMARK: FromStage("benchmark")} if recipe.embedder.of_documents else {}
+    return (own if recipe.decontaminate.against != () else {}) | datasets_among(recipe.test_sets)
+
+
+def _checked(recipe: Recipe) -> bool:
+    """Whether there is a test set to check against."""
+    return bool(recipe.test_sets or inputs(recipe))
 
 
 def fields(recipe: Recipe) -> Json:
     """The recipe fields that decide what is dropped, beside `inputs`; nothing where nothing is checked."""
-    if not recipe.test_sets:
+    if not _checked(recipe):
         return {}
     found = pick(recipe, "decontaminate.coverage", "decontaminate.drop", "decontaminate.max_texts")
     found["decontaminate"]["against"] = [name for name in recipe.test_sets if name.startswith("mteb:")]
@@ -74,7 +80,7 @@ def fetch(ctx: Context) -> Tests | None:
         Stopped: the user wants to stop.
     """
     settings = ctx.recipe.decontaminate
-    if not ctx.recipe.test_sets:
+    if not _checked(ctx.recipe):
         return None
     folder, read = ctx.work / "test_texts", _Texts()
     for name, ref in ctx.refs.items():
@@ -114,7 +120,8 @@ def _add(read: _Texts, name: str, folder: Path) -> None:
 def texts_in(folder: Path) -> Iterator[str]:
     """The test texts in the files of a Hub dataset: those of the split test and the queries; else all but a corpus.
 
-    Of a search, only the queries that a judgement of the split test names: the others are there to be trained on.
+    Of a search, only the queries that a judgement of the split test names: the others are there to be trained on. What
+    else a query's row says (its style, its kind) is no text of the test.
 
     Raises:
         StageError: a file cannot be read.
@@ -131,8 +138,10 @@ def texts_in(folder: Path) -> Iterator[str]:
     rest = {name: path for name, path in data.items() if not _OTHER.search(name)}
     for name, path in ({name: path for name, path in rest.items() if _OF_TEST.search(name)} or rest).items():
         for row in tables.read_file(path):
-            if "queries" not in name or not judged or str(row.get("_id", row.get("id"))) in judged:
+            if "queries" not in name:
                 yield from texts_of(row)
+            elif not judged or str(row.get("_id", row.get("id"))) in judged:
+                yield from texts_of({"text": row["text"]} if "text" in row else row)
 
 
 def texts_of(row: Row) -> Iterator[str]:

@@ -1,8 +1,9 @@
 """Reads a release again, every file of it, and says what holds.
 
 Files are compared with the Hub's hashes; records with release.json and with what they name; rows and ledgers with the
-records and with each other; a benchmark's judgements with its own queries and documents. Nothing is executed. One
-repository at a time is on the disk ($TMPDIR), and rows are read a part at a time; of a benchmark the ids are in memory.
+records and with each other; a benchmark's judgements with its own queries and documents; passages with their documents,
+and what rows say of passages with these (`passages.py`). Nothing is executed. One or two repositories at a time are on
+the disk ($TMPDIR), and rows are read a part at a time; of a benchmark the ids are in memory.
 """
 
 import hashlib
@@ -11,6 +12,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
@@ -23,15 +25,15 @@ from hub_speed.hub import RECORD, Hub
 from hub_speed.parquet import count_parquet, read_parquet
 from hub_speed.pipeline.table import STAGES
 from hub_speed.record import Ref, RunRecord, fingerprint_of
-from hub_speed.rows import ACCEPTED
-from hub_speed.versions import changes, manifest
+from hub_speed.rows import ACCEPTED, QuestionRow
+from hub_speed.versions import changes, manifest, passages
 from hub_speed.versions.manifest import Manifest
 from hub_speed.versions.release import EVAL_RESULTS
 
 ADDED = {"README.md", EVAL_RESULTS, manifest.FILE, changes.FILE}
 """What a release writes into the embedder's repository; all else is as the run has published it."""
 
-CHECKS = ("tag", "files", "record", "lineage", "rows", "ledger", "benchmark")
+CHECKS = ("tag", "files", "record", "lineage", "rows", "ledger", "benchmark", "passages")
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,14 @@ def verify(hub: Hub, org: str, tag: str) -> Iterator[Finding]:
     if (holds.embedder, holds.tag) != (released.repo, tag) or released.repo not in holds.repositories:
         raise HubError(f"{released}: {manifest.FILE} is that of another release", got=f"{holds.embedder}@{holds.tag}")
     known: dict[Ref, bool] = {}
+    corpus = holds.of_stage("corpus")
+
+    @cache
+    def texts() -> passages.Hashes:
+        return passages.hashes(hub, corpus) if corpus else {}
+
     for repo in holds.repositories:
-        yield from _while_it_answers(hub, released, _repository(hub, holds, repo, tag, released, known))
+        yield from _while_it_answers(hub, released, _repository(hub, holds, repo, tag, released, known, texts))
 
 
 def _while_it_answers(hub: Hub, released: Ref, findings: Iterable[Finding]) -> list[Finding]:
@@ -92,7 +100,13 @@ def _said(error: HubError) -> str:
 
 
 def _repository(
-    hub: Hub, holds: Manifest, repo: str, tag: str, released: Ref, known: dict[Ref, bool]
+    hub: Hub,
+    holds: Manifest,
+    repo: str,
+    tag: str,
+    released: Ref,
+    known: dict[Ref, bool],
+    texts: Callable[[], passages.Hashes],
 ) -> Iterator[Finding]:
     """All checks of one repository. The release has added files to the embedder's: there, the tagged commit is read."""
     made = holds.ref(repo)
@@ -114,6 +128,9 @@ def _repository(
         yield _lineage(hub, repo, record, known)
         if ref.kind == "dataset":
             yield _looked(repo, "rows", _rows, repo, record, folder / "data")
+        row = STAGES[record.stage].row if record.stage in STAGES else None
+        if record.stage == "corpus" or (row and issubclass(row, QuestionRow)):
+            yield _looked(repo, "passages", _passages, repo, record, folder, texts)
         if (folder / "ledger").is_dir():
             yield _looked(repo, "ledger", _ledger, repo, record, folder)
         for each in (each for name, each in record.inputs.items() if name.startswith("benchmark ")):
@@ -221,7 +238,8 @@ def _lineage(hub: Hub, repo: str, record: RunRecord, known: dict[Ref, bool]) -> 
 def _rows(repo: str, record: RunRecord, data: Path) -> Finding:
     """Whether there are as many rows as the record says, of each task type where it says so."""
     measures = record.measures
-    said = record.by_task_type or {"": len(measures.scores or measures.runs or measures.shares)}
+    counted = measures.scores or measures.runs or measures.shares
+    said = record.by_task_type or {"": record.accepted if measures.documents else len(counted)}
     kinds = [path.name for path in data.iterdir() if path.is_dir()] if data.is_dir() else []
     found = {name: count_parquet(data / name) for name in {*said, *kinds}}
     problems = [
@@ -230,6 +248,16 @@ def _rows(repo: str, record: RunRecord, data: Path) -> Finding:
         if found[name] != said.get(name, 0)
     ]
     return _finding(repo, "rows", problems, f"{sum(found.values()):,}")
+
+
+def _passages(repo: str, record: RunRecord, folder: Path, texts: Callable[[], passages.Hashes]) -> Finding:
+    """Whether passages are parts of documents, and what rows say of passages is so."""
+    try:
+        of_corpus = record.stage == "corpus"
+        problems, count = passages.of_corpus(folder) if of_corpus else passages.of_rows(folder, texts())
+    except HubError as error:
+        return Finding(repo, "passages", False, _said(error))
+    return _finding(repo, "passages", problems, f"{count:,}")
 
 
 def _ledger(repo: str, record: RunRecord, folder: Path) -> Finding:

@@ -82,7 +82,9 @@ class Toy:
         """A session as another process would have it."""
 
         @contextmanager
-        def address(recipe: Recipe, name: str, weights: Path | None, threads: int, log: Path) -> Iterator[Address]:
+        def address(
+            recipe: Recipe, name: str, weights: Path | None, threads: int, log: Path, devices: tuple[str, ...]
+        ) -> Iterator[Address]:
             yield Address(name, "m", (self.server.url,), place="teacher")
 
         return Session(self.hub, "org", self.folder / "home", address)
@@ -176,6 +178,11 @@ def test_what_is_wrong_is_said_before_anything_is_asked(toy: Toy, tmp_path: Path
         Ranked(toy.recipe(10), toy.session(), "junior", 2, None)
     with pytest.raises(RecipeError, match="asks no model"):
         Ranked(toy.recipe(10, brainstorm={"tasks": "mine"}), toy.session(), "brainstorm", 2, None)
+    documents = {"corpus": {"source": "org/topics"}, "filter": {"judge": "teacher"}}
+    with pytest.raises(RecipeError, match="asks no model"):
+        Ranked(toy.recipe(10, **documents), toy.session(), "relabel", 2, None)
+    with pytest.raises(RecipeError, match=r"with filter\.judge, it asks twice"):
+        Ranked(toy.recipe(10, **documents), toy.session(), "filter", 2, None)
     other = toy.recipe(10, mixture={"sts": 1, "retrieval": 1})
     with pytest.raises(RecipeError, match="ranks work one stage, and brainstorm before it is not finished"):
         Ranked(other, toy.session(), "seed", 2, None)

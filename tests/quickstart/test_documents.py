@@ -4,6 +4,7 @@ import json
 import random
 from collections import Counter
 
+from hub_speed.generation import relabelling
 from hub_speed.generation.parsing import Rejected
 from hub_speed.grounded import asking, prompts
 from hub_speed.grounded.planning import Passages, PlannedQuestion, plan
@@ -93,6 +94,21 @@ def test_other_passages_answer_some_questions_as_well() -> None:
         own = {each["id"] for each in row.positives}
         elsewhere += any(answers(answer["query"], each["text"]) for each in rows if each["id"] not in own)
     assert 5 < elsewhere < 60
+
+
+def test_the_judge_of_mined_texts_knows_which_passages_answer() -> None:
+    rows = PASSAGES.by_split["train"]
+    seen: Counter[str] = Counter()
+    for row, answer in WRITTEN[:60]:
+        known = [each["text"] for each in row.positives]
+        mined = [each["text"] for each in rows[:: len(rows) // 8] if each["text"] not in known]
+        asked_for = {"id": row.id, "query": answer["query"], "positives": known, "negatives": mined}
+        shown = relabelling.order(0, asked_for)
+        said = json.loads(teacher.answer(relabelling.judge(asked_for, shown), random.Random(0)))["labels"]
+        for i, word in zip(shown, said, strict=True):
+            assert (word == "yes") == answers(answer["query"], relabelling.texts(asked_for)[i])
+        seen.update(said)
+    assert seen.keys() == {"yes", "no", "unsure"}
 
 
 def test_a_query_of_another_world_has_no_answer() -> None:

@@ -14,9 +14,11 @@ from stage_run import Run
 
 from hub_speed.cards import render
 from hub_speed.errors import StageError
+from hub_speed.evaluation import eval_yaml
 from hub_speed.generation.echo import plain
 from hub_speed.parquet import read_parquet
 from hub_speed.pipeline.table import STAGES
+from hub_speed.training import test_texts
 
 SPLITS = {"a": "train", "b": "train", "c": "dev", "d": "test", "e": "test"}
 
@@ -90,11 +92,14 @@ def test_what_training_has_seen_is_left_out_with_its_reason(server: FakeOpenAI, 
         "q2": "a training document has the text of e-0-8",
         "q4": "a training question has the same words",
     }
+    assert list(test_texts.texts_in(run.ctx.out)) == ["who 1", "who 3"]  # what training rows are checked against
     assert run.record.rejected == {"seen_in_training": 2} and run.record.by_task_type == {"retrieval": 2}
 
 
 def test_mteb_reads_what_the_card_names(server: FakeOpenAI, tmp_path: Path) -> None:
     pytest.importorskip("mteb")
+    from mteb._hf_integration.eval_model import HFEvalMeta
+
     from hub_speed.evaluation.benchmarks import own
     from hub_speed.evaluation.settings import Benchmark
 
@@ -111,6 +116,8 @@ def test_mteb_reads_what_the_card_names(server: FakeOpenAI, tmp_path: Path) -> N
     assert data["relevant_docs"] == {"q1": {"d-0-7": 1}, "q3": {"e-100-107": 1}}
     assert {row["id"]: row["title"] for row in data["corpus"]}["d-0-7"] == "Pets › Dogs"
     assert task.notes() == []
+    (listed,) = HFEvalMeta.model_validate(yaml.safe_load((run.ctx.out / eval_yaml.FILE).read_text("utf-8"))).tasks
+    assert (listed.id, listed.config, listed.split) == ("retrieval", "queries", "test")
 
 
 def test_a_corpus_without_held_out_questions(server: FakeOpenAI, tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from hub_speed.parquet import write_parquet
+from hub_speed.pipeline.table import STAGES
 from hub_speed.recipes.loader import load
+from hub_speed.stage import OWN_BENCHMARK, FromStage
 from hub_speed.training import test_texts
 from hub_speed.training.process.settings import Tests
 
@@ -34,6 +36,19 @@ def test_of_a_search_only_the_queries_of_the_split_test_are_test_texts(tmp_path:
         sts__test=[{"sentence1": "one", "sentence2": "other", "score": 2.0}],
     )
     assert list(test_texts.texts_in(folder)) == ["asked", "one", "other"]
+
+
+def test_of_the_runs_own_benchmark_the_queries_alone_count(tmp_path: Path) -> None:
+    queries = [{"_id": "q1", "text": "asked", "style": "keyword", "kind": "single"}]
+    folder = write(
+        tmp_path,
+        **{"data__retrieval__train-00000": [{"id": "q1", "query": "asked", "positive": "a passage"}]},
+        **{"ledger__train-00000": [{"id": "q1", "prompt": "a prompt", "detail": "said of it"}]},
+        **{"corpus__corpus-00000": [{"_id": "a", "title": "of it", "text": "a passage"}]},
+        **{"queries__queries-00000": queries},
+        **{"qrels__test-00000": [{"query-id": "q1", "corpus-id": "a", "score": 1}]},
+    )
+    assert list(test_texts.texts_in(folder)) == ["asked"]
 
 
 def test_of_other_sets_the_split_test_counts_or_else_all_there_is(tmp_path: Path) -> None:
@@ -70,3 +85,11 @@ def test_a_recipe_checks_what_it_scores_on_unless_it_says_otherwise() -> None:
     assert test_texts.inputs(other).keys() == {"benchmark org/b"}
     assert test_texts.fields(other)["decontaminate"]["against"] == ["mteb:SciFact"]
     assert test_texts.fields(load("quickstart", ["decontaminate.against=[]"])) == {}
+
+
+def test_questions_about_documents_are_checked_against_those_that_are_held_out() -> None:
+    own = {OWN_BENCHMARK: FromStage("benchmark")}
+    alone = load("domain-demo", ["evaluate.benchmarks=[]"])
+    assert test_texts.inputs(alone) == own and test_texts.fields(alone)["decontaminate"]["against"] == []
+    assert own.items() <= STAGES["embedder"].inputs(load("domain-demo")).items()
+    assert OWN_BENCHMARK not in STAGES["embedder"].inputs(load("domain-demo", ["decontaminate.against=[]"]))
