@@ -9,6 +9,7 @@ HubSpeedError            1
 │   ├── NotFound             there is no such repository or revision, or the token may not read it
 │   └── StaleParent          somebody else committed in the meantime
 ├── StageError           5   a stage's result is not fit to publish
+│   └── ShardLost            a shard of a rank is missing or damaged; its rank can make another
 ├── Busy                 6   another process works on the same stage
 ├── NoSpace              7   the disk is full, or a folder cannot be written or locked
 ├── BudgetSpent          8   the run's budget does not allow another call
@@ -64,6 +65,13 @@ class HubSpeedError(Exception):
         super().__init__("\n".join(lines))
 
 
+def parts_of(printed: str) -> dict[str, str]:
+    """The arguments of an error, from its message; the lines may be joined by `|`. At least `where` is there."""
+    where, *rest = re.split(r"(?:\n| \|) +(expected|got|do) +", printed.rpartition("error: ")[2])
+    names = {"expected": "expected", "got": "got", "do": "fix"}
+    return {"where": where} | {names[name]: text for name, text in zip(rest[::2], rest[1::2], strict=True)}
+
+
 class RecipeError(HubSpeedError):
     """A recipe or a flag is wrong; nothing was started."""
 
@@ -108,6 +116,10 @@ class StageError(HubSpeedError):
     """A stage's result is not fit to publish."""
 
     exit_code = 5
+
+
+class ShardLost(StageError):
+    """A shard of a rank is missing or damaged; the rank makes another when it is started again."""
 
 
 class Busy(HubSpeedError):

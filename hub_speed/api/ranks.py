@@ -108,7 +108,13 @@ def run_ranks(
 def show_ranks(
     hub: OpenHub, *, org: str = DEFAULT_ORG, shared: Path | None = None
 ) -> "dict[str, list[Progress | None]]":
-    """Stage → how far each of its ranks is, None before it has begun; for the stages that ranks work just now."""
-    from hub_speed.pipeline.ranks import told
+    """Stage → how far each of its ranks is, None before it has begun; for the stages that ranks work just now.
 
+    Raises:
+        RecipeError: the shared folder is not there.
+    """
+    from hub_speed.pipeline.ranks import check_shared, told
+
+    if shared is not None:
+        check_shared(shared)
     return told((shared or hub.home / "ranks") / org)

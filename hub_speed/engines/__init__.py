@@ -77,4 +77,4 @@ def open_engine(name: str, options: Options) -> "Engine":
 def last_words(log: Path) -> str:
     """The last lines of a log, and where it is."""
     lines = log.read_text("utf-8", "replace").strip().splitlines() if log.exists() else []
-    return f"{' | '.join(line.strip() for line in lines[-4:])[-400:]} ({log})"
+    return f"{' | '.join(line.strip() for line in lines[-4:])[-1000:]} ({log})"

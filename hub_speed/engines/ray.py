@@ -32,7 +32,7 @@ def work(arguments: tuple[str, ...], rank: int) -> tuple[int, str]:
         process.terminate()
         process.communicate()
         raise
-    return process.returncode, f"{' | '.join(out.strip().splitlines()[-4:])[-400:]} ({platform.node()})"
+    return process.returncode, f"{' | '.join(out.strip().splitlines()[-4:])[-1000:]} ({platform.node()})"
 
 
 def _connect(address: str) -> None:

@@ -35,7 +35,7 @@ class Slurm:
     """Submits one array, and waits for it.
 
     Raises:
-        RecipeError: Slurm is not here, or allows fewer tasks in an array.
+        RecipeError: Slurm is not here, its controller does not answer, or it allows fewer tasks in an array.
     """
 
     options: Options
@@ -45,8 +45,7 @@ class Slurm:
             raise RecipeError(
                 "--on slurm: sbatch is not here", expected="a machine that submits to Slurm", fix="use its login node"
             )
-        settings = _called("scontrol", "show", "config")
-        found = re.search(r"^MaxArraySize\s*=\s*(\d+)", settings, re.MULTILINE)
+        found = re.search(r"^MaxArraySize\s*=\s*(\d+)", _settings(), re.MULTILINE)
         if found and self.options.world > int(found[1]) - 1:
             most = int(found[1]) - 1
             raise RecipeError(
@@ -93,6 +92,23 @@ class Slurm:
     def last_words(self, rank: int) -> str:
         """Where the messages of a rank are, and how they end."""
         return last_words(self.options.logs / f"rank-{rank}.log")
+
+
+def _settings() -> str:
+    """The settings of the cluster.
+
+    Raises:
+        RecipeError: the controller does not answer; no flag could change that.
+    """
+    done = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RecipeError(
+            "--on slurm: no Slurm controller was reached",
+            expected="a cluster whose slurmctld answers this machine",
+            got=done.stderr.strip().rpartition("\n")[2][:300],
+            fix="try sinfo: start slurmctld, or name the slurm.conf of the cluster in SLURM_CONF; or use --on local",
+        )
+    return done.stdout
 
 
 def _called(*command: str, fails: bool = False) -> str:

@@ -2,19 +2,20 @@
 
 A rank closes a shard when it has enough rows, sends it to the shared place, and only then counts its rows as shipped.
 Whatever a kill leaves is put right from what lies there: a shard that the ledger does not know is taken over, and the
-rows of a shard that is lost are shipped again. The publisher takes every shard exactly once, so its ledger is the one
-that a single process would have. Waves, duplicates and surplus are the business of the publisher alone.
+rows of a shard that is missing or damaged are shipped again, or asked for again where the ledger is gone. The publisher
+takes every shard exactly once, so its ledger is the one that a single process would have. Waves, duplicates and surplus
+are the business of the publisher alone.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from hub_speed.errors import RanksLeft, StageError
+from hub_speed.errors import RanksLeft, ShardLost, StageError
 from hub_speed.generation.jobs import Jobs, without
 from hub_speed.generation.ledger import Ledger
 from hub_speed.parquet import write_parquet
@@ -82,30 +83,46 @@ class Shards:
 
     def _restore(self) -> None:
         """Make the ledger and the shared place agree, whatever an earlier run of this rank, here or elsewhere, left."""
-        there = [name for name in self._share.place.names(self._folder) if name.endswith(".parquet")]
-        for name in set(self._ledger.shards()) - {*there}:
+        for name in lost_shards(self._share, self._ledger.shards()):
             self._ledger.forget_shard(name)
+        there = [name for name in self._share.place.names(self._folder) if name.endswith(".parquet")]
         for name in sorted({*there} - {*self._ledger.shards()}):
             try:
                 self._ledger.take(name, read_shard(self._share, name))  # one that holds rows of others is left alone
-            except StageError as error:
-                _log.warning("%s; its rows are asked for again", error.where)
+            except ShardLost as error:
+                _log.warning("%s; its rows are shipped again", error.where)
 
 
 def read_shard(share: Share, name: str) -> list[dict[str, Any]]:
     """The lines of a shard.
 
     Raises:
-        StageError: it is not there, or not as it was written.
+        ShardLost: it is not there, or not as it was written.
     """
+    return list(pq.read_table(_fetch(share, name)).to_pylist())
+
+
+def lost_shards(share: Share, names: Iterable[str]) -> list[str]:
+    """Those of the shards that are missing, or not as they were written."""
+    lost = []
+    for name in names:
+        try:
+            _fetch(share, name)
+        except ShardLost:
+            lost.append(name)
+    return lost
+
+
+def _fetch(share: Share, name: str) -> Path:
+    """A shard on this machine, after a look at its checksum."""
     file = share.place.fetch(name)
     if file is None or checksum(file) != name.rpartition("-")[2].removesuffix(".parquet"):
-        raise StageError(
+        raise ShardLost(
             f"shard {name}: {'it is missing' if file is None else 'its checksum is another'}",
             expected="the file as its rank has written it",
-            fix="start this rank again: it has the rows in its ledger, or asks for them once more",
+            fix="start this rank again: it asks once more for the rows that it no longer has",
         )
-    return list(pq.read_table(file).to_pylist())
+    return file
 
 
 def gather(share: Share, ledger: Ledger) -> list[Finished]:
@@ -113,9 +130,12 @@ def gather(share: Share, ledger: Ledger) -> list[Finished]:
 
     Raises:
         RanksLeft: a rank has not finished.
-        StageError: a row is there twice, a shard is damaged, or a rank belongs to another recipe.
+        ShardLost: a shard is missing or damaged.
+        StageError: a row is there twice, or a rank belongs to another recipe.
     """
     marks, taken = share.check_finished(), {*ledger.shards()}
+    for name in taken - {name for mark in marks for name in mark.shards}:  # its rank has made another in its place
+        ledger.forget_shard(name)
     for rank, mark in enumerate(marks):
         if mark.fingerprint != share.fingerprint:
             where = f"rank {rank}: it has worked on another recipe"

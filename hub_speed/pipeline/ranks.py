@@ -5,6 +5,7 @@ A row belongs to a rank by a hash of its id. Ranks know nothing of each other's 
 single process would. So the published rows are the same, whatever the number of ranks.
 """
 
+import logging
 import os
 import platform
 import shutil
@@ -20,9 +21,9 @@ import hub_speed
 from hub_speed import stage
 from hub_speed.cards.render import render
 from hub_speed.cores import cores
-from hub_speed.errors import BudgetSpent, Busy, HubSpeedError, NoSpace, RanksLeft, RecipeError
+from hub_speed.errors import BudgetSpent, Busy, HubSpeedError, NoSpace, RanksLeft, RecipeError, ShardLost, parts_of
 from hub_speed.generation.ledger import MOUNTS, Ledger, network_file_system
-from hub_speed.generation.shards import Shards
+from hub_speed.generation.shards import Shards, lost_shards
 from hub_speed.llm.budget import BudgetMeter, Spent
 from hub_speed.pipeline.branch import Branch
 from hub_speed.pipeline.lock import locked
@@ -33,6 +34,8 @@ from hub_speed.recipe import BudgetCaps, Recipe
 from hub_speed.record import TEACHER, Json, Ref, fingerprint_of
 from hub_speed.shared import About, Finished, Folder, Place, Progress, RankDone, Share, Used, Wave, folder_of, some
 from hub_speed.stage import Stage
+
+_log = logging.getLogger("hub_speed")
 
 ASKS = (
     *("brainstorm", "seed", "root", "preference", "revision", "synthesize", "revise", "audit"),
@@ -133,12 +136,8 @@ def _folder(session: Session, shared: Path | None, name: str) -> Path:
         NoSpace: it cannot be written.
     """
     root = session.home / "ranks" if shared is None else shared
-    if shared is not None and not shared.is_dir():
-        raise RecipeError(
-            f"--shared {shared}: there is no such folder",
-            expected="a folder that every rank reaches by this name",
-            fix="create it, or mount it on this machine",
-        )
+    if shared is not None:
+        check_shared(shared)
     folder = root / session.org / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -147,8 +146,20 @@ def _folder(session: Session, shared: Path | None, name: str) -> Path:
     return folder
 
 
+def check_shared(shared: Path) -> None:
+    """Raise RecipeError where the shared folder is not there."""
+    if not shared.is_dir():
+        raise RecipeError(
+            f"--shared {shared}: there is no such folder",
+            expected="a folder that every rank reaches by this name",
+            fix="create it, or mount it on this machine",
+        )
+
+
 def run_rank(ranked: Ranked, rank: int) -> Finished | None:
     """Ask for the rows of one rank, as far as they are wanted by now; returns its mark, None if all is published.
+
+    A rank that has finished looks whether its shards are as it has written them, and replaces those that are not.
 
     Raises:
         RecipeError: there is no such rank, or the place is used by other ranks.
@@ -164,8 +175,11 @@ def run_rank(ranked: Ranked, rank: int) -> Finished | None:
     with locked(work):
         wave, mark = share.wave(), share.finished(rank)
         if mark and mark.wave >= wave.number:
-            shutil.rmtree(work, ignore_errors=True)
-            return mark
+            if not (lost := lost_shards(share, mark.shards)):
+                shutil.rmtree(work, ignore_errors=True)
+                return mark
+            _log.warning("rank %d: missing or damaged, and made again: %s", rank, ", ".join(lost))
+            share.save(f"{folder_of(rank)}/finished.json", mark.model_copy(update={"wave": 0}))  # it is at work again
         holder = f"{platform.node()} {work}"
         _check_gone(share, holder, ranked.session.stop)
         work.mkdir(parents=True, exist_ok=True)
@@ -340,6 +354,7 @@ def publish(ranked: Ranked) -> Result:
     Raises:
         RanksLeft: ranks have to go on first, or another wave is needed.
         BudgetSpent: all ranks have spent their parts.
+        ShardLost: a shard is missing or damaged; its rank has to be started again.
         StageError: a row is missing or there twice; or the rows are not fit to publish.
     """
     if ranked.published:
@@ -380,14 +395,17 @@ def _deal_again(share: Share, caps: BudgetCaps) -> None:
 def run_all(ranked: Ranked, engine: Engine) -> Result:
     """Start all ranks on an engine, wave after wave, and publish what they have asked for.
 
+    Ranks whose shards are lost are started again as well, once.
+
     Raises:
         HubSpeedError: a rank failed, with its exit code; the same call goes on.
     """
-    stop = ranked.session.stop
+    stop, again, healed = ranked.session.stop, list[int](), False
     while not ranked.published:
         share = ranked.share()
         wave = share.wave()
-        ended = engine.run(left, stop) if (left := share.unfinished(wave.number)) else {}
+        left, again = again or share.unfinished(wave.number), []
+        ended = engine.run(left, stop) if left else {}
         for rank, code in ended.items():
             said = share.progress(rank)
             if code not in (0, BudgetSpent.exit_code) and not (said and said.state == "budget"):
@@ -397,17 +415,26 @@ def run_all(ranked: Ranked, engine: Engine) -> Result:
         except RanksLeft:
             if share.wave() == wave:  # nothing new to do, and yet ranks are left
                 raise
+        except ShardLost:
+            if healed:
+                raise
+            marks = [share.finished(rank) for rank in range(share.world)]
+            again = [rank for rank, mark in enumerate(marks) if mark and lost_shards(share, mark.shards)]
+            healed = True
     return ranked.result()
 
 
 def _failed(share: Share, engine: Engine, rank: int, code: int) -> HubSpeedError:
     """What a rank said before it ended."""
     told = share.progress(rank)
-    error = HubSpeedError(
-        f"rank {rank} of {share.world} ended with exit code {code}",
-        got=(told.error if told and told.state == "stopped" else "") or engine.last_words(rank),
-        fix="the same command goes on: what was answered is kept",
-    )
+    words = (told.error if told and told.state == "stopped" else "") or engine.last_words(rank)
+    where, parts = f"rank {rank} of {share.world} ended with exit code {code}", parts_of(words)
+    if len(parts) > 1:  # it has said more than where
+        where = f"{where}: {parts['where']}"
+    else:
+        parts["got"] = words
+    parts["fix"] = parts.get("fix") or "the same command goes on: what was answered is kept"
+    error = HubSpeedError(**parts | {"where": where})
     error.exit_code = code if code > 0 else HubSpeedError.exit_code
     return error
 

@@ -191,7 +191,10 @@ def test_what_is_wrong_with_shards_is_said(server: FakeOpenAI, tmp_path: Path) -
     publish_with("its checksum is another")
     (place.path / first).unlink()
     publish_with("it is missing")
-    ranks.work(0)  # the rank has the rows in its ledger, and ships them again
+    (place.path / second).write_bytes(b"x")
+    asked = len(server.asked)
+    ranks.work(0)  # the rank has the rows of both in its ledger, and ships them again
+    assert len(server.asked) == asked
     with pytest.raises(RanksLeft, match="wave 2"):
         ranks.publish()
 

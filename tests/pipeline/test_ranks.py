@@ -5,7 +5,7 @@ import re
 import threading
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,10 @@ import pytest
 from fake_openai import Asked, FakeOpenAI, error
 from hub_proxy import Proxy, proxied
 
-from hub_speed import engines
+from hub_speed import api, engines
 from hub_speed.engines.jobs import Jobs
 from hub_speed.engines.local import Local
-from hub_speed.errors import BudgetSpent, Busy, HubSpeedError, RanksLeft, RecipeError
+from hub_speed.errors import BudgetSpent, Busy, HubSpeedError, NoSpace, RanksLeft, RecipeError, ShardLost
 from hub_speed.hub import Hub
 from hub_speed.llm.address import Address
 from hub_speed.localhub import LocalHub
@@ -235,9 +235,80 @@ def test_a_rank_that_fails_is_named_with_its_words(toy: Toy) -> None:
     toy.server.answer = lambda asked: error(401, "no key")
     with pytest.raises(HubSpeedError, match="rank 0 of 2 ended with exit code 3") as caught:
         run_all(toy.ranked(2), Here(lambda: toy.ranked(2)))
-    assert "401" in caught.value.got and caught.value.exit_code == 3
+    assert caught.value.where.endswith("answers 401") and caught.value.exit_code == 3
     toy.server.answer = answer
     assert run_all(toy.ranked(2), Here(lambda: toy.ranked(2))).record.accepted == 30
+
+
+def test_a_shard_that_is_lost_is_made_again(toy: Toy) -> None:
+    """By a rank that has finished; and by all ranks on an engine, where it is tried once."""
+
+    def shards(rank: int) -> list[Path]:
+        return sorted((toy.folder / "home" / "ranks" / "org" / "seed" / f"rank-{rank:04d}").glob("*.parquet"))
+
+    for rank in range(2):
+        run_rank(toy.ranked(2), rank)
+    asked, lost = len(toy.server.asked), shards(0)[0]
+    lost.write_bytes(lost.read_bytes()[:-1] + b"x")
+    with pytest.raises(ShardLost, match="its checksum is another") as caught:
+        publish(toy.ranked(2))
+    assert caught.value.exit_code == 5 and "start this rank again" in caught.value.fix
+    mark = run_rank(toy.ranked(2), 0)
+    again = len(toy.server.asked)
+    assert mark and asked < again < 2 * asked and run_rank(toy.ranked(2), 0) == mark
+    assert len(toy.server.asked) == again  # all is well: nothing is asked
+    with pytest.raises(RanksLeft, match="wave 2 is needed"):
+        publish(toy.ranked(2))
+    shards(1)[0].unlink()  # the publisher has taken it, and now gets its rows under another name
+    for rank in range(2):
+        run_rank(toy.ranked(2), rank)
+    for shard in shards(0):
+        shard.unlink()
+    idle = Idle(lambda: toy.ranked(2))
+    with pytest.raises(ShardLost, match="it is missing"):
+        run_all(toy.ranked(2), idle)
+    assert idle.turns == [[0]]
+    engine = Here(lambda: toy.ranked(2))
+    assert run_all(toy.ranked(2), engine).record.accepted == 30
+    assert engine.turns[0] == [0]
+
+
+class Idle(Here):
+    """An engine whose ranks do nothing."""
+
+    def run(self, chosen: list[int], stop: threading.Event) -> dict[int, int]:
+        self.turns.append(chosen)
+        return dict.fromkeys(chosen, 0)
+
+
+def test_the_error_of_a_rank_is_told_as_one(toy: Toy, tmp_path: Path) -> None:
+    """From its progress or, where not even that can be written, from its log."""
+
+    class Full(Idle):
+        def run(self, chosen: list[int], stop: threading.Event) -> dict[int, int]:
+            return dict.fromkeys(chosen, 7)
+
+        def last_words(self, rank: int) -> str:
+            return engines.last_words(log)
+
+    log, cause = tmp_path / "log", NoSpace("/s: cannot be used", expected="a folder", got="it is full", fix="free it")
+    log.write_text(f'{{"stage": "seed"}}\nerror: {cause}\n')
+    progress = Progress(wave=1, turn=1, holder="h", state="stopped", error=str(cause))
+    for _ in range(2):
+        with pytest.raises(HubSpeedError) as caught:
+            run_all(toy.ranked(1), Full(lambda: toy.ranked(1)))
+        error = caught.value
+        assert error.where == "rank 0 of 1 ended with exit code 7: /s: cannot be used" and error.exit_code == 7
+        assert (error.expected, error.got, error.fix.partition(" (")[0]) == ("a folder", "it is full", "free it")
+        toy.ranked(1).share(0).save("rank-0000/progress.json", progress)
+
+
+def test_no_shared_folder_is_no_answer(toy: Toy, tmp_path: Path) -> None:
+    hub = api.OpenHub(toy.hub, tmp_path, True, ExitStack())
+    assert api.show_ranks(hub, org="org", shared=tmp_path) == {}
+    with pytest.raises(RecipeError, match="there is no such folder") as caught:
+        api.show_ranks(hub, org="org", shared=tmp_path / "gone")
+    assert caught.value.exit_code == 2
 
 
 # --- engines --------------------------------------------------------------------------------------------------------
@@ -269,6 +340,17 @@ def test_an_engine_that_cannot_be_used_says_why(
     with pytest.raises(RecipeError, match=re.escape(words)) as caught:
         engines.open_engine(name, engines.Options(("run", "toy"), tmp_path, 2, **given))
     assert caught.value.exit_code == 2
+
+
+def test_slurm_without_its_controller_is_no_fault_of_a_flag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("sbatch", "scontrol"):  # as scontrol of Slurm 22.05 says it
+        path = tmp_path / name
+        path.write_text("#!/bin/sh\necho 'scontrol: error: DNS' >&2\necho 'scontrol: fatal: no source' >&2\nexit 1\n")
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RecipeError, match="no Slurm controller was reached") as caught:
+        engines.open_engine("slurm", engines.Options(("run", "toy"), tmp_path, 2))
+    assert caught.value.got == "scontrol: fatal: no source" and "--partition" not in str(caught.value)
 
 
 class JobsApi:
