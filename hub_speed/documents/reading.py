@@ -23,8 +23,8 @@ from hub_speed.tables import Row
 from hub_speed.text import words
 
 BINARY_SHARE = 0.01
-"""A text with more control characters, or damaged ones, than this share is binary. Assumption: texts have line feeds and
-tabs alone."""
+"""A text with more control characters than this share, or damaged ones, is binary. Assumption: texts have line feeds
+and tabs alone."""
 
 LONGEST = 20_000_000
 """Characters of a text that is used. Assumption: the longest novels have 3 million, and a file of that size is none."""
