@@ -5,6 +5,7 @@ part of a stage's fingerprint. Only `runtime` and `budget` are not: they say how
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -401,6 +402,9 @@ class Questions(Section):
     @field_validator("kinds", "styles", "audiences", "reasoning", "difficulty", mode="before")
     @classmethod
     def _weights(cls, value: Any) -> Any:
+        for choice in value if isinstance(value, dict | list) else [value]:
+            if not isinstance(choice, str) or not choice.strip():
+                raise ValueError(f"a text is expected in the place of {choice!r:.40}")
         return _as_weights(value)
 
     @field_validator("kinds", "styles", "audiences", "reasoning", "difficulty")
@@ -535,6 +539,12 @@ class Embedder(Lora):
     exports: tuple[Literal["onnx", "static"], ...] = ()  # onnx: the same in another format; static: one vector a token,
     # without attention (model2vec); () as in both papers
     rng_seed: int = 42  # Assumption: neither paper sets one
+
+    @field_validator("exports")
+    @classmethod
+    def _once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        _check_once(value)
+        return value
 
     @model_validator(mode="after")
     def _has_data(self) -> "Embedder":
@@ -811,7 +821,16 @@ def _as_weights(choices: Any) -> dict[str, Any]:
     """A mapping value → weight; of a list, or of a single value, all weigh alike."""
     if isinstance(choices, dict):
         return {str(choice): weight for choice, weight in choices.items()}
-    return {str(choice): 1.0 for choice in (choices if isinstance(choices, list) else [choices])}
+    names = [str(choice) for choice in (choices if isinstance(choices, list) else [choices])]
+    _check_once(names)
+    return dict.fromkeys(names, 1.0)
+
+
+def _check_once(values: Sequence[str]) -> None:
+    """Raise ValueError where a value is there twice."""
+    for value in values:
+        if values.count(value) > 1:
+            raise ValueError(f"{value!r:.40} is there {values.count(value)} times")
 
 
 def _try_values(task_type: TaskType, knob: str, values: list[str]) -> None:
