@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from huggingface_hub.errors import (
     GatedRepoError,
@@ -17,6 +18,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import parse_ratelimit_headers
 
 from hub_speed.errors import HubError, NotFound, StaleParent
+from hub_speed.hosts import is_here
 
 T = TypeVar("T")
 
@@ -90,11 +92,10 @@ def translated(error: Exception, where: str, hub: str, kept: str) -> Exception:
         fix = "check the revision: a tag, a branch or a commit"
         return NotFound(f"{where}: revision not found on {hub}", got=_first_line(cause), fix=fix)
     if isinstance(cause, RepositoryNotFoundError):
-        return NotFound(
-            f"{where}: not found on {hub}",
-            got=_first_line(cause),
-            fix="check the name; a private or gated repository needs a token that may read it (hf auth login)",
-        )
+        fix = "check the name; a private or gated repository needs a token that may read it (hf auth login)"
+        if is_here(urlsplit(hub).hostname or ""):
+            fix = "check the name; for what is on the public Hub, add --hub https://huggingface.co"
+        return NotFound(f"{where}: not found on {hub}", got=_first_line(cause), fix=fix)
     if isinstance(cause, LocalTokenNotFoundError):
         return HubError(f"{where}: no token for {hub}", fix="log in: hf auth login, or set HF_TOKEN")
     if isinstance(cause, HFValidationError):

@@ -49,8 +49,12 @@ def read_file(path: Path) -> list[Row]:
         raise StageError(f"{path}: the file cannot be read", got=" ".join(str(error).split())[:300]) from error
 
 
-def decoded(raw: bytes) -> tuple[str, str]:
+def decoded(raw: bytes, errors: str = "strict") -> tuple[str, str]:
     """The text that bytes hold, and its encoding: UTF-8, UTF-16 or else Windows-1252 (`OLD`).
+
+    Args:
+        raw: the bytes.
+        errors: "replace": where they are in none of these, what is damaged becomes U+FFFD.
 
     Raises:
         UnicodeDecodeError: they are in none of them.
@@ -58,14 +62,14 @@ def decoded(raw: bytes) -> tuple[str, str]:
     if raw.startswith(codecs.BOM_UTF8):
         return raw.decode("utf-8-sig"), "utf-8"
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return raw.decode("utf-16"), "utf-16"
+        return raw.decode("utf-16", errors), "utf-16"
     if b"\0" in raw[:2]:  # one of the two bytes of an ASCII character
         encoding = "utf-16-be" if raw[0] == 0 else "utf-16-le"
-        return raw.decode(encoding), encoding
+        return raw.decode(encoding, errors), encoding
     try:
         return raw.decode("utf-8"), "utf-8"
     except UnicodeDecodeError:
-        return raw.decode(OLD), OLD
+        return raw.decode(OLD, errors), OLD
 
 
 def _csv(text: str) -> list[Row]:

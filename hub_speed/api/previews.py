@@ -29,7 +29,8 @@ def preview(
         endpoints: where models are.
 
     Raises:
-        RecipeError: the recipe is not about documents, or its questions are written by a model that is trained first.
+        RecipeError: the recipe is not about documents, its questions are written by a model that is trained first, or
+            no question is asked for.
 
     Example:
         >>> look = preview(load_recipe("domain-demo"), hub, rows=5)
@@ -49,8 +50,10 @@ def preview(
             f"preview {recipe.name}",
             expected="a recipe about documents whose questions.generator is teacher or base",
             got=f"embedder.data {recipe.embedder.data}, questions.generator {recipe.questions.generator}",
-            fix="hub-speed preview domain --set corpus.source=FOLDER",
+            fix="hub-speed preview domain --set corpus.source=FOLDER --hub https://huggingface.co",
         )
+    if rows < 1:
+        raise RecipeError(f"preview {recipe.name}: {rows} questions", expected="at least 1", fix="-n 20")
     with (
         open_session(recipe, hub, org=org, endpoints=endpoints, publish=True) as (session, pinned),
         tempfile.TemporaryDirectory() as folder,

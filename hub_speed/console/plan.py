@@ -26,11 +26,7 @@ def print_plan(plan: Plan, flags: Sequence[str] = ()) -> None:
         flags: what was given beside recipe and organisation; the command that runs the plan has them as well.
     """
     recipe = plan.recipe
-    console.print(
-        f"{recipe.name} → {plan.org} on {plan.endpoint}"
-        f"    teacher {joined(recipe.teacher.model)} · generator {recipe.generator.base_model}"
-        f" · embedder {recipe.embedder.base_model}\n"
-    )
+    console.print(f"{recipe.name} → {plan.org} on {plan.endpoint}    {' · '.join(_models(plan))}\n")
     _print_stages(plan)
     if plan.variety:
         console.print()
@@ -43,6 +39,17 @@ def print_plan(plan: Plan, flags: Sequence[str] = ()) -> None:
     console.print(facts)
     command = shlex.join(["hub-speed", "run", recipe.given, "--org", plan.org, *flags])
     console.print(f"run it         {escape(command)}", soft_wrap=True)
+
+
+def _models(plan: Plan) -> Iterator[str]:
+    """The teacher and the generator, where a stage depends on them, and the embedder."""
+    recipe = plan.recipe
+    sections = {name for step in plan.steps for name in step.stage.fields(recipe)}
+    if "teacher" in sections:
+        yield f"teacher {joined(recipe.teacher.model)}"
+    if "generator" in sections:
+        yield f"generator {recipe.generator.base_model}"
+    yield f"embedder {recipe.embedder.base_model}"
 
 
 def _print_stages(plan: Plan) -> None:
@@ -86,13 +93,17 @@ Facts = Iterator[tuple[str, str]]
 
 
 def _problems(plan: Plan) -> Facts:
-    """Why stages cannot run: each reason with its stages."""
+    """Why stages cannot run: each reason with its stages; then what to do."""
     stages: dict[str, list[str]] = {}
+    fixes: dict[str, None] = {}
     for step in plan.steps:
         if step.problem:
             stages.setdefault(step.why, []).append(step.stage.name)
+            fixes[step.problem.fix] = None
     for why, names in stages.items():
         yield "[red]cannot run[/red]", f"{', '.join(names)}: {escape(why)}"
+    for fix in filter(None, fixes):
+        yield "", escape(fix)
 
 
 def _money(plan: Plan) -> Facts:

@@ -22,8 +22,9 @@ def print_preview(preview: Preview, *, run: str) -> None:
     console.print("a run also leaves out the questions for which a search does not find their passage")
     cost = "" if preview.cost_usd is None else f", about ${preview.cost_usd:,.2f}"
     console.print(
-        f"{preview.wanted:,} questions about {preview.passages:,} passages would take {preview.calls:,} calls,"
-        f" {tokens(preview.read)} tokens read and {tokens(preview.written)} written{cost}"
+        f"the whole run: {preview.wanted:,} questions about {preview.passages:,} passages, each asked for and then"
+        f" asked without its passage, would take about {preview.calls:,} calls, {tokens(preview.read)} tokens read and"
+        f" {tokens(preview.written)} written{cost}, at the yield of these {len(preview.shown)}"
     )
     console.print(f"run it         {escape(run)}", soft_wrap=True)
 

@@ -1,4 +1,4 @@
-"""The files of a folder of documents, and a digest of their names and bytes: what was read is known by it."""
+"""The files of a folder of documents, and a digest of the names and bytes of those that are read."""
 
 import hashlib
 import os
@@ -65,13 +65,36 @@ class Folder:
     files: tuple[File, ...]
     left_out: tuple[tuple[str, int], ...] = ()
 
+    @property
+    def known(self) -> tuple[File, ...]:
+        """The files of a kind that is read: they alone decide what the documents are."""
+        return tuple(file for file in self.files if file.kind in KINDS)
+
+    @property
+    def readable(self) -> tuple[File, ...]:
+        """The files that may hold a document: neither too large nor without a byte."""
+        return tuple(file for file in self.files if file.size and not file.flaw)
+
 
 def look(source: Path) -> Folder:
     """The files below a folder, or one file.
 
     Raises:
-        RecipeError: there is no such folder, or no file in it.
+        RecipeError: there is no such folder or file, or nothing that can be read.
     """
+    found = _found(source)
+    if not found.readable:
+        names = [file.name for file in found.files]
+        raise RecipeError(
+            f"corpus.source {source}: there is nothing in it that can be read",
+            expected=f"files that end in {', '.join(sorted(KINDS))}, and are not empty",
+            got=", ".join([*names[:3], *["…"] * (len(names) > 3)]) or "no file; hidden ones and links do not count",
+        )
+    return found
+
+
+def _found(source: Path) -> Folder:
+    """The files, whatever they are."""
     where, expected = f"corpus.source {source}", "a folder with documents, or a file"
     try:
         if not source.is_dir():
@@ -92,8 +115,6 @@ def look(source: Path) -> Folder:
             elif path.is_file():
                 found.append(_file(path, path.relative_to(source).as_posix()))
         names[:] = kept
-    if not found:
-        raise RecipeError(f"{where}: there is no file in it", expected=expected, fix="hidden files are not read")
     return Folder(tuple(sorted(found, key=lambda file: file.name)), tuple(left_out.items()))
 
 
@@ -116,17 +137,17 @@ def _file(path: Path, name: str) -> File:
 
 
 def digest(source: Path) -> str:
-    """sha256 of the names of all files, and of the bytes of those that are read; as `look` for what it raises."""
+    """sha256 of the names and bytes of all files of a kind that is read; as `look` for what it raises."""
     whole = hashlib.sha256()
-    for name, each in hashes(look(source)).items():
+    for name, each in hashes(look(source).known).items():
         whole.update(f"{name}\0{each}\0".encode())
     return whole.hexdigest()
 
 
 @lru_cache(8)  # asked for by every look at the plan: read again only where a size or a time has changed
-def hashes(folder: Folder) -> dict[str, str]:
+def hashes(files: tuple[File, ...]) -> dict[str, str]:
     """Name of a file → sha256 of its bytes, or why it is not read."""
-    return {file.name: file.flaw[0] if file.flaw else _hash(file.path) for file in folder.files}
+    return {file.name: file.flaw[0] if file.flaw else _hash(file.path) for file in files}
 
 
 def _hash(path: Path) -> str:
@@ -139,10 +160,8 @@ def _hash(path: Path) -> str:
 
 
 def check_unchanged(folder: Folder, source: Path) -> None:
-    """Raise a StageError where a file has changed since the folder was looked at."""
-    now = look(source)
-    if now != folder:
-        changed = sorted({file.name for file in {*now.files} ^ {*folder.files}})
+    """Raise a StageError where a file that is read has changed since the folder was looked at."""
+    if changed := sorted({file.name for file in {*_found(source).known} ^ {*folder.known}}):
         raise StageError(
             f"corpus.source {source}: files have changed while they were read",
             got=", ".join(changed[:3]),

@@ -40,6 +40,8 @@ def html(raw: bytes) -> Parsed:
     import trafilatura
 
     tree = trafilatura.load_html(raw)
+    if tree is None and raw.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):  # a part of a page
+        tree = trafilatura.load_html(b"<html>" + raw)
     if tree is None:
         raise Unreadable("unreadable", "not HTML")
     title = " ".join((tree.findtext(".//title") or "").split())

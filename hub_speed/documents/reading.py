@@ -17,12 +17,14 @@ from hub_speed import safe_yaml, tables
 from hub_speed.documents.child import Parser
 from hub_speed.documents.folder import LARGEST, TEXTS, File
 from hub_speed.documents.parsers import PARSERS, Unreadable
-from hub_speed.documents.structure import is_markdown, title_of
+from hub_speed.documents.structure import blocks, is_markdown, title_of
 from hub_speed.errors import StageError
 from hub_speed.tables import Row
+from hub_speed.text import words
 
 BINARY_SHARE = 0.01
-"""A text with more control characters than this share is binary. Assumption: texts have line feeds and tabs alone."""
+"""A text with more control characters than this share, or damaged ones, is binary. Assumption: texts have line feeds
+and tabs alone."""
 
 LONGEST = 20_000_000
 """Characters of a text that is used. Assumption: the longest novels have 3 million, and a file of that size is none."""
@@ -31,7 +33,6 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")  # without \x1b, wh
 _NO_TITLE = re.compile(r"microsoft \w+ - |untitled|.*\.(docx?|pdf|indd|tex|dvi|html?)\s*$", re.IGNORECASE)
 """What programs write as the title of a file that has none."""
 
-_WORD = re.compile(r"\w")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -96,11 +97,24 @@ def _one(file: File, parser: Parser) -> Document:
             file.name, title_of(text, markdown=True) or shown, text
         )  # a page's title names its site as well
     assert file.kind in TEXTS
-    try:
-        text, encoding = tables.decoded(raw)
-    except UnicodeDecodeError as error:
-        raise Unreadable("binary", "the bytes are no text in UTF-8, UTF-16 or Windows-1252") from error
+    text, encoding = _decoded(raw)
     return _document(file.name, _stated(text), text, old=encoding == tables.OLD)
+
+
+def _decoded(raw: bytes) -> tuple[str, str]:
+    """The text that bytes hold, and its encoding; a few damaged characters become U+FFFD.
+
+    Raises:
+        Unreadable: too many are damaged.
+    """
+    try:
+        return tables.decoded(raw)
+    except UnicodeDecodeError as error:
+        text, encoding = tables.decoded(raw, "replace")
+        shifted = encoding.startswith("utf-16") and sum(ord(c) & 0xFF == 0 for c in text) > len(text) / 10
+        if shifted or text.count("\ufffd") >= BINARY_SHARE * len(text):  # shifted: a byte too much in the middle
+            raise Unreadable("binary", "the bytes are no text in UTF-8, UTF-16 or Windows-1252") from error
+        return text, encoding
 
 
 def _stated(text: str) -> str:
@@ -116,17 +130,22 @@ def _document(source: str, title: str, text: str, *, old: bool = False) -> Docum
     """A text as a document, with lines that end alike.
 
     Raises:
-        Unreadable: the text has no words, too many characters, or is no text.
+        Unreadable: the text has no words outside of a YAML header, too many characters, or is no text.
     """
     if len(text) > LONGEST:
         raise Unreadable("too_large", f"{len(text):,} characters; at most {LONGEST:,} are used")
     if len(_CONTROLS.findall(text)) > BINARY_SHARE * len(text):
         raise Unreadable("binary", "control characters between the letters")
-    text = _SURROGATES.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
-    if not _WORD.search(text):
-        raise Unreadable("empty", "no words")
-    title = " ".join(_SURROGATES.sub("\ufffd", title).split()) or title_of(text, markdown=is_markdown(source))
+    text, markdown = _clean(text.replace("\r\n", "\n").replace("\r", "\n")), is_markdown(source)
+    if not any(words(text[block.start : block.end]) for block in blocks(text, markdown=markdown)):
+        raise Unreadable("empty", "no words, or only a YAML header" if text.lstrip().startswith("---") else "no words")
+    title = " ".join(_clean(title).split()) or title_of(text, markdown=markdown)
     return Document(source, title, text, old)
+
+
+def _clean(text: str) -> str:
+    """A text as it can be written: without NUL, and with U+FFFD for half of a pair."""
+    return _SURROGATES.sub("\ufffd", text.replace("\0", ""))
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------

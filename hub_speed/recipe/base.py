@@ -1,5 +1,6 @@
 """What all sections of a recipe have in common."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -29,7 +30,16 @@ def as_weights(choices: Any) -> dict[str, Any]:
     """A mapping value → weight; of a list, or of a single value, all weigh alike."""
     if isinstance(choices, dict):
         return {str(choice): weight for choice, weight in choices.items()}
-    return {str(choice): 1.0 for choice in (choices if isinstance(choices, list) else [choices])}
+    names = [str(choice) for choice in (choices if isinstance(choices, list) else [choices])]
+    check_once(names)
+    return dict.fromkeys(names, 1.0)
+
+
+def check_once(values: Sequence[str]) -> None:
+    """Raise ValueError where a value is there twice."""
+    for value in values:
+        if values.count(value) > 1:
+            raise ValueError(f"{value!r:.40} is there {values.count(value)} times")
 
 
 def unknown(where: str, name: str, known: list[str]) -> str:

@@ -78,6 +78,9 @@ class Questions(Section):
     @field_validator("kinds", "styles", "audiences", "reasoning", "difficulty", mode="before")
     @classmethod
     def _weights(cls, value: Any) -> Any:
+        for choice in value if isinstance(value, dict | list) else [value]:
+            if not isinstance(choice, str) or not choice.strip():
+                raise ValueError(f"a text is expected in the place of {choice!r:.40}")
         return as_weights(value)
 
     @field_validator("kinds", "styles", "audiences", "reasoning", "difficulty")

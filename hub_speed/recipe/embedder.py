@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
-from hub_speed.recipe.base import MINER, Section, unknown, usual_prompts
+from hub_speed.recipe.base import MINER, Section, check_once, unknown, usual_prompts
 from hub_speed.recipe.generators import Lora
 from hub_speed.text import Instructions
 
@@ -144,6 +144,12 @@ class Embedder(Lora):
     exports: tuple[Literal["onnx", "static"], ...] = ()  # onnx: the same in another format; static: one vector a token,
     # without attention (model2vec); () as in both papers
     rng_seed: int = 42  # Assumption: neither paper sets one
+
+    @field_validator("exports")
+    @classmethod
+    def _once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        check_once(value)
+        return value
 
     @model_validator(mode="after")
     def _has_data(self) -> "Embedder":

@@ -190,7 +190,15 @@ def _explain(error: ValidationError, name: str, trees: Trees) -> RecipeError:
         return RecipeError(f"recipe {name}: {message}{_place(trees, message.partition(':')[0].split('.'))}")
     misplaced = problem["type"] == "model_type" or isinstance(problem["input"], dict)
     got = _kind(problem["input"]) if misplaced else f"{problem['input']!r:.80}"
+    if problem["type"] == "value_error" and isinstance(problem["input"], dict):
+        got = _named(message, problem["input"], _model_at(loc)) or got
     return RecipeError(f"recipe {name}: {where}", expected=message, got=f"{got}{at}")
+
+
+def _named(message: str, given: dict[str, Any], section: type[BaseModel]) -> str:
+    """The fields that a message about a section names, with what was given for them; long values are cut."""
+    known = [name for name in section.model_fields if name in given and re.search(rf"\b{name}\b", message)]
+    return ", ".join(f"{name}: {given[name]!r:.40}" for name in known)
 
 
 def _kind(value: Any) -> str:
@@ -204,7 +212,7 @@ def _model_at(loc: list[str]) -> type[BaseModel]:
     for part in loc:
         if part.isdigit():
             continue
-        annotation = model.model_fields[part].annotation
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
         kinds = (annotation, *get_args(annotation))
         model = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), model)
     return model

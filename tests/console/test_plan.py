@@ -54,6 +54,14 @@ def test_a_plan_says_how_many_documents_there_are(url: str, tmp_path: Path) -> N
     assert f"2 files of 0.0 MB can be read in {tmp_path}" in out
 
 
+def test_a_plan_names_the_models_that_are_needed_and_what_to_do_for_those_that_are_missing(url: str) -> None:
+    out = plan("domain-demo", "--hub", url, "--set", "mine.embedder=no/where", "--set", "embedder.data=mine")
+    assert "teacher offline-teacher · embedder tiny-base" in out
+    assert f"mine: model no/where: not found on {url}" in out and "add --hub https://huggingface.co" in out
+    out = plan("domain-demo", "--hub", url, "--set", "questions.generator=base")
+    assert "generator meta-llama/Meta-Llama-3-8B · embedder tiny-base" in out
+
+
 def test_the_money_is_shown_in_full_in_a_narrow_terminal(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terminal.console, "width", 80)
     for recipe in ("speed", "e5"):

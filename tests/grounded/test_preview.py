@@ -45,9 +45,17 @@ def test_the_first_questions_are_shown_with_what_the_filters_say(
     assert (found.passages, found.wanted) == (15, 60) and found.cost_usd and found.calls > 120
     print_preview(found, run="hub-speed run domain")
     out = capsys.readouterr().out
-    assert f"{20 - left_out} of 20 kept" in out and "[b]oiled" in out and "60 questions about 15 passages" in out
+    assert f"{20 - left_out} of 20 kept" in out and "[b]oiled" in out
+    said = " ".join(out.split())
+    assert "the whole run: 60 questions about 15 passages" in said and f"would take about {found.calls} calls" in said
 
 
 def test_a_recipe_that_is_not_of_documents_has_no_preview() -> None:
     with pytest.raises(RecipeError, match="preview quickstart"):
         api.preview(api.load_recipe("quickstart"), None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("rows", [0, -3])
+def test_a_preview_has_at_least_one_question(rows: int) -> None:
+    with pytest.raises(RecipeError, match=rf"preview domain-demo: {rows} questions\n.*at least 1"):
+        api.preview(api.load_recipe("domain-demo"), None, rows=rows)  # type: ignore[arg-type]

@@ -153,6 +153,24 @@ def test_a_plan_names_all_inputs_that_a_stage_lacks(session: Session) -> None:
     assert why.startswith("dataset org/pairs: not found on") and why.endswith("; missing as well: model org/miner")
 
 
+def test_a_plan_about_documents_names_what_is_missing_for_a_later_stage(session: Session) -> None:
+    there: dict[str, Any] = {"corpus": {"source": "org/pairs"}, "questions": {"generator": "teacher"}}
+    there |= {name: {"embedder": "org/base"} for name in ("filter", "mine")} | {"relabel": {"reranker": "org/miner"}}
+    there["embedder"] = {"base_model": "org/base", "data": "relabel"}
+    for stage, section, given in (
+        ("corpus", "corpus", {"source": "no/such"}),
+        ("filter", "filter", {"embedder": "no/such"}),
+        ("mine", "mine", {"embedder": "no/such"}),
+        ("relabel", "relabel", {"reranker": "no/such"}),
+        ("embedder", "embedder", {"teacher": "no/such"}),
+        ("embedder", "embedder", {"merge": {"models": ["no/such"]}}),
+        ("embedder", "decontaminate", {"against": ["no/such"]}),
+    ):
+        wanted = recipe(**there | {section: there.get(section, {}) | given})
+        (step,) = [step for step in plan(wanted, session) if step.problem]
+        assert (step.stage.name, "no/such: not found on" in step.why) == (stage, True)
+
+
 def test_a_plan_ends_where_the_hub_ends(session: Session) -> None:
     """A Hub that does not answer is no reason to run a stage."""
     session.hub = Hub("http://127.0.0.1:9")

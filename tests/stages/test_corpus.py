@@ -65,10 +65,19 @@ GOOD = {
     "flat.pdf": PDF.replace(b"(Part one)/Parent", b"(Elsewhere)/Parent").replace(b"What a", b"That a"),
     "leave.docx": word_file(),
     "utf16.txt": "Zwei Bytes je Zeichen.".encode("utf-16"),
+    "stray.txt": ("Ein Byte ist zu viel. " * 5).encode("utf-16") + b"x",
+    "undefined.txt": ("Grüße " * 100).encode("cp1252") + b"\x81\x8d\x9d",
+    "nul.md": b"one NUL \0among many other letters" + b" and more" * 10,
+    "part.html": b"<p>just a paragraph</p>",
 }
 BAD = {
     "twin.md": (GOOD["guide.md"], "duplicate"),
     "empty.md": (b" \n***\n", "empty"),
+    "header.md": (b"---\ntitle: no more than that\n---\n", "empty"),
+    "blank.html": (b"<!-- nothing -->", "empty"),
+    "frame.html": (b"<html><body><script>1</script></body></html>", "empty"),
+    "words.html": (b"no page", "unreadable"),
+    "shifted.txt": (("Ein Byte " * 50).encode("utf-16") + b"x" + ("zu viel " * 50).encode("utf-16-le"), "binary"),
     "nothing.pdf": (b"", "empty"),
     "scan.pdf": (PDF.replace(b"BT", b"% ").replace(b"(What", b"%"), "empty"),
     "locked.pdf": (PDF.replace(b"/Info 8 0 R>>", LOCK), "encrypted"),
@@ -110,7 +119,8 @@ def test_files_of_every_kind_become_passages_and_bad_ones_are_skipped_with_a_rea
     assert titles == {"guide.md": "The guide", "api.rst": "API"} | pages
     assert "Café" in texts["deep/notes.TXT"]["text"] and "\r" not in texts["api.rst"]["text"]
     assert "Home" not in texts["page.html"]["text"] and "# Handbook" in texts["leave.docx"]["text"]
-    assert "| days |" in texts["leave.docx"]["text"]
+    assert "| days |" in texts["leave.docx"]["text"] and "NUL among" in texts["nul.md"]["text"]
+    assert all(texts[name]["text"].endswith("\ufffd") for name in ("stray.txt", "undefined.txt"))
     by_id = {hashlib.sha256(row["text"].encode()).hexdigest()[:16]: row for row in found["documents"]}
     assert all(row["sha256"].startswith(name) and row["id"] == name for name, row in by_id.items())
     for row in found["data"]:
@@ -123,7 +133,7 @@ def test_files_of_every_kind_become_passages_and_bad_ones_are_skipped_with_a_rea
     assert all(row["detail"] for row in found["skipped"])
     counts = run.record.measures.documents
     assert counts and (counts.documents, counts.passages) == (len(GOOD), len(found["data"]))
-    assert sum(counts.skipped.values()) == len(BAD) and sum(one["groups"] for one in counts.splits.values()) == 8
+    assert sum(counts.skipped.values()) == len(BAD) and sum(one["groups"] for one in counts.splits.values()) == 12
     assert "below 20" in run.record.notes[0] and run.record.accepted == len(found["data"])
 
 
@@ -211,17 +221,29 @@ def test_the_fingerprint_follows_names_and_bytes_but_not_the_place(tmp_path: Pat
     (other / "a.md").write_text("WORDS")
     assert identity(one) != identity(other)
     (other / "a.md").write_text("words")
+    before = folders.look(other)
     (other / "b.png").rename(other / "c.png")
+    (other / ".notes.md.swp").write_text("hidden")
+    assert identity(one) == identity(other)
+    folders.check_unchanged(before, other)
+    (other / "a.md").rename(other / "c.md")
     assert identity(one) != identity(other)
 
 
-@pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir()], ids=["missing", "empty"])
-def test_a_folder_that_is_missing_or_empty_is_an_error_of_the_recipe(
-    make: Callable[[Path], None], tmp_path: Path
-) -> None:
-    make(tmp_path / "docs")
-    with pytest.raises(RecipeError, match=r"corpus\.source .*docs: there is no"):
-        STAGE.identity(load("speed", [f"corpus.source={tmp_path / 'docs'}"]), {})
+def test_a_source_in_which_nothing_can_be_read_is_an_error_of_the_recipe(tmp_path: Path) -> None:
+    def refused(says: str) -> None:
+        with pytest.raises(RecipeError, match=rf"corpus\.source .*docs.*: there is no{says}"):
+            STAGE.identity(load("speed", [f"corpus.source={source}"]), {})
+
+    source = tmp_path / "docs"
+    refused(" such folder or file")
+    source.mkdir()
+    refused(r"thing in it that can be read(.|\n)*got +no file")
+    (source / "a.xyz").write_text("words")
+    (source / "empty.md").touch()
+    refused(r"thing in it that can be read(.|\n)*got +a\.xyz, empty\.md")
+    source /= "empty.md"
+    refused("thing in it that can be read")
 
 
 def test_a_source_is_a_path_beside_the_recipe_or_the_shell_or_a_dataset(
