@@ -6,9 +6,10 @@ Hub.
 
 Documents: the docstrings of the standard library of the Python that runs this, a document a module, and the pages of
 the language reference that `help()` shows (reStructuredText, in `pydoc_data.topics`). SmolLM2-135M-Instruct writes the
-questions and is asked them without their passage; all-MiniLM-L6-v2 searches, mines and is trained, once for each seed.
-Where the models come from, and the files of your own, which show what is forgotten: `real_models.py`. There is no small
-reranker among the packages, so nothing is relabelled.
+questions and is asked them without their passage. It cannot follow the usual prompt, so it gets the short one, behind
+two examples about libraries that do not exist. all-MiniLM-L6-v2 searches, mines and is trained, once for each seed.
+Where the models come from, and what the files of your own are, says `real_models.py`. There is no small reranker among
+the packages, so nothing is relabelled.
 
 Prints each stage, what was left out and why, and a table: nDCG@10 on the questions about held-out documents for BM25,
 the base and the trained embedder, and the scores on your files. Intervals are 95%, from a bootstrap over seeds and
@@ -45,15 +46,53 @@ BEFORE, AFTER = "base with its own prompts", "embedder"
 SUBJECTS = ("BM25", BEFORE, AFTER)
 STAGES = ("corpus", "questions", "filter", "benchmark", "mine")
 OFTEN_TESTED = 600  # rows of each of the files of your own, at most. Assumption: three seeds take minutes so
+_ASKED = """Passage:
+<<<7c1e
+{text}
+7c1e>>>
+
+"query": {style},
+"answer": the answer to the query, in as few words as it takes.
+Answer with the JSON object only."""
+EXAMPLES = (
+    ("Answer a query from what you know.\n\nQuery: capital of France", {"answer": "Paris"}),
+    (
+        _ASKED.format(
+            text="mailer.Queue\n\nQueue.flush(timeout) sends all messages that wait. After timeout seconds those that"
+            " are left are put back.",
+            style="keywords as people type them into a search box",
+        ),
+        {"query": "mailer send waiting messages with time limit", "answer": "Queue.flush(timeout)"},
+    ),
+    (
+        _ASKED.format(
+            text="fileio › copy\n\ncopy(source, target, overwrite=False): Copy a file. If the target exists and"
+            " overwrite is false, FileExistsError is raised.",
+            style="one question, as a whole sentence",
+        ),
+        {
+            "query": "Which error does fileio.copy raise when the target file is already there?",
+            "answer": "FileExistsError",
+        },
+    ),
+)
+"""What is asked and what is answered. The last one counts most, so it is the usual case."""
+_TURN = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"  # SmolLM2's chat template
+PROMPT_FORMAT = (
+    "".join(f"{_TURN.format(said)}{json.dumps(answer)}<|im_end|>\n" for said, answer in EXAMPLES)
+) + _TURN.format("{prompt}")
 SETTINGS = {  # Assumptions all, where nothing else is said
     "corpus.passage_words": 80,
     "corpus.test_share": 0.3,
     "generator.base_model": GENERATOR,
-    "generator.prompt_format": "chat",
-    "generator.sampling_temperature": 0.7,
+    "generator.prompt_format": json.dumps(PROMPT_FORMAT),
+    "generator.sampling_temperature": 0.5,
     "generator.max_tokens": 100,
     "questions.rows": 280,
     "questions.test_rows": 130,
+    "questions.prompt": "short",
+    "questions.kinds": "[single]",
+    "questions.styles": "{question: 2, keyword: 1}",
     "filter.embedder": EMBEDDER,
     "mine.embedder": EMBEDDER,
     "embedder.base_model": EMBEDDER,
