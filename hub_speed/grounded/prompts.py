@@ -6,6 +6,7 @@ is data. Headings are fenced with their passage. Special tokens of chat template
 are broken by an invisible sign.
 """
 
+import re
 from random import Random
 from string import Formatter
 from typing import Any
@@ -36,6 +37,7 @@ class Fitness(Answer):
 
 
 FENCE = "<<<{mark}\n{text}\n{mark}>>>"
+_MARK = re.compile("<<<([0-9a-f]{8})\n")
 
 QUESTION = """A collection of documents holds what is printed below. Somebody searches the collection and does not know
 what it says. Write the query of this person and the short answer to it.
@@ -161,6 +163,12 @@ def fenced(passages: list[Json], rng: Random) -> tuple[str, str]:
         f"{name}\n{FENCE.format_map({'mark': mark, 'text': text})}" for name, text in zip(names, texts, strict=True)
     )
     return mark, "\n\n".join(blocks)
+
+
+def mark_in(text: str, prompt: str) -> str:
+    """The mark of a prompt's fence, if a text has it; small models take it for a name."""
+    found = _MARK.search(prompt)
+    return found[1] if found and found[1] in text else ""
 
 
 def _line(text: str) -> str:
