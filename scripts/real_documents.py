@@ -1,7 +1,7 @@
 """From documents to an embedder with real models: the standard library's documentation, on two cores and the embedded
 Hub.
 
-    python scripts/real_documents.py [--home FOLDER] [--modules 140] [--words 400] [--seeds 3] [--sts PAIRS.csv]
+    python scripts/real_documents.py [--home FOLDER] [--modules 90] [--words 220] [--seeds 3] [--sts PAIRS.csv]
         [--classification TRAIN.csv TEST.csv] [--set FIELD=VALUE ...] [--json PATH]
 
 Documents: the docstrings of the standard library of the Python that runs this, a document a module, and the pages of
@@ -18,6 +18,7 @@ questions at once.
 
 import argparse
 import ast
+import csv
 import importlib
 import inspect
 import json
@@ -45,7 +46,7 @@ FEW_WORDS = 3  # of a docstring that says nothing. Assumption
 BEFORE, AFTER = "base with its own prompts", "embedder"
 SUBJECTS = ("BM25", BEFORE, AFTER)
 STAGES = ("corpus", "questions", "filter", "benchmark", "mine")
-OFTEN_TESTED = 600  # rows of each of the files of your own, at most. Assumption: three seeds take minutes so
+OFTEN_TESTED = 600  # rows of each of the files of your own, about. Assumption: three seeds take minutes so
 _ASKED = """Passage:
 <<<7c1e
 {text}
@@ -88,8 +89,8 @@ SETTINGS = {  # Assumptions all, where nothing else is said
     "generator.prompt_format": json.dumps(PROMPT_FORMAT),
     "generator.sampling_temperature": 0.5,
     "generator.max_tokens": 100,
-    "questions.rows": 280,
-    "questions.test_rows": 130,
+    "questions.rows": 150,
+    "questions.test_rows": 75,
     "questions.prompt": "short",
     "questions.kinds": "[single]",
     "questions.styles": "{question: 2, keyword: 1}",
@@ -252,14 +253,13 @@ def table(runs: list[Rows], scores: list[Rows]) -> str:
     return "\n".join(found)
 
 
-def thinned(path: Path | None, folder: Path) -> Path | None:
-    """A copy of a file with a header and at most so many rows, spread evenly."""
-    if path is None:
-        return None
-    header, *lines = path.read_text("utf-8").splitlines()
-    step = max(1, len(lines) // OFTEN_TESTED)
+def thinned(path: Path, folder: Path) -> Path:
+    """A copy of a file with its first line and some of the others, spread evenly."""
+    with path.open(encoding="utf-8", newline="") as file:
+        first, *rows = csv.reader(file)
     folder.mkdir(exist_ok=True)
-    (folder / path.name).write_text("\n".join([header, *lines[::step]]), "utf-8")
+    with (folder / path.name).open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([first, *rows[:: max(1, len(rows) // OFTEN_TESTED)]])
     return folder / path.name
 
 
@@ -279,8 +279,8 @@ def main() -> None:
     """Write the documents, publish the models, run, tell."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--home", type=Path, default=Path("~/.hub_speed_real").expanduser())
-    parser.add_argument("--modules", type=int, default=140, help="at most so many, spread evenly")
-    parser.add_argument("--words", type=int, default=400, help="of a module's docstrings, about the most")
+    parser.add_argument("--modules", type=int, default=90, help="at most so many, spread evenly")
+    parser.add_argument("--words", type=int, default=220, help="of a module's docstrings, about the most")
     parser.add_argument("--seeds", type=int, default=3, help="embedders that are trained")
     parser.add_argument("--sts", type=Path, metavar="PAIRS.csv")
     parser.add_argument("--classification", type=Path, nargs=2, metavar=("TRAIN.csv", "TEST.csv"))
@@ -293,7 +293,11 @@ def main() -> None:
     counts = write_documents(home / "documents", asked.modules, asked.words)
     print("documents:", ", ".join(f"{count} {name}" for name, count in counts.items()))
     with open_hub(home=home) as opened:
-        files = own_files(asked.sts, asked.classification)
+        few = home / "few"
+        files = own_files(
+            asked.sts and thinned(asked.sts, few),
+            [thinned(path, few) for path in asked.classification] if asked.classification else None,
+        )
         publish(opened.hub, source, files)
     given = flags(SETTINGS | {"corpus.source": home / "documents"})
     given += flags({"evaluate.benchmarks": json.dumps([BENCHMARK] if files else [])})
