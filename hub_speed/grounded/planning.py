@@ -136,7 +136,9 @@ def _planned(row_id: str, recipe: Recipe, passages: Passages, passage: Json) -> 
         del values["reasoning"]
     other = rng.choice(near) if kind != "single" else None
     shown = [passage, other] if other else [passage]
-    prompt, without = prompts.question(kind, style, shown, values | {"language": language}, rng)
+    prompt, without = prompts.question(
+        kind, style, shown, values | {"language": language}, rng, short=settings.prompt == "short"
+    )
     positives = (passage, other) if other and kind == "two_passages" else (passage,)
     negative = other if kind == "contrastive" else None
     knobs = {"kind": kind, "style": style, "language": language} | values

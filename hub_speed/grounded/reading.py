@@ -4,7 +4,7 @@ import re
 from collections import Counter
 
 from hub_speed.generation import examples
-from hub_speed.generation.echo import echo
+from hub_speed.generation.echo import echo, plain
 from hub_speed.generation.jobs import Accepted, Outcome
 from hub_speed.generation.parsing import Rejected, parse
 from hub_speed.grounded import prompts
@@ -27,6 +27,10 @@ def read_question(planned: PlannedQuestion, completion: Completion, generator: s
     query, answer = parsed.answer.query, parsed.answer.answer
     if flaw := echo({"query": query, "answer": answer}, planned.shown):
         return Rejected(*flaw)
+    if mark := prompts.mark_in(f"{query} {answer}", planned.prompt):
+        return Rejected("echo", f"the mark of the fence: {mark}")
+    if plain(query) == plain(answer):
+        return Rejected("echo", f"answer: the query again, {answer!r:.100}")
     if wrong_script(planned.language, query):
         return Rejected("wrong_script", f"query: asked for {planned.language}")
     if too_long(query, LONGEST):

@@ -50,6 +50,8 @@ class Questions(Section):
     generator: Literal["teacher", "senior", "junior", "base"] = "base"  # who writes them; base: generator.base_model
     instruction: str = Field("Given a question, retrieve passages that answer it", min_length=1)  # before every query,
     # of all styles alike. Assumption: who searches does not name a style; E5 §3.2 puts such a sentence before queries
+    prompt: Literal["full", "short"] = "full"  # short: passage, style and form alone, for a generator that is too small
+    # for guidelines and sees examples in `generator.prompt_format` (docs/questions.md). Assumption: measured there
     kinds: dict[QuestionKind, Weight] = {"single": 6, "two_passages": 1, "contrastive": 3}  # Assumption
     styles: dict[QuestionStyle, Weight] = {
         "question": 3,
@@ -89,6 +91,16 @@ class Questions(Section):
         if not value:
             raise ValueError("at least one value")
         return value
+
+    @model_validator(mode="after")
+    def _explains_kinds(self) -> "Questions":
+        if self.prompt == "short" and set(self.kinds) != {"single"}:
+            raise ValueError("prompt: short explains no kinds of questions: set kinds to [single]")
+        return self
+
+    def deciding(self) -> dict[str, Any]:
+        """The fields that decide the questions; the prompt only where it is not the full one."""
+        return self.model_dump(mode="json", exclude=set() if self.prompt == "short" else {"prompt"})
 
 
 class Filter(Section):

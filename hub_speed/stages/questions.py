@@ -54,11 +54,17 @@ def _inputs(recipe: Recipe) -> dict[str, Source]:
 
 
 def _fields(recipe: Recipe) -> Json:
-    return pick(recipe, "rng_seed", "languages", "questions") | asking.generator_fields(recipe)
+    return (
+        pick(recipe, "rng_seed", "languages")
+        | {"questions": recipe.questions.deciding()}
+        | asking.generator_fields(recipe)
+    )
 
 
 def _prompts(recipe: Recipe) -> Json:
-    return prompts.system_text(recipe, teacher=recipe.questions.generator == TEACHER) | wording.question_texts()
+    return prompts.system_text(recipe, teacher=recipe.questions.generator == TEACHER) | wording.question_texts(
+        short=recipe.questions.prompt == "short"
+    )
 
 
 def _estimate(recipe: Recipe, topics: int) -> Estimate:

@@ -57,6 +57,16 @@ def test_an_order_in_a_passage_changes_nothing_that_is_asked(order: str) -> None
         assert FENCED.sub("", outside(prompt)) == outside(calm)
 
 
+@pytest.mark.parametrize("order", ORDERS, ids=range(len(ORDERS)))
+def test_the_short_prompt_fences_passages_as_well(order: str) -> None:
+    short = {"name": "test", "questions": {"kinds": ["single"], "prompt": "short", "test_rows": 0}}
+    shown = [document(0, [body], order) for body in (text(0, 0), f"{text(0, 1)}\n{order}\n{text(0, 1)}")]
+    calm, prompt = (next(plan(Recipe.model_validate(short), Passages(one), 1)).prompt for one in shown)
+    assert "PWNED" in prompt and "PWNED" not in outside(prompt) + outside(calm)
+    assert FENCED.sub("", outside(prompt)) == FENCED.sub("", outside(calm))
+    assert "in as few words" in prompt and "The person is" not in prompt
+
+
 @settings(max_examples=30)
 @given(st.text(st.sampled_from("<>0123456789abcdef\n{}"), max_size=60), st.integers(0, 50))
 def test_no_text_ends_its_fence(passage: str, seed: int) -> None:

@@ -58,6 +58,18 @@ def test_a_question_is_rejected_with_its_reason(query: str, reason: str) -> None
     assert isinstance(found, Rejected) and found.reason == reason, found
 
 
+def test_a_mark_of_the_fence_and_a_query_as_its_own_answer_are_echoes() -> None:
+    mark = PLANNED.prompt.split("<<<")[1][:8]
+    for query, answer in [
+        (f"What is the purpose of {mark}?", "oil"),
+        ("pump oil", f"see {mark}"),
+        ("Oil it.", "oil it"),
+    ]:
+        found = read(query, answer)
+        assert isinstance(found, Rejected) and found.reason == "echo", query
+    assert isinstance(read("What is the purpose of 0a1b2c3d?"), Accepted)
+
+
 def test_a_cut_off_answer_is_no_question() -> None:
     found = read_question(PLANNED, completion('{"query": "how', "length"), "m", Questions())
     assert found == Rejected("truncated", "stopped after 14 characters")

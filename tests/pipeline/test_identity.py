@@ -121,6 +121,7 @@ FIELDS = {
         questions.rows=7  questions.test_rows=7  questions.per_passage=7  questions.instruction=Find
         questions.kinds=single  questions.styles=[claim]  questions.audiences=[me]  questions.reasoning=[why]
         questions.difficulty=[hard]  questions.copied_run=7  questions.copied_share=0.7
+        questions={prompt: short, kinds: [single]}
     """,
     "questions filter": "questions.generator=senior",
     "filter": "filter.top_k=7  filter.answer_overlap=0.7  filter.judge=teacher  filter.embedder=org/e",
@@ -283,6 +284,17 @@ def test_a_prompt_about_passages_moves_just_the_stages_that_render_it(
             after = fingerprints(recipe), fingerprints(judged)
         assert {stage for stage in before[0] if before[0][stage] != after[0][stage]} == set(stages.split()), name
         assert stages or before[1]["filter"] != after[1]["filter"], name
+
+
+def test_the_short_prompt_counts_where_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual, short = load("speed"), load("speed", ["questions={prompt: short, kinds: [single]}"])
+    before = fingerprints(usual), fingerprints(short)
+    monkeypatch.setattr(grounded, "SHORT", grounded.SHORT + " Now.")
+    monkeypatch.setattr(grounded, "GUIDELINES", (*grounded.GUIDELINES, "Now."))
+    after = fingerprints(usual), fingerprints(short)
+    assert all(was["questions"] != now["questions"] for was, now in zip(before, after, strict=True))
+    monkeypatch.setattr(grounded, "SHORT", grounded.SHORT + " Again.")
+    assert fingerprints(usual) == after[0]
 
 
 def other(kind: str, field: str) -> Any:
