@@ -329,11 +329,13 @@ def test_an_embedders_card_shows_the_form_and_the_pooling_it_was_trained_with(
     form: str, said: str, text: str, tmp_path: Path
 ) -> None:
     ctx = context("embedder", load("quickstart", [f"embedder.instructions={form}"]), tmp_path)
-    ctx.record.measures.training = Training(**TRAININGS["embedder"] | {"pooling": "weighted_mean"})
+    onnx = {"form": "onnx", "folder": "onnx", "measure": "least cosine", "value": 1.0}
+    ctx.record.measures.training = Training(**TRAININGS["embedder"] | {"pooling": "weighted_mean", "exports": [onnx]})
     render.render(STAGES["embedder"], ctx)
     card = (ctx.out / "README.md").read_text("utf-8")
     assert said in card and text in card and ("with your own instruction" in card) == (form == "natural")
     assert "weighted by their place" in card and "torch.arange(1, mask.shape[1] + 1)" in card
+    assert 'InferenceSession(f"{folder}/onnx/model.onnx")' in card and "* np.arange(1, mask.shape[1] + 1)" in card
     assert "text-embeddings-router" not in card  # which has no such pooling
 
 
