@@ -39,7 +39,7 @@ $(VENV)/bin/python:
 # torch first and pinned: an index that has a CPU build then gives that one.
 $(VENV)/installed-run: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(INSTALL) torch
-	$(INSTALL) -e '.[train,documents,space]'
+	$(INSTALL) -e '.[train,space]'
 	touch $@
 
 $(VENV)/installed-test: $(VENV)/installed-run
