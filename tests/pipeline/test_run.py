@@ -272,20 +272,20 @@ print(json.dumps({"files": digests, "record": record}))
 
 
 def test_a_set_that_is_extended_is_the_one_of_a_single_run_and_only_new_rows_are_asked_for(
-    ran: Cli, tmp_path: Path
+    seeded: Cli, tmp_path: Path
 ) -> None:
-    before = json.loads(ran.python(FILES))["record"]
-    grown = seed(ran, "--extend", "--set", "budget.max_calls=60", seed__rows=96)  # a call more than 60 would end it
+    before = json.loads(seeded.python(FILES))["record"]
+    grown = seed(seeded, "--extend", "--set", "budget.max_calls=60", seed__rows=96)  # a call more than 60 would end it
     assert ended(grown, "seed") == 96
     at_once = Cli(tmp_path / "at-once")
     assert ended(seed(at_once, seed__rows=96), "seed") == 96
-    found, single = (json.loads(each.python(FILES)) for each in (ran, at_once))
+    found, single = (json.loads(each.python(FILES)) for each in (seeded, at_once))
     assert found["files"] == single["files"]
     record, same = found["record"], single["record"]
     assert record["extends"].startswith("speed-demo/speed-seed@") and not same["extends"] and not before["extends"]
     for name in ("accepted", "rows_in", "by_task_type", "rejected", "calls"):
         assert record[name] == same[name], name
     other = tiny(license="cc0-1.0", seed__rows=128, teacher__max_tokens=999)
-    refused = ran("run", "quickstart", "--only", "seed", *other, "--extend", code=2)
+    refused = seeded("run", "quickstart", "--only", "seed", *other, "--extend", code=2)
     assert "--extend: seed has no version" in refused and "teacher.max_tokens" in refused
-    assert not list(ran.home.glob("work/*/seed-*"))  # nothing was begun
+    assert not list(seeded.home.glob("work/*/seed-*"))  # nothing was begun
