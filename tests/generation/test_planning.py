@@ -15,7 +15,7 @@ from hub_speed.generation.planning import numbered, plan_rows, row_rng
 from hub_speed.generation.quota import Quota
 from hub_speed.generation.variety import variety
 from hub_speed.parquet import ROWS_PER_FILE
-from hub_speed.pipeline.table import STAGES
+from hub_speed.pipeline.table import STAGES, wanted
 from hub_speed.recipe import Recipe
 from hub_speed.recipes.loader import load
 from hub_speed.rows import PromptRow, columns
@@ -130,7 +130,8 @@ def test_what_a_row_draws_never_changes() -> None:
 
 def test_the_papers_calls_and_tokens_come_out() -> None:
     """SPEED Table 5: 25K + 10K + 10K calls; 10M, 12M and 10M tokens, give or take the wording of the prompts."""
-    found = {name: stage.estimate(load("speed"), 1000) for name, stage in STAGES.items()}
+    recipe = load("speed")
+    found = {stage.name: stage.estimate(recipe, 1000) for stage in wanted(recipe)}
     assert {name: found[name].calls for name in ("seed", "preference", "revision")} == {
         "seed": 25_000,
         "preference": 10_000,
@@ -196,7 +197,8 @@ def test_an_estimate_of_types_whose_task_is_always_the_same() -> None:
 
 
 def test_hours_of_training_and_scoring_follow_weights_and_tokens() -> None:
-    found = {name: stage.estimate(load("speed"), 1000) for name, stage in STAGES.items()}
+    recipe = load("speed")
+    found = {stage.name: stage.estimate(recipe, 1000) for stage in wanted(recipe)}
     for name, passes, weights in (("junior", 6, 8e9), ("senior", 8, 8e9), ("embedder", 6, 7e9)):
         assert found[name].seconds == pytest.approx(passes * weights * found[name].read / (312e12 * 0.4))
     # E5 App. C: three days on 8 V100 for MTEB. An A100 does 312/125 as much.

@@ -52,7 +52,7 @@ class Ranks:
         run.ctx.share, before = share, len(self.server.asked)
 
         def until(asked: Asked) -> str:
-            if len(self.server.asked) - before == stop_after:
+            if stop_after is not None and len(self.server.asked) - before >= stop_after:
                 run.ctx.stop.set()
             return answer(asked)
 
