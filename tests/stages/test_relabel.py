@@ -20,7 +20,13 @@ pytestmark = pytest.mark.usefixtures("short_waits")
 def mined(name: str, positives: list[str], negatives: list[str]) -> dict[str, Any]:
     """A mined row; ids of passages are their texts."""
     found: dict[str, Any] = dict.fromkeys(rows.MinedRow.model_fields, "")
-    found |= {"id": name, "task_type": "retrieval", "query": f"the fox {name}", "negative": negatives[0]}
+    found |= {
+        "id": name,
+        "task_type": "retrieval",
+        "split": "train",
+        "query": f"the fox {name}",
+        "negative": negatives[0],
+    }
     found |= {"positive": positives[0], "positive_ids": positives, "positives": positives}
     found |= {"negative_ids": negatives, "negatives": negatives}
     return found | {"positive_scores": [0.9] * len(positives), "negative_scores": [0.5] * len(negatives)}
