@@ -94,7 +94,8 @@ def translated(error: Exception, where: str, hub: str, kept: str) -> Exception:
     if isinstance(cause, RepositoryNotFoundError):
         fix = "check the name; a private or gated repository needs a token that may read it (hf auth login)"
         if is_here(urlsplit(hub).hostname or ""):
-            fix = "check the name; for what is on the public Hub, add --hub https://huggingface.co"
+            public = "for what is on the public Hub, add --hub https://huggingface.co"
+            fix = f"check the name; a private or gated one needs a token; {public}"
         return NotFound(f"{where}: not found on {hub}", got=_first_line(cause), fix=fix)
     if isinstance(cause, LocalTokenNotFoundError):
         return HubError(f"{where}: no token for {hub}", fix="log in: hf auth login, or set HF_TOKEN")

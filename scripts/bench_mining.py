@@ -72,7 +72,7 @@ def peer(settings: SearchSettings) -> None:
     recipe = Mine()
     mine_hard_negatives(
         Dataset.from_list(rows),
-        SentenceTransformer(str(settings.embedder)),
+        SentenceTransformer(str(settings.embedder), trust_remote_code=False),
         corpus=[row["text"] for row in read_parquet(settings.passages, ["text"])],
         range_max=recipe.depth,
         relative_margin=recipe.margin,

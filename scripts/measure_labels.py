@@ -113,10 +113,12 @@ def oracle(rows: list[Row], seed: int) -> list[list[float]]:
 def train_reranker(rows: list[Row], folder: Path) -> None:
     """A cross-encoder out of the tiny base: a positive, another one and two hard negatives for each question."""
     set_seed(0)
-    tokenizer = AutoTokenizer.from_pretrained(BASE)
+    tokenizer = AutoTokenizer.from_pretrained(BASE, trust_remote_code=False)
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     tokenizer.padding_side = "right"
-    model = AutoModelForSequenceClassification.from_pretrained(BASE, num_labels=1, dtype=torch.float32)
+    model = AutoModelForSequenceClassification.from_pretrained(
+        BASE, num_labels=1, dtype=torch.float32, trust_remote_code=False
+    )
     model.config.pad_token_id = tokenizer.pad_token_id
     pairs = [(row["query"], text, 1.0) for row in rows for text in (row["positive"], row["another"])]
     pairs += [(row["query"], text, 0.0) for row in rows for text in row["hard"]]
@@ -183,8 +185,8 @@ def arms(rows: list[Row], scores: list[list[float]], miner: Any) -> dict[str, tu
 @cache
 def _static_parts() -> tuple[Any, torch.Tensor]:
     """The tiny base's tokenizer and its token vectors."""
-    model = AutoModel.from_pretrained(BASE, dtype=torch.float32)
-    return AutoTokenizer.from_pretrained(BASE), model.get_input_embeddings().weight.detach()
+    model = AutoModel.from_pretrained(BASE, dtype=torch.float32, trust_remote_code=False)
+    return AutoTokenizer.from_pretrained(BASE, trust_remote_code=False), model.get_input_embeddings().weight.detach()
 
 
 class Static(torch.nn.Module):
