@@ -27,6 +27,7 @@ def draft(number: int, positive: str) -> dict[str, object]:
 def test_near_duplicates_of_drafts_are_left_out_and_counted(tmp_path: Path, data: str, left: list[str] | None) -> None:
     run = Run("embedder", tmp_path, FakeOpenAI(), embedder={"data": data})
     run.give("data", DraftRow, *(draft(number, positive) for number, positive in enumerate(POSITIVES)))
+    run.ctx.work.mkdir(exist_ok=True)
     for _ in range(2):  # also after a kill
         rows = training_rows.folder(run.ctx)
         assert [row["id"] for row in read_parquet(rows)] == (left or [f"synthesize-{i}" for i in range(3)])
