@@ -101,6 +101,7 @@ def finish(
         folder = ctx.out / "data" / task_type
         if "split" in row.model_fields:
             count = write_splits(partial(_of_split, ledger, task_type), row, folder)
+            assert count == ledger.accepted_by_type()[task_type], "a row of an unknown split would be lost"
         else:
             found = _counted(publish(ledger, task_type) if publish else ledger.rows(task_type), unchecked)
             count = write_parquet(found, row, folder)
