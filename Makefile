@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 # Python compiles a module when it is first imported; pip would compile all of them.
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 export TOKENIZERS_PARALLELISM := false
+unexport PYTHONDONTWRITEBYTECODE  # else every process would compile the package again
 
 .PHONY: quickstart test check fix docs study clean
 

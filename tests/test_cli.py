@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from running import Cli, tiny
+from running import Cli, free_port, kill, tiny
 from typer.testing import CliRunner
 
 from hub_speed.cli import app
@@ -99,6 +99,21 @@ def test_a_home_that_is_no_folder_is_named(cli: Cli) -> None:
 
 def test_an_empty_home_is_the_default_one(cli: Cli) -> None:
     assert "HF_HOME=/somewhere/else/.hub_speed/" in cli("hub", "env", HUB_SPEED_HOME="", HOME="/somewhere/else")
+
+
+def test_any_client_reads_and_writes_the_hub_that_is_served(cli: Cli) -> None:
+    """As a user does: `hub-speed hub serve` in one terminal, the lines of `hub-speed hub env` in another."""
+    port = str(free_port())
+    served = cli.start("hub", "serve", "--port", port)
+    try:
+        assert any(f":{port}" in line for line in served.stdout or ()), served.communicate()[1]
+        given = [line.removeprefix("export ").split("=", 1) for line in cli("hub", "env", "--port", port).splitlines()]
+        code = "from huggingface_hub import HfApi; print(HfApi().create_repo('me/new'), HfApi().whoami()['type'])"
+        env = cli.env | {name: "".join(shlex.split(value)) for name, value in given}
+        done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    finally:
+        kill(served)
+    assert done.stdout.split() == [f"http://127.0.0.1:{port}/me/new", "user"], done.stderr
 
 
 def test_a_terminal_without_our_characters_gets_others(cli: Cli) -> None:
