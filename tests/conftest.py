@@ -1,11 +1,16 @@
 """Shared fixtures, and the order of the tests."""
 
 import os
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: each test process has a core of its own
+MEMORY = Path("/dev/shm")
+if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 6 << 30:  # three times what all tests leave there
+    # The embedded Hub waits for the disk at every write, which takes longer than all else in most of its tests.
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 import hypothesis
 import pytest
