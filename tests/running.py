@@ -39,6 +39,20 @@ TINY = {
     "runtime.max_reject_rate": 1.0,
 }
 
+SEVERAL = """
+import contextlib, io, json, sys
+from hub_speed.cli import main
+found = []
+for args in json.loads(sys.argv[1]):
+    words, sys.argv = io.StringIO(), ["hub-speed", *args]
+    with contextlib.redirect_stdout(words), contextlib.redirect_stderr(words):
+        try:
+            main()
+        except SystemExit as ended:
+            found.append([ended.code, words.getvalue()])
+print(json.dumps(found))
+"""
+
 
 def ended(out: str, stage: str) -> int:
     """The rows of a finished stage that are published, as a run prints them."""
@@ -75,6 +89,19 @@ class Cli:
         out, err = process.communicate(timeout=HANG_S)
         assert process.returncode == code, f"exit code {process.returncode}\n{out[-3000:]}\n{err[-3000:]}"
         return out + err
+
+    def mistakes(self, *commands: list[str]) -> list[tuple[int, str]]:
+        """The exit code and the words of commands that cannot work: one after the other, in a process they share."""
+        done = subprocess.run(
+            [sys.executable, "-c", SEVERAL, json.dumps(commands)],
+            cwd=self.cwd,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=HANG_S,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return [tuple(each) for each in json.loads(done.stdout)]
 
     def python(self, code: str) -> str:
         """Run Python in a process that knows nothing but the embedded Hub's environment."""
