@@ -199,7 +199,9 @@ def _time(seconds: float) -> str:
 
 
 def tokens(count: int) -> str:
-    """A count of tokens in thousands, millions or billions."""
+    """A count of tokens, in thousands, millions or billions where there are so many."""
+    if count < 1e3:
+        return f"{count:,}"
     if count >= 1e9:
         return f"{count / 1e9:,.1f} G"
     return f"{count / 1e6:,.1f} M" if count >= 1e6 else f"{count / 1e3:,.0f} k"
