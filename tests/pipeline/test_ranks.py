@@ -25,7 +25,7 @@ from hub_speed.localhub import LocalHub
 from hub_speed.pipeline import ranks
 from hub_speed.pipeline.branch import Branch
 from hub_speed.pipeline.ranks import Ranked, part_of, publish, run_all, run_rank, told
-from hub_speed.pipeline.table import wanted
+from hub_speed.pipeline.table import ASKS, wanted
 from hub_speed.recipe import BudgetCaps
 from hub_speed.rows import MinedRow, PassageRow, QuestionRow, TaskRow
 from hub_speed.shared import Folder, Progress, Wave
@@ -138,7 +138,7 @@ def test_every_stage_that_asks_is_byte_for_byte_that_of_one_process(
         for name in ("accepted", "rows_in", "rejected", "by_task_type", "calls"):
             assert getattr(many.record, name) == getattr(one.record, name), (s.name, name)
         seen |= {s.name, *one.record.rejected}
-    assert seen >= {*ranks.ASKS} - {"filter"}
+    assert seen >= {*ASKS} - {"filter"}
     assert seen >= {"bad_json", "surplus", "duplicate", "near_duplicate", "orders_differ", "endpoint_error"}
 
 
