@@ -98,7 +98,9 @@ class Toy:
         self._publish(topics, "content-1", {}, lambda folder: write_parquet(rows, TopicRow, folder / "data"))
         self._publish(base, "content-1", {}, lambda folder: None)
 
-    def put(self, recipe: Recipe, stage: str, fill: Callable[[Path], object], org: str = "org") -> None:
+    def put(
+        self, recipe: Recipe, stage: str, fill: Callable[[Path], object], org: str = "org", *, extends: str = ""
+    ) -> Ref:
         """Publish a stage as if it had run."""
         session = self.session(org)
         *before, step = plan(recipe, session, stage)
@@ -113,9 +115,10 @@ class Toy:
             inputs=refs,
             lineage={},
             license="cc0-1.0",
+            extends=extends,
         )
         where = Ref(s.kind, s.repo(org), "")
-        self._publish(where, tag_of(record.fingerprint), {RECORD: record.model_dump_json()}, fill)
+        return self._publish(where, tag_of(record.fingerprint), {RECORD: record.model_dump_json()}, fill)
 
     def put_rows(self, recipe: Recipe, stage: str, kind: type[BaseModel], rows: list[Json], org: str = "org") -> None:
         """Publish rows of one task type as if a stage had made them."""
@@ -136,4 +139,4 @@ class Toy:
         for name, content in ({"README.md": CARD} | files).items():
             (folder / name).write_text(content)
         fill(folder)
-        self.hub.publish(where.kind, where.repo, folder, message="x", tag=tag)
+        return self.hub.publish(where.kind, where.repo, folder, message="x", tag=tag)

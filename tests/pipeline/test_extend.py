@@ -9,12 +9,14 @@ from fake_openai import FakeOpenAI
 from toy_stages import Toy
 
 from hub_speed import parquet
-from hub_speed.errors import RanksLeft
+from hub_speed.errors import RanksLeft, RecipeError
 from hub_speed.generation import shards
 from hub_speed.hub import Hub
 from hub_speed.localhub import LocalHub
+from hub_speed.pipeline.extend import check
+from hub_speed.pipeline.plan import plan
 from hub_speed.pipeline.ranks import Ranked, publish, run_rank
-from hub_speed.pipeline.run import Result
+from hub_speed.pipeline.run import Result, run
 from hub_speed.recipe import Recipe
 from hub_speed.rows import TaskRow
 
@@ -77,3 +79,38 @@ def test_a_set_that_grows_is_that_of_a_single_run(
             if name != "preference":  # with more candidates, other phrases are stock phrases
                 full = list(toy.files(first).items())[:-1]  # these need not be sent again
                 assert full and full == list(files.items())[: len(full)], name
+
+
+def test_what_does_not_grow_is_said_before_anything_is_asked(
+    tmp_path: Path, server: FakeOpenAI, local: LocalHub
+) -> None:
+    toy = Toy(tmp_path, server, Hub(str(local.endpoint)))
+    toy.begin()
+
+    def put(recipe: Recipe, *names: str, extends: str = "") -> str:
+        return [toy.put(recipe, name, lambda folder: None, extends=extends) for name in names][-1].version
+
+    def refused(recipe: Recipe, stage: str, *, by_ranks: bool = False) -> RecipeError:
+        session = toy.session()
+        session.extend = True
+        with pytest.raises(RecipeError, match=f"--extend: {stage} ") as caught:
+            Ranked(recipe, session, stage, 2, None) if by_ranks else run(recipe, session, only=stage)
+        assert server.asked == [] and caught.value.exit_code == 2
+        return caught.value
+
+    best = {"candidate": "best"}
+    recipe, smallest = sized(toy, 30, 24), sized(toy, 10, 24)
+    assert "would ask for all its rows" in refused(recipe, "brainstorm", by_ranks=True).where
+    root = put(smallest, "brainstorm", "seed", "junior", "root")
+    preference = put(smallest, "preference")
+    put(smallest, "senior")
+    put(sized(toy, 10, 24, **best), "revision")
+    assert "has no version" in refused(toy.recipe(checks="form", root={"rows": 60, "candidates": 4}), "root").where
+    root = put(sized(toy, 20, 24), "root", extends=root)
+    put(recipe, "root", extends=root)
+    session = toy.session()
+    steps = plan(recipe, session, "preference")
+    check(steps, recipe, session)  # the first preferences come from the smallest root
+    put(recipe, "preference", extends=preference)
+    refused(sized(toy, 30, 24, **best), "revision", by_ranks=True)  # what is judged now is revised otherwise
+    assert refused(sized(toy, 30, 48), "synthesize").got.startswith("senior: ")
