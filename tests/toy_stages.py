@@ -36,8 +36,12 @@ FIXED: Json = {
 
 def answer(asked: Asked) -> Reply:
     """What the schema of a request asks for; one of four is no JSON, and some repeat others."""
-    texts = [_text(asked, zlib.crc32(f"{asked.prompt} {i}".encode())) for i in range(asked.n)]
-    return as_json(choices(asked, texts))
+    return as_json(choices(asked, texts(asked)))
+
+
+def texts(asked: Asked) -> list[str]:
+    """The texts of an answer."""
+    return [_text(asked, zlib.crc32(f"{asked.prompt} {i}".encode())) for i in range(asked.n)]
 
 
 def _text(asked: Asked, drawn: int) -> str:
@@ -68,7 +72,7 @@ class Toy:
     """A recipe on a Hub, in as many organisations as a test wants."""
 
     def __init__(self, folder: Path, server: FakeOpenAI, hub: Hub) -> None:
-        self.folder, self.server, self.hub = folder, server, hub
+        self.folder, self.server, self.hub, self.url = folder, server, hub, server.url
         server.answer = answer
 
     def recipe(self, **values: Any) -> Recipe:
@@ -81,7 +85,7 @@ class Toy:
         def address(
             recipe: Recipe, name: str, weights: Path | None, threads: int, log: Path, devices: tuple[str, ...]
         ) -> Iterator[Address]:
-            yield Address(name, "m", (self.server.url,), place=name)
+            yield Address(name, "m", (self.url,), place=name)
 
         return Session(self.hub, org, self.folder / "home", address)
 

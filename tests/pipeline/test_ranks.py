@@ -10,17 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_batches import FakeBatches, answered
 from fake_openai import Asked, FakeOpenAI, Reply, error
 from grounded_corpus import corpus
 from hub_proxy import Proxy, proxied
+from huggingface_hub import HfApi
 from pydantic import BaseModel
-from toy_stages import TASKS, Toy, answer
+from stage_run import Silent
+from toy_stages import TASKS, Toy, answer, texts
 
 from hub_speed import api, engines
 from hub_speed.engines.jobs import Jobs
 from hub_speed.engines.local import Local
-from hub_speed.errors import BudgetSpent, Busy, HubSpeedError, NoSpace, RanksLeft, RecipeError, ShardLost
+from hub_speed.errors import BudgetSpent, Busy, HubSpeedError, NoSpace, RanksLeft, RecipeError, ShardLost, Stopped
 from hub_speed.hub import Hub
+from hub_speed.llm.batch_api import Batches
 from hub_speed.localhub import LocalHub
 from hub_speed.pipeline import ranks
 from hub_speed.pipeline.branch import Branch
@@ -154,6 +158,56 @@ def test_a_budget_is_dealt_out_and_never_passed(toy: Ranking) -> None:
     more = {"max_calls": 100}
     result = run_all(toy.ranked(3, 30, budget=more), Here(lambda: toy.ranked(3, 30, budget=more)))
     assert result.record.accepted == 30 and len(toy.server.asked) == result.record.rows_in <= 100
+
+
+def worked(_: int, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What becomes of a batch: each answer as it would come online."""
+    return [answered(each["custom_id"], texts(Asked("POST", "/", {}, each["body"], 1))[0]) for each in requests]
+
+
+class StopsThen(Silent):
+    """Progress that stops a run once something is so."""
+
+    def __init__(self, stop: threading.Event, so: Callable[[], object]) -> None:
+        super().__init__()
+        self.stop, self.so = stop, so
+
+    def measure(self, numbers: dict[str, Any]) -> None:
+        if self.so():
+            self.stop.set()
+
+
+@pytest.mark.usefixtures("short_waits")
+def test_batches_are_collected_by_their_rank_on_whatever_machine(
+    toy: Ranking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rank is stopped while its batch is under way, its machine is lost, and the budget is too small at first."""
+    monkeypatch.setattr(Batches, "look_every_s", 0.005)
+    files = toy.files(toy.run(toy.recipe(**ROWS), "seed"))
+    HfApi(endpoint=toy.hub.endpoint).delete_repo("org/speed-seed", repo_type="dataset")
+    shared, batch = tmp_path / "shared", toy.recipe().runtime.model_copy(update={"mode": "batch"}).model_dump()
+    shared.mkdir()
+
+    def rank(calls: int, number: int | None = None, stopped_if: Callable[[], object] | None = None) -> Ranked:
+        recipe = toy.recipe(**ROWS, runtime=batch, budget={"max_calls": calls})
+        session = toy.session()
+        session.home = tmp_path / f"machine-{number}"
+        if stopped_if:
+            session.progress = lambda name: StopsThen(session.stop, stopped_if)
+        return Ranked(recipe, session, "seed", 2, shared)
+
+    with FakeBatches(worked) as provider:
+        toy.url, provider.looks = provider.url, 10**9
+        with pytest.raises(Stopped):
+            run_rank(rank(30, 0, lambda: provider.submitted), 0)
+        assert len(provider.submitted) == 1
+        provider.looks = 1
+        with pytest.raises(BudgetSpent, match="have rows left"):
+            run_all(rank(30), Here(lambda: rank(30, 1)))
+        assert 28 <= sum(map(len, provider.submitted)) <= 30
+        result = run_all(rank(100), Here(lambda: rank(100, 2)))
+        assert sum(map(len, provider.submitted)) == result.record.rows_in
+    assert toy.files(result) == files
 
 
 def test_parts_of_a_budget_add_up_to_no_more() -> None:
