@@ -106,13 +106,14 @@ def run(
     if (rank, world, ranks) != (None, None, None):
         flags = ["--org", org, "--hub", hub, *(part for each in set_ for part in ("--set", each))]
         flags += [part for each in endpoint for part in ("--endpoint", each)] + (["--mode", mode] if mode else [])
+        flags += ["--extend"] if extend else []
         machines = {"partition": partition, "gpus_per_rank": gpus_per_rank, "address": address}
         machines |= {"flavor": flavor, "timeout": timeout}
         with api.open_hub(hub, private=private) as opened:
             from hub_speed.console import ranks as ranked
 
             stage = ranked.check_flags(only, rank, world, ranks, from_)
-            where = ranked.Where(opened, org, endpoint, shared, as_json=as_json)
+            where = ranked.Where(opened, org, endpoint, shared, extend, as_json)
             if rank is not None and world is not None:
                 ranked.run_rank(loaded, where, stage, rank, world)
             else:

@@ -348,6 +348,11 @@ class Ledger:
             self._db.execute("INSERT INTO shards VALUES (?)", (shard,))
         return []
 
+    def count_as_shipped(self) -> None:
+        """The rows that have ended until now are of no concern to the publisher, who has them."""
+        with self._translating_errors(), self._transaction():
+            self._db.execute("INSERT INTO shipped SELECT id, '' FROM ledger WHERE state != 'failed'")
+
     def forget_shard(self, shard: str) -> None:
         """The rows of a shard that is lost count as those of no shard."""
         with self._translating_errors(), self._transaction():
