@@ -32,7 +32,7 @@ class Where:
 
 
 def check_flags(
-    only: str | None, rank: int | None, world: int | None, ranks: int | None, again_from: str | None
+    only: str | None, rank: int | None, world: int | None, ranks: int | None, again_from: str | None, *, extend: bool
 ) -> str:
     """The stage that ranks work.
 
@@ -43,6 +43,8 @@ def check_flags(
         raise RecipeError("ranks work one stage", expected="--only STAGE", fix="--only synthesize, for example")
     if again_from:
         raise RecipeError("--from: not together with ranks", fix="publish the stage again without them")
+    if extend:
+        raise RecipeError("--extend: not together with ranks", fix="run the larger set without them")
     if rank is not None and world is None:
         raise RecipeError(f"--rank {rank}: of how many?", expected=f"--rank {rank} --world WORLD")
     if ranks is not None and (rank, world) != (None, None):

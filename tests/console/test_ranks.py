@@ -23,8 +23,10 @@ def test_flags_that_do_not_go_together(
     flags: tuple[str | None, int | None, int | None, int | None, str | None], words: str
 ) -> None:
     with pytest.raises(RecipeError, match=words) as caught:
-        check_flags(*flags)
+        check_flags(*flags, extend=False)
     assert caught.value.exit_code == 2
+    with pytest.raises(RecipeError, match="--extend: not together with ranks"):
+        check_flags("seed", None, None, 2, None, extend=True)
 
 
 def test_all_ranks_are_one_table(capsys: pytest.CaptureFixture[str]) -> None:
