@@ -7,7 +7,6 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 export TOKENIZERS_PARALLELISM := false
-unexport PYTHONDONTWRITEBYTECODE  # else every process would compile the package again
 
 .PHONY: quickstart test check fix docs study clean
 

@@ -103,12 +103,13 @@ def run(
 ) -> None:
     """Run the stages that are not finished yet. Each ends as one commit and its tag on the Hub."""
     loaded, as_json = api.load_recipe(recipe, set=_with_mode(set_, mode)), _is_json(log_format)
+    machines = {"partition": partition, "gpus_per_rank": gpus_per_rank, "address": address}
+    machines |= {"flavor": flavor, "timeout": timeout}
+    options.check_machines(on, ranks, machines)
     if (rank, world, ranks) != (None, None, None):
         flags = ["--org", org, "--hub", hub, *(part for each in set_ for part in ("--set", each))]
         flags += [part for each in endpoint for part in ("--endpoint", each)] + (["--mode", mode] if mode else [])
         flags += ["--extend"] if extend else []
-        machines = {"partition": partition, "gpus_per_rank": gpus_per_rank, "address": address}
-        machines |= {"flavor": flavor, "timeout": timeout}
         with api.open_hub(hub, private=private) as opened:
             from hub_speed.console import ranks as ranked
 

@@ -176,7 +176,7 @@ def _idle(plan: Plan) -> str:
     runtime, ways = plan.recipe.runtime, []
     if plan.gpus.count > 1 and not runtime.launcher:
         ways.append("each training on one of them, without runtime.launcher")
-    if plan.gpus.count > 1 and runtime.replicas == 1 and runtime.server == "vllm":
+    if plan.gpus.count > 1 and runtime.replicas == 1 and runtime.server.startswith("vllm"):
         ways.append("one model server, with runtime.replicas=1")
     return f" ({'; '.join(ways)})" if ways else ""
 
