@@ -21,7 +21,17 @@ import hub_speed
 from hub_speed import stage
 from hub_speed.cards.render import render
 from hub_speed.cores import cores
-from hub_speed.errors import BudgetSpent, Busy, HubSpeedError, NoSpace, RanksLeft, RecipeError, ShardLost, parts_of
+from hub_speed.errors import (
+    BudgetSpent,
+    Busy,
+    HubSpeedError,
+    NoSpace,
+    RanksLeft,
+    RecipeError,
+    ShardLost,
+    Stopped,
+    parts_of,
+)
 from hub_speed.generation.ledger import MOUNTS, Ledger, network_file_system
 from hub_speed.generation.shards import Shards, lost_shards
 from hub_speed.llm.budget import BudgetMeter, Spent
@@ -397,9 +407,11 @@ def _deal_again(share: Share, caps: BudgetCaps) -> None:
 def run_all(ranked: Ranked, engine: Engine) -> Result:
     """Start all ranks on an engine, wave after wave, and publish what they have asked for.
 
-    Ranks whose shards are lost are started again as well, once.
+    Ranks whose shards are lost are started again as well, once. Ranks that an earlier call has started, and that are
+    still at work since that call was killed, are waited for.
 
     Raises:
+        Stopped: the user wants to stop.
         HubSpeedError: a rank failed, with its exit code; the same call goes on.
     """
     stop, again, healed = ranked.session.stop, list[int](), False
@@ -408,10 +420,14 @@ def run_all(ranked: Ranked, engine: Engine) -> Result:
         wave = share.wave()
         left, again = again or share.unfinished(wave.number), []
         ended = engine.run(left, stop) if left else {}
+        _check_stop(stop)
         for rank, code in ended.items():
             said = share.progress(rank)
-            if code not in (0, BudgetSpent.exit_code) and not (said and said.state == "budget"):
+            if code not in (0, BudgetSpent.exit_code, Busy.exit_code) and not (said and said.state == "budget"):
                 raise _failed(share, engine, rank, code)
+        if busy := [rank for rank, code in ended.items() if code == Busy.exit_code]:
+            _wait_for(share, busy, stop)
+            continue
         try:
             return publish(ranked)
         except RanksLeft:
@@ -424,6 +440,26 @@ def run_all(ranked: Ranked, engine: Engine) -> Result:
             again = [rank for rank, mark in enumerate(marks) if mark and lost_shards(share, mark.shards)]
             healed = True
     return ranked.result()
+
+
+def _wait_for(share: Share, ranks: list[int], stop: threading.Event) -> None:
+    """Wait until none of these ranks, which others have started, is at work any more: its beat stands still."""
+    _log.warning("ranks %s are at work already: waiting for them", some(ranks))
+    beats: dict[int, int] = {}
+    while True:
+        _check_stop(stop)
+        told = {rank: share.progress(rank) for rank in ranks}
+        now = {rank: each.beat for rank, each in told.items() if each and each.state == "asking"}
+        if not any(beats.get(rank) != beat for rank, beat in now.items()):
+            return
+        beats = now
+        stop.wait(share.place.beat_s)
+
+
+def _check_stop(stop: threading.Event) -> None:
+    """Raise Stopped where the user wants to stop."""
+    if stop.is_set():
+        raise Stopped("stopped", fix="what the ranks have shipped is kept; the same command goes on")
 
 
 def _failed(share: Share, engine: Engine, rank: int, code: int) -> HubSpeedError:

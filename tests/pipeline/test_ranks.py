@@ -136,8 +136,7 @@ def test_every_stage_that_asks_is_byte_for_byte_that_of_one_process(
                 toy.put_model(of, s.name, org) if s.kind == "model" else toy.put_rows(of, s.name, *made[s.name], org)
             continue
         one, world = toy.run(of, s.name, "one"), 2 + len(s.name) % 2
-        ranked = Ranked(of, toy.session("many"), s.name, world, None)
-        many = run_all(ranked, Here(lambda ranked=ranked: ranked))
+        many = toy.run_ranks(of, s.name, world, "many")
         assert toy.files(many) == toy.files(one), f"{s.name} by {world} ranks"
         for name in ("accepted", "rows_in", "rejected", "by_task_type", "calls"):
             assert getattr(many.record, name) == getattr(one.record, name), (s.name, name)
@@ -285,6 +284,29 @@ def test_a_rank_that_is_at_work_on_another_machine_is_left_alone(toy: Ranking) -
     assert mark and mark.wave == 1
     shown = told(toy.folder / "home" / "ranks" / "org")["seed"]
     assert shown[1] is None and shown[0] and shown[0].state == "finished" and shown[0].done > 5
+
+
+def test_ranks_that_an_earlier_start_has_left_at_work_are_waited_for(
+    toy: Ranking, caplog: pytest.LogCaptureFixture
+) -> None:
+    ranked = toy.ranked(2)
+    ranked.place = Folder(ranked.place.path, beat_s=0.01)  # type: ignore[attr-defined]
+
+    class Taken(Here):
+        def run(self, chosen: list[int], stop: threading.Event) -> dict[int, int]:
+            if self.turns:
+                return super().run(chosen, stop)
+            self.turns.append(chosen)
+            ranked.share(0).save("rank-0000/progress.json", Progress(wave=1, turn=1, holder="elsewhere"))
+            return dict.fromkeys(chosen, Busy.exit_code)
+
+    engine = Taken(lambda: ranked)
+    assert run_all(ranked, engine).record.accepted == 30
+    assert engine.turns[:2] == [[0, 1], [0, 1]] and "ranks 0, 1 are at work already" in caplog.text
+    with pytest.raises(Stopped, match="stopped"):
+        stopped = toy.ranked(2, 20)
+        stopped.session.stop.set()
+        run_all(stopped, Idle(lambda: stopped))
 
 
 def test_a_rank_that_fails_is_named_with_its_words(toy: Ranking) -> None:
