@@ -87,11 +87,17 @@ def show_ranks(
 ) -> "dict[str, list[Progress | None]]":
     """Stage → how far each of its ranks is, None before it has begun; for the stages that ranks work just now.
 
+    Args:
+        hub: where branches are looked at, for the shared place "hub".
+        org: organisation or user that owns the repositories.
+        shared: where the ranks work; None: in the folder of this program.
+
     Raises:
         RecipeError: the shared folder is not there.
     """
-    from hub_speed.pipeline.ranks import check_shared, told
+    from hub_speed.pipeline.ranks import told
 
-    if shared is not None:
-        check_shared(shared)
-    return told((shared or hub.home / "ranks") / org)
+    own = hub.home / "ranks"
+    if shared is None and not own.exists():
+        return {}
+    return told(hub.hub, org, own if shared is None else shared)

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -34,6 +35,7 @@ from hub_speed.errors import (
 )
 from hub_speed.generation.ledger import MOUNTS, Ledger, network_file_system
 from hub_speed.generation.shards import Shards, lost_shards
+from hub_speed.hub import Hub
 from hub_speed.llm.budget import BudgetMeter, Spent
 from hub_speed.pipeline import extend
 from hub_speed.pipeline.branch import Branch
@@ -41,7 +43,7 @@ from hub_speed.pipeline.lock import locked
 from hub_speed.pipeline.plan import pin, plan
 from hub_speed.pipeline.run import Result, Worker
 from hub_speed.pipeline.session import Session
-from hub_speed.pipeline.table import ASKS, asks
+from hub_speed.pipeline.table import ASKS, STAGES, asks
 from hub_speed.recipe import BudgetCaps, Recipe
 from hub_speed.record import TEACHER, Json, Ref, fingerprint_of
 from hub_speed.shared import About, Finished, Folder, Place, Progress, RankDone, Share, Used, Wave, folder_of, some
@@ -51,6 +53,9 @@ _log = logging.getLogger("hub_speed")
 
 ON_HUB = "hub"
 """The shared place that is a branch of the dataset repository."""
+
+BRANCH = "ranks-"
+"""What the name of that branch begins with; the fingerprint of the stage follows."""
 
 
 class Engine(Protocol):
@@ -106,7 +111,7 @@ class Ranked:
         self.extends = extend.earlier(self.stage, self.identity, self.refs, session) if session.extend else None
         self.place: Place
         if str(shared) == ON_HUB:
-            self.place = Branch(session.hub, self.stage.repo(session.org), f"ranks-{self.fingerprint}")
+            self.place = Branch(session.hub, self.stage.repo(session.org), BRANCH + self.fingerprint)
         else:
             self.place = Folder(_folder(session, shared, only))
 
@@ -477,11 +482,32 @@ def _failed(share: Share, engine: Engine, rank: int, code: int) -> HubSpeedError
     return error
 
 
-def told(folder: Path) -> dict[str, list[Progress | None]]:
-    """Stage → how far each of its ranks is, None before it has begun; of all stages in a shared folder."""
-    found = {}
-    for path in sorted(folder.glob("*/about.json")):
-        share = Share(Folder(path.parent), 0, "")
+def told(hub: Hub, org: str, shared: Path) -> dict[str, list[Progress | None]]:
+    """Stage → how far each of its ranks is, None before it has begun; of all stages that ranks of `org` work.
+
+    Where ranks of several recipes work a stage, each on a branch of its own, the others have their fingerprint beside
+    the stage.
+
+    Raises:
+        RecipeError: the shared folder is not there.
+    """
+    found: dict[str, list[Progress | None]] = {}
+    for place in _places(hub, org, shared):
+        share = Share(place, 0, "")
         if about := share.load("about.json", About):
-            found[about.stage] = [share.progress(rank) for rank in range(about.world)]
+            name = f"{about.stage} {about.fingerprint}" if about.stage in found else about.stage
+            found[name] = [share.progress(rank) for rank in range(about.world)]
     return found
+
+
+def _places(hub: Hub, org: str, shared: Path) -> Iterator[Place]:
+    """The places that ranks share."""
+    if str(shared) != ON_HUB:
+        check_shared(shared)
+        yield from (Folder(path.parent) for path in sorted((shared / org).glob("*/about.json")))
+        return
+    for name in ASKS:
+        repo = STAGES[name].repo(org)
+        for branch in sorted(hub.branches("dataset", repo)):
+            if branch.startswith(BRANCH):
+                yield Branch(hub, repo, branch)

@@ -93,7 +93,7 @@ def test_ranks_end_in_one_commit_and_leave_nothing(toy: Ranking) -> None:
     assert run_rank(toy.ranked(3), 1) is None  # it comes late
     run_rank(toy.ranked(2, 20), 0)  # another run in the same place, which has to stay
     assert publish(toy.ranked(3)).cached and run_all(toy.ranked(3), engine).ref == result.ref
-    assert told(toy.folder / "home" / "ranks" / "org")["seed"][0]
+    assert told(toy.hub, "org", toy.folder / "home" / "ranks")["seed"][0]
     assert len(toy.server.asked) < record.rows_in + 20
 
 
@@ -282,7 +282,7 @@ def test_a_rank_that_is_at_work_on_another_machine_is_left_alone(toy: Ranking) -
         thread.join()
     mark = run_rank(ranked, 0)  # it is dead: this one takes over
     assert mark and mark.wave == 1
-    shown = told(toy.folder / "home" / "ranks" / "org")["seed"]
+    shown = told(toy.hub, "org", toy.folder / "home" / "ranks")["seed"]
     assert shown[1] is None and shown[0] and shown[0].state == "finished" and shown[0].done > 5
 
 
@@ -489,10 +489,12 @@ def test_jobs_work_ranks_that_share_a_branch(toy: Ranking, monkeypatch: pytest.M
         with pytest.raises(HubSpeedError, match="rank 1 of 2 ended with exit code 1") as caught:
             run_all(ranked, engine)
         assert "Job timeout" in caught.value.got
+        shown = told(toy.hub, "org", shared)["seed"]
+        assert shown[0] and shown[0].state == "finished" and shown[1] is None
         result = run_all(toy.ranked(2, 30, shared), engine)
     assert result.record.accepted == 30 and len(toy.server.asked) == result.record.rows_in  # what was shipped is kept
     spec = api.specs[0]
     assert spec["timeoutSeconds"] == 6 * 3600 and spec["flavor"] == "a100-large"
     assert spec["secrets"]["HUB_SPEED_TEACHER_KEY"] == "a-key" and spec["secrets"]["HF_TOKEN"]
     assert "a-key" not in json.dumps([spec["command"], spec["environment"]])
-    assert toy.hub.branches("dataset", "org/speed-seed") == {"main"}
+    assert toy.hub.branches("dataset", "org/speed-seed") == {"main"} and told(toy.hub, "org", shared) == {}
