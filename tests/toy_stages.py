@@ -16,7 +16,9 @@ from hub_speed.hub import RECORD, Hub
 from hub_speed.llm.address import Address
 from hub_speed.parquet import write_parquet
 from hub_speed.pipeline.plan import pin, plan
-from hub_speed.pipeline.ranks import Ranked, publish, run_rank
+from hub_speed.pipeline.rank import run_rank
+from hub_speed.pipeline.ranked import Ranked
+from hub_speed.pipeline.ranks import publish
 from hub_speed.pipeline.run import Result, run
 from hub_speed.pipeline.session import Session
 from hub_speed.recipe import Recipe

@@ -14,7 +14,7 @@ from hub_speed.hub import Hub
 from hub_speed.localhub import LocalHub
 from hub_speed.pipeline.extend import check
 from hub_speed.pipeline.plan import plan
-from hub_speed.pipeline.ranks import Ranked
+from hub_speed.pipeline.ranked import Ranked
 from hub_speed.pipeline.run import Result, run
 from hub_speed.recipe import Recipe
 from hub_speed.rows import TaskRow

@@ -26,9 +26,10 @@ from hub_speed.errors import BudgetSpent, Busy, HubSpeedError, NoSpace, RanksLef
 from hub_speed.hub import Hub
 from hub_speed.llm.batch_api import Batches
 from hub_speed.localhub import LocalHub
-from hub_speed.pipeline import ranks
 from hub_speed.pipeline.branch import Branch
-from hub_speed.pipeline.ranks import Ranked, part_of, publish, run_all, run_rank, told
+from hub_speed.pipeline.rank import part_of, run_rank
+from hub_speed.pipeline.ranked import ON_HUB, Ranked, told
+from hub_speed.pipeline.ranks import publish, run_all
 from hub_speed.pipeline.table import ASKS, wanted
 from hub_speed.recipe import BudgetCaps
 from hub_speed.rows import MinedRow, PassageRow, QuestionRow, TaskRow
@@ -469,7 +470,7 @@ class JobsApi:
 
 def test_jobs_work_ranks_that_share_a_branch(toy: Ranking, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HUB_SPEED_TEACHER_KEY", "a-key")
-    shared, late = Path(ranks.ON_HUB), [True]
+    shared, late = Path(ON_HUB), [True]
 
     def work(rank: int) -> str:
         if rank == 1 and late and late.pop():
