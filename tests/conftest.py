@@ -1,6 +1,7 @@
 """Shared fixtures, and the order of the tests."""
 
 import os
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,11 @@ from hub_speed.localhub import LocalHub
 # No test depends on a clock: a busy machine must not make one fail.
 hypothesis.settings.register_profile("hub_speed", deadline=None)
 hypothesis.settings.load_profile("hub_speed")
+
+MEMORY = Path("/dev/shm")
+if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 6 << 30:  # three times what all tests leave there
+    # The embedded Hub waits for the disk at every write, which takes longer than all else in most of its tests.
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
 @pytest.hookimpl(tryfirst=True)

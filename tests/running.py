@@ -8,15 +8,15 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import traceback
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pytest
 from filelock import FileLock
+
+from hub_speed.localhub import LocalHub
 
 # The limit on a process, in seconds: there to end one that hangs, about ten times what the longest takes.
 HANG_S = 1000
@@ -38,6 +38,20 @@ TINY = {
     "scaling.rng_seeds": "[0]",
     "runtime.max_reject_rate": 1.0,
 }
+
+SEVERAL = """
+import contextlib, io, json, sys
+from hub_speed.cli import main
+found = []
+for args in json.loads(sys.argv[1]):
+    words, sys.argv = io.StringIO(), ["hub-speed", *args]
+    with contextlib.redirect_stdout(words), contextlib.redirect_stderr(words):
+        try:
+            main()
+        except SystemExit as ended:
+            found.append([ended.code, words.getvalue()])
+print(json.dumps(found))
+"""
 
 
 def ended(out: str, stage: str) -> int:
@@ -76,37 +90,32 @@ class Cli:
         assert process.returncode == code, f"exit code {process.returncode}\n{out[-3000:]}\n{err[-3000:]}"
         return out + err
 
+    def mistakes(self, *commands: list[str]) -> list[tuple[int, str]]:
+        """The exit code and the words of commands that cannot work: one after the other, in a process they share."""
+        done = subprocess.run(
+            [sys.executable, "-c", SEVERAL, json.dumps(commands)],
+            cwd=self.cwd,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=HANG_S,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return [tuple(each) for each in json.loads(done.stdout)]
+
     def python(self, code: str) -> str:
         """Run Python in a process that knows nothing but the embedded Hub's environment."""
-        env = self.hub_env
-        hub = self.start("hub", "serve", "--port", str(self.port))
-        try:
-            wait_for(env["HF_ENDPOINT"])
+        with LocalHub(self.home) as hub:
             done = subprocess.run(
                 [sys.executable, "-c", code],
                 cwd=self.cwd,
-                env=self.env | env,
+                env=self.env | hub.env(),
                 capture_output=True,
                 text=True,
                 timeout=HANG_S,
             )
-        finally:
-            kill(hub)
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout
-
-    @cached_property
-    def hub_env(self) -> dict[str, str]:
-        """The environment of the embedded Hub's clients."""
-        lines = self("hub", "env", "--port", str(self.port)).splitlines()
-        return dict(line.removeprefix("export ").split("=", 1) for line in lines)
-
-    @cached_property
-    def port(self) -> int:
-        """A free port, the same for this home."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return probe.getsockname()[1]
 
     def show(self, recipe: str = "quickstart", *args: str) -> dict:
         """The finished stages of a recipe: name → {repo, commit, record}."""
@@ -146,21 +155,11 @@ def kill(process: "subprocess.Popen[str]") -> None:
     process.communicate()
 
 
-def wait_for(url: str) -> None:
-    """Wait until somebody answers at an address."""
-    import urllib.error
-    import urllib.request
-
-    end = time.monotonic() + HANG_S
-    while time.monotonic() < end:
-        try:
-            urllib.request.urlopen(url, timeout=HANG_S)
-            return
-        except urllib.error.HTTPError:
-            return
-        except OSError:
-            time.sleep(0.05)
-    raise AssertionError(f"no server answers at {url}")
+def free_port() -> int:
+    """A port that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def set_env(env: dict[str, str]) -> None:

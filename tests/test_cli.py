@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from running import Cli, tiny
+from running import Cli, free_port, kill, tiny
 from typer.testing import CliRunner
 
 from hub_speed.cli import app
@@ -49,10 +49,6 @@ def test_a_private_run_makes_private_repositories(cli: Cli) -> None:
     assert out.split() == ["True", "True"]
 
 
-def test_a_log_format_that_is_unknown_is_named(cli: Cli) -> None:
-    assert "--log-format xml" in cli("run", "quickstart", "--log-format", "xml", code=2)
-
-
 def test_the_command_that_a_plan_ends_with_works(cli: Cli) -> None:
     folder = cli.cwd / "my recipes"
     folder.mkdir()
@@ -74,21 +70,26 @@ def test_what_has_to_be_run_first_is_named_as_it_was_given(cli: Cli) -> None:
     assert "hub-speed run mine.yaml --org speed-demo" in cli("show", "mine.yaml", code=2)
 
 
-@pytest.mark.parametrize(
-    ("command", "words"),
-    [
-        (["plan", "quickstart", "--org", "a b"], "--org 'a b'"),
-        (["plan", "quickstart", "--org", ""], "--org ''"),
-        (["space", "push", "--org", "a/b"], "--org 'a/b'"),
-        (["plan", "quickstart", "--hub", "huggingface.co"], "--hub huggingface.co"),
-        (["hub", "env", "--port", "0"], "--port"),
-        (["hub", "serve", "--port", "65536"], "--port"),
-        (["space", "run", "--port", "-1"], "--port"),
-    ],
-)
-def test_a_value_that_cannot_be_is_named(cli: Cli, command: list[str], words: str) -> None:
-    shown = cli(*command, code=2)
-    assert words in shown and "Traceback" not in shown
+MISTAKES = [
+    (["plan", "quickstart", "--org", "a b"], "--org 'a b'"),
+    (["plan", "quickstart", "--org", ""], "--org ''"),
+    (["space", "push", "--org", "a/b"], "--org 'a/b'"),
+    (["plan", "quickstart", "--hub", "huggingface.co"], "--hub huggingface.co"),
+    (["hub", "env", "--port", "0"], "--port"),
+    (["hub", "serve", "--port", "65536"], "--port"),
+    (["space", "run", "--port", "-1"], "--port"),
+    (["run", "quickstart", "--log-format", "xml"], "--log-format xml"),
+    *(
+        (["study", "quickstart", "--vary", "embedder.loss_temperature=0.1", f"--margin={margin}"], f"margin {margin}")
+        for margin in ("nan", "-0.1", "inf")
+    ),
+]
+
+
+def test_a_value_that_cannot_be_is_named(cli: Cli) -> None:
+    told = cli.mistakes(*(command for command, _ in MISTAKES))
+    for (command, words), (code, said) in zip(MISTAKES, told, strict=True):
+        assert code == 2 and words in said and "Traceback" not in said, command
 
 
 def test_a_home_that_is_no_folder_is_named(cli: Cli) -> None:
@@ -99,6 +100,21 @@ def test_a_home_that_is_no_folder_is_named(cli: Cli) -> None:
 
 def test_an_empty_home_is_the_default_one(cli: Cli) -> None:
     assert "HF_HOME=/somewhere/else/.hub_speed/" in cli("hub", "env", HUB_SPEED_HOME="", HOME="/somewhere/else")
+
+
+def test_any_client_reads_and_writes_the_hub_that_is_served(cli: Cli) -> None:
+    """As a user does: `hub-speed hub serve` in one terminal, the lines of `hub-speed hub env` in another."""
+    port = str(free_port())
+    served = cli.start("hub", "serve", "--port", port)
+    try:
+        assert any(f":{port}" in line for line in served.stdout or ()), served.communicate()[1]
+        given = [line.removeprefix("export ").split("=", 1) for line in cli("hub", "env", "--port", port).splitlines()]
+        code = "from huggingface_hub import HfApi; print(HfApi().create_repo('me/new'), HfApi().whoami()['type'])"
+        env = cli.env | {name: "".join(shlex.split(value)) for name, value in given}
+        done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    finally:
+        kill(served)
+    assert done.stdout.split() == [f"http://127.0.0.1:{port}/me/new", "user"], done.stderr
 
 
 def test_a_terminal_without_our_characters_gets_others(cli: Cli) -> None:
@@ -113,9 +129,3 @@ def test_a_reader_that_has_read_enough_sees_no_traceback(seeded: Cli) -> None:
             ["sh", "-c", f"{rows} | head -c 10"], cwd=seeded.cwd, env=seeded.env, capture_output=True, text=True
         )
         assert (len(done.stdout), done.stderr) == (10, "")
-
-
-@pytest.mark.parametrize("margin", ["nan", "-0.1", "inf"])
-def test_a_margin_is_a_number_from_0(cli: Cli, margin: str) -> None:
-    vary = ["--vary", "embedder.loss_temperature=0.1", f"--margin={margin}"]
-    assert f"study: margin {margin}" in cli("study", "quickstart", *vary, code=2)

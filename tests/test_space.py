@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from fake_openai import FakeOpenAI
-from running import Cli, kill
+from running import Cli, free_port, kill
 from space_run import HOSTILE, answer, copy_of_run
 
 from hub_speed import space
@@ -155,13 +155,13 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cli, FakeOp
 
 
 @pytest.fixture(scope="module")
-def page(done: tuple[Cli, FakeOpenAI], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def page(done: tuple[Cli, FakeOpenAI]) -> Iterator[Any]:
     """The Space, opened as a user opens it, and a client of its API; the revisor is the published one."""
     pytest.importorskip("gradio")
     from gradio_client import Client
 
     cli, _ = done
-    port = Cli(tmp_path_factory.mktemp("page")).port
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     process = cli.start("space", "run", "--port", str(port))
     try:

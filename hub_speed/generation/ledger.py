@@ -12,6 +12,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,6 +23,7 @@ from hub_speed.errors import NoSpace, StageError
 from hub_speed.rows import LedgerRow
 
 _COLUMNS = tuple(LedgerRow.model_fields)
+_VALUES = attrgetter(*_COLUMNS)
 _LISTS = ("completions", "thoughts", "finish_reasons")
 _UNWRITABLE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -128,10 +130,8 @@ class Ledger:
         """
         values = []
         for entry, row in entries:
-            fields = entry.__dict__.copy()
-            for name in _LISTS:
-                fields[name] = _json(fields[name])
-            values.append((*(fields[name] for name in _COLUMNS), None if row is None else _json(row)))
+            columns = [_json(value) if value.__class__ is list else value for value in _VALUES(entry)]
+            values.append((*columns, None if row is None else _json(row)))
         marks = ", ".join("?" * (len(_COLUMNS) + 1))
         self._write(f"INSERT OR REPLACE INTO ledger VALUES ({marks})", values)
 

@@ -22,8 +22,7 @@ from typing import TYPE_CHECKING
 from hub_speed.errors import HubError
 
 if TYPE_CHECKING:
-    import uvicorn
-
+    from hub_speed.localhub.server import Server
     from hub_speed.localhub.store import Store
 
 __all__ = ["DEFAULT_PORT", "LocalHub", "LocalHubError"]
@@ -56,7 +55,7 @@ class LocalHub:
         self.hf_home = self.home / "hf_home"
         self.endpoint: str | None = None
         self._store: Store | None = None
-        self._server: uvicorn.Server | None = None
+        self._server: Server | None = None
         self._thread: threading.Thread | None = None
 
     def start(self, port: int = 0) -> str:
@@ -70,6 +69,7 @@ class LocalHub:
 
         from hub_speed.localhub.app import make_app
         from hub_speed.localhub.errors import HttpRefusal
+        from hub_speed.localhub.server import Server
         from hub_speed.localhub.store import Store
 
         if self._thread is not None:
@@ -98,7 +98,7 @@ class LocalHub:
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=STOP_AFTER_S,
         )
-        self._server = uvicorn.Server(config)
+        self._server = Server(config)
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [listener]}, name="local hub", daemon=True
         )
@@ -116,7 +116,7 @@ class LocalHub:
     def stop(self) -> None:
         """Finish the requests that are being answered, then stop serving."""
         if self._server is not None and self._thread is not None:
-            self._server.should_exit = True
+            self._server.end()
             self._thread.join()
         if self._store is not None:
             self._store.close()

@@ -83,14 +83,18 @@ def verify(hub: Hub, org: str, tag: str) -> Iterator[Finding]:
 
 
 def _while_it_answers(hub: Hub, released: Ref, findings: Iterable[Finding]) -> list[Finding]:
-    """The same findings, together.
+    """The same findings, together; after one that does not hold, the Hub is asked whether it still answers.
+
+    Else the client would try again for most of a minute to read what comes next.
 
     Raises:
         HubError: something does not hold, because the Hub does not answer any more.
     """
-    found = list(findings)
-    if any(each.holds is False for each in found):
-        hub.pin(released.kind, released.version)
+    found = []
+    for each in findings:
+        if each.holds is False:
+            hub.pin(released.kind, released.version)
+        found.append(each)
     return found
 
 

@@ -1,9 +1,10 @@
-"""Ranks as processes of this machine, whose starter is killed and stopped."""
+"""Ranks as processes of this machine: each has its part of the GPUs, and whoever starts them may be killed."""
 
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -13,13 +14,27 @@ from fake_openai import Asked, FakeOpenAI, Reply
 from running import HANG_S
 from toy_stages import FIXED, TASKS, Toy, answer
 
+from hub_speed.engines import Options
+from hub_speed.engines.local import Local
 from hub_speed.errors import Stopped
 from hub_speed.hub import Hub
 from hub_speed.localhub import LocalHub
 from hub_speed.rows import TaskRow
 
 ROWS = {"seed": {"rows": 40}}
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends what a killed process has started")
+
+
+def test_ranks_share_the_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that writes down what it sees stands for Python."""
+    program = tmp_path / "python"
+    program.write_text('#!/bin/sh\nfor last; do :; done\necho "rank $last sees $CUDA_VISIBLE_DEVICES"\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,GPU-a,GPU-b")
+    engine = Local(Options(("run", "toy"), tmp_path / "logs", 3))
+    assert engine.run([0, 2], threading.Event()) == {0: 0, 2: 0}
+    words = [engine.last_words(rank).partition(" (")[0] for rank in (0, 2)]
+    assert words == ["rank 0 sees 0,1", "rank 2 sees GPU-a,GPU-b"]
 
 
 def children(pid: int) -> list[int]:
@@ -35,6 +50,7 @@ def alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends what a killed process has started")
 def test_whoever_starts_ranks_is_killed_and_stopped(tmp_path: Path, server: FakeOpenAI, local: LocalHub) -> None:
     """The ranks of one that is killed ship what they have; another that is started at once waits for that."""
     toy, recipe = Toy(tmp_path, server, Hub(str(local.endpoint))), tmp_path / "toy.yaml"
@@ -43,11 +59,11 @@ def test_whoever_starts_ranks_is_killed_and_stopped(tmp_path: Path, server: Fake
         toy.begin(org)
         toy.put_rows(toy.recipe(), "brainstorm", TaskRow, TASKS, org)
     one = toy.run(toy.recipe(**ROWS), "seed", "one")
-    before, prompt, late = len(server.asked), 12, list[Asked]()
+    before, quick, late = len(server.asked), 12, list[Asked]()
 
     def slow(asked: Asked) -> Reply:
         """After some answers, only such as are very late."""
-        late.extend([asked] * (len(server.asked) > before + prompt))
+        late.extend([asked] * (len(server.asked) > before + quick))
         return Reply(answer(asked).body, wait_s=HANG_S if asked in late else 0)
 
     def start() -> "subprocess.Popen[str]":
@@ -69,7 +85,7 @@ def test_whoever_starts_ranks_is_killed_and_stopped(tmp_path: Path, server: Fake
     ranks = wait_until_late(killed)
     killed.kill()
     killed.communicate()
-    prompt += len(late) + 8
+    quick += len(late) + 8
     stopped = start()
     more_ranks = wait_until_late(stopped)
     assert len(ranks) == len(more_ranks) == 2 and not any(map(alive, ranks))

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scaling_scores import RUNS, SIZES, law, noise, straight
 from scipy import optimize, stats
 
 from hub_speed.evaluation.scaling_curves import (
@@ -13,21 +14,6 @@ from hub_speed.evaluation.scaling_curves import (
     log_linear,
     power_law,
 )
-
-SIZES = np.array([150.0, 300, 600, 1200, 2400])
-RUNS = np.repeat(SIZES, 5)
-
-
-def law(rows: np.ndarray) -> np.ndarray:
-    return 0.8 - 4 * rows**-0.6
-
-
-def straight(rows: np.ndarray) -> np.ndarray:
-    return 0.4 + 0.1 * np.log10(rows)
-
-
-def noise(scale: float, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(0, scale, len(RUNS))
 
 
 def test_a_power_law_is_found() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scaling_scores import RUNS, SIZES, law, noise, straight
 
 from hub_speed.evaluation.scaling_curves import PowerLaw, log_linear
 from hub_speed.evaluation.scaling_law import (
@@ -16,21 +17,6 @@ from hub_speed.evaluation.scaling_law import (
     shared,
 )
 from hub_speed.evaluation.scaling_sentences import describe
-
-SIZES = np.array([150.0, 300, 600, 1200, 2400])
-RUNS = np.repeat(SIZES, 5)
-
-
-def law(rows: np.ndarray) -> np.ndarray:
-    return 0.8 - 4 * rows**-0.6
-
-
-def straight(rows: np.ndarray) -> np.ndarray:
-    return 0.4 + 0.1 * np.log10(rows)
-
-
-def noise(scale: float, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(0, scale, len(RUNS))
 
 
 def test_the_form_that_made_the_scores_wins_where_it_can_be_told() -> None:

@@ -331,20 +331,20 @@ def test_an_embedder_is_asked_in_the_form_it_was_trained_with(made: dict[str, Pa
     assert [text or "" for text in asked("none")] == ["", "", ""]
 
 
-def test_kill_9_loses_no_finished_task_and_scores_none_twice(made: dict[str, Path], tmp_path: Path) -> None:
-    given = settings(made, tmp_path, "search")
+def test_kill_9_loses_no_finished_task_and_scores_none_twice(made: dict[str, Path], in_process: Path) -> None:
+    given = settings(made, in_process, "search")
     process = start(given)
-    kept = tmp_path / "work" / "scores"
+    kept = in_process / "work" / "scores"
     while not list(kept.rglob("*.json")) and process.poll() is None:
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     before = {file.relative_to(kept): (file.stat().st_ino, file.stat().st_mtime_ns) for file in kept.rglob("*.json")}
     assert 1 <= len(before) < 5
-    found = finish(start(given))
+    found = scoring.run(given)
     after = {file.relative_to(kept): (file.stat().st_ino, file.stat().st_mtime_ns) for file in kept.rglob("*.json")}
     assert len(after) == len(found["scores"]) == 5 and before.items() <= after.items()
-    items = [(i["subject"], i["measure"], i["item"]) for i in read_parquet(tmp_path / "items")]
+    items = [(i["subject"], i["measure"], i["item"]) for i in read_parquet(in_process / "items")]
     assert len(items) == len(set(items)) == 3 * 12 + 2 * 60
 
 

@@ -73,17 +73,13 @@ def post(url: str, body: dict) -> tuple[int, dict]:
         return error.code, json.load(error)
 
 
-@pytest.mark.parametrize(("users", "threads"), [(None, "2"), ("1", "1")])
-def test_servers_share_the_cores_unless_the_user_has_decided(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, users: str | None, threads: str
-) -> None:
+def test_servers_share_the_cores(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless the user has decided: tests/test_cores.py."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    if users:
-        monkeypatch.setenv("OMP_NUM_THREADS", users)
     before = set(psutil.Process().children())
     with servers.embedded(folder, "tiny", replicas=1, threads=2, log=tmp_path / "log"):
         [started] = set(psutil.Process().children()) - before
-        assert started.environ()["OMP_NUM_THREADS"] == threads
+        assert started.environ()["OMP_NUM_THREADS"] == "2"
 
 
 def streamed(url: str, body: dict) -> list[dict]:

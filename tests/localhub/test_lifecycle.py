@@ -1,5 +1,7 @@
 """Starting, stopping, and the environment that clients get."""
 
+import base64
+import http.client
 import os
 import signal
 import socket
@@ -37,6 +39,22 @@ def test_start_stop_and_start_again_keeps_repos_and_token(tmp_path, http_to):
     assert again.token == web.token and again("GET", "/api/models/org/kept").status == 200
     hub.stop()
     assert not [thread for thread in threading.enumerate() if thread.name == "local hub" and not thread.daemon]
+
+
+def test_an_answer_that_is_on_its_way_arrives_whole(tmp_path, http_to):
+    with LocalHub(tmp_path) as hub:
+        web = http_to(hub)
+        web("POST", "/api/repos/create", {"name": "large", "organization": "org", "type": "dataset"})
+        file = {"path": "file.bin", "encoding": "base64", "content": base64.b64encode(bytes(8 << 20)).decode()}
+        assert web.commit("org/large", [{"key": "file", "value": file}]).status == 200
+        connection = http.client.HTTPConnection(web.address.hostname, web.address.port, timeout=HANG_S)
+        connection.request("GET", "/datasets/org/large/resolve/main/file.bin")
+        answer = connection.getresponse()
+        read = len(answer.read(1000))
+        stopping = threading.Thread(target=hub.stop)
+        stopping.start()
+        assert read + len(answer.read()) == 8 << 20
+        stopping.join()
 
 
 def test_a_token_file_that_was_overwritten_is_put_right(tmp_path):

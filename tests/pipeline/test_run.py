@@ -216,24 +216,33 @@ def test_ctrl_c_stops_with_130_and_the_next_run_goes_on(seeded: Cli) -> None:
     assert ended(cli(*args), "seed") == 300
 
 
-@pytest.mark.parametrize(
-    ("args", "code", "words"),
-    [
-        (["run", "quickstart", "--set", "senior.dpo_betta=0.1"], 2, ["dpo_betta", "did you mean dpo_beta?"]),
-        (["run", "quickstart", "--set", "seed.rows=many"], 2, ["seed.rows", "many"]),
-        (["run", "quickstart", "--set", "mixture={retreival: 1}"], 2, ["did you mean retrieval?"]),
-        (["run", "qickstart"], 2, ["did you mean quickstart?"]),
-        (["run", "nowhere.yaml"], 2, ["no such file"]),
-        (["run", "quickstart", "--endpoint", "techer=http://x"], 2, ["NAME one of teacher"]),
-        (["run", "quickstart", "--endpoint", "teacher=ftp://x"], 2, ["http://"]),
-        (["run", "quickstart", "--only", "sneior"], 2, ["did you mean senior?"]),
-        (["show", "quickstart"], 2, ["nothing of it", "hub-speed run quickstart"]),
-        (["rows", "speed-demo/speed-seed"], 4, ["not found"]),
-    ],
-)
-def test_bad_input_names_the_fix(cli: Cli, args: list[str], code: int, words: list[str]) -> None:
-    out = cli(*args, code=code)
-    assert out.startswith("error: ")
+MISTAKES: list[tuple[list[str], int, list[str]]] = [
+    (["run", "quickstart", "--set", "senior.dpo_betta=0.1"], 2, ["dpo_betta", "did you mean dpo_beta?"]),
+    (["run", "quickstart", "--set", "seed.rows=many"], 2, ["seed.rows", "many"]),
+    (["run", "quickstart", "--set", "mixture={retreival: 1}"], 2, ["did you mean retrieval?"]),
+    (["run", "qickstart"], 2, ["did you mean quickstart?"]),
+    (["run", "nowhere.yaml"], 2, ["no such file"]),
+    (["run", "quickstart", "--endpoint", "techer=http://x"], 2, ["NAME one of teacher"]),
+    (["run", "quickstart", "--endpoint", "teacher=ftp://x"], 2, ["http://"]),
+    (["run", "quickstart", "--only", "sneior"], 2, ["did you mean senior?"]),
+    (["show", "quickstart"], 2, ["nothing of it", "hub-speed run quickstart"]),
+    (["rows", "speed-demo/speed-seed"], 4, ["not found"]),
+]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
+    """A wrong command → its exit code and its words."""
+    commands = [args for args, _, _ in MISTAKES]
+    return dict(zip(map(" ".join, commands), Cli(tmp_path_factory.mktemp("told")).mistakes(*commands), strict=True))
+
+
+@pytest.mark.parametrize(("args", "code", "words"), MISTAKES)
+def test_bad_input_names_the_fix(
+    told: dict[str, tuple[int, str]], args: list[str], code: int, words: list[str]
+) -> None:
+    found, out = told[" ".join(args)]
+    assert found == code and out.startswith("error: ")
     for word in words:
         assert word in out, out
 

@@ -1,6 +1,9 @@
 """The script that compares scores with a direct computation and a published value."""
 
 import csv
+import logging
+import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,24 +11,16 @@ import pytest
 pytest.importorskip("torch")
 
 from benchmark_sets import LABELLED, STS
-from running import Cli
 from tiny_models import make_model
 
 from hub_speed.training.embedder import backbone
 
-CHECK = """
-import runpy, sys
-files = ["--sts", "FOLDER/sts.csv", "--classification", "FOLDER/classes.csv", "FOLDER/classes.csv"]
-for published in ("Spearman=VALUE", "Spearman=0.990"):
-    sys.argv = ["", "--model", "FOLDER/model", *files, "--published", published, "--json", "FOLDER/scores.json"]
-    try:
-        runpy.run_path("SCRIPT", run_name="__main__")
-    except SystemExit as error:
-        print(error)
-"""
+SCRIPT = Path(__file__).parents[2] / "scripts" / "check_evaluation.py"
 
 
-def test_a_score_without_our_prefix_is_compared_with_a_published_one(tmp_path: Path, cli: Cli) -> None:
+def test_a_score_without_our_prefix_is_compared_with_a_published_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     from scipy.stats import spearmanr
 
     model = backbone.embedder(make_model(tmp_path / "base"), 128)
@@ -36,12 +31,18 @@ def test_a_score_without_our_prefix_is_compared_with_a_published_one(tmp_path: P
         csv.writer(file).writerows([("text", "label"), *((row["text"], row["label"]) for row in LABELLED)])
     one, two = (model.encode([row[f"sentence{k}"] for row in STS]) for k in (1, 2))
     plain = f"{spearmanr((one * two).sum(1), [row['score'] for row in STS]).statistic:.3f}"
-    script = Path(__file__).parents[2] / "scripts" / "check_evaluation.py"
-    given = {"FOLDER": str(tmp_path), "SCRIPT": str(script), "VALUE": plain}
-    code = CHECK
-    for name, text in given.items():
-        code = code.replace(name, text)
-    out = cli.python(code)
+    files = ["--sts", "sts.csv", "--classification", "classes.csv", "classes.csv"]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(logging.root.manager, "disable", logging.NOTSET)  # the script sets it
+    for value in (plain, "0.990"):
+        wanted = ["--published", f"Spearman={value}", "--json", "scores.json"]
+        monkeypatch.setattr(sys, "argv", ["", "--model", "model", *files, *wanted])
+        try:
+            runpy.run_path(str(SCRIPT), run_name="__main__")
+        except SystemExit as error:
+            print(error)
+    out = capsys.readouterr().out
     first, second = out.split("| task |")[1:]
     assert "differs" not in first and f"| {plain} |" in first
     assert "differs: Spearman" in second

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from fake_openai import FakeOpenAI
-from running import Cli, kill
+from running import free_port, kill
 from space_run import answer, copy_of_run
 
 pytestmark = pytest.mark.slow
@@ -40,7 +40,7 @@ VIEWS = {
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a running explorer; an endpoint answers in place of the generator."""
-    cli, port = copy_of_run(tmp_path_factory), Cli(tmp_path_factory.mktemp("page")).port
+    cli, port = copy_of_run(tmp_path_factory), free_port()
     with FakeOpenAI(answer) as models:
         process = cli.start("space", "run", "--port", str(port), HUB_SPEED_JUNIOR_URL=models.url)
         try:
