@@ -174,9 +174,12 @@ class Hub:
         return {name: Ref(kind, repo, commit) for commit in commits for name in names.get(commit, [])}
 
     def branches(self, kind: Kind, repo: str) -> set[str]:
-        """The names of a repository's branches."""
+        """The names of a repository's branches; none where there is no repository."""
         with self._translating_errors(f"{kind} {repo}"):
-            return {branch.name for branch in self._api.list_repo_refs(repo, repo_type=kind).branches}
+            try:
+                return {branch.name for branch in self._api.list_repo_refs(repo, repo_type=kind).branches}
+            except RepositoryNotFoundError:
+                return set()
 
     def kept(self, kind: Kind, repo: str) -> str:
         """Where a repository is not private or public as new ones are to be, which of both it is; else nothing."""

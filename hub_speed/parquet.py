@@ -6,7 +6,7 @@ same rows give the same bytes. `scripts/bench_parquet.py` measures what it bring
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import chain, count, islice
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin
@@ -19,6 +19,10 @@ from hub_speed.rows import SPLITS
 
 ROWS_PER_FILE = 200_000
 """About 300 MB of retrieval rows a file. Assumption: the Hub's viewer likes files under 500 MB."""
+
+MANY_FILES, LARGER = 1_000, 5
+"""After so many files, each holds so many times the rows. The Hub allows 10,000 files a folder
+(huggingface.co/docs/hub/storage-limits); a ledger of a billion rows, four lines each at most, then has 4,800."""
 
 ROWS_AT_ONCE = 2_000
 """Rows that are converted at once: some 20 MB of retrieval rows with their prompts and raw answers."""
@@ -63,13 +67,13 @@ def write_parquet(
     """
     folder.mkdir(parents=True, exist_ok=True)
     total, iterator, file_schema = 0, iter(rows), schema(model)
-    while True:
-        path = folder / f"{split}-{total // ROWS_PER_FILE:05d}.parquet"
+    for number in count():
+        path, most = folder / f"{split}-{number:05d}.parquet", ROWS_PER_FILE * (1 if number < MANY_FILES else LARGER)
         partial, written = path.with_suffix(".partial"), 0
         with pq.ParquetWriter(
             partial, file_schema, compression="zstd", use_content_defined_chunking=True, write_page_index=True
         ) as writer:
-            for group in _groups(islice(iterator, ROWS_PER_FILE), file_schema, at_once):
+            for group in _groups(islice(iterator, most), file_schema, at_once):
                 writer.write_table(group, row_group_size=len(group))
                 written += len(group)
         if written or not total:
@@ -77,8 +81,9 @@ def write_parquet(
         else:
             partial.unlink()
         total += written
-        if written < ROWS_PER_FILE:
-            return total
+        if written < most:
+            break
+    return total
 
 
 def write_splits(

@@ -278,6 +278,20 @@ class Share:
         """The mark of a rank, of this wave or an earlier one."""
         return self.load(f"{folder_of(rank)}/finished.json", Finished)
 
+    @property
+    def folder(self) -> str:
+        """The folder of this rank in the place."""
+        assert self.rank is not None, "the publisher has none"
+        return folder_of(self.rank)
+
+    def tell(self, progress: Progress) -> None:
+        """Say how far this rank is."""
+        self.save(f"{self.folder}/progress.json", progress)
+
+    def finish(self, mark: Finished) -> None:
+        """Write the mark of this rank."""
+        self.save(f"{self.folder}/finished.json", mark)
+
     def unfinished(self, wave: int) -> list[int]:
         """The ranks that have not finished a wave."""
         marks = ((rank, self.finished(rank)) for rank in range(self.world))

@@ -80,11 +80,15 @@ def test_each_split_with_rows_has_files_of_its_name(given: list[str], tmp_path: 
         assert set(table["split"].to_pylist()) <= {name}
 
 
-@pytest.mark.parametrize(("count", "files"), [(0, [0]), (1, [1]), (9, [9]), (10, [10]), (11, [10, 1]), (20, [10, 10])])
+@pytest.mark.parametrize(
+    ("count", "files"), [(0, [0]), (9, [9]), (10, [10]), (11, [10, 1]), (30, [10] * 3), (75, [10] * 3 + [30, 15])]
+)
 def test_files_are_full_and_in_order(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, count: int, files: list[int]
 ) -> None:
     monkeypatch.setattr(parquet, "ROWS_PER_FILE", 10)
+    monkeypatch.setattr(parquet, "MANY_FILES", 3)
+    monkeypatch.setattr(parquet, "LARGER", 3)
     monkeypatch.setattr(parquet, "ROWS_AT_ONCE", 5)
     written = [{"topic": f"t{i}"} for i in range(count)]
     assert parquet.write_parquet(written, rows.TopicRow, tmp_path / "a") == count

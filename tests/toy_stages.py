@@ -4,17 +4,21 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from fake_openai import Asked, FakeOpenAI, Reply, as_json, choices
 from pydantic import BaseModel
 
+from hub_speed.errors import RanksLeft
 from hub_speed.hub import RECORD, Hub
 from hub_speed.llm.address import Address
 from hub_speed.parquet import write_parquet
 from hub_speed.pipeline.plan import pin, plan
+from hub_speed.pipeline.rank import run_rank
+from hub_speed.pipeline.ranked import Ranked
+from hub_speed.pipeline.ranks import publish
 from hub_speed.pipeline.run import Result, run
 from hub_speed.pipeline.session import Session
 from hub_speed.recipe import Recipe
@@ -94,6 +98,17 @@ class Toy:
         session = self.session(org)
         session.extend = extend
         return run(recipe, session, only=stage)[-1]
+
+    def run_ranks(self, recipe: Recipe, stage: str, world: int, org: str = "org", *, extend: bool = False) -> Result:
+        """The stage as ranks make it, one after the other."""
+        session = self.session(org)
+        session.extend = extend
+        ranked = Ranked(recipe, session, stage, world, None)
+        while True:
+            for rank in range(world):
+                run_rank(ranked, rank)
+            with suppress(RanksLeft):
+                return publish(ranked)
 
     def begin(self, org: str = "org") -> None:
         """Publish what no stage makes: topics, and the base model."""

@@ -9,7 +9,8 @@ from hub_speed.api.hubs import OpenHub
 from hub_speed.api.sessions import DEFAULT_ORG, Pairs, open_session
 
 if TYPE_CHECKING:
-    from hub_speed.pipeline.ranks import Engine, Ranked
+    from hub_speed.pipeline.ranked import Ranked
+    from hub_speed.pipeline.ranks import Engine
     from hub_speed.pipeline.run import Result
     from hub_speed.recipe import Recipe
     from hub_speed.shared import Finished, Progress
@@ -36,7 +37,7 @@ def open_ranks(
         hub: where inputs are read and the result is published.
         only: the stage; all it needs is finished.
         world: how many ranks there are.
-        shared: a folder that all ranks reach; None: one of this machine.
+        shared: a folder that all ranks reach, or Path("hub"): a branch of the dataset; None: a folder of this machine.
         org: organisation or user that owns the repositories.
         endpoints: where models are.
         extend: go on from a published version with fewer rows: only new rows are asked for.
@@ -49,15 +50,15 @@ def open_ranks(
         >>> with open_ranks(load_recipe("speed"), hub, "synthesize", 16, shared=Path("/scratch/me")) as ranked:
         ...     run_rank(ranked, 3)
     """
-    from hub_speed.pipeline.ranks import Ranked
+    from hub_speed.pipeline.ranked import Ranked
 
     with open_session(recipe, hub, org=org, endpoints=endpoints, progress=progress, publish=True) as (session, pinned):
         session.extend = extend
         yield Ranked(pinned, session, only, world, shared)
 
 
-def run_rank(ranked: "Ranked", rank: int) -> "Finished | None":
-    """Ask for the rows of one rank of a stage, from 0, and leave them in the shared folder.
+def run_rank(ranked: "Ranked", number: int) -> "Finished | None":
+    """Ask for the rows of one rank of a stage, from 0, and leave them in the shared place.
 
     Returns:
         The rank's mark; None if the stage is published.
@@ -65,9 +66,9 @@ def run_rank(ranked: "Ranked", rank: int) -> "Finished | None":
     Raises:
         HubSpeedError: it could not finish; the same call goes on.
     """
-    from hub_speed.pipeline import ranks
+    from hub_speed.pipeline import rank
 
-    return ranks.run_rank(ranked, rank)
+    return rank.run_rank(ranked, number)
 
 
 def run_ranks(ranked: "Ranked", engine: "Engine | None" = None) -> "Result":
@@ -87,11 +88,17 @@ def show_ranks(
 ) -> "dict[str, list[Progress | None]]":
     """Stage → how far each of its ranks is, None before it has begun; for the stages that ranks work just now.
 
+    Args:
+        hub: where branches are looked at, for the shared place "hub".
+        org: organisation or user that owns the repositories.
+        shared: where the ranks work; None: in the folder of this program.
+
     Raises:
         RecipeError: the shared folder is not there.
     """
-    from hub_speed.pipeline.ranks import check_shared, told
+    from hub_speed.pipeline.ranked import told
 
-    if shared is not None:
-        check_shared(shared)
-    return told((shared or hub.home / "ranks") / org)
+    own = hub.home / "ranks"
+    if shared is None and not own.exists():
+        return {}
+    return told(hub.hub, org, own if shared is None else shared)

@@ -12,7 +12,8 @@ from hub_speed.console.run import print_result
 from hub_speed.console.terminal import console, print_json, table
 from hub_speed.engines import Options, open_engine
 from hub_speed.errors import RecipeError
-from hub_speed.pipeline.ranks import ON_HUB, Engine, Ranked
+from hub_speed.pipeline.ranked import ON_HUB, Ranked
+from hub_speed.pipeline.ranks import Engine
 from hub_speed.recipe import Recipe
 from hub_speed.shared import Progress
 

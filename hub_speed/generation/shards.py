@@ -20,7 +20,7 @@ from hub_speed.generation.jobs import Jobs, without
 from hub_speed.generation.ledger import Ledger
 from hub_speed.parquet import write_parquet
 from hub_speed.rows import LedgerRow
-from hub_speed.shared import Finished, Share, Wave, checksum, folder_of, some
+from hub_speed.shared import Finished, Share, Wave, checksum, some
 
 _log = logging.getLogger("hub_speed")
 
@@ -43,9 +43,7 @@ class Shards:
     """
 
     def __init__(self, share: Share, ledger: Ledger, work: Path) -> None:
-        assert share.rank is not None
         self._share, self._ledger, self._work = share, ledger, work
-        self._folder = folder_of(share.rank)
         self._restore()
         failed = ledger.failed()
         self._waiting = [name for name in ledger.unshipped() if name not in failed]
@@ -76,7 +74,7 @@ class Shards:
         lines, folder = list(self._ledger.lines(names)), self._work / "shard"
         write_parquet(lines, ShardRow, folder)
         file = next(folder.glob("*.parquet"))
-        name = f"{self._folder}/{len(self._ledger.shards()):05d}-{checksum(file)}.parquet"
+        name = f"{self._share.folder}/{len(self._ledger.shards()):05d}-{checksum(file)}.parquet"
         self._share.place.send(file, name)
         self._ledger.take(name, lines)
         file.unlink()
@@ -85,7 +83,7 @@ class Shards:
         """Make the ledger and the shared place agree, whatever an earlier run of this rank, here or elsewhere, left."""
         for name in lost_shards(self._share, self._ledger.shards()):
             self._ledger.forget_shard(name)
-        there = [name for name in self._share.place.names(self._folder) if name.endswith(".parquet")]
+        there = [name for name in self._share.place.names(self._share.folder) if name.endswith(".parquet")]
         for name in sorted({*there} - {*self._ledger.shards()}):
             try:
                 self._ledger.take(name, read_shard(self._share, name))  # one that holds rows of others is left alone

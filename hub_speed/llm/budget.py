@@ -28,6 +28,11 @@ class Spent:
     read: int = 0
     written: int = 0
 
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """All three."""
+        return self.calls, self.read, self.written
+
     def __add__(self, other: "Spent") -> "Spent":
         return Spent(self.calls + other.calls, self.read + other.read, self.written + other.written)
 

@@ -2,8 +2,8 @@
 
 Rows are stable: row *i* of a stage has the same id and prompt, however many there are. So where a version on the Hub
 differs in `rows` alone, its answers are this stage's as well, and only those beyond are asked for. Rows that were
-dropped as duplicates or surplus are looked at again together with the new ones. What is published is what one run with
-all rows would have published, if the models had answered the same.
+dropped because of others (duplicates, surplus, stock phrases) are looked at again together with the new ones. What is
+published is what one run with all rows would have published, if the models had answered the same.
 """
 
 import json
@@ -52,14 +52,13 @@ def check(steps: list[Step], recipe: Recipe, session: Session) -> None:
         refs = pin(s, recipe, session, done)
         if earlier(s, s.identity(recipe, refs), refs, session):
             return
-    grows, repo = s.name in GROWING, s.repo(session.org)
+    missing = f"has no version on {session.hub.shown} that this recipe only adds rows to"
+    expected = f"one of {s.repo(session.org)} that has fewer rows, and is the same in everything else"
+    if s.name not in GROWING:
+        missing, expected = "would ask for all its rows", f"a recipe that only adds rows to {', '.join(GROWING)}"
     raise RecipeError(
-        f"--extend: {s.name} has no version on {session.hub.shown} that this recipe only adds rows to"
-        if grows
-        else f"--extend: {s.name} would ask for all its rows",
-        expected=f"one of {repo} that has fewer rows, and is the same in everything else"
-        if grows
-        else f"a recipe that only adds rows to {', '.join(GROWING)}",
+        f"--extend: {s.name} {missing}",
+        expected=expected,
         got=f"{left[0].stage.name}: {left[0].why}",
         fix="run without --extend to ask for every row, or change the recipe back to that of the smaller version",
     )

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hub_speed.errors import StageError
 from hub_speed.generation import estimate
 from hub_speed.generation.planning import numbered, plan_rows, row_rng
-from hub_speed.generation.quota import Quota
+from hub_speed.generation.quota import MOST, Quota
 from hub_speed.generation.variety import variety
-from hub_speed.parquet import ROWS_PER_FILE
+from hub_speed.parquet import LARGER, MANY_FILES, ROWS_PER_FILE
 from hub_speed.pipeline.table import STAGES, wanted
 from hub_speed.recipe import Recipe
 from hub_speed.recipes.loader import load
@@ -277,11 +277,13 @@ def test_a_billion_rows_are_planned_at_once_and_make_as_many_files_as_a_hub_take
     tracemalloc.stop()
     assert first.id == "synthesize-0000000" and sum(quota.wanted.values()) == takes["synthesize"].rows == rows
     assert most < 50e6  # bytes, with the imports: nothing grows with the rows
-    asked = takes["synthesize"].calls  # as many lines has the ledger, which is one folder
-    files = [*(-(-count // ROWS_PER_FILE) for count in quota.wanted.values()), -(-asked // ROWS_PER_FILE)]
-    assert (
-        max(files) < 10_000 and sum(files) < 100_000
-    )  # files a folder, and in all: huggingface.co/docs/hub/storage-limits
-    at_worst = rows / (1 - recipe.runtime.max_reject_rate)
-    assert at_worst / ROWS_PER_FILE <= 10_000
+
+    def files(lines: int) -> int:
+        """How many files of a folder hold so many lines."""
+        few = MANY_FILES * ROWS_PER_FILE
+        return -(-min(lines, few) // ROWS_PER_FILE) + -(-max(0, lines - few) // (LARGER * ROWS_PER_FILE))
+
+    ledger = files(MOST * rows)  # with no line left to ask for
+    folders = [*map(files, quota.wanted.values()), ledger]
+    assert max(folders) == ledger == 4_800 and sum(folders) < 100_000  # files in all: the Hub's limit as well
     assert 2 * len(STAGES) < 128  # commits an hour, if all stages ended in one: each makes one, and one for a new repo

@@ -1,6 +1,5 @@
 """More rows later: the set of a single run, of which only the new rows are asked for; and what cannot grow says so."""
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +8,13 @@ from fake_openai import FakeOpenAI
 from toy_stages import Toy
 
 from hub_speed import parquet
-from hub_speed.errors import RanksLeft, RecipeError
+from hub_speed.errors import RecipeError
 from hub_speed.generation import shards
 from hub_speed.hub import Hub
 from hub_speed.localhub import LocalHub
 from hub_speed.pipeline.extend import check
 from hub_speed.pipeline.plan import plan
-from hub_speed.pipeline.ranks import Ranked, publish, run_rank
+from hub_speed.pipeline.ranked import Ranked
 from hub_speed.pipeline.run import Result, run
 from hub_speed.recipe import Recipe
 from hub_speed.rows import TaskRow
@@ -34,18 +33,6 @@ def sized(toy: Toy, signals: int, drafts: int, **revision: Any) -> Recipe:
         revision={"rows": signals} | revision,
         synthesize={"rows": drafts},
     )
-
-
-def by_ranks(toy: Toy, recipe: Recipe, stage: str) -> Result:
-    """The stage in more rows, as two ranks make it."""
-    session = toy.session("grown")
-    session.extend = True
-    while True:
-        ranked = Ranked(recipe, session, stage, 2, None)
-        for rank in range(2):
-            run_rank(ranked, rank)
-        with suppress(RanksLeft):
-            return publish(ranked)
 
 
 def test_a_set_that_grows_is_that_of_a_single_run(
@@ -69,8 +56,10 @@ def test_a_set_that_grows_is_that_of_a_single_run(
             if org == "grown":
                 smaller[name] = whole, asked
                 continue
-            drafts = name in ("synthesize", "revise")
-            grown = by_ranks(toy, more_drafts, name) if drafts else toy.run(large, name, "grown", extend=True)
+            if name in ("synthesize", "revise"):
+                grown = toy.run_ranks(more_drafts, name, 2, "grown", extend=True)
+            else:
+                grown = toy.run(large, name, "grown", extend=True)
             (first, earlier), files = smaller[name], toy.files(whole)
             assert toy.files(grown) == files and grown.record.extends == first.ref.version, name
             for field in ("accepted", "rows_in", "rejected", "by_task_type", "calls"):

@@ -26,9 +26,10 @@ from hub_speed.errors import BudgetSpent, Busy, HubSpeedError, NoSpace, RanksLef
 from hub_speed.hub import Hub
 from hub_speed.llm.batch_api import Batches
 from hub_speed.localhub import LocalHub
-from hub_speed.pipeline import ranks
 from hub_speed.pipeline.branch import Branch
-from hub_speed.pipeline.ranks import Ranked, part_of, publish, run_all, run_rank, told
+from hub_speed.pipeline.rank import part_of, run_rank
+from hub_speed.pipeline.ranked import ON_HUB, Ranked, told
+from hub_speed.pipeline.ranks import publish, run_all
 from hub_speed.pipeline.table import ASKS, wanted
 from hub_speed.recipe import BudgetCaps
 from hub_speed.rows import MinedRow, PassageRow, QuestionRow, TaskRow
@@ -93,7 +94,7 @@ def test_ranks_end_in_one_commit_and_leave_nothing(toy: Ranking) -> None:
     assert run_rank(toy.ranked(3), 1) is None  # it comes late
     run_rank(toy.ranked(2, 20), 0)  # another run in the same place, which has to stay
     assert publish(toy.ranked(3)).cached and run_all(toy.ranked(3), engine).ref == result.ref
-    assert told(toy.folder / "home" / "ranks" / "org")["seed"][0]
+    assert told(toy.hub, "org", toy.folder / "home" / "ranks")["seed"][0]
     assert len(toy.server.asked) < record.rows_in + 20
 
 
@@ -136,8 +137,7 @@ def test_every_stage_that_asks_is_byte_for_byte_that_of_one_process(
                 toy.put_model(of, s.name, org) if s.kind == "model" else toy.put_rows(of, s.name, *made[s.name], org)
             continue
         one, world = toy.run(of, s.name, "one"), 2 + len(s.name) % 2
-        ranked = Ranked(of, toy.session("many"), s.name, world, None)
-        many = run_all(ranked, Here(lambda ranked=ranked: ranked))
+        many = toy.run_ranks(of, s.name, world, "many")
         assert toy.files(many) == toy.files(one), f"{s.name} by {world} ranks"
         for name in ("accepted", "rows_in", "rejected", "by_task_type", "calls"):
             assert getattr(many.record, name) == getattr(one.record, name), (s.name, name)
@@ -283,8 +283,31 @@ def test_a_rank_that_is_at_work_on_another_machine_is_left_alone(toy: Ranking) -
         thread.join()
     mark = run_rank(ranked, 0)  # it is dead: this one takes over
     assert mark and mark.wave == 1
-    shown = told(toy.folder / "home" / "ranks" / "org")["seed"]
+    shown = told(toy.hub, "org", toy.folder / "home" / "ranks")["seed"]
     assert shown[1] is None and shown[0] and shown[0].state == "finished" and shown[0].done > 5
+
+
+def test_ranks_that_an_earlier_start_has_left_at_work_are_waited_for(
+    toy: Ranking, caplog: pytest.LogCaptureFixture
+) -> None:
+    ranked = toy.ranked(2)
+    ranked.place = Folder(ranked.place.path, beat_s=0.01)  # type: ignore[attr-defined]
+
+    class Taken(Here):
+        def run(self, chosen: list[int], stop: threading.Event) -> dict[int, int]:
+            if self.turns:
+                return super().run(chosen, stop)
+            self.turns.append(chosen)
+            ranked.share(0).save("rank-0000/progress.json", Progress(wave=1, turn=1, holder="elsewhere"))
+            return dict.fromkeys(chosen, Busy.exit_code)
+
+    engine = Taken(lambda: ranked)
+    assert run_all(ranked, engine).record.accepted == 30
+    assert engine.turns[:2] == [[0, 1], [0, 1]] and "ranks 0, 1 are at work already" in caplog.text
+    with pytest.raises(Stopped, match="stopped"):
+        stopped = toy.ranked(2, 20)
+        stopped.session.stop.set()
+        run_all(stopped, Idle(lambda: stopped))
 
 
 def test_a_rank_that_fails_is_named_with_its_words(toy: Ranking) -> None:
@@ -447,7 +470,7 @@ class JobsApi:
 
 def test_jobs_work_ranks_that_share_a_branch(toy: Ranking, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HUB_SPEED_TEACHER_KEY", "a-key")
-    shared, late = Path(ranks.ON_HUB), [True]
+    shared, late = Path(ON_HUB), [True]
 
     def work(rank: int) -> str:
         if rank == 1 and late and late.pop():
@@ -467,10 +490,12 @@ def test_jobs_work_ranks_that_share_a_branch(toy: Ranking, monkeypatch: pytest.M
         with pytest.raises(HubSpeedError, match="rank 1 of 2 ended with exit code 1") as caught:
             run_all(ranked, engine)
         assert "Job timeout" in caught.value.got
+        shown = told(toy.hub, "org", shared)["seed"]
+        assert shown[0] and shown[0].state == "finished" and shown[1] is None
         result = run_all(toy.ranked(2, 30, shared), engine)
     assert result.record.accepted == 30 and len(toy.server.asked) == result.record.rows_in  # what was shipped is kept
     spec = api.specs[0]
     assert spec["timeoutSeconds"] == 6 * 3600 and spec["flavor"] == "a100-large"
     assert spec["secrets"]["HUB_SPEED_TEACHER_KEY"] == "a-key" and spec["secrets"]["HF_TOKEN"]
     assert "a-key" not in json.dumps([spec["command"], spec["environment"]])
-    assert toy.hub.branches("dataset", "org/speed-seed") == {"main"}
+    assert toy.hub.branches("dataset", "org/speed-seed") == {"main"} and told(toy.hub, "org", shared) == {}
