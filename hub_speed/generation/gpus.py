@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from hub_speed.errors import RecipeError, did_you_mean
 from hub_speed.generation import estimate
-from hub_speed.generation.estimate import A100_FLOPS, V100_FLOPS
+from hub_speed.generation.estimate import A100_FLOPS, H100_FLOPS, V100_FLOPS
 from hub_speed.recipe import Recipe
 from hub_speed.stage import Estimate
 
@@ -20,8 +20,8 @@ FLOPS = {  # operations a second in 16 bits, dense, with sums in 32 bits: the ve
     "A100": A100_FLOPS,
     "L4": 121e12,
     "L40S": 362e12,
-    "H100": 989e12,  # SXM; the PCIe card does 756e12
-    "H200": 989e12,
+    "H100": H100_FLOPS,
+    "H200": H100_FLOPS,
     "B200": 2250e12,
     "MI300X": 1307e12,
     "RTX3090": 71e12,  # GA102 white paper

@@ -1,5 +1,6 @@
 """Direct preference optimisation against the frozen start (SPEED Eq. 2: the standard sigmoid loss; see `dpo_loss`)."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def train(settings: DpoSettings) -> Json:
                 **common.arguments(settings),
                 beta=recipe.dpo_beta,
                 loss_type=[recipe.dpo_loss],
-                precompute_ref_log_probs=True,
+                precompute_ref_log_probs=not (recipe.lora_r and _uses_fsdp()),
                 max_length=None,
             ),
             train_dataset=_on_disk(data, settings.work / "rows"),
@@ -59,6 +60,14 @@ def train(settings: DpoSettings) -> Json:
     curves = {key: [(entry["step"], entry[f"rewards/{key}"]) for entry in logged] for key in ("accuracies", "margins")}
     seen = round(recipe.epochs * sum(example.tokens for example in examples))
     return counts | measures | {"tokens": seen, "rewards": rewards, "reward_curves": curves}
+
+
+def _uses_fsdp() -> bool:
+    """Whether FSDP spreads the weights. It leaves them on the CPU until the training begins.
+
+    TRL then has a reference of its own to compute with before, but for an adapter: that is switched off instead.
+    """
+    return os.environ.get("ACCELERATE_USE_FSDP") == "true"
 
 
 def _on_disk(data: list[Json], folder: Path) -> Dataset:

@@ -4,7 +4,7 @@
     work/checkpoint-<step>/complete.json     written last; a checkpoint without it is thrown away
 
 They lie in the stage's own work folder; nobody else writes there. Weights are safetensors; the rest is read by
-torch with `weights_only=True`, which builds tensors and numbers and runs no code.
+torch with `weights_only=True`, which builds tensors and numbers and runs no code. DeepSpeed reads its own as pickles.
 """
 
 import json

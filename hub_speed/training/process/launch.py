@@ -7,6 +7,7 @@ message here.
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,9 @@ from hub_speed.errors import NoSpace, StageError, Stopped
 from hub_speed.record import Json
 from hub_speed.stage import Context, Progress
 from hub_speed.training.process.settings import Settings
+
+_LAUNCHER = "ChildFailedError"  # torchrun's, of whose message the last line is a row of signs
+_ERROR = re.compile(r"^(?:\[rank\d+\]: )?((?!\S*ChildFailedError)[\w.]*(?:Error|Exception)\b.*)", re.MULTILINE)
 
 
 def launch(ctx: Context, module: str, settings: Settings, launcher: Sequence[str] = ()) -> Json:
@@ -43,6 +47,7 @@ def launch(ctx: Context, module: str, settings: Settings, launcher: Sequence[str
     path, log = work / f"{name}.json", work / f"{name}.log"
     path.write_text(settings.model_dump_json(indent=1), "utf-8")
     with log.open("ab") as messages:
+        before = messages.tell()
         process = subprocess.Popen(
             [*_program(launcher), "-m", f"hub_speed.{module}", str(path)],
             env=environment(ctx.threads, launcher, ctx.devices),
@@ -68,13 +73,19 @@ def launch(ctx: Context, module: str, settings: Settings, launcher: Sequence[str
         return result
     if stop.is_set():
         raise Stopped("stopped", fix="finished stages are safe; run the same command to go on")
-    words = log.read_text("utf-8", "replace").strip().splitlines()[-1:]
-    last = words[0][:400] if words else ""
+    last = _last_words(log.read_bytes()[before:].decode("utf-8", "replace"))
     if "No space left" in last:
         raise NoSpace(f"training {name}: the disk is full", got=last, fix="free some space and run again")
     if code == -signal.SIGKILL:
         last = f"killed by the system, most likely because the memory was used up; {last}"
     raise StageError(f"training {name} failed (exit code {code})", got=last, fix=f"the whole log: {log}")
+
+
+def _last_words(said: str) -> str:
+    """Why a training has ended: the last line or, where a launcher has the last word, the first error before that."""
+    errors = [found[1] for found in _ERROR.finditer(said)]
+    words = errors[:1] if _LAUNCHER in said and errors else said.strip().splitlines()[-1:]
+    return words[0][:400] if words else ""
 
 
 def environment(threads: int, launcher: Sequence[str] = (), devices: Sequence[str] = ()) -> dict[str, str]:

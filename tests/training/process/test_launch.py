@@ -10,13 +10,18 @@ import pytest
 
 pytest.importorskip("torch")
 
-from tiny_training import ROWS, difference, embedder_settings, refused, some_rows, write
+import torch
+from safetensors.torch import load_file
+from tiny_training import PREFERENCES, ROWS, difference, embedder_settings, refused, some_rows, write
 from tiny_training import generator_settings as settings
 
 from hub_speed.errors import StageError
 from hub_speed.training.embedder import backbone, contrastive
-from hub_speed.training.generator import sft
-from hub_speed.training.process.launch import environment, launch
+from hub_speed.training.generator import dpo, sft
+from hub_speed.training.process.launch import _last_words, environment, launch
+
+TESTS = Path(__file__).parents[2]
+CONFIGURATIONS = TESTS.parent / "docs" / "accelerate"
 
 
 class Silent:
@@ -43,6 +48,26 @@ def test_two_processes_train_together(decoder: Path, tmp_path: Path) -> None:
     assert (result["steps"], result["devices"], ctx.progress.steps) == (6, "2 x CPU", 6)
     sft.train(settings(tmp_path / "one", decoder, ROWS, epochs=2))
     assert difference(tmp_path / "one/out", tmp_path / "two/out") < 1e-5 < difference(tmp_path / "one/out", decoder)
+
+
+@pytest.mark.parametrize("name", ["fsdp2", "zero3"])
+def test_weights_spread_over_two_processes_are_trained_and_saved_as_those_of_one(
+    decoder: Path, tmp_path: Path, name: str
+) -> None:
+    """By our configurations, as `accelerate launch` runs them, but for bf16 and the number of processes."""
+    if name == "zero3":
+        pytest.importorskip("deepspeed", reason="pip install deepspeed, which compiles code when it is first used")
+    same: Any = {"epochs": 1, "lora_r": 2, "target_modules": "all-linear", "micro_batch_size": 2}
+    launcher = ["accelerate", "launch", "--config_file", str(CONFIGURATIONS / f"{name}.yaml"), "--num_processes", "2"]
+    launcher += ["--mixed_precision", "no", "--main_process_port", "0", str(TESTS / "spread_on_cpu.py")]
+    given = settings(tmp_path / "two", decoder, PREFERENCES, **same)
+    spread = launch(context(tmp_path), "training.generator.dpo", given, launcher)
+    alone = dpo.train(settings(tmp_path / "one", decoder, PREFERENCES, **same))
+    assert spread["loss_curve"] == [[step, pytest.approx(loss, abs=1e-5)] for step, loss in alone["loss_curve"]]
+    assert spread["trained_weights"] == alone["trained_weights"] and spread["devices"] == "2 x CPU"
+    assert difference(tmp_path / "one/out", tmp_path / "two/out") < 1e-5 < difference(tmp_path / "one/out", decoder)
+    one, two = (load_file(tmp_path / each / "out/adapter/adapter_model.safetensors") for each in ("one", "two"))
+    assert one.keys() == two.keys() and all(torch.allclose(one[key], two[key], atol=1e-5) for key in one)
 
 
 def test_two_processes_train_an_embedder_as_one_does(decoder: Path, tmp_path: Path) -> None:
@@ -104,8 +129,7 @@ def test_accelerate_reads_our_configurations(name: str, kind: str, monkeypatch: 
     from accelerate.commands.config.config_args import load_config_from_file
     from accelerate.utils import FullyShardedDataParallelPlugin
 
-    path = Path(__file__).parents[3] / "docs" / "accelerate" / f"{name}.yaml"
-    found = load_config_from_file(str(path))
+    found = load_config_from_file(str(CONFIGURATIONS / f"{name}.yaml"))
     assert (found.distributed_type.value, found.num_processes, found.mixed_precision) == (kind, 8, "bf16")
     if kind == "FSDP":
         for field, value in found.fsdp_config.items():
@@ -120,6 +144,15 @@ def test_a_training_gets_its_cores_unless_the_user_has_decided(monkeypatch: pyte
     assert "OMP_NUM_THREADS" not in environment(3, ["torchrun"])  # which would start as many for each process
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert environment(3)["OMP_NUM_THREADS"] == "1"
+
+
+def test_why_a_training_has_ended_is_said_in_its_own_words_not_in_those_of_a_launcher() -> None:
+    own = "[rank1]: Traceback (most recent call last):\n[rank1]:   File x\n[rank1]: ValueError: no such layer\n"
+    other = "[rank0]: RuntimeError: Connection closed by peer\n"
+    launcher = "torch.distributed.elastic.multiprocessing.errors.ChildFailedError: \n=====\nx.py FAILED\n=====\n"
+    assert _last_words(own + other + launcher) == "ValueError: no such layer"
+    assert _last_words(launcher) == "====="
+    assert _last_words("OSError: x\nnot enough memory\n") == "not enough memory" and _last_words("") == ""
 
 
 def test_without_a_launcher_a_training_sees_one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
