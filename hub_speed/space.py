@@ -22,8 +22,13 @@ from hub_speed.pipeline.table import STAGES
 from hub_speed.record import Ref
 
 NEEDED = ("gradio", "torch", "sentence_transformers")
-SHOWN = ("brainstorm", "senior", "synthesize", "revisor", "revise", "embedder")
+SHOWN = (
+    *("brainstorm", "senior", "synthesize", "revisor", "revise"),
+    *("corpus", "questions", "filter", "mine", "relabel", "benchmark", "embedder"),
+)
 """The stages whose repositories the Space's card names."""
+ROWS = ("revise", "questions")
+"""One of these has to be there."""
 LEFT_OUT = ("localhub", "quickstart", "spaces")
 """Parts of the package that the app does not need."""
 
@@ -109,9 +114,10 @@ def _uses(hub: Hub, org: str) -> dict[str, list[str]]:
         made = STAGES[name]
         if hub.head(made.kind, made.repo(org)):
             found[f"{made.kind}s"].append(made.repo(org))
-    if STAGES["revise"].repo(org) not in found["datasets"]:
+    if not {STAGES[name].repo(org) for name in ROWS} & {*found["datasets"]}:
+        names = " nor ".join(STAGES[name].repo(org) for name in ROWS)
         raise HubError(
-            f"{STAGES['revise'].repo(org)} is not on {hub.endpoint}: there would be nothing to show",
+            f"neither {names} is on {hub.endpoint}: there would be nothing to show",
             fix=f"make it: hub-speed run quickstart --org {org}",
         )
     return found

@@ -362,10 +362,28 @@ def groups() -> Iterator[Line]:
         of = grouped([*texts.items(), *made.items()], settings.group_share)
         split_of = splits(of.values(), settings.dev_share, settings.test_share)
         pairs = {name: (of[name], of[f"copy of {name}"]) for name in chosen}
-        yield Line(f"groups, copies: {kind}", {name: one == other for name, (one, other) in pairs.items()}, decoys)
-        places = {name: {split_of[one], split_of[other]} for name, (one, other) in pairs.items()}
-        kept_out = {name: "train" not in both for name, both in places.items() if "test" in both}
-        yield Line(f"splits, no copy of a test document in training: {kind}", kept_out, {})
+        yield Line(f"groups, {kind}", {name: one == other for name, (one, other) in pairs.items()}, decoys)
+        rows = [row for name, text in (texts | made).items() for row in _cut(name, text, split_of[of[name]])]
+        tested = [(name, f"copy of {name}", split_of[one], split_of[other]) for name, (one, other) in pairs.items()]
+        yield Line(f"no test passage in training, {kind}", dict(_kept_out(rows, tested)), {})
+
+
+def _cut(name: str, text: str, split: str) -> Iterator[Row]:
+    return passages_of(
+        {"id": name, "source": name, "title": "", "text": text, "group": name, "split": split}, Corpus().passage_words
+    )
+
+
+def _kept_out(rows: list[Row], tested: list[tuple[str, str, str, str]]) -> Iterator[tuple[str, bool]]:
+    """Test passages of documents that have a copy → whether the copy is not in training, or the passage left out."""
+    known, by_document = Known(Passages(rows), _no_questions()), {}
+    for row in rows:
+        by_document.setdefault(row["document"], []).append(row)
+    for one, other, *places in tested:
+        for name, split, opposite in ((one, *places), (other, *reversed(places))):
+            for row in by_document[name] if split == "test" else ():
+                found = isinstance(known.judge(_question(row, row["id"], row["id"])), Rejected)
+                yield row["id"], opposite != "train" or found
 
 
 def _apart(threshold: float, chosen: list[str]) -> Tried:
@@ -383,7 +401,7 @@ def contaminated() -> Iterator[Line]:
     """What scripts/measure_contamination.py plants in training rows, at its first seed."""
     import measure_contamination as measured
 
-    counts, _ = measured.trial(COPIES, 0)
+    counts, _ = measured.trial(3 * COPIES, 0)
     rows = {kind: {f"{kind} {i}": i < found["here"] for i in range(n)} for kind, (n, found) in counts.items()}
     decoys = {name: found for kind, each in rows.items() if kind.startswith("decoy") for name, found in each.items()}
     for kind, each in rows.items():

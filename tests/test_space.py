@@ -137,7 +137,7 @@ def with_requirements(names: set[str]) -> set[str]:
 
 def test_nothing_to_show_is_said_before_anything_is_published(cli: Cli) -> None:
     out = cli("space", "push", code=4)
-    assert "speed-demo/speed-synthetic is not on" in out and "hub-speed run quickstart" in out
+    assert "neither speed-demo/speed-synthetic nor speed-demo/speed-questions is on" in out and "run quickstart" in out
     assert "Traceback" not in out
 
 

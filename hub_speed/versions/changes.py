@@ -5,6 +5,9 @@ It is a file of its own, not a part of the card: a card is written anew by every
 
 import hashlib
 from collections.abc import Iterator
+from itertools import islice
+
+import pyarrow.parquet as pq
 
 from hub_speed.cards import render
 from hub_speed.errors import NotFound
@@ -17,8 +20,9 @@ from hub_speed.versions.manifest import Manifest
 
 FILE = "CHANGELOG.md"
 
-TEXTS = ("task_type", "instruction", "query", "positive", "negative")
-"""The columns of a row that an embedder is trained on; another row has another value in one of them."""
+TEXTS = ("task_type", "instruction", "query", "positive", "negative", "positives", "negatives")
+"""The columns of a row that an embedder is trained on; another row has another value in one of them. Only rows about
+documents have the last two."""
 
 
 def changelog(hub: Hub, after: Manifest) -> str:
@@ -85,8 +89,10 @@ def _rows(hub: Hub, before: Ref, now: Ref) -> Json:
 
 def _digests(hub: Hub, ref: Ref) -> Iterator[int]:
     """64 bits of each row's texts: a million rows take some 70 MB, and two alike by chance are one in 10 million."""
-    for row in read_parquet(hub.fetch(ref, "data/*") / "data", list(TEXTS)):
-        yield int.from_bytes(hashlib.blake2b(repr([row[name] for name in TEXTS]).encode(), digest_size=8).digest())
+    data = hub.fetch(ref, "data/*") / "data"
+    there = {name for path in islice(data.rglob("*.parquet"), 1) for name in pq.read_schema(path).names}
+    for row in read_parquet(data, [name for name in TEXTS if name in there]):
+        yield int.from_bytes(hashlib.blake2b(repr([row.get(name) for name in TEXTS]).encode(), digest_size=8).digest())
 
 
 def _settings(stage: str, old: RunRecord, new: RunRecord) -> list[Json]:

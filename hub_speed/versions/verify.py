@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from hub_speed.errors import HubError, NotFound
@@ -297,9 +298,16 @@ def _ledger(repo: str, record: RunRecord, folder: Path) -> Finding:
 
 
 def _by_id(data: Path) -> Iterator[dict[str, Any]]:
-    """The ids of rows, whose files are one folder a task type, each in the order of its ids."""
-    kinds = sorted(path for path in data.iterdir() if path.is_dir()) if data.is_dir() else []
-    return heapq.merge(*(read_parquet(kind, ["id"]) for kind in kinds), key=lambda row: row["id"])
+    """The ids of rows, whose files are one folder a task type, one name a split; each in the order of its ids."""
+    parts: dict[str, list[Path]] = {}
+    for path in sorted(data.glob("*/**/*.parquet")):
+        parts.setdefault(str(path).rpartition("-")[0], []).append(path)
+    return heapq.merge(*map(_ids, parts.values()), key=lambda row: row["id"])
+
+
+def _ids(files: list[Path]) -> Iterator[dict[str, Any]]:
+    batches = (batch for file in files for batch in pq.ParquetFile(file).iter_batches(columns=["id"]))
+    return (row for batch in batches for row in batch.to_pylist())
 
 
 def _once(rows: Iterator[dict[str, Any]], where: str, problems: list[str]) -> Iterator[dict[str, Any]]:

@@ -6,6 +6,8 @@ HF_ENDPOINT the Hub. Models too large to run here: HUB_SPEED_SENIOR_URL, HUB_SPE
 """
 
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from importlib.util import find_spec
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -23,6 +25,7 @@ from models import Models
 from published import Json, Published, hub_client
 from rows import Rows
 
+from hub_speed.errors import HubSpeedError
 from hub_speed.hub import Hub
 
 TABS = ("generate", "search", "data", "use")
@@ -41,7 +44,7 @@ def build() -> gr.Blocks:
     with gr.Blocks(title="SPEED explorer", delete_cache=(3600, 3600)) as page:
         head = gr.HTML()
         with gr.Tabs() as tabs:
-            with gr.Tab("Generate", id="generate"):
+            with gr.Tab("Generate", id="generate", elem_id="sx-generate"):
                 generate.build(page, published, models)
             with gr.Tab("Search", id="search"):
                 search.build(page, embedders, rows)
@@ -49,15 +52,22 @@ def build() -> gr.Blocks:
                 data.build(page, rows, models)
             with gr.Tab("Use it", id="use"):
                 use.build(page, published)
-        page.load(opened, None, tabs, **READING)
+        page.load(opened(published), None, tabs, **READING)
         page.load(show("page.head", published.versions), None, head, **READING)
     return page
 
 
-def opened(request: gr.Request) -> dict:
-    """The tab that the page's address names (`?tab=search`)."""
-    tab = data.asked(request, "tab")
-    return gr.update(selected=tab) if tab in TABS else gr.skip()
+def opened(published: Published) -> Callable[[gr.Request], dict]:
+    """A handler: the tab that the page's address names (`?tab=search`)."""
+
+    def handler(request: gr.Request) -> dict:
+        tab = data.asked(request, "tab")
+        with suppress(HubSpeedError):  # which the head of the page tells
+            if published.of_documents() and tab in ("", "generate"):  # which the head of the page hides
+                tab = "search"
+        return gr.update(selected=tab) if tab in TABS else gr.skip()
+
+    return handler
 
 
 if __name__ == "__main__":

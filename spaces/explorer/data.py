@@ -16,6 +16,10 @@ from hub_speed.text import with_instruction
 MAPPED = 400
 """Queries on the map. Assumption: more would cover each other, and a tiny embedder reads them in two seconds."""
 SHOWN = [("published rows", ""), ("changed by the revisor", "revised"), ("as drafted", "kept")]
+COLOURS = [("task type", "task_type"), ("changed by the revisor", "revised")]
+OF_DOCUMENTS = [("style", "style"), ("kind", "kind"), ("split", "split")]
+"""What queries about documents are coloured by instead."""
+FUNNELS = ("synthesize", "revise", "questions", "filter", "mine", "relabel", "benchmark")
 VIEWS = ("rows", "map", "numbers", "lineage")
 
 
@@ -25,7 +29,7 @@ def build(page: gr.Blocks, rows: Rows, models: Models) -> None:
         with gr.Tab("Rows", id="rows"):
             _rows(page, rows)
         with gr.Tab("Map", id="map") as mapped:
-            _map(mapped, rows, models)
+            _map(page, mapped, rows, models)
         with gr.Tab("Numbers", id="numbers") as counted:
             numbers = gr.HTML(WAIT)
             counted.select(show("data.numbers", lambda: numbers_of(rows)), None, numbers, **READING)
@@ -51,7 +55,8 @@ def asked(request: gr.Request, name: str) -> str:
 def _rows(page: gr.Blocks, rows: Rows) -> None:
     """Filters, a page of rows, and the way to the next page."""
     with gr.Row():
-        stage = gr.Dropdown([(label, name) for name, label in SETS.items()], value="revise", label="Set", min_width=150)
+        sets = [(label, name) for name, label in SETS.items()]
+        stage = gr.Dropdown(sets, value="revise", label="Set", min_width=150)
         task_type = gr.Dropdown([("all", "")], value="", label="Task type", min_width=140)
         language = gr.Dropdown([("all", "")], value="", label="Language", min_width=120)
         states = [*SHOWN, *((f"ledger: {name}", name) for name in STATES)]
@@ -82,23 +87,25 @@ def _rows(page: gr.Blocks, rows: Rows) -> None:
     def step(by: int) -> Any:
         return lambda *values: turned(*values[:-1], (values[-1] or 1) + by)
 
-    def choices(stage: str) -> tuple[dict, dict, dict]:
+    def choices(stage: str) -> tuple[dict, dict, dict, dict]:
         """What a set can be filtered by."""
         try:
             record = rows.published.record(rows.published.ref(stage))
-            kinds, languages = list(record.by_task_type), list(rows.published.recipe().languages)
+            kinds, languages = list(record.by_task_type), rows.published.languages()
         except HubSpeedError:
-            return (gr.skip(),) * 3
+            return (gr.skip(),) * 4
+        of_rows = SHOWN if stage in ("revise", "synthesize") else SHOWN[:1]
+        of_requests = [] if stage == "corpus" else [(f"ledger: {name}", name) for name in STATES]
         return (
             gr.update(choices=[("all", ""), *named(kinds)]),
             gr.update(choices=[("all", ""), *languages]),
+            gr.update(choices=[*of_rows, *of_requests]),
             gr.update(choices=[("any", ""), *named(record.rejected)]),
         )
 
     def opened(request: gr.Request) -> tuple:
         """The filters and the page, or the one row, that the page's address names."""
-        names = {"set": "revise", "type": "", "language": "", "state": "", "reason": "", "text": ""}
-        values = [asked(request, name) or other for name, other in names.items()]
+        values = [asked(request, name) for name in ("set", "type", "language", "state", "reason", "text")]
         page = asked(request, "p")  # gradio has a use of its own for `page`
         if name := asked(request, "id"):
             html = show("data.rows", rows.row)(name, values[0])
@@ -106,12 +113,12 @@ def _rows(page: gr.Blocks, rows: Rows) -> None:
         else:
             html, number = turned(*values, int(page) if page.isdecimal() else 1)
         try:
+            values[0] = values[0] or rows.published.training()
             sets = gr.update(choices=rows.sets(), value=values[0])
         except HubSpeedError:
             sets = gr.skip()
-        kinds, languages, reasons = choices(values[0])
-        known = kinds | {"value": values[1]}, languages | {"value": values[2]}, reasons | {"value": values[4]}
-        return html, number, sets, known[0], known[1], values[3], known[2], values[5]
+        known = (one | {"value": value} for one, value in zip(choices(values[0]), values[1:5], strict=True))
+        return html, number, sets, *known, values[5]
 
     shown, quick = [listed, number], READING | {"trigger_mode": "always_last"}
     changed = [part.input for part in (stage, task_type, language, state, reason)]
@@ -123,12 +130,12 @@ def _rows(page: gr.Blocks, rows: Rows) -> None:
     ]
     for event in events:
         event.then(None, [*filters, number], None, js="(...values) => sx.rows(values)")
-    stage.input(choices, stage, [task_type, language, reason], **READING)
+    stage.input(choices, stage, [task_type, language, state, reason], **READING)
     outputs = [listed, number, stage, task_type, language, state, reason, text]
     page.load(opened, None, outputs, **READING)
 
     def rows_(
-        stage: str = "revise",
+        stage: str = "",
         task_type: str = "",
         language: str = "",
         state: str = "",
@@ -142,11 +149,9 @@ def _rows(page: gr.Blocks, rows: Rows) -> None:
     endpoint(rows_, queue=False)
 
 
-def _map(tab: gr.Tab, rows: Rows, models: Models) -> None:
+def _map(page: gr.Blocks, tab: gr.Tab, rows: Rows, models: Models) -> None:
     """A map of queries; the row of the one that is clicked."""
-    colour = gr.Radio(
-        [("task type", "task_type"), ("changed by the revisor", "revised")], value="task_type", label="Colour by"
-    )
+    colour = gr.Radio(COLOURS, value="task_type", label="Colour by")
     drawn = gr.HTML('<p class="sx-dim">The embedder reads some hundreds of queries …</p>', js_on_load=POINTS)
     row = gr.HTML()
     gr.on([tab.select, colour.input], show("data.map", lambda by: query_map(rows, models, by)), colour, drawn, **MODELS)
@@ -155,6 +160,15 @@ def _map(tab: gr.Tab, rows: Rows, models: Models) -> None:
         return show("data.rows", rows.row)(str(event.id))
 
     drawn.select(pick, None, row, **READING)
+
+    def colours() -> dict:
+        try:
+            found = OF_DOCUMENTS if rows.published.of_documents() else COLOURS
+        except HubSpeedError:
+            return gr.skip()
+        return gr.update(choices=found, value=found[0][1])
+
+    page.load(colours, None, colour, **READING)
 
 
 POINTS = """
@@ -186,14 +200,14 @@ def query_map(rows: Rows, models: Models, by: str) -> Json:
         return found, *figures.plane(vectors)
 
     found, places, shares = rows.published.keep("map", read)
-    value = {"revised": lambda row: "changed" if row["revised"] else "as drafted"}.get(by, lambda row: row["task_type"])
+    value = {"revised": lambda row: "changed" if row["revised"] else "as drafted"}.get(by, lambda row: row[by])
     values = sorted({value(row) for row in found})
     points = [
         {"id": row["id"], "query": row["query"], "x": float(x), "y": float(y), "value": value(row)}
         for row, (x, y) in zip(found, places, strict=True)
     ]
     named = {name: {"tone": i, "count": sum(p["value"] == name for p in points)} for i, name in enumerate(values)}
-    ref, embedder = rows.published.ref("revise"), rows.published.ref("embedder")
+    ref, embedder = rows.published.ref(rows.published.training()), rows.published.ref("embedder")
     return {"points": points, "values": named, "shares": shares, "from": str(ref), "by": str(embedder)}
 
 
@@ -203,7 +217,8 @@ def numbers_of(rows: Rows) -> Json:
 
     def read() -> Json:
         found: Json = {"funnel": [], "scores": [], "scaling": [], "effects": []}
-        made = [(name, published.record(published.ref(name))) for name in ("synthesize", "revise")]
+        there = [name for name in FUNNELS if name in published.lineage()]
+        made = [(SETS[name], published.record(published.ref(name))) for name in there]
         found["funnel"] = figures.funnel(made)
         found["lengths"] = figures.lengths(rows.sample(2000), PARTS)
         if ref := figures.newest(published, "evaluate"):

@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import gradio as gr
@@ -59,7 +60,7 @@ def build(page: gr.Blocks, published: Published, models: Models) -> None:
     gr.on([page.load, task_type.change], tab.choices, task_type, [topic, task, *knobs], **READING)
     topic.change(tab.tasks, [task_type, topic], task, **READING)
     page.load(tab.task_types, None, task_type, **READING)
-    page.load(show("generate.flow", lambda name: example(published, name)), task_type, flow, **READING)
+    page.load(tab.example, task_type, flow, **READING)
     timer = gr.Timer(1.0)
     gr.on([page.load, timer.tick], tab.loaded, None, [stages, timer], **READING)
     endpoint(tab.generate, concurrency_id=WRITING["concurrency_id"], concurrency_limit=WRITING["concurrency_limit"])
@@ -85,6 +86,14 @@ class Tab:
             problem = render("page.problem", sentence(error))
         done = render("generate.flow", it | {"doing": "", "writing": ""}) if it else ""
         yield "", problem + done, keeping.row_of(it)
+
+    def example(self, task_type: str) -> str:
+        """The flow of a published row; nothing where no generator wrote the rows, and the tab is hidden."""
+        published = self.writer.models.published
+        with suppress(HubSpeedError):  # which the example says as well
+            if published.of_documents():
+                return ""
+        return show("generate.flow", lambda: example(published, task_type))()
 
     def _order(self, task_type: str, *values: str | None) -> Order:
         """What the page's fields say; gradio gives None for one that is empty."""

@@ -14,6 +14,8 @@ HERE = Path(__file__).parent
 CSS = "".join((HERE / name).read_text("utf-8") for name in ("style.css", "figures.css"))
 SCRIPT = (HERE / "page.js").read_text("utf-8")
 PARTS = ("query", "positive", "negative")
+LEFT_OUT = ("id", "task_type", "order", "split", "document", "start", "end", "group")
+"""Columns of a row that are not shown as texts."""
 _TOKEN = re.compile(r"\s+|\w+|[^\w\s]")
 
 
@@ -46,7 +48,7 @@ _environment.filters |= {
     "draft": draft_of,
     "words": lambda name: name.replace("_", " "),
 }
-_environment.globals |= {"PARTS": PARTS, "REASONS": REASONS}
+_environment.globals |= {"PARTS": PARTS, "REASONS": REASONS, "LEFT_OUT": LEFT_OUT}
 
 
 def render(name: str, data: Any) -> str:

@@ -55,6 +55,10 @@ class Models:
             "revisor": lambda: self.address("revisor"),
             "embedder": self.embedder,
         }
+        with suppress(HubSpeedError):  # nothing that can be read: loading says so
+            if self.published.of_documents():
+                self.stages = {"embedder": "waits"}
+                loads = {"embedder": self.embedder}
         while loads := {name: load for name, load in loads.items() if not self._load(name, load)}:
             time.sleep(AGAIN_S)
         with suppress(HubSpeedError):  # who looks at it is told

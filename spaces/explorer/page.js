@@ -35,7 +35,7 @@ document.addEventListener('keydown', event => {
   const step = {ArrowRight: 1, ArrowLeft: -1, Home: -99, End: 99}[event.key]
   if (!tab || !step) return
   event.preventDefault()
-  const tabs = [...tab.closest('[role=tablist]').querySelectorAll('[role=tab]:not([disabled])')]
+  const tabs = [...tab.closest('[role=tablist]').querySelectorAll('[role=tab]:not([disabled])')].filter(one => one.offsetParent)
   const at = tabs.indexOf(tab) + step
   const next = tabs[step === -99 ? 0 : step === 99 ? tabs.length - 1 : (at + tabs.length) % tabs.length]
   next.focus()

@@ -1,7 +1,8 @@
 """What an organisation has published: its versions, the recipe of its rows, and whatever was read of it before.
 
-Everything starts from the newest `<org>/speed-synthetic`: its record names the very versions of tasks, generator and
-revisor it was made with, and those are used. Things are read when first needed and then kept until the process ends.
+Everything starts from the newest training rows, `<org>/speed-synthetic`: their record names the very versions of tasks,
+generator and revisor they were made with, and those are used. Where there are none, rows about documents are the start.
+Things are read when first needed and then kept until the process ends.
 """
 
 import threading
@@ -19,7 +20,12 @@ from hub_speed.record import RunRecord
 
 Json = dict[str, Any]
 
-SHOWN = ("brainstorm", "junior", "senior", "synthesize", "revisor", "revise", "embedder")
+SHOWN = (
+    *("brainstorm", "junior", "senior", "synthesize", "revisor", "revise"),
+    *("corpus", "questions", "filter", "mine", "relabel", "benchmark", "embedder"),
+)
+DOCUMENTS = ("relabel", "mine", "filter", "questions")
+"""Stages whose rows are about documents, the last one first."""
 
 HUB_S = 6.0  # until an answer of the Hub. Assumption: it takes one second at its slowest
 AGAIN_S = 3.0  # before what failed is tried again: all who waited for it are told at once. Assumption
@@ -67,6 +73,24 @@ class Published:
 
     # --- versions -------------------------------------------------------------------------------------------------
 
+    def training(self) -> str:
+        """The stage of the training rows: revise; where it has published nothing, the last one about documents.
+
+        Raises:
+            HubError: there are neither.
+        """
+
+        def read() -> str:
+            stages = (STAGES[name] for name in ("revise", *DOCUMENTS))
+            there = (stage.name for stage in stages if self.hub.head(stage.kind, stage.repo(self.org)))
+            return next(there, "") or self._newest("revise").repo
+
+        return self.keep("training", read)
+
+    def of_documents(self) -> bool:
+        """Whether the rows are about documents: no generator of them is published, and no revisor."""
+        return self.training() in DOCUMENTS
+
     def ref(self, name: str) -> Ref:
         """The version that a stage made: of the embedder the newest, of all else what the newest rows come from.
 
@@ -76,19 +100,26 @@ class Published:
         if name == "embedder":
             return self.keep("embedder's version", lambda: self._newest("embedder"))
         if name not in self.lineage():
-            raise HubError(f"{self.ref('revise')} was made without a stage {name}")
+            raise HubError(f"{self.ref(self.training())} was made without a stage {name}")
         return self.lineage()[name]
 
     def lineage(self) -> dict[str, Ref]:
-        """Stage → version; what no stage made is there by its repository's name."""
+        """Stage → version; what no stage made is there by its repository's name.
+
+        What the newest embedder comes from is there as well, where the rows come from nothing of the kind: sets about
+        documents, beside others.
+        """
 
         def read() -> dict[str, Ref]:
-            newest = self._newest("revise")
-            found = {"revise": newest}
-            for version, node in self.record(newest).lineage.items():
-                repo, _, commit = version.partition("@")
-                made = STAGES.get(node.stage)
-                found[made.name if made else repo.split("/")[-1]] = Ref(made.kind if made else "model", repo, commit)
+            name = self.training()
+            found = {name: self._newest(name)}
+            embedder = self.hub.head(STAGES["embedder"].kind, STAGES["embedder"].repo(self.org))
+            for newest in filter(None, (found[name], embedder)):
+                for version, node in self.record(newest).lineage.items():
+                    repo, _, commit = version.partition("@")
+                    made = STAGES.get(node.stage)
+                    ref = Ref(made.kind if made else "model", repo, commit)
+                    found.setdefault(made.name if made else repo.split("/")[-1], ref)
             return found
 
         return self.keep("lineage", read)
@@ -122,12 +153,19 @@ class Published:
                 continue
             found.append({"stage": name, "version": str(ref), "url": self.url(ref)})
         tiny = bool(found) and found[0]["stage"] != "embedder" and "tiny-base" in self.lineage()
-        return {"org": self.org, "hub": self.hub.endpoint, "versions": found, "tiny": tiny}
+        about = {"tiny": tiny, "documents": bool(found) and self.of_documents()}
+        return {"org": self.org, "hub": self.hub.endpoint, "versions": found} | about
 
     def url(self, ref: Ref) -> str:
         """The page of a version on its Hub."""
         folder = "" if ref.kind == "model" else f"{ref.kind}s/"
         return f"{self.hub.endpoint}/{folder}{ref.repo}/tree/{ref.commit}"
+
+    def languages(self) -> list[str]:
+        """The languages that the rows were asked for in."""
+        if self.of_documents():
+            return list(self.record(self.ref("questions")).identity["recipe"]["languages"])
+        return list(self.recipe().languages)
 
     def recipe(self) -> Recipe:
         """The settings the rows were written with: mixture, knobs, languages, how generator and revisor are asked."""

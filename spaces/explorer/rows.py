@@ -4,6 +4,7 @@ from published import Json, Published
 from tables import Filter, Found, Table
 
 from hub_speed.errors import HubError, HubSpeedError
+from hub_speed.grounded.asking import JUDGED
 from hub_speed.rows import REASONS, STATES
 
 SETS = {
@@ -13,8 +14,16 @@ SETS = {
     "preference": "preferences",
     "revision": "revisions",
     "brainstorm": "tasks",
+    "relabel": "relabelled rows",
+    "mine": "mined rows",
+    "filter": "filtered questions",
+    "questions": "questions",
+    "benchmark": "test questions",
+    "corpus": "passages",
 }
 """Stages whose rows can be looked at → what they are."""
+QUESTIONED = ("filter", "mine", "relabel", "benchmark")
+"""Stages whose ledgers are about questions that an earlier stage has published."""
 MAX_ROWS = 5000  # topics to choose from
 ROWS_A_PAGE = 10
 MAX_TEXT_CHARS = 200
@@ -31,17 +40,18 @@ class Rows:
 
     def sets(self) -> list[tuple[str, str]]:
         """The sets that are there, as choices."""
-        there = {"revise", *self.published.lineage()}
+        there = self.published.lineage()
         return [(label, name) for name, label in SETS.items() if name in there]
 
-    def table(self, stage: str, part: str = "data") -> Table:
-        """The rows of a set, or its ledger."""
+    def table(self, stage: str = "", part: str = "data") -> Table:
+        """The rows of a set, the training rows unless another is named; or its ledger."""
+        stage = stage or self.published.training()
         ref = self.published.ref(stage)
         return self.published.keep(f"{part} of {stage}", lambda: Table(self.published.hub, ref, part))
 
     def page(
         self,
-        stage: str = "revise",
+        stage: str = "",
         task_type: str = "",
         language: str = "",
         state: str = "",
@@ -52,7 +62,8 @@ class Rows:
         """One page of a set, or of its ledger: what became of every request, with reasons and raw answers.
 
         Args:
-            stage: which set, by the stage that made it: revise (the training rows), synthesize (drafts), seed, …
+            stage: which set, by the stage that made it: synthesize (drafts), seed, questions, …; empty for the
+                training rows.
             task_type: one of the six; empty for all.
             language: of the rows; empty for all.
             state: empty for the rows; "revised" or "kept" for those the revisor changed or not; or, of the ledger,
@@ -61,6 +72,7 @@ class Rows:
             text: words that a row holds, in any case.
             page: counts from 1; a page after the last is the last.
         """
+        stage = stage or self.published.training()
         self._check(stage, state, reason, text)
         ledger = bool(reason) or state in STATES
         table = self.table(stage, "ledger" if ledger else "data")
@@ -71,6 +83,12 @@ class Rows:
         total = len(found.numbers)
         pages = max(1, -(-total // ROWS_A_PAGE))
         page = min(max(1, int(page or 1)), pages)
+        ref, listed = (
+            self.published.ref(stage),
+            table.rows(found.numbers[(page - 1) * ROWS_A_PAGE : page * ROWS_A_PAGE]),
+        )
+        if ledger and stage in QUESTIONED:
+            listed = [line | {"question": self._question(line["id"])} for line in listed]
         ref = self.published.ref(stage)
         return {
             "from": str(ref),
@@ -81,15 +99,16 @@ class Rows:
             "pages": pages,
             "reasons": found.reasons,
             "notes": _notes(table, wanted, found),
-            "rows": table.rows(found.numbers[(page - 1) * ROWS_A_PAGE : page * ROWS_A_PAGE]),
+            "rows": listed,
         }
 
-    def row(self, name: str, stage: str = "revise") -> Json:
+    def row(self, name: str, stage: str = "") -> Json:
         """The row with an id, as a page of one row.
 
         Raises:
             HubError: the set has no such row.
         """
+        stage = stage or self.published.training()
         self._check(stage, "", "", "")
         ref, row = self.published.ref(stage), self.table(stage).row(name[:MAX_TEXT_CHARS])
         if row is None:
@@ -97,10 +116,15 @@ class Rows:
         one: Json = {"from": str(ref), "url": self.published.url(ref), "total": 1, "of": self.table(stage).total}
         return one | {"page": 1, "pages": 1, "reasons": {}, "notes": [], "rows": [row]}
 
-    def sample(self, size: int, stage: str = "revise") -> list[Json]:
+    def sample(self, size: int, stage: str = "") -> list[Json]:
         """Rows spread over a set."""
         table = self.table(stage)
         return table.rows(table.sample(size))
+
+    def _question(self, name: str) -> str:
+        """The question that a line of a ledger is about."""
+        row = self.table("questions").row(name.removesuffix(JUDGED))
+        return row["query"] if row else ""
 
     def _check(self, stage: str, state: str, reason: str, text: str) -> None:
         for name, value, known in (

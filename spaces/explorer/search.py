@@ -259,6 +259,8 @@ def _questions(corpus: list[Json], queries: list[Json], qrels: list[Json], of: s
 def _of_seed(rows: Rows) -> list[Json]:
     """Rows of the teacher, unless the embedder was trained on them."""
     published = rows.published
+    if "seed" not in published.lineage():
+        return []
     if published.record(published.ref("embedder")).inputs.get("data") == published.ref("seed"):
         return []
     some = [row for row in rows.sample(400, "seed") if row["task_type"] == "retrieval"][:TEXTS]

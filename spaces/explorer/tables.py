@@ -21,7 +21,7 @@ MAX_SEARCHED = 200_000
 GROUPS_KEPT = 12
 """Row groups in memory, of about 3 MB each. Assumption: a page of mixed task types takes six."""
 SEARCHED = (
-    *("id", "instruction", "task", "query", "positive", "negative", "draft"),
+    *("id", "instruction", "task", "query", "answer", "positive", "negative", "draft", "title", "text"),
     *("detail", "prompt", "completion", "chosen"),
 )
 """The columns in which a text is looked for, where there are such columns; and the raw answers of a ledger."""

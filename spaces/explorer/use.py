@@ -23,7 +23,7 @@ def build(page: gr.Blocks, published: Published) -> None:
 
 def lines_of(published: Published) -> Json:
     """Title, language, code and a note of each block, and the versions they load."""
-    rows, embedder = published.ref("revise"), published.ref("embedder")
+    rows, embedder = published.ref(published.training()), published.ref("embedder")
     at = {ref: _revision(published, ref) for ref in (rows, embedder)}
     recipe, training = published.record(embedder).identity["recipe"], published.record(embedder).measures.training
     config = max(published.record(rows).by_task_type.items(), key=lambda item: item[1])[0]
@@ -37,7 +37,13 @@ def lines_of(published: Published) -> Json:
         "pooling": POOLINGS.get(pooling, pooling),
     }
     versions = [{"version": ref.repo, "at": at[ref], "url": published.url(ref)} for ref in (rows, embedder)]
-    return {"blocks": _blocks(here, elsewhere), "versions": versions}
+    here["tuned_on"] = json.dumps(["query", "positive"] + ["negative"] * (not published.of_documents()))
+    blocks = _blocks(here, elsewhere)
+    if published.of_documents() and "benchmark" in published.lineage():
+        test = published.ref("benchmark")
+        code = BENCHMARK.format(test=test, test_at=_revision(published, test))
+        blocks.insert(-4, {"title": "Load the test questions", "code": code, "note": BENCHMARK_NOTE})
+    return {"blocks": blocks, "versions": versions}
 
 
 def _revision(published: Published, ref: Ref) -> str:
@@ -68,6 +74,17 @@ print(rows[0]["query"], rows[0]["positive"], sep="\\n")
 # all task types, row by row, without downloading all of it
 stream = load_dataset("{rows.repo}", split="train", streaming=True, revision="{rows_at}")"""
 
+BENCHMARK = """\
+from datasets import load_dataset
+
+parts = {{"corpus": "corpus", "queries": "queries", "qrels": "test"}}
+corpus, queries, qrels = (
+    load_dataset("{test.repo}", part, split=split, revision="{test_at}") for part, split in parts.items()
+)
+print(queries[0]["text"], qrels[0])"""
+
+BENCHMARK_NOTE = "In BEIR's layout: mteb and sentence-transformers' evaluators read it as it is."
+
 EMBEDDER = """\
 from sentence_transformers import SentenceTransformer
 
@@ -87,7 +104,7 @@ pairs = rows.map(lambda row: {{"query": f"Instruct: {{row['instruction']}}\\nQue
 trainer = SentenceTransformerTrainer(
     model,
     args=SentenceTransformerTrainingArguments("tuned", per_device_train_batch_size=32, num_train_epochs=1),
-    train_dataset=pairs.select_columns(["query", "positive", "negative"]),
+    train_dataset=pairs.select_columns({tuned_on}),
     loss=MultipleNegativesRankingLoss(model),
 )
 trainer.train()

@@ -10,16 +10,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from corpus_rows import passage, question
 from huggingface_hub import constants
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_run import ledger_row
 
 from hub_speed import space
-from hub_speed.hub import Hub, Ref
+from hub_speed.errors import HubError
+from hub_speed.hub import RECORD, Hub, Ref
 from hub_speed.localhub import LocalHub
 from hub_speed.parquet import write_parquet
-from hub_speed.rows import LedgerRow, SyntheticRow
+from hub_speed.pipeline.table import STAGES
+from hub_speed.record import Ancestor, RunRecord
+from hub_speed.rows import LedgerRow, QuestionRow, SyntheticRow
 from hub_speed.task_types import TASK_TYPES
 
 
@@ -86,7 +90,7 @@ def versions(published: tuple[Hub, Ref]) -> SimpleNamespace:
     def keep(name: str, make: Callable[[], Any]) -> Any:
         return kept[name] if name in kept else kept.setdefault(name, make())
 
-    return SimpleNamespace(hub=hub, ref=lambda name: ref, url=str, keep=keep)
+    return SimpleNamespace(hub=hub, ref=lambda name: ref, url=str, keep=keep, training=lambda: "revise")
 
 
 def test_an_example_is_read_without_fetching_whole_files(versions: SimpleNamespace) -> None:
@@ -110,6 +114,39 @@ def test_pages_stay_within_a_set(versions: SimpleNamespace) -> None:
     assert rows.page(language="Klingon")["rows"] == []
     with pytest.raises(space.HubSpeedError, match="no such state"):
         rows.page(state="lost")
+
+
+def test_rows_about_documents_are_the_start_where_there_are_no_others(local: LocalHub, tmp_path: Path) -> None:
+    from looks import render
+    from published import Published
+    from rows import Rows
+
+    hub = Hub(local.endpoint)
+
+    def publish(stage: str, lineage: dict[str, Ancestor], *lines: dict[str, Any]) -> Ref:
+        folder, made = tmp_path / stage, STAGES[stage]
+        write_parquet([asked], QuestionRow, folder / "data" / "retrieval")
+        write_parquet(lines, LedgerRow, folder / "ledger")
+        identity = {"recipe": {"languages": {"German": 1}}}
+        found = RunRecord(stage=stage, fingerprint="f", recipe="r", identity=identity, inputs={}, lineage=lineage)
+        (folder / RECORD).write_text(found.model_dump_json(), "utf-8")
+        return hub.publish("dataset", made.repo("org"), folder, message=stage, tag="run-1")
+
+    text = passage("d", 0, "Oil the pump.")
+    asked = question("q-1", "how often?", text, style="keyword")
+    published = Published(hub, "org")
+    with pytest.raises(HubError, match="org/speed-synthetic is not on"):
+        published.training()
+    questions = publish("questions", {})
+    rejected = ledger_row("q-1", "rejected", "not_found") | {"completions": ["unknown"]}
+    publish("filter", {questions.version: Ancestor(stage="questions")}, rejected)
+    published = Published(hub, "org")
+    rows = Rows(published)
+    assert (published.training(), published.of_documents(), published.languages()) == ("filter", True, ["German"])
+    assert rows.sets() == [("filtered questions", "filter"), ("questions", "questions")]
+    assert rows.page()["from"] == str(published.ref("filter")) and "keyword" in render("data.rows", rows.page())
+    assert "how often?" in render("data.rows", rows.page("filter", state="rejected"))
+    assert "<b>questions</b>" in render("page.head", published.versions())
 
 
 @settings(max_examples=20)

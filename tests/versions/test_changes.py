@@ -5,10 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from corpus_rows import passage, question
 from huggingface_hub import HfApi
 from toy_run import SCORE, SCORES, Made
 
 from hub_speed.errors import HubError
+from hub_speed.hub import Hub
+from hub_speed.localhub import LocalHub
+from hub_speed.parquet import write_parquet
+from hub_speed.rows import MinedRow
 from hub_speed.versions import changes, manifest
 
 
@@ -53,6 +58,22 @@ def test_a_release_before_that_is_gone_stops_nobody(made: Callable[..., Made], t
     run.stages(SCORES)
     text = run.hub.text(run.release("v1.1").embedder, changes.FILE)
     assert text is not None and "It cannot be compared with v1.0: `org/speed-tasks@" in text
+
+
+def test_rows_with_other_negatives_are_other_rows(local: LocalHub, tmp_path: Path) -> None:
+    hub, text = Hub(local.endpoint), passage("d", 0, "Oil the pump.")
+    found = []
+    for i, negatives in enumerate((["a"], ["b"], ["b"])):
+        lists = {
+            "positives": [text["text"]],
+            "negatives": negatives,
+            "positive_scores": [1.0],
+            "negative_scores": [0.1],
+        }
+        write_parquet([question("q", "how often?", text, **lists)], MinedRow, tmp_path / str(i) / "data" / "retrieval")
+        ref = hub.publish("dataset", f"org/mined-{i}", tmp_path / str(i), message="rows", tag="run-1")
+        found.append(set(changes._digests(hub, ref)))
+    assert found[0] != found[1] == found[2]
 
 
 def test_what_is_no_manifest_is_said(made: Callable[..., Made]) -> None:

@@ -137,6 +137,16 @@ def test_rows_and_ledger_are_compared_with_each_other(
     assert verify._rows("org/x", record, folder / "data").holds is (len(ids) == 2)
 
 
+def test_rows_whose_splits_have_files_of_their_own_are_compared_by_id(tmp_path: Path) -> None:
+    record = RunRecord(stage="questions", fingerprint="", recipe="", identity={}, inputs={}, lineage={})
+    record.rows_in = record.accepted = 3
+    record.by_task_type = {"sts": 3}
+    folder = written(tmp_path, ["a", "c"], [(name, "accepted", "") for name in "abc"])
+    row = {"id": "b", "task_type": "sts", "task": "t", "topic": ""}
+    write_parquet([row], TaskRow, folder / "data" / "sts", None, "dev")
+    assert verify._ledger("org/x", record, folder).holds
+
+
 def test_what_cannot_be_read_does_not_hold(tmp_path: Path) -> None:
     record = RunRecord(stage="seed", fingerprint="", recipe="", identity={}, inputs={}, lineage={})
     for part in ("data/sts", "ledger"):
