@@ -1,7 +1,7 @@
 """The script that fine-tunes a published embedder."""
 
+import importlib.util
 import json
-import runpy
 import shutil
 import sys
 from collections.abc import Callable
@@ -30,14 +30,18 @@ FEW = ("--batch-size", "8", "--learning-rate", "1e-3")
 @pytest.fixture
 def script(local: LocalHub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Runs the script against the embedded Hub; returns what it prints and the error it ends with."""
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", str(local.endpoint))
+    spec = importlib.util.spec_from_file_location("finetune_embedder", SCRIPT)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "ENDPOINT", str(local.endpoint))
     monkeypatch.setattr("datasets.config.HF_ENDPOINT", str(local.endpoint))
 
     def run(*arguments: object) -> str:
         monkeypatch.setattr(sys, "argv", ["", *map(str, arguments)])
         capsys.readouterr()
         try:
-            runpy.run_path(str(SCRIPT), run_name="__main__")
+            module.main()
         except (SystemExit, OSError) as error:
             print(error)
         return capsys.readouterr().out
