@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Python compiles a module when it is first imported; pip would compile all of them.
+# Python compiles a module when it is first imported; pip would compile all of them. Where Python must not keep what it
+# has compiled, as in many containers, each of the many processes would compile torch again.
+unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 export TOKENIZERS_PARALLELISM := false
-unexport PYTHONDONTWRITEBYTECODE  # else every process would compile the package again
 
 .PHONY: quickstart test check fix docs study clean
 

@@ -8,8 +8,9 @@ import io
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,7 +18,11 @@ from hub_speed import __version__, api
 from hub_speed.api import DEFAULT_ORG
 from hub_speed.api.sessions import check_org
 from hub_speed.console import options
-from hub_speed.errors import HubSpeedError, RecipeError
+from hub_speed.errors import HubSpeedError, NotFound, RecipeError
+
+if TYPE_CHECKING:
+    from hub_speed.pipeline.plan import Step
+    from hub_speed.study.runs import Load
 
 app = typer.Typer(
     help="Make training data for text embedders with small aligned models (SPEED), and the embedders themselves.",
@@ -57,14 +62,19 @@ def plan(
     only: options.Only = None,
     gpus: options.Gpus = "1xA100",
 ) -> None:
-    """Show what would run and why, and the model calls it would take. Spends nothing."""
+    """Show what would run and why, and the model calls it would take. Spends nothing.
+
+    The exit code is 4 where a stage cannot run, because an input is missing on the Hub.
+    """
     loaded = api.load_recipe(recipe, set=_with_mode(set_, mode))
     with api.open_hub(hub) as opened:
         from hub_speed.console.plan import print_plan
 
         flags = [*(["--hub", hub] if hub != "local" else []), *(part for each in set_ for part in ("--set", each))]
         flags += [*(["--mode", mode] if mode else []), *(["--only", only] if only else [])]
-        print_plan(api.plan(loaded, opened, org=org, only=only, gpus=gpus), flags)
+        planned = api.plan(loaded, opened, org=org, only=only, gpus=gpus)
+        print_plan(planned, flags)
+        _end_if_missing(planned.steps)
 
 
 @app.command()
@@ -93,16 +103,18 @@ def run(
 ) -> None:
     """Run the stages that are not finished yet. Each ends as one commit and its tag on the Hub."""
     loaded, as_json = api.load_recipe(recipe, set=_with_mode(set_, mode)), _is_json(log_format)
+    machines = {"partition": partition, "gpus_per_rank": gpus_per_rank, "address": address}
+    machines |= {"flavor": flavor, "timeout": timeout}
+    options.check_machines(on, ranks, machines)
     if (rank, world, ranks) != (None, None, None):
         flags = ["--org", org, "--hub", hub, *(part for each in set_ for part in ("--set", each))]
         flags += [part for each in endpoint for part in ("--endpoint", each)] + (["--mode", mode] if mode else [])
-        machines = {"partition": partition, "gpus_per_rank": gpus_per_rank, "address": address}
-        machines |= {"flavor": flavor, "timeout": timeout}
+        flags += ["--extend"] if extend else []
         with api.open_hub(hub, private=private) as opened:
             from hub_speed.console import ranks as ranked
 
             stage = ranked.check_flags(only, rank, world, ranks, from_)
-            where = ranked.Where(opened, org, endpoint, shared, as_json=as_json)
+            where = ranked.Where(opened, org, endpoint, shared, extend, as_json)
             if rank is not None and world is not None:
                 ranked.run_rank(loaded, where, stage, rank, world)
             else:
@@ -178,7 +190,9 @@ def study(
         from hub_speed.study.runs import design
 
         designed = design(recipe, set_, vary, seeds, seed_all=seed_all)
-        print_study_plan(designed, api.plan_study(designed, opened, org=org))
+        loads = api.plan_study(designed, opened, org=org)
+        print_study_plan(designed, loads)
+        _end_if_missing(loads)
         if plan_:
             return
         with Bars(console) as bars:
@@ -388,6 +402,12 @@ def space_push(org: options.Org = DEFAULT_ORG, hub: options.Hub = "local", priva
 
         check_org(org)
         typer.echo(f"published {space.push(opened.hub, org)}")
+
+
+def _end_if_missing(planned: "Sequence[Step | Load]") -> None:
+    """End as a run would, where an input of a stage is missing; the plan has said which one."""
+    if any(each.problem for each in planned):
+        raise typer.Exit(NotFound.exit_code)
 
 
 def _with_mode(set_: list[str], mode: str | None) -> list[str]:

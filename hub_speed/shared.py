@@ -41,7 +41,11 @@ class RankDone(Exception):
 
 
 class About(BaseModel):
-    """Whose the place is. All ranks of a stage write the same."""
+    """Whose the place is. All ranks of a stage write the same.
+
+    Attributes:
+        extends: the smaller version whose rows are not asked for again; empty where there is none.
+    """
 
     stage: str
     recipe: str
@@ -49,6 +53,7 @@ class About(BaseModel):
     identity: Json
     world: int
     hub_speed: str
+    extends: str = ""
 
 
 Used = tuple[int, int, int]
@@ -222,6 +227,10 @@ class Share:
     def owner(self, row_id: str) -> int:
         """The rank that a row belongs to."""
         return int.from_bytes(hashlib.blake2b(row_id.encode(), digest_size=8).digest()) % self.world
+
+    def is_mine(self, row_id: str) -> bool:
+        """Whether a row belongs to this rank."""
+        return self.owner(row_id) == self.rank
 
     def part(self, most: int) -> int:
         """How many of the requests that an endpoint of all ranks may have open are those of this rank."""

@@ -28,7 +28,8 @@ def texts(count: int) -> Iterator[dict[str, str]]:
         parts = rng.choices(words, cum_weights=weights, k=LENGTH)
         if i % EVERY == EVERY - 1:
             changed = parts[:CHANGED]
-            parts = kept[rng.randrange(min(i, 1000))].split()
+            first = rng.randrange(min(i, 1000))
+            parts = kept[first - (first % EVERY == EVERY - 1)].split()  # none that repeats another itself
             parts[:CHANGED] = changed
         else:
             kept[i % 1000] = " ".join(parts)

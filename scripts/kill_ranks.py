@@ -21,9 +21,9 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from hub_speed import api
-from hub_speed.api.ranks import run_rank, run_ranks
 from hub_speed.errors import HubSpeedError
 from hub_speed.generation import shards
 from hub_speed.parquet import read_parquet
@@ -73,23 +73,23 @@ class Trial:
         self.fields = {"seed.rows": rows, "brainstorm.topics": "quickstart-topics", "runtime.max_reject_rate": 1.0}
         self.log = home.with_suffix(".log")
 
-    def run(self, how: Callable[..., object], *args: object, only: str = "seed") -> Callable[[], None]:
-        """A function of the API, to be called in a process of its own."""
+    def run(self, how: Callable[..., object], *args: object) -> Callable[[], None]:
+        """A function of a recipe and a Hub, to be called in a process of its own."""
 
         def work() -> None:
             recipe = api.load_recipe("quickstart", set=self.fields)
             with api.open_hub(home=self.home) as hub:
-                how(recipe, hub, only, *args, endpoints=[f"teacher={self.url}"])
+                how(recipe, hub, *args, endpoints=[f"teacher={self.url}"])
 
         return work
 
     def rank(self, rank: int) -> int:
         """Start a rank."""
-        return forked(self.run(run_rank, rank, self.world), self.log)
+        return forked(self.run(ranked, self.world, lambda stage: api.run_rank(stage, rank)), self.log)
 
     def publisher(self) -> int:
         """Start the publisher."""
-        return forked(self.run(run_ranks, self.world), self.log)
+        return forked(self.run(ranked, self.world, api.run_ranks), self.log)
 
     def published(self) -> tuple[dict[str, str], list[str]]:
         """The checksums of the published files, and the ids of all rows."""
@@ -114,9 +114,15 @@ class Trial:
         return dict(line.split(" ") for line in lines.splitlines()), ids.splitlines()
 
 
-def one_process(recipe: object, hub: object, only: str, **more: object) -> None:
-    """The stage without ranks."""
-    api.run(recipe, hub, only=only, **more)  # type: ignore[arg-type]
+def one_process(recipe: Any, hub: Any, only: str, **more: Any) -> None:
+    """A stage without ranks."""
+    api.run(recipe, hub, only=only, **more)
+
+
+def ranked(recipe: Any, hub: Any, world: int, work: Callable[[Any], object], **more: Any) -> None:
+    """A part of the stage with ranks."""
+    with api.open_ranks(recipe, hub, "seed", world, **more) as stage:
+        work(stage)
 
 
 def kill_until_done(trial: Trial, draws: random.Random, life_s: float, killed: Counter[str]) -> int:
@@ -175,10 +181,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             base, one = Path(folder) / "base", Trial(Path(folder) / "one", 1, url, args.rows)
             first = Trial(base, 1, url, args.rows)
-            assert ended(forked(first.run(one_process, only="brainstorm"), first.log), None) == 0
+            assert ended(forked(first.run(one_process, "brainstorm"), first.log), None) == 0
             shutil.copytree(base, one.home, symlinks=True)
             started = time.monotonic()
-            assert ended(forked(one.run(one_process), one.log), None) == 0
+            assert ended(forked(one.run(one_process, "seed"), one.log), None) == 0
             life_s = 0.7 * (time.monotonic() - started)
             wanted, ids = one.published()
             print(f"one process: {len(ids)} rows in {life_s / 0.7:.1f} s", flush=True)

@@ -27,4 +27,4 @@ def test_a_wheel_alone_runs_the_first_stages(cli: Cli, tmp_path: Path) -> None:
     found = subprocess.run([sys.executable, "-c", where], cwd=cli.cwd, env=cli.env, capture_output=True, text=True)
     assert found.stdout.startswith(str(tmp_path / "site"))
     assert "✓ seed" in cli("run", "quickstart", "--only", "seed", "--set", "seed.rows=8")
-    assert "45,000 as SPEED counts them" in cli("plan", "speed")
+    assert "45,000 as SPEED counts them" in cli("plan", "speed", code=4)

@@ -9,7 +9,7 @@ from hub_speed.api.archives import check_hub, collect_garbage, export_org, impor
 from hub_speed.api.data import load_rows, quality
 from hub_speed.api.hubs import OpenHub, default_home, hub_environment, open_hub, serve_hub
 from hub_speed.api.previews import preview
-from hub_speed.api.ranks import run_rank, run_ranks, show_ranks
+from hub_speed.api.ranks import open_ranks, run_rank, run_ranks, show_ranks
 from hub_speed.api.runs import Plan, finished, load_recipe, plan, plan_study, release, run, run_study
 from hub_speed.api.sessions import DEFAULT_ORG, open_session
 from hub_speed.api.versions import lineage, verify
@@ -32,6 +32,7 @@ __all__ = [
     "load_recipe",
     "load_rows",
     "open_hub",
+    "open_ranks",
     "open_session",
     "plan",
     "plan_study",

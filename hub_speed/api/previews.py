@@ -2,6 +2,7 @@
 
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,8 @@ def preview(
     from hub_speed.cores import cores
     from hub_speed.generation.writers import Writers
     from hub_speed.grounded import asking
-    from hub_speed.grounded.preview import look
+    from hub_speed.grounded.preview import look, notes
+    from hub_speed.parquet import read_parquet
     from hub_speed.pipeline import run as pipeline
     from hub_speed.pipeline.plan import pin_repo
     from hub_speed.stage import FromHub
@@ -59,7 +61,9 @@ def preview(
         tempfile.TemporaryDirectory() as folder,
     ):
         corpus = pipeline.run(pinned, session, only="corpus")[-1]
-        passages = asking.passages_of(session.hub.fetch(corpus.ref))
+        documents = session.hub.fetch(corpus.ref)
+        passages = asking.passages_of(documents)
+        known = list(notes(pinned, passages, read_parquet(documents / "skipped")))
         source = asking.generator_input(pinned).get("generator")
         weights = session.hub.fetch(pin_repo(source, session)) if isinstance(source, FromHub) else None
         writer = asking.generator(pinned, weights).everyone[0]
@@ -69,4 +73,5 @@ def preview(
         ) as address:
             budget = session.budget if writer.teaches else None
             with ThreadPoolExecutor(1) as pool:  # a notebook's own event loop runs in this thread
-                return pool.submit(look, pinned, passages, rows, who, address, work, session.stop, budget).result()
+                asked = pool.submit(look, pinned, passages, rows, who, address, work, session.stop, budget)
+                return replace(asked.result(), notes=known)

@@ -17,46 +17,47 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def _open(
+def open_ranks(
     recipe: "Recipe",
     hub: OpenHub,
     only: str,
-    world: int,
-    shared: Path | None,
-    org: str,
-    endpoints: Pairs,
-    progress: "Callable[[str], Shown] | None",
-) -> "Iterator[Ranked]":
-    from hub_speed.pipeline.ranks import Ranked
-
-    with open_session(recipe, hub, org=org, endpoints=endpoints, progress=progress, publish=True) as (session, pinned):
-        yield Ranked(pinned, session, only, world, shared)
-
-
-def run_rank(
-    recipe: "Recipe",
-    hub: OpenHub,
-    only: str,
-    rank: int,
     world: int,
     *,
     shared: Path | None = None,
     org: str = DEFAULT_ORG,
     endpoints: Pairs = (),
+    extend: bool = False,
     progress: "Callable[[str], Shown] | None" = None,
-) -> "Finished | None":
-    """Ask for the rows of one rank of a stage, and leave them in the shared folder.
+) -> "Iterator[Ranked]":
+    """A stage for `run_rank` and `run_ranks`.
 
     Args:
         recipe: what to make.
-        hub: where inputs are read.
+        hub: where inputs are read and the result is published.
         only: the stage; all it needs is finished.
-        rank: 0 to `world` - 1.
         world: how many ranks there are.
         shared: a folder that all ranks reach; None: one of this machine.
         org: organisation or user that owns the repositories.
         endpoints: where models are.
+        extend: go on from a published version with fewer rows: only new rows are asked for.
         progress: stage name → where the stage reports its progress.
+
+    Raises:
+        RecipeError: ranks cannot work this stage, or its inputs are not finished.
+
+    Example:
+        >>> with open_ranks(load_recipe("speed"), hub, "synthesize", 16, shared=Path("/scratch/me")) as ranked:
+        ...     run_rank(ranked, 3)
+    """
+    from hub_speed.pipeline.ranks import Ranked
+
+    with open_session(recipe, hub, org=org, endpoints=endpoints, progress=progress, publish=True) as (session, pinned):
+        session.extend = extend
+        yield Ranked(pinned, session, only, world, shared)
+
+
+def run_rank(ranked: "Ranked", rank: int) -> "Finished | None":
+    """Ask for the rows of one rank of a stage, from 0, and leave them in the shared folder.
 
     Returns:
         The rank's mark; None if the stage is published.
@@ -66,34 +67,11 @@ def run_rank(
     """
     from hub_speed.pipeline import ranks
 
-    with _open(recipe, hub, only, world, shared, org, endpoints, progress) as ranked:
-        return ranks.run_rank(ranked, rank)
+    return ranks.run_rank(ranked, rank)
 
 
-def run_ranks(
-    recipe: "Recipe",
-    hub: OpenHub,
-    only: str,
-    world: int,
-    engine: "Engine | None" = None,
-    *,
-    shared: Path | None = None,
-    org: str = DEFAULT_ORG,
-    endpoints: Pairs = (),
-    progress: "Callable[[str], Shown] | None" = None,
-) -> "Result":
+def run_ranks(ranked: "Ranked", engine: "Engine | None" = None) -> "Result":
     """Publish a stage that ranks have worked; with an engine, start them first, as often as it takes.
-
-    Args:
-        recipe: what to make.
-        hub: where inputs are read and the result is published.
-        only: the stage; all it needs is finished.
-        world: how many ranks there are.
-        engine: where ranks run; None: they are started by others, and it is looked whether they have finished.
-        shared: a folder that all ranks reach; None: one of this machine.
-        org: organisation or user that owns the repositories.
-        endpoints: where models are.
-        progress: stage name → where the stage reports its progress.
 
     Raises:
         RanksLeft: without an engine: ranks have to be started (again) first.
@@ -101,8 +79,7 @@ def run_ranks(
     """
     from hub_speed.pipeline import ranks
 
-    with _open(recipe, hub, only, world, shared, org, endpoints, progress) as ranked:
-        return ranks.run_all(ranked, engine) if engine else ranks.publish(ranked)
+    return ranks.run_all(ranked, engine) if engine else ranks.publish(ranked)
 
 
 def show_ranks(

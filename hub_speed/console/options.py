@@ -1,9 +1,11 @@
-"""The arguments and options of the commands."""
+"""The arguments and options of the commands, and those that do not go together."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from hub_speed.errors import RecipeError
 
 Recipe = Annotated[
     str,
@@ -112,3 +114,27 @@ Encoder = Annotated[
     str | None,
     typer.Option(metavar="MODEL", help="compare texts with this SentenceTransformer (name or folder), not by words"),
 ]
+
+ENGINES_OF = {
+    "partition": ("slurm",),
+    "gpus_per_rank": ("slurm", "ray"),
+    "address": ("ray",),
+    "flavor": ("jobs",),
+    "timeout": ("slurm", "jobs"),
+}
+"""Flags about machines → the engines that know them."""
+
+
+def check_machines(on: str, ranks: int | None, machines: dict[str, Any]) -> None:
+    """Raise RecipeError where a flag about the machines of ranks would be ignored, and the work be done elsewhere."""
+    given = [name for name, value in machines.items() if value]
+    if ranks is None and (given or on != "local"):
+        flag = f"--on {on}" if on != "local" else _flag(given[0])
+        raise RecipeError(f"{flag}: says where ranks run, and none are started", expected="--ranks WORLD as well")
+    for name in given if on in ("local", "slurm", "ray", "jobs") else ():
+        if on not in ENGINES_OF[name]:
+            raise RecipeError(f"{_flag(name)}: not for --on {on}", expected=f"--on {' or '.join(ENGINES_OF[name])}")
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

@@ -5,6 +5,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
@@ -16,6 +17,10 @@ from hub_speed.documents.folder import look
 from hub_speed.generation.variety import ROWS_PER_TASK, Variety
 from hub_speed.mix import as_mix, joined
 from hub_speed.recipe import BATCH_PRICE
+
+if TYPE_CHECKING:
+    from hub_speed.pipeline.plan import Step
+    from hub_speed.study.runs import Load
 
 
 def print_plan(plan: Plan, flags: Sequence[str] = ()) -> None:
@@ -33,7 +38,7 @@ def print_plan(plan: Plan, flags: Sequence[str] = ()) -> None:
         console.print(_variety(plan.variety))
     facts = Table(box=None, show_header=False, pad_edge=False)
     facts.add_column(no_wrap=True, min_width=13)
-    for label, text in [*_problems(plan), *_money(plan), *_calls(plan), *_notes(plan)]:
+    for label, text in [*problems(plan.steps), *_money(plan), *_calls(plan), *_notes(plan)]:
         facts.add_row(label, text)
     console.print()
     console.print(facts)
@@ -92,14 +97,14 @@ Facts = Iterator[tuple[str, str]]
 """Labels and texts below the tables."""
 
 
-def _problems(plan: Plan) -> Facts:
+def problems(planned: "Sequence[Step | Load]") -> Facts:
     """Why stages cannot run: each reason with its stages; then what to do."""
     stages: dict[str, list[str]] = {}
     fixes: dict[str, None] = {}
-    for step in plan.steps:
-        if step.problem:
-            stages.setdefault(step.why, []).append(step.stage.name)
-            fixes[step.problem.fix] = None
+    for each in planned:
+        if each.problem:
+            stages.setdefault(each.problem.where, []).append(each.stage.name)
+            fixes[each.problem.fix] = None
     for why, names in stages.items():
         yield "[red]cannot run[/red]", f"{', '.join(names)}: {escape(why)}"
     for fix in filter(None, fixes):
@@ -171,7 +176,7 @@ def _idle(plan: Plan) -> str:
     runtime, ways = plan.recipe.runtime, []
     if plan.gpus.count > 1 and not runtime.launcher:
         ways.append("each training on one of them, without runtime.launcher")
-    if plan.gpus.count > 1 and runtime.replicas == 1 and runtime.server == "vllm":
+    if plan.gpus.count > 1 and runtime.replicas == 1 and runtime.server.startswith("vllm"):
         ways.append("one model server, with runtime.replicas=1")
     return f" ({'; '.join(ways)})" if ways else ""
 
@@ -194,7 +199,9 @@ def _time(seconds: float) -> str:
 
 
 def tokens(count: int) -> str:
-    """A count of tokens in thousands, millions or billions."""
+    """A count of tokens, in thousands, millions or billions where there are so many."""
+    if count < 1e3:
+        return f"{count:,}"
     if count >= 1e9:
         return f"{count / 1e9:,.1f} G"
     return f"{count / 1e6:,.1f} M" if count >= 1e6 else f"{count / 1e3:,.0f} k"

@@ -19,14 +19,21 @@ def print_preview(preview: Preview, *, run: str) -> None:
     kept = len(preview.shown) - reasons.total()
     left_out = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
     console.print(f"[bold]{kept} of {len(preview.shown)}[/bold] kept" + (f"; left out: {left_out}" if left_out else ""))
-    console.print("a run also leaves out the questions for which a search does not find their passage")
+    console.print("a run also leaves out questions that repeat another one, or whose passage a search does not find")
+    for note in preview.notes:
+        console.print(f"[yellow]note[/yellow] {escape(note)}")
     cost = "" if preview.cost_usd is None else f", about ${preview.cost_usd:,.2f}"
+    whole = f"{_counted(preview.wanted, 'question')} about {_counted(preview.passages, 'passage')}"
     console.print(
-        f"the whole run: {preview.wanted:,} questions about {preview.passages:,} passages, each asked for and then"
-        f" asked without its passage, would take about {preview.calls:,} calls, {tokens(preview.read)} tokens read and"
-        f" {tokens(preview.written)} written{cost}, at the yield of these {len(preview.shown)}"
+        f"the whole run: {whole}, each asked for and then asked without its passage, would take about"
+        f" {preview.calls:,} calls, {tokens(preview.read)} tokens read and {tokens(preview.written)} written{cost},"
+        f" at the yield of these {len(preview.shown)}"
     )
     console.print(f"run it         {escape(run)}", soft_wrap=True)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def _print_question(one: Shown) -> None:

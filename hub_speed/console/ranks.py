@@ -1,5 +1,6 @@
 """Ranks on the command line: flags that do not go together, what a rank and the publisher say, a table of all ranks."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from hub_speed.console.run import print_result
 from hub_speed.console.terminal import console, print_json, table
 from hub_speed.engines import Options, open_engine
 from hub_speed.errors import RecipeError
-from hub_speed.pipeline.ranks import ON_HUB, Engine
+from hub_speed.pipeline.ranks import ON_HUB, Engine, Ranked
 from hub_speed.recipe import Recipe
 from hub_speed.shared import Progress
 
@@ -24,11 +25,22 @@ class Where:
     org: str
     endpoints: list[str]
     shared: Path | None
+    extend: bool
     as_json: bool
 
-    def common(self, bars: Bars) -> dict[str, Any]:
-        """Arguments of the functions of `api`."""
-        return {"org": self.org, "endpoints": self.endpoints, "shared": self.shared, "progress": bars.stage}
+    def open(self, recipe: Recipe, stage: str, world: int, bars: Bars) -> AbstractContextManager[Ranked]:
+        """The stage that ranks work."""
+        return api.open_ranks(
+            recipe,
+            self.hub,
+            stage,
+            world,
+            shared=self.shared,
+            org=self.org,
+            endpoints=self.endpoints,
+            extend=self.extend,
+            progress=bars.stage,
+        )
 
 
 def check_flags(
@@ -77,8 +89,8 @@ def on_machines(
 
 def run_rank(recipe: Recipe, where: Where, stage: str, rank: int, world: int) -> None:
     """Work one rank, and say how it ended."""
-    with Bars(console, as_json=where.as_json) as bars:
-        mark = api.run_rank(recipe, where.hub, stage, rank, world, **where.common(bars))
+    with Bars(console, as_json=where.as_json) as bars, where.open(recipe, stage, world, bars) as ranked:
+        mark = api.run_rank(ranked, rank)
         bars.finish(stage)
     if where.as_json:
         print_json({"stage": stage, "rank": rank} | (mark.model_dump() if mark else {"published": True}))
@@ -90,8 +102,8 @@ def run_rank(recipe: Recipe, where: Where, stage: str, rank: int, world: int) ->
 
 def publish(recipe: Recipe, where: Where, stage: str, world: int, engine: Engine | None) -> None:
     """Start all ranks where there is an engine, publish what they have finished, and say so."""
-    with Bars(console, as_json=where.as_json) as bars:
-        result = api.run_ranks(recipe, where.hub, stage, world, engine, **where.common(bars))
+    with Bars(console, as_json=where.as_json) as bars, where.open(recipe, stage, world, bars) as ranked:
+        result = api.run_ranks(ranked, engine)
         print_result(result, bars, as_json=where.as_json)
 
 

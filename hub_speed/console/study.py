@@ -4,7 +4,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from hub_speed.console.plan import tokens
+from hub_speed.console.plan import problems, tokens
 from hub_speed.console.terminal import console, table
 from hub_speed.record import Ref
 from hub_speed.study.runs import Load, Run, Study
@@ -25,6 +25,8 @@ def print_study_plan(study: Study, loads: list[Load]) -> None:
     runs, missing = sum(load.runs for load in loads), sum(load.versions - load.finished for load in loads)
     teacher = sum(load.calls for load in loads if load.model == "teacher")
     console.print(f"\n{missing:,} stages will run, {runs - missing:,} are reused; teacher calls {teacher:,}")
+    for label, text in problems(loads):
+        console.print(f"{label} {text}" if label else text)
 
 
 def print_study_run(run: Run, number: int) -> None:

@@ -133,7 +133,7 @@ def _document(source: str, title: str, text: str, *, old: bool = False) -> Docum
         Unreadable: the text has no words outside of a YAML header, too many characters, or is no text.
     """
     if len(text) > LONGEST:
-        raise Unreadable("too_large", f"{len(text):,} characters; at most {LONGEST:,} are used")
+        raise Unreadable("too_large", f"{len(text):,} characters; at most {LONGEST:,} are used; cut it into files")
     if len(_CONTROLS.findall(text)) > BINARY_SHARE * len(text):
         raise Unreadable("binary", "control characters between the letters")
     text, markdown = _clean(text.replace("\r\n", "\n").replace("\r", "\n")), is_markdown(source)

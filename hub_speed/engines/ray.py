@@ -14,6 +14,7 @@ from typing import Any
 
 from hub_speed.engines import Options
 from hub_speed.errors import RecipeError
+from hub_speed.llm.servers import end_with_parent
 
 LOOK_EVERY_S = 0.5
 CONNECT_S = 10.0
@@ -21,10 +22,18 @@ RETRIES = 10  # of a task whose node or process is gone. Assumption
 
 
 def work(arguments: tuple[str, ...], rank: int) -> tuple[int, str]:
-    """Run one rank on a node of the cluster; returns its exit code and its last words."""
+    """Run one rank on a node of the cluster; returns its exit code and its last words.
+
+    When the program that has asked for it is gone, Ray kills this process, and the rank is told to stop.
+    """
     command = [sys.executable, "-m", "hub_speed.cli", *arguments, "--rank", str(rank)]
     process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=end_with_parent() if sys.platform == "linux" else None,
     )
     try:
         out, _ = process.communicate()

@@ -12,6 +12,7 @@ from hub_speed.generation.shards import Shards, gather, next_wave
 from hub_speed.generation.writers import Writer, Writers
 from hub_speed.llm.address import Address, Limits
 from hub_speed.llm.budget import BudgetMeter, Spent
+from hub_speed.llm.servers import groups
 from hub_speed.record import Ranks
 from hub_speed.rows import LedgerRow
 from hub_speed.shared import RankDone, Share
@@ -191,4 +192,5 @@ def _batches(ctx: Context, address: Address, writer: Writer, whose: str) -> "Bat
     if writer.weights is None or address.urls:
         return None
     log, folder = ctx.work / "server.log", ctx.work / f"batches{whose}"
-    return RunBatch(address, writer.weights, folder, runtime.server_flags, log, ctx.stop.is_set)
+    gpus = groups("vllm", ctx.devices, runtime.replicas, runtime.server_flags)
+    return RunBatch(address, writer.weights, folder, runtime.server_flags, gpus, log, ctx.stop.is_set)

@@ -111,7 +111,7 @@ class _Rounds:
         self._rows: dict[str, set[str]] = {}  # batch → rows, of all that were seen under way
         self._submitted: dict[str, Sent] = {}  # batch → its words, of those of this process
         self._wording = BatchWording(self._address.dialect, self.notes)
-        self._per_batch = REQUESTS_PER_BATCH
+        self._per_batch = REQUESTS_PER_BATCH * provider.sharing
         self._no_room: Batch | None = None  # one that waits until others are done
         self._failures: Counter[str] = Counter()  # of a request, at the provider
         self._failed_before = ledger.failed()

@@ -52,8 +52,7 @@ def asks(
     calls = round(rows / (expected or 1))
     read, written = (round(calls * words * TOKENS_PER_WORD) for words in (words_read, words_written))
     cost = recipe.effective_budget.cost_usd(read, written) if model == "teacher" else None
-    started = model != "teacher" and recipe.runtime.server not in ("embedded", "vllm run-batch")
-    servers = recipe.runtime.replicas if started else 1
+    servers = 1 if model == "teacher" or recipe.runtime.server == "embedded" else recipe.runtime.replicas
     seconds = written / TOKENS_PER_S / (recipe.runtime.in_flight * servers)
     weights = as_mix(mix or model)
     parts = {name: weight / sum(weights.values()) for name, weight in weights.items()}

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from hub_speed.generation.echo import echo
 from hub_speed.generation.jobs import Accepted, Outcome
 from hub_speed.generation.parsing import Parsed, Rejected, parse
@@ -60,7 +62,7 @@ def root_rows(folder: Path) -> list[dict[str, Any]]:
 
 def _check_values(columns: dict[str, Any]) -> dict[str, str]:
     """What a check needs to know of a row's prompt: its knobs and languages."""
-    knobs: dict[str, str] = json.loads(columns["knobs"])
+    knobs: dict[str, str] = orjson.loads(columns["knobs"])
     return knobs | {name: columns[name] for name in ("language", "target_language")}
 
 

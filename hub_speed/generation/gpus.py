@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, replace
 
 from hub_speed.errors import RecipeError, did_you_mean
+from hub_speed.generation import estimate
 from hub_speed.generation.estimate import A100_FLOPS, V100_FLOPS
 from hub_speed.recipe import Recipe
 from hub_speed.stage import Estimate
@@ -57,15 +58,30 @@ def read(text: str) -> Gpus:
     return Gpus(kinds[kind], int(found[1] or 1))
 
 
-def at_work(stage: str, gpus: Gpus, recipe: Recipe) -> int:
-    """How many of the GPUs a stage uses that trains or scores.
+def at_work(stage: str, gpus: Gpus, recipe: Recipe) -> float:
+    """How many of the GPUs a stage uses that trains or scores; fewer where some wait at its end.
 
     Scoring, and the trainings of the scaling law, are spread over all; one training only by `runtime.launcher`.
     """
-    runs = len(recipe.scaling.sizes) * len(recipe.scaling.rng_seeds)
     if stage == "scaling":
-        return max(1, min(gpus.count, runs))
+        return _side_by_side(_scaling_runs(recipe), gpus.count)
     return gpus.count if stage == "evaluate" or recipe.runtime.launcher else 1
+
+
+def _scaling_runs(recipe: Recipe) -> list[float]:
+    """Seconds of each training and scoring of the scaling law, on one GPU."""
+    settings, words = recipe.scaling, estimate.words(recipe).answer
+    sizes = [size for size in settings.sizes if size <= estimate.embedder_rows(recipe)]
+    each = [estimate.trains(recipe.embedder.base_model, n, words, recipe.embedder.epochs).seconds for n in sizes]
+    return [seconds + estimate.scores(recipe, 1) for seconds in each for _ in settings.rng_seeds]
+
+
+def _side_by_side(seconds: list[float], count: int) -> float:
+    """How many of so many GPUs are at work on average until all jobs are done, the longest first."""
+    until = [0.0] * count
+    for job in sorted(seconds, reverse=True):
+        until[until.index(min(until))] += job
+    return sum(seconds) / max(until) if any(until) else 1
 
 
 def on(gpus: Gpus, stage: str, takes: Estimate, recipe: Recipe) -> Estimate:

@@ -113,7 +113,7 @@ def ledger_entry(
 def _entry(
     row_id: str, task_type: str, verdict: dict[str, str], prompt: str, digest: str, got: Completion
 ) -> LedgerRow:
-    return LedgerRow.model_construct(  # made of our own values, so that there is nothing to validate
+    return LedgerRow(
         id=row_id,
         task_type=task_type,
         state=verdict["state"],

@@ -12,6 +12,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,6 +23,7 @@ from hub_speed.errors import NoSpace, StageError
 from hub_speed.rows import LedgerRow
 
 _COLUMNS = tuple(LedgerRow.model_fields)
+_VALUES = attrgetter(*_COLUMNS)
 _LISTS = ("completions", "thoughts", "finish_reasons")
 _UNWRITABLE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -128,10 +130,8 @@ class Ledger:
         """
         values = []
         for entry, row in entries:
-            fields = entry.__dict__.copy()
-            for name in _LISTS:
-                fields[name] = _json(fields[name])
-            values.append((*(fields[name] for name in _COLUMNS), None if row is None else _json(row)))
+            columns = [_json(value) if value.__class__ is list else value for value in _VALUES(entry)]
+            values.append((*columns, None if row is None else _json(row)))
         marks = ", ".join("?" * (len(_COLUMNS) + 1))
         self._write(f"INSERT OR REPLACE INTO ledger VALUES ({marks})", values)
 
@@ -347,6 +347,11 @@ class Ledger:
             self._db.executemany("INSERT INTO shipped VALUES (?, ?)", [(line["id"], shard) for line in lines])
             self._db.execute("INSERT INTO shards VALUES (?)", (shard,))
         return []
+
+    def count_as_shipped(self) -> None:
+        """The rows that have ended until now are of no concern to the publisher, who has them."""
+        with self._translating_errors(), self._transaction():
+            self._db.execute("INSERT INTO shipped SELECT id, '' FROM ledger WHERE state != 'failed'")
 
     def forget_shard(self, shard: str) -> None:
         """The rows of a shard that is lost count as those of no shard."""

@@ -227,8 +227,10 @@ _NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-
 # What chat templates and tokenizers put between texts: ChatML, Llama, Mistral, Gemma, DeepSeek, T5, GLM and older
 # ones. Texts on models name some of BERT's, and formulas look like others, so these count only at the end of a text.
 TOKEN = re.compile(
-    r"<\|[\w .:-]{1,40}\|>|<｜[^<>]{1,40}｜>|</?s>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>"
-    r"|<(?:bos|eos|pad|unk|eod|eom|mask|sop|eop)>|\[[gs]MASK\]|<(?:unused|extra_id_)\d+>|<0x[0-9A-F]{2}>"
+    r"<\|[\w .:-]{1,40}\|>|<｜[^<>]{1,40}｜>|\[\|[\w .:-]{1,40}\|\]|</?s>|\[/?INST\]|<</?SYS>>"
+    r"|<(?:start|end)_of_[a-z]{3,12}>|<(?:[a-z]{2,12}:)?(?:bos|eos|pad|unk|eo[adhm]|mask|sop|eop)>|<[BE]OS_TOKEN>"
+    r"|\[/?(?:SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\]|\[[gs]MASK\]"
+    r"|<(?:unused|extra_id_|reserved_|SPECIAL_)\d+>|<0x[0-9A-F]{2}>"
     r"|(?:\[(?:PAD|SEP|CLS|UNK|BOS|EOS)\]|< ?\|[\w .:-]{1,40}\| ?>|<\|[a-z_]{3,40}\|?)(?=\s*+\Z)"
 )
 _STRUCK = re.compile(r"<s>(?:[^<]|<(?!/?s>))*+</s>")  # HTML

@@ -53,7 +53,7 @@ class Shards:
     def jobs(self, jobs: Jobs) -> Jobs:
         """Those of the jobs that this rank has to ask for."""
         share, failed = self._share, self._ledger.failed_in_shards()
-        return without(lambda todo: jobs(lambda row_id: share.owner(row_id) == share.rank and todo(row_id)), failed)
+        return without(lambda todo: jobs(lambda row_id: share.is_mine(row_id) and todo(row_id)), failed)
 
     def add(self, entries: list[LedgerRow]) -> None:
         """These rows have ended. A failed one may still be answered, so it waits for the end of the wave."""

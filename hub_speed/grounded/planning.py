@@ -73,6 +73,9 @@ class Passages:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def __iter__(self) -> Iterator[Json]:
+        return iter(self._rows)
+
     @cached_property
     def by_split(self) -> dict[str, list[Json]]:
         """Split → its passages; splits without a passage are left out."""

@@ -5,8 +5,9 @@ passage; the search and the judge come with the run.
 """
 
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from hub_speed.generation.jobs import Job, Outcome, Todo
@@ -20,6 +21,11 @@ from hub_speed.llm.address import Address, Limits
 from hub_speed.llm.budget import BudgetMeter
 from hub_speed.llm.dialects import Completion
 from hub_speed.recipe import Recipe
+from hub_speed.record import Json
+from hub_speed.text import in_script_of
+
+NAMED, LOOKED_AT = 3, 200
+"""Skipped documents that are named, and passages whose script is looked at. Assumption."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,7 @@ class Preview:
         wanted: how many questions the recipe wants of them.
         calls, read, written: requests and tokens for all of these, at the yield of the preview.
         cost_usd: None without prices, or where nobody charges.
+        notes: what the user should know of the documents, a sentence each.
     """
 
     shown: list[Shown]
@@ -55,6 +62,27 @@ class Preview:
     read: int
     written: int
     cost_usd: float | None
+    notes: list[str] = field(default_factory=list)
+
+
+def notes(recipe: Recipe, passages: Passages, skipped: Iterable[Json]) -> Iterator[str]:
+    """What the user should know before more is paid for: what was skipped, and whether the language fits.
+
+    Args:
+        recipe: says in which languages questions are asked for.
+        passages: those of the corpus.
+        skipped: `rows.SkippedRow`s of the corpus.
+    """
+    left_out = [f"{row['source']} ({row['reason']}: {row['detail']})" for row in skipped]
+    if left_out:
+        more = f", and {len(left_out) - NAMED:,} more: the corpus's config skipped" if len(left_out) > NAMED else ""
+        yield f"skipped {', '.join(left_out[:NAMED])}{more}"
+    some = list(islice(passages, LOOKED_AT))
+    if sum(not any(in_script_of(row["text"], each) for each in recipe.languages) for row in some) > len(some) / 2:
+        yield (
+            f"most passages are not in the script of {' or '.join(recipe.languages)}, in which the questions will be:"
+            " --set languages='{NAME: 1}' has them in another language"
+        )
 
 
 def look(

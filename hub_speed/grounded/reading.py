@@ -95,7 +95,8 @@ def says_the_same(expected: str, said: str, overlap: float) -> bool:
     """Whether two short answers say the same: the words of the expected one stand in the other, or most are in both.
 
     A mere yes or no, a single digit, and "unknown" decide nothing. Most are in both: the F1 of the words, without
-    articles and the like, is at least `overlap`, and every number is in both.
+    articles and the like, is at least `overlap`, every number is in both, and no word stands for another one ("turn
+    left", "turn right"): all words of one answer are in the other.
     """
     wanted, given = _content(expected), _content(said)
     if not wanted or not given or _UNDECIDED.issuperset(wanted) or _is_small_number(wanted):
@@ -105,7 +106,8 @@ def says_the_same(expected: str, said: str, overlap: float) -> bool:
     if len(given) <= LONGEST_RECALLED and _stands_in(wanted, given):
         return True
     common = (Counter(wanted) & Counter(given)).total()
-    return 2 * common / (len(wanted) + len(given)) >= overlap
+    whole = common == min(len(wanted), len(given))
+    return whole and 2 * common / (len(wanted) + len(given)) >= overlap
 
 
 def _content(text: str) -> tuple[str, ...]:

@@ -121,6 +121,7 @@ class Batches:
     """
 
     look_every_s = 20.0  # Assumption: a batch takes minutes to hours
+    sharing = 1  # programs that answer a batch together
 
     def __init__(self, address: Address, purpose: str) -> None:
         self.address, self._purpose = address, purpose

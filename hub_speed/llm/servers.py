@@ -1,6 +1,7 @@
 """Starts a model server for the time it is needed, and ends it however that time ends."""
 
 import ctypes
+import logging
 import os
 import shlex
 import shutil
@@ -8,15 +9,18 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 
 from hub_speed.cores import thread_settings
 from hub_speed.errors import EndpointDown, RecipeError, Stopped
+
+_log = logging.getLogger("hub_speed")
 
 
 @contextmanager
@@ -88,7 +92,7 @@ def programs(
         for i, (mine, port) in enumerate(zip(gpus, _free_ports(len(gpus)), strict=True)):
             command = [part.format(folder=folder, name=name, port=port) for part in COMMANDS[which]]
             command += _vllm_flags(flags) if which == "vllm" else flags
-            own_log = log if len(gpus) == 1 else log.with_name(f"{log.stem}-{i}{log.suffix}")
+            own_log = _log_of(log, i, len(gpus))
             process = stack.enter_context(_started(command, name, own_log, mine))
             started.append((process, f"http://127.0.0.1:{port}", own_log))
         until = time.monotonic() + start_s
@@ -128,6 +132,11 @@ def _tensor_parallel(flags: tuple[str, ...]) -> int:
     return int(sizes[-1]) if sizes and sizes[-1].isdigit() else 1
 
 
+def _log_of(log: Path, which: int, count: int) -> Path:
+    """The log of one of several programs."""
+    return log if count == 1 else log.with_name(f"{log.stem}-{which}{log.suffix}")
+
+
 def _free_ports(count: int) -> list[int]:
     """So many different ports that nobody uses."""
     with ExitStack() as stack:
@@ -146,35 +155,61 @@ def run_batch(
     flags: tuple[str, ...],
     log: Path,
     stop: Callable[[], bool],
-) -> None:
-    """Have `vllm run-batch` answer a file of requests; `answers` is there once all of them are.
+    gpus: Sequence[tuple[str, ...]] = ((),),
+) -> list[tuple[str, ...]]:
+    """Have `vllm run-batch` answer a file of requests, several at once; `answers` is there once all have ended.
+
+    Returns the GPUs of those that did not fail.
 
     Args:
         folder: the model's files.
         name: the name that the requests call it by.
         requests: lines of the Batch API.
-        answers: where its answers go.
-        flags: what is added to its command line.
-        log: where its messages go.
+        answers: where the answers go; of several programs, those of one that failed are missing.
+        flags: what is added to each command line.
+        log: where messages go; of several programs, each has a file of its own beside it.
         stop: whether the user wants to stop.
+        gpus: for each program, the GPUs it sees, as for `programs`; they share the requests.
 
     Raises:
-        EndpointDown: it is not installed, or failed; its last words are in the message.
-        Stopped: `stop` before it was done.
+        EndpointDown: it is not installed, or all failed; the last words of one are in the message.
+        Stopped: `stop` before all had ended.
     """
-    unfinished = answers.with_suffix(".part")
-    files = ["-i", str(requests), "-o", str(unfinished)]
-    command = ["vllm", "run-batch", *files, "--model", str(folder), "--served-model-name", name]
-    command += _vllm_flags(flags)
-    with _started(command, name, log) as process:
-        while process.poll() is None:
+    lines = requests.read_bytes().splitlines(keepends=True)
+    with tempfile.TemporaryDirectory(dir=answers.parent) as parts, ExitStack() as stack:
+        started = []
+        for i, mine in enumerate(gpus):
+            given, out = (Path(parts, f"{i}.{kind}.jsonl") for kind in ("requests", "answers"))
+            given.write_bytes(b"".join(lines[i :: len(gpus)]))
+            command = ["vllm", "run-batch", "-i", str(given), "-o", str(out), "--model", str(folder)]
+            command += ["--served-model-name", name, *_vllm_flags(flags)]
+            own_log = _log_of(log, i, len(gpus))
+            if lines[i:]:
+                started.append((stack.enter_context(_started(command, name, own_log, mine)), out, own_log))
+        while any(process.poll() is None for process, _, _ in started):
             if stop():
                 raise Stopped("stopped", fix="finished batches are safe; run the same command to go on")
             time.sleep(SECONDS_BETWEEN_LOOKS)
-        if process.returncode or not unfinished.exists():
-            problem = f"vllm run-batch ended with exit code {process.returncode}"
-            raise EndpointDown(f"endpoint {name}: {problem}", got=_last_words(log), fix=f"read {log}")
-    unfinished.rename(answers)
+        failed = [i for i, (process, out, _) in enumerate(started) if process.returncode or not out.exists()]
+        for i in failed:
+            process, _, own_log = started[i]
+            problem = f"endpoint {name}: vllm run-batch ended with exit code {process.returncode}"
+            down = EndpointDown(problem, got=_last_words(own_log), fix=f"read {own_log}")
+            if len(failed) == len(started):
+                raise down
+            _log.warning("%s: %s; the others go on", problem, down.got)
+        _join([out for i, (_, out, _) in enumerate(started) if i not in failed], answers)
+    return [mine for i, mine in enumerate(gpus) if i not in failed]
+
+
+def _join(files: Iterable[Path], whole: Path) -> None:
+    """Write the content of all files into one, which is there whole or not at all."""
+    unfinished = whole.with_suffix(".part")
+    with unfinished.open("wb") as target:
+        for file in files:
+            with file.open("rb") as source:
+                shutil.copyfileobj(source, target)
+    unfinished.rename(whole)
 
 
 def _vllm_flags(flags: tuple[str, ...]) -> list[str]:

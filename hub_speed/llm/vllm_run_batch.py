@@ -1,10 +1,12 @@
 """`vllm run-batch` instead of a server: files of requests in a folder, which vLLM answers one after the other.
 
+Of several programs, each on GPUs of its own, each answers a part of a file.
+
 The files are those of the Batch API. One without answers is from a run that was cut off: its rows are asked for again.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -22,7 +24,8 @@ class RunBatch:
         weights: the model's files.
         folder: where requests and answers are.
         flags: what is added to the command line of vLLM.
-        log: where its messages go.
+        gpus: for each program that shares a batch, the GPUs it sees.
+        log: where messages go.
         stop: whether the user wants to stop.
     """
 
@@ -34,11 +37,13 @@ class RunBatch:
         weights: Path,
         folder: Path,
         flags: tuple[str, ...],
+        gpus: Sequence[tuple[str, ...]],
         log: Path,
         stop: Callable[[], bool],
     ) -> None:
-        self.address = address
-        self._weights, self._folder, self._flags, self._log, self._stop = weights, folder, flags, log, stop
+        self.address, self.sharing = address, len(gpus)
+        self._weights, self._folder, self._flags, self._gpus = weights, folder, flags, gpus
+        self._log, self._stop = log, stop
 
     async def __aenter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -52,6 +57,8 @@ class RunBatch:
     async def submit(self, lines: Iterable[bytes], note: Callable[[str, str], None]) -> Batch:
         """Have requests answered; returns once they are. Nothing has to be noted: the folder holds all batches.
 
+        Where one of several programs fails, its GPUs are left alone from then on, and its requests have no answers.
+
         Raises:
             EndpointDown, Stopped: see `servers.run_batch`.
         """
@@ -59,7 +66,7 @@ class RunBatch:
         requests = self._folder / f"{number:05d}.requests.jsonl"
         requests.write_bytes(b"".join(lines))
         batch = _batch(requests)
-        await asyncio.to_thread(
+        self._gpus = await asyncio.to_thread(
             servers.run_batch,
             self._weights,
             self.address.model,
@@ -68,6 +75,7 @@ class RunBatch:
             flags=self._flags,
             log=self._log,
             stop=self._stop,
+            gpus=self._gpus,
         )
         return batch
 

@@ -99,10 +99,11 @@ class Wording:
             parameters: of the server that is asked next.
         """
         self._begun = self._forms.begin() if self._begun is None else self._begun
-        self.form = self._forms.next(self._refused_forms) or self._forms.left[0]
+        self.form = (self._refused_forms and self._forms.next(self._refused_forms)) or self._forms.left[0]
         self._parameters = parameters
-        refused = self._refused.setdefault(parameters, _Refused(parameters.begin()))
-        self.without = parameters.left_out.union(refused.names)
+        if parameters not in self._refused:
+            self._refused[parameters] = _Refused(parameters.begin())
+        self.without = parameters.left_out.union(self._refused[parameters].names)
 
     def leave_out(self, status: int, words: str) -> bool:
         """Whether a refusal names a parameter that can be left out; it is, from now on."""

@@ -25,24 +25,19 @@ from hub_speed.errors import BudgetSpent, Busy, HubSpeedError, NoSpace, RanksLef
 from hub_speed.generation.ledger import MOUNTS, Ledger, network_file_system
 from hub_speed.generation.shards import Shards, lost_shards
 from hub_speed.llm.budget import BudgetMeter, Spent
+from hub_speed.pipeline import extend
 from hub_speed.pipeline.branch import Branch
 from hub_speed.pipeline.lock import locked
 from hub_speed.pipeline.plan import pin, plan
 from hub_speed.pipeline.run import Result, Worker
 from hub_speed.pipeline.session import Session
+from hub_speed.pipeline.table import ASKS, asks
 from hub_speed.recipe import BudgetCaps, Recipe
 from hub_speed.record import TEACHER, Json, Ref, fingerprint_of
 from hub_speed.shared import About, Finished, Folder, Place, Progress, RankDone, Share, Used, Wave, folder_of, some
 from hub_speed.stage import Stage
 
 _log = logging.getLogger("hub_speed")
-
-ASKS = (
-    *("brainstorm", "seed", "root", "preference", "revision", "synthesize", "revise", "audit"),
-    *("questions", "filter", "relabel"),
-)
-"""The stages that ask a model for rows, each row once; `filter` and `relabel` not under every recipe."""
-
 
 ON_HUB = "hub"
 """The shared place that is a branch of the dataset repository."""
@@ -76,8 +71,9 @@ class Ranked:
         if only not in ASKS:
             raise RecipeError(f"--only {only}: not a stage that ranks can work", expected=f"one of {', '.join(ASKS)}")
         self.recipe, self.session, self.world = recipe, session, world
-        *before, step = plan(recipe, session, only)
-        if step.stage.estimate(recipe, 1).model is None:
+        steps = plan(recipe, session, only)
+        *before, step = steps
+        if not asks(step.stage, recipe):
             raise RecipeError(f"--only {only}: under this recipe the stage asks no model", fix="run it without ranks")
         if only == "filter" and recipe.filter.judge == TEACHER:
             where = "--only filter: with filter.judge, it asks twice, the second time about what is found"
@@ -95,6 +91,9 @@ class Ranked:
         self.identity: Json = self.stage.identity(recipe, self.refs)
         self.fingerprint = fingerprint_of(self.identity)
         self.published = step.ref
+        if session.extend:
+            extend.check(steps, recipe, session)
+        self.extends = extend.earlier(self.stage, self.identity, self.refs, session) if session.extend else None
         self.place: Place
         if str(shared) == ON_HUB:
             self.place = Branch(session.hub, self.stage.repo(session.org), f"ranks-{self.fingerprint}")
@@ -111,6 +110,7 @@ class Ranked:
             identity=self.identity,
             world=self.world,
             hub_speed=hub_speed.__version__,
+            extends=self.extends.version if self.extends else "",
         )
         share.begin(about)
         return share
@@ -183,6 +183,8 @@ def run_rank(ranked: Ranked, rank: int) -> Finished | None:
         holder = f"{platform.node()} {work}"
         _check_gone(share, holder, ranked.session.stop)
         work.mkdir(parents=True, exist_ok=True)
+        if ranked.extends:
+            extend.take_over(ranked.extends, ranked.identity, ranked.session, work, share)
         ranked.session.budget = _budget(ranked, share, work, wave)
         mark = _work_on(ranked, share, work, wave, holder, mark.seconds if mark else 0.0)
         shutil.rmtree(work, ignore_errors=True)  # the shards hold all that another wave needs

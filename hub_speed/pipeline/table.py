@@ -57,6 +57,17 @@ STAGES: dict[str, Stage] = {
     )
 }
 
+ASKS = (
+    *("brainstorm", "seed", "root", "preference", "revision", "synthesize", "revise", "audit"),
+    *("questions", "filter", "relabel"),
+)
+"""The stages that ask a model for rows, most of them under some recipes only: see `asks`."""
+
+
+def asks(s: Stage, recipe: Recipe) -> bool:
+    """Whether a stage asks a model for rows under a recipe."""
+    return s.name in ASKS and s.estimate(recipe, 1).model is not None
+
 
 def wanted(recipe: Recipe, only: str | None = None) -> list[Stage]:
     """The stages a recipe needs (or those that `only` needs), in an order in which they can run.

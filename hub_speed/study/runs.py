@@ -21,7 +21,7 @@ import yaml
 
 from hub_speed import safe_yaml, stage
 from hub_speed.cores import gpu_part
-from hub_speed.errors import RecipeError
+from hub_speed.errors import NotFound, RecipeError
 from hub_speed.generation.topics import distinct
 from hub_speed.parquet import read_parquet
 from hub_speed.pipeline import run as pipeline
@@ -183,7 +183,11 @@ def _identities(recipe: Recipe) -> dict[str, str]:
 
 @dataclass
 class Load:
-    """One stage of the plan: runs that use it, distinct versions, finished versions, cost of the missing ones."""
+    """One stage of the plan: runs that use it, distinct versions, finished versions, cost of the missing ones.
+
+    Attributes:
+        problem: why a version of it cannot run, see `pipeline.plan.Step`.
+    """
 
     stage: stage.Stage
     runs: int = 0
@@ -193,6 +197,7 @@ class Load:
     calls: int = 0
     tokens: int = 0
     cost_usd: float | None = None
+    problem: NotFound | None = None
 
 
 def plan(study: Study, session: Session, topics: list[str]) -> list[Load]:
@@ -204,7 +209,8 @@ def plan(study: Study, session: Session, topics: list[str]) -> list[Load]:
         recipe = with_topics(run.recipe, session, publish=False)
         identities = _identities(run.recipe)
         for step in plan_run(recipe, session):
-            loads.setdefault(step.stage.name, Load(step.stage)).runs += 1
+            load = loads.setdefault(step.stage.name, Load(step.stage))
+            load.runs, load.problem = load.runs + 1, load.problem or step.problem
             state[step.stage.name, identities[step.stage.name]] = (step.ref is not None, recipe)
     for (name, _), (finished, recipe) in state.items():
         load = loads[name]

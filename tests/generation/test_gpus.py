@@ -26,7 +26,11 @@ def test_others_are_refused_with_the_kinds_there_are(text: str) -> None:
 def test_a_stage_is_faster_by_peak_and_number() -> None:
     eight, alone = read("8xH100"), load("speed")
     launched = load("speed", ["runtime.launcher=[torchrun]", "scaling.sizes=[100, 200]", "scaling.rng_seeds=[1]"])
-    for recipe, numbers in ((alone, {"junior": 1, "embedder": 1}), (launched, {"junior": 8, "scaling": 2})):
+    scored = load("speed", ["scaling.sizes=[10, 20, 30]", "scaling.rng_seeds=[1, 2, 3]"])  # nine scorings of days
+    unscored = load("small", ["scaling.sizes=[100, 300]", "scaling.rng_seeds=[1, 2]"])  # 300 and 300, 100, 100
+    assert at_work("scaling", eight, scored) == pytest.approx(9 / 2, rel=0.01)
+    assert at_work("scaling", eight, unscored) == at_work("scaling", read("3xH100"), unscored) == pytest.approx(8 / 3)
+    for recipe, numbers in ((alone, {"junior": 1, "embedder": 1}), (launched, {"junior": 8})):
         for name, number in (numbers | {"evaluate": 8}).items():
             takes = STAGES[name].estimate(recipe, 1000)
             assert at_work(name, eight, recipe) == number

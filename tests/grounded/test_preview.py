@@ -14,7 +14,7 @@ from hub_speed.console.preview import print_preview
 from hub_speed.errors import RecipeError
 from hub_speed.grounded import asking
 from hub_speed.grounded.planning import Passages, plan
-from hub_speed.grounded.preview import look
+from hub_speed.grounded.preview import look, notes
 from hub_speed.llm.address import Address
 from hub_speed.recipe import Recipe
 
@@ -48,6 +48,19 @@ def test_the_first_questions_are_shown_with_what_the_filters_say(
     assert f"{20 - left_out} of 20 kept" in out and "[b]oiled" in out
     said = " ".join(out.split())
     assert "the whole run: 60 questions about 15 passages" in said and f"would take about {found.calls} calls" in said
+
+
+def test_a_preview_says_what_was_skipped_and_whether_the_language_fits() -> None:
+    recipe = Recipe.model_validate({"name": "t", "languages": {"English": 1, "German": 1}})
+    skipped = [{"source": f"{i}.txt", "reason": "empty", "detail": "no words"} for i in range(5)]
+    (note,) = notes(recipe, Passages(corpus()), skipped)
+    assert note == (
+        "skipped 0.txt (empty: no words), 1.txt (empty: no words), 2.txt (empty: no words), and 2 more:"
+        " the corpus's config skipped"
+    )
+    (note,) = notes(recipe, Passages([row | {"text": "倉庫の温度は毎朝八時に記録します。"} for row in corpus()]), [])
+    assert "not in the script of English or German" in note and "--set languages='{NAME: 1}'" in note
+    assert list(notes(recipe, Passages([]), [])) == []
 
 
 def test_a_recipe_that_is_not_of_documents_has_no_preview() -> None:

@@ -102,6 +102,7 @@ def test_signs_of_scripts_without_spaces_take_runs_of_twice_the_length() -> None
         ("yes", "yes", False),
         ("4", "4", False),
         ("Paris", "perhaps one of " + "a city and " * 20 + "Paris", False),
+        ("turn the key to the left", "turn the key to the right", False),
         ("加油", "需要加油", True),
         ("", "anything", False),
     ],

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 import textwrap
 import threading
@@ -29,7 +30,10 @@ PROGRAM = """
     import json, os, pathlib, sys, time
     value = lambda flag: sys.argv[sys.argv.index(flag) + 1]
     with open("started", "a") as log:
-        log.write(json.dumps({"argv": sys.argv[1:], "pid": os.getpid()}) + "\\n")
+        gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        log.write(json.dumps({"argv": sys.argv[1:], "pid": os.getpid(), "gpus": gpus}) + "\\n")
+    if gpus == os.environ.get("BROKEN_GPU"):
+        sys.exit("CUDA error")
     answers = open(value("-o"), "w")
     requests = [json.loads(line) for line in open(value("-i"))]
     for number, request in enumerate(requests):
@@ -74,11 +78,17 @@ def read(job: Job, completion: Completion) -> Outcome:
     return Accepted({"id": job.id})
 
 
-def run(tmp_path: Path, *flags: str, stop: threading.Event | None = None) -> dict[str, dict[str, Any]]:
+def run_batch(tmp_path: Path, *flags: str, stop: threading.Event, gpus: Any = ((),)) -> RunBatch:
+    work, address = tmp_path / "work", Address("senior", "speed-senior", ())
+    return RunBatch(address, tmp_path / "model", work / "batches", flags, gpus, work / "server.log", stop.is_set)
+
+
+def run(
+    tmp_path: Path, *flags: str, stop: threading.Event | None = None, gpus: Any = ((),)
+) -> dict[str, dict[str, Any]]:
     """The ledger afterwards, by row. What was raised goes through."""
     stop, work = stop or threading.Event(), tmp_path / "work"
-    address = Address("senior", "speed-senior", ())
-    provider = RunBatch(address, tmp_path / "model", work / "batches", flags, work / "server.log", stop.is_set)
+    provider = run_batch(tmp_path, *flags, stop=stop, gpus=gpus)
     with Ledger(work) as ledger:
         generate_in_batches(jobs, read, provider, ledger, 3, lambda entries, count: None, stop)
         return {entry["id"]: entry for entry in ledger.entries()}
@@ -124,6 +134,30 @@ def test_requests_that_failed_are_in_the_next_batch(tmp_path: Path) -> None:
     assert all(len(found[row]["completions"]) == (found[row]["state"] == "accepted") for row in ALL)
 
 
+def test_several_share_each_batch_on_gpus_of_their_own(tmp_path: Path) -> None:
+    found = run(tmp_path, gpus=[("0", "1"), ("2", "3")])
+    assert sorted(found) == ALL and {entry["state"] for entry in found.values()} == {"accepted"}
+    assert asked(tmp_path) == [ALL[:16], ALL[16:]]  # a batch has as many requests for each
+    assert sorted(each["gpus"] for each in started(tmp_path)) == ["0,1", "0,1", "2,3", "2,3"]
+    assert sorted(path.name for path in (tmp_path / "work").glob("*.log")) == ["server-0.log", "server-1.log"]
+    assert {path.name[6:] for path in (tmp_path / "work" / "batches").iterdir()} == {"requests.jsonl", "answers.jsonl"}
+
+
+def test_one_of_several_that_fails_leaves_its_requests_to_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("BROKEN_GPU", "1")
+    found = run(tmp_path, gpus=[("0",), ("1",)])
+    assert sorted(found) == ALL and {entry["state"] for entry in found.values()} == {"accepted"}
+    assert asked(tmp_path) == [ALL[:16], [*ALL[1:16:2], *ALL[16:]]]
+    assert "ended with exit code 1: " in caplog.text and "CUDA error; the others go on" in caplog.text
+    assert [each["gpus"] for each in started(tmp_path)].count("1") == 1  # it is set aside
+    monkeypatch.setenv("BROKEN_GPU", "0")
+    shutil.rmtree(tmp_path / "work")
+    with pytest.raises(EndpointDown, match="run-batch ended with exit code 1"):
+        run(tmp_path, gpus=[("0",)])
+
+
 def test_a_stop_ends_it_and_the_next_run_goes_on(tmp_path: Path) -> None:
     stop = threading.Event()
     threading.Timer(0.5, stop.set).start()
@@ -152,8 +186,7 @@ def test_a_generator_that_is_no_chat_model_is_refused_before_anything_is_trained
 
 def test_a_second_wave_is_a_batch_of_its_own(tmp_path: Path) -> None:
     sizes, work, stop = [6, 20], tmp_path / "work", threading.Event()
-    address = Address("senior", "speed-senior", ())
-    provider = RunBatch(address, tmp_path / "model", work / "batches", (), work / "server.log", stop.is_set)
+    provider = run_batch(tmp_path, stop=stop)
 
     def first(todo: Any) -> Iterator[Job]:
         return islice(jobs(todo), sizes[0] - ledger.counts().total())

@@ -4,98 +4,55 @@ import json
 import re
 import threading
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_openai import Asked, FakeOpenAI, error
+from fake_batches import FakeBatches, answered
+from fake_openai import Asked, FakeOpenAI, Reply, error
+from grounded_corpus import corpus
 from hub_proxy import Proxy, proxied
+from huggingface_hub import HfApi
+from pydantic import BaseModel
+from stage_run import Silent
+from toy_stages import TASKS, Toy, answer, texts
 
 from hub_speed import api, engines
 from hub_speed.engines.jobs import Jobs
 from hub_speed.engines.local import Local
-from hub_speed.errors import BudgetSpent, Busy, HubSpeedError, NoSpace, RanksLeft, RecipeError, ShardLost
+from hub_speed.errors import BudgetSpent, Busy, HubSpeedError, NoSpace, RanksLeft, RecipeError, ShardLost, Stopped
 from hub_speed.hub import Hub
-from hub_speed.llm.address import Address
+from hub_speed.llm.batch_api import Batches
 from hub_speed.localhub import LocalHub
-from hub_speed.parquet import write_parquet
 from hub_speed.pipeline import ranks
 from hub_speed.pipeline.branch import Branch
-from hub_speed.pipeline.plan import pin
 from hub_speed.pipeline.ranks import Ranked, part_of, publish, run_all, run_rank, told
-from hub_speed.pipeline.session import Session
-from hub_speed.pipeline.table import STAGES
-from hub_speed.recipe import BudgetCaps, Recipe
-from hub_speed.record import RunRecord, fingerprint_of, tag_of
-from hub_speed.rows import TaskRow
+from hub_speed.pipeline.table import ASKS, wanted
+from hub_speed.recipe import BudgetCaps
+from hub_speed.rows import MinedRow, PassageRow, QuestionRow, TaskRow
 from hub_speed.shared import Folder, Progress, Wave
 
-TASKS = [{"id": f"t{i}", "task_type": "sts", "task": "Find it", "topic": f"Arts/Topic_{i}"} for i in range(40)]
-CARD = "---\nlicense: cc0-1.0\n---\n\n# Toy\n"
+ROWS = {"seed": {"rows": 30}}
 
 
-def answer(asked: Asked) -> str:
-    """Always the same for one prompt; one of four is no JSON."""
-    name = zlib.crc32(asked.prompt.encode())
-    words = [f"this is {word} {name}" for word in ("the first text", "another text", "one more")]
-    return "no" if name % 4 == 0 else json.dumps(dict(zip(("S1", "S2", "S3"), words, strict=True)))
-
-
-class Toy:
-    """A recipe whose brainstorming is finished, on a Hub."""
+class Ranking(Toy):
+    """A recipe whose brainstorming is finished, and ranks that work its seed rows."""
 
     def __init__(self, folder: Path, server: FakeOpenAI, hub: Hub) -> None:
-        self.folder, self.server, self.hub = folder, server, hub
-        server.answer = answer
-        self.recipe(10)
-        self.publish("topics", lambda folder: write_parquet([{"topic": "Arts"}], TaskRow, folder / "data"), "content-1")
-        recipe, s = self.recipe(10), STAGES["brainstorm"]
-        refs = pin(s, recipe, self.session(), {})
-        identity = s.identity(recipe, refs)
-        known = {"stage": s.name, "fingerprint": fingerprint_of(identity), "recipe": "toy", "identity": identity}
-        record = RunRecord.model_validate(known | {"inputs": refs, "lineage": {}, "license": "cc0-1.0"})
-
-        def fill(folder: Path) -> None:
-            write_parquet(TASKS, TaskRow, folder / "data" / "sts")
-            (folder / "speed_run.json").write_text(record.model_dump_json())
-
-        self.publish("speed-tasks", fill, tag_of(record.fingerprint))
-
-    def publish(self, name: str, fill: Callable[[Path], object], tag: str) -> None:
-        folder = self.folder / f"made-{name}"
-        folder.mkdir()
-        (folder / "README.md").write_text(CARD)
-        if name == "topics":
-            folder.joinpath("topics.txt").write_text("Arts\n")
-        else:
-            fill(folder)
-        self.hub.publish("dataset", f"org/{name}", folder, message="x", tag=tag)
-
-    def recipe(self, rows: int, **values: Any) -> Recipe:
-        runtime = {"in_flight": 6, "reask": False, "max_reject_rate": 0.9}
-        fixed = {"name": "toy", "license": "cc0-1.0", "mixture": {"sts": 1}, "brainstorm": {"topics": "topics"}}
-        return Recipe.model_validate(fixed | {"seed": {"rows": rows}, "runtime": runtime} | values)
-
-    def session(self) -> Session:
-        """A session as another process would have it."""
-
-        @contextmanager
-        def address(
-            recipe: Recipe, name: str, weights: Path | None, threads: int, log: Path, devices: tuple[str, ...]
-        ) -> Iterator[Address]:
-            yield Address(name, "m", (self.server.url,), place="teacher")
-
-        return Session(self.hub, "org", self.folder / "home", address)
+        super().__init__(folder, server, hub)
+        self.begin()
+        self.put_rows(self.recipe(), "brainstorm", TaskRow, TASKS)
 
     def ranked(self, world: int, rows: int = 30, shared: Path | None = None, **values: Any) -> Ranked:
-        return Ranked(self.recipe(rows, **values), self.session(), "seed", world, shared)
+        recipe = self.recipe(seed={"rows": rows}, **values)
+        return Ranked(recipe, self.session(), "seed", world, shared)
 
 
 @pytest.fixture
-def toy(tmp_path: Path, server: FakeOpenAI, local: LocalHub) -> Toy:
-    return Toy(tmp_path, server, Hub(str(local.endpoint)))
+def toy(tmp_path: Path, server: FakeOpenAI, local: LocalHub) -> Ranking:
+    return Ranking(tmp_path, server, Hub(str(local.endpoint)))
 
 
 class Here:
@@ -119,7 +76,7 @@ class Here:
         return "its log"
 
 
-def test_ranks_end_in_one_commit_and_leave_nothing(toy: Toy) -> None:
+def test_ranks_end_in_one_commit_and_leave_nothing(toy: Ranking) -> None:
     with pytest.raises(RanksLeft, match="wave 1: 3 of 3 ranks have not finished") as caught:
         publish(toy.ranked(3))
     assert caught.value.exit_code == 9
@@ -140,7 +97,56 @@ def test_ranks_end_in_one_commit_and_leave_nothing(toy: Toy) -> None:
     assert len(toy.server.asked) < record.rows_in + 20
 
 
-def test_a_budget_is_dealt_out_and_never_passed(toy: Toy) -> None:
+def mined(number: int) -> dict[str, Any]:
+    """A question with mined texts."""
+    row: dict[str, Any] = dict.fromkeys(MinedRow.model_fields, "") | {"split": "train", "task_type": "retrieval"}
+    row |= {"id": f"questions-{number:07d}", "query": f"question {number}"}
+    for name, ids in (("positive", [f"p{number}"]), ("negative", ["n1", "n2", "n3"])):
+        row |= {name: ids[0], f"{name}s": ids, f"{name}_ids": ids, f"{name}_scores": [0.5] * len(ids)}
+    return row
+
+
+def mostly(asked: Asked) -> Reply:
+    """An answer, but to a few prompts never."""
+    return error(500) if zlib.crc32(asked.prompt.encode()) % 31 == 0 else answer(asked)
+
+
+@pytest.mark.usefixtures("short_waits")
+def test_every_stage_that_asks_is_byte_for_byte_that_of_one_process(
+    tmp_path: Path, server: FakeOpenAI, local: LocalHub
+) -> None:
+    """One organisation makes all of them by one process, the other by two or three ranks. What asks nobody is put."""
+    toy, seen = Toy(tmp_path, server, Hub(str(local.endpoint))), set[str]()
+    server.answer = mostly
+    mix = {"mixture": {"retrieval": 1, "sts": 2}, "checks": "form", "audit": {"rows": 8}, "seed": {"rows": 20}}
+    pairs = {"root": {"rows": 24, "candidates": 3}, "preference": {"rows": 12, "judge": "both_orders"}}
+    recipe = toy.recipe(**mix, **pairs, revision={"rows": 12}, synthesize={"rows": 30})
+    models = {"filter": {"embedder": "base"}, "mine": {"embedder": "base"}, "relabel": {"by": "judge"}}
+    documents = toy.recipe(**models, corpus={"source": "topics"}, questions={"generator": "teacher", "rows": 12})
+    made: dict[str, tuple[type[BaseModel], list[dict[str, Any]]]] = {
+        "corpus": (PassageRow, corpus()),
+        "filter": (QuestionRow, []),
+        "mine": (MinedRow, [mined(number) for number in range(9)]),
+    }
+    toy.begin("one")
+    toy.begin("many")
+    for of, s in [(each, s) for each, end in ((recipe, "audit"), (documents, "relabel")) for s in wanted(each, end)]:
+        if s.kind == "model" or s.name in made:
+            for org in ("one", "many"):
+                toy.put_model(of, s.name, org) if s.kind == "model" else toy.put_rows(of, s.name, *made[s.name], org)
+            continue
+        one, world = toy.run(of, s.name, "one"), 2 + len(s.name) % 2
+        ranked = Ranked(of, toy.session("many"), s.name, world, None)
+        many = run_all(ranked, Here(lambda ranked=ranked: ranked))
+        assert toy.files(many) == toy.files(one), f"{s.name} by {world} ranks"
+        for name in ("accepted", "rows_in", "rejected", "by_task_type", "calls"):
+            assert getattr(many.record, name) == getattr(one.record, name), (s.name, name)
+        seen |= {s.name, *one.record.rejected}
+    assert seen >= {*ASKS} - {"filter"}
+    assert seen >= {"bad_json", "surplus", "duplicate", "near_duplicate", "orders_differ", "endpoint_error"}
+
+
+def test_a_budget_is_dealt_out_and_never_passed(toy: Ranking) -> None:
     """The rows of ranks are unequal, so one leaves calls that others need."""
     caps = {"max_calls": 30}
     engine = Here(lambda: toy.ranked(3, 30, budget=caps))
@@ -148,10 +154,60 @@ def test_a_budget_is_dealt_out_and_never_passed(toy: Toy) -> None:
         run_all(toy.ranked(3, 30, budget=caps), engine)
     assert caught.value.exit_code == 8
     assert 27 <= len(toy.server.asked) <= 30
-    assert len(engine.turns) > 1 and len(engine.turns[-1]) < 3  # those that had no rows left were not started again
+    assert any(len(turn) < 3 for turn in engine.turns)  # those that had no rows left were not started again
     more = {"max_calls": 100}
     result = run_all(toy.ranked(3, 30, budget=more), Here(lambda: toy.ranked(3, 30, budget=more)))
     assert result.record.accepted == 30 and len(toy.server.asked) == result.record.rows_in <= 100
+
+
+def worked(_: int, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What becomes of a batch: each answer as it would come online."""
+    return [answered(each["custom_id"], texts(Asked("POST", "/", {}, each["body"], 1))[0]) for each in requests]
+
+
+class StopsThen(Silent):
+    """Progress that stops a run once something is so."""
+
+    def __init__(self, stop: threading.Event, so: Callable[[], object]) -> None:
+        super().__init__()
+        self.stop, self.so = stop, so
+
+    def measure(self, numbers: dict[str, Any]) -> None:
+        if self.so():
+            self.stop.set()
+
+
+@pytest.mark.usefixtures("short_waits")
+def test_batches_are_collected_by_their_rank_on_whatever_machine(
+    toy: Ranking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rank is stopped while its batch is under way, its machine is lost, and the budget is too small at first."""
+    monkeypatch.setattr(Batches, "look_every_s", 0.005)
+    files = toy.files(toy.run(toy.recipe(**ROWS), "seed"))
+    HfApi(endpoint=toy.hub.endpoint).delete_repo("org/speed-seed", repo_type="dataset")
+    shared, batch = tmp_path / "shared", toy.recipe().runtime.model_copy(update={"mode": "batch"}).model_dump()
+    shared.mkdir()
+
+    def rank(calls: int, number: int | None = None, stopped_if: Callable[[], object] | None = None) -> Ranked:
+        recipe = toy.recipe(**ROWS, runtime=batch, budget={"max_calls": calls})
+        session = toy.session()
+        session.home = tmp_path / f"machine-{number}"
+        if stopped_if:
+            session.progress = lambda name: StopsThen(session.stop, stopped_if)
+        return Ranked(recipe, session, "seed", 2, shared)
+
+    with FakeBatches(worked) as provider:
+        toy.url, provider.looks = provider.url, 10**9
+        with pytest.raises(Stopped):
+            run_rank(rank(30, 0, lambda: provider.submitted), 0)
+        assert len(provider.submitted) == 1
+        provider.looks = 1
+        with pytest.raises(BudgetSpent, match="have rows left"):
+            run_all(rank(30), Here(lambda: rank(30, 1)))
+        assert 28 <= sum(map(len, provider.submitted)) <= 30
+        result = run_all(rank(100), Here(lambda: rank(100, 2)))
+        assert sum(map(len, provider.submitted)) == result.record.rows_in
+    assert toy.files(result) == files
 
 
 def test_parts_of_a_budget_add_up_to_no_more() -> None:
@@ -171,19 +227,19 @@ def test_parts_of_a_budget_add_up_to_no_more() -> None:
         part_of(BudgetCaps(max_calls=3), Wave(), 0, 4)
 
 
-def test_what_is_wrong_is_said_before_anything_is_asked(toy: Toy, tmp_path: Path) -> None:
+def test_what_is_wrong_is_said_before_anything_is_asked(toy: Ranking, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="--rank 3"):
         run_rank(toy.ranked(3), 3)
     with pytest.raises(RecipeError, match="not a stage that ranks can work"):
-        Ranked(toy.recipe(10), toy.session(), "junior", 2, None)
+        Ranked(toy.recipe(), toy.session(), "junior", 2, None)
     with pytest.raises(RecipeError, match="asks no model"):
-        Ranked(toy.recipe(10, brainstorm={"tasks": "mine"}), toy.session(), "brainstorm", 2, None)
+        Ranked(toy.recipe(brainstorm={"tasks": "mine"}), toy.session(), "brainstorm", 2, None)
     documents = {"corpus": {"source": "org/topics"}, "filter": {"judge": "teacher"}}
     with pytest.raises(RecipeError, match="asks no model"):
-        Ranked(toy.recipe(10, **documents), toy.session(), "relabel", 2, None)
+        Ranked(toy.recipe(**documents), toy.session(), "relabel", 2, None)
     with pytest.raises(RecipeError, match=r"with filter\.judge, it asks twice"):
-        Ranked(toy.recipe(10, **documents), toy.session(), "filter", 2, None)
-    other = toy.recipe(10, mixture={"sts": 1, "retrieval": 1})
+        Ranked(toy.recipe(**documents), toy.session(), "filter", 2, None)
+    other = toy.recipe(mixture={"sts": 1, "retrieval": 1})
     with pytest.raises(RecipeError, match="ranks work one stage, and brainstorm before it is not finished"):
         Ranked(other, toy.session(), "seed", 2, None)
     with pytest.raises(RecipeError, match="there is no such folder"):
@@ -202,7 +258,7 @@ def test_what_is_wrong_is_said_before_anything_is_asked(toy: Toy, tmp_path: Path
     assert len(toy.server.asked) == asked
 
 
-def test_a_rank_that_is_at_work_on_another_machine_is_left_alone(toy: Toy) -> None:
+def test_a_rank_that_is_at_work_on_another_machine_is_left_alone(toy: Ranking) -> None:
     """Clocks are not compared: it is looked whether its beat goes on."""
     ranked = toy.ranked(2)
     place = Folder(ranked.place.path, beat_s=0.02)  # type: ignore[attr-defined]
@@ -231,7 +287,7 @@ def test_a_rank_that_is_at_work_on_another_machine_is_left_alone(toy: Toy) -> No
     assert shown[1] is None and shown[0] and shown[0].state == "finished" and shown[0].done > 5
 
 
-def test_a_rank_that_fails_is_named_with_its_words(toy: Toy) -> None:
+def test_a_rank_that_fails_is_named_with_its_words(toy: Ranking) -> None:
     toy.server.answer = lambda asked: error(401, "no key")
     with pytest.raises(HubSpeedError, match="rank 0 of 2 ended with exit code 3") as caught:
         run_all(toy.ranked(2), Here(lambda: toy.ranked(2)))
@@ -240,7 +296,7 @@ def test_a_rank_that_fails_is_named_with_its_words(toy: Toy) -> None:
     assert run_all(toy.ranked(2), Here(lambda: toy.ranked(2))).record.accepted == 30
 
 
-def test_a_shard_that_is_lost_is_made_again(toy: Toy) -> None:
+def test_a_shard_that_is_lost_is_made_again(toy: Ranking) -> None:
     """By a rank that has finished; and by all ranks on an engine, where it is tried once."""
 
     def shards(rank: int) -> list[Path]:
@@ -281,7 +337,7 @@ class Idle(Here):
         return dict.fromkeys(chosen, 0)
 
 
-def test_the_error_of_a_rank_is_told_as_one(toy: Toy, tmp_path: Path) -> None:
+def test_the_error_of_a_rank_is_told_as_one(toy: Ranking, tmp_path: Path) -> None:
     """From its progress or, where not even that can be written, from its log."""
 
     class Full(Idle):
@@ -303,7 +359,7 @@ def test_the_error_of_a_rank_is_told_as_one(toy: Toy, tmp_path: Path) -> None:
         toy.ranked(1).share(0).save("rank-0000/progress.json", progress)
 
 
-def test_no_shared_folder_is_no_answer(toy: Toy, tmp_path: Path) -> None:
+def test_no_shared_folder_is_no_answer(toy: Ranking, tmp_path: Path) -> None:
     hub = api.OpenHub(toy.hub, tmp_path, True, ExitStack())
     assert api.show_ranks(hub, org="org", shared=tmp_path) == {}
     with pytest.raises(RecipeError, match="there is no such folder") as caught:
@@ -389,7 +445,7 @@ class JobsApi:
         return True
 
 
-def test_jobs_work_ranks_that_share_a_branch(toy: Toy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_jobs_work_ranks_that_share_a_branch(toy: Ranking, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HUB_SPEED_TEACHER_KEY", "a-key")
     shared, late = Path(ranks.ON_HUB), [True]
 
@@ -398,7 +454,7 @@ def test_jobs_work_ranks_that_share_a_branch(toy: Toy, monkeypatch: pytest.Monke
             return "ERROR"
         session = toy.session()
         session.home = tmp_path / f"machine-{rank}-{len(toy.server.asked)}"
-        run_rank(Ranked(toy.recipe(30), session, "seed", 2, shared), rank)
+        run_rank(Ranked(toy.recipe(**ROWS), session, "seed", 2, shared), rank)
         return "COMPLETED"
 
     api = JobsApi(work)

@@ -16,8 +16,11 @@ from hub_speed.cards import render
 from hub_speed.errors import StageError
 from hub_speed.evaluation import eval_yaml
 from hub_speed.generation.echo import plain
+from hub_speed.generation.parsing import Rejected
 from hub_speed.parquet import read_parquet
 from hub_speed.pipeline.table import STAGES
+from hub_speed.retrieval.passages import Passages
+from hub_speed.stages.benchmark import Known
 from hub_speed.training import test_texts
 
 SPLITS = {"a": "train", "b": "train", "c": "dev", "d": "test", "e": "test"}
@@ -89,11 +92,23 @@ def test_what_training_has_seen_is_left_out_with_its_reason(server: FakeOpenAI, 
     run = made(tmp_path, server)
     assert [row["id"] for row in run.build()] == ["q1", "q3"]
     assert {name: row["detail"] for name, row in run.ledger().items() if row["reason"]} == {
-        "q2": "a training document has the text of e-0-8",
+        "q2": "training documents have 100% of the text of e-0-8",
         "q4": "a training question has the same words",
     }
     assert list(test_texts.texts_in(run.ctx.out)) == ["who 1", "who 3"]  # what training rows are checked against
     assert run.record.rejected == {"seen_in_training": 2} and run.record.by_task_type == {"retrieval": 2}
+
+
+def test_a_paragraph_of_a_training_document_is_no_held_out_passage(tmp_path: Path) -> None:
+    shared, own = "the licence says that everyone may copy this", "only this document has these eight words here"
+    rows = [
+        passage("a", 0, f"foxes run\n\n{shared.upper()}\n\nand sleep"),
+        passage("e", 0, f"{shared}\n\ncats", split="test"),
+        passage("e", 100, f"{shared}\n\n{own} too", split="test"),
+    ]
+    found = published(tmp_path, rows, [question(f"q{i}", f"who {i}", row) for i, row in enumerate(rows)])
+    known = Known(Passages(rows), found["filter"] / "data")
+    assert [isinstance(known.judge(question("q", "who else", row)), Rejected) for row in rows[1:]] == [True, False]
 
 
 def test_mteb_reads_what_the_card_names(server: FakeOpenAI, tmp_path: Path) -> None:

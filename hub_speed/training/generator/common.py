@@ -15,6 +15,7 @@ from transformers import (
     PreTrainedTokenizerBase,
     Trainer,
 )
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from hub_speed.errors import StageError
 from hub_speed.record import Json
@@ -187,10 +188,15 @@ def train(trainer: failures.Watched, lengths: list[int], settings: GeneratorSett
         "steps": trainer.state.global_step,
         "loss_curve": [(entry["step"], entry["loss"]) for entry in trainer.state.log_history if "loss" in entry],
         "trained": kind + (", on a base in 4 bits" if recipe.load_in_4bit else ""),
-        "trained_weights": sum(int(p.numel()) for p in trainer.model.parameters() if p.requires_grad),
+        "trained_weights": sum(_weights_in(p) for p in trainer.model.parameters() if p.requires_grad),
         "devices": f"{processes()} x {torch.cuda.get_device_name() if gpu else 'CPU'}",
         "device_seconds": round(keeper.seconds * processes(), 1),
     }
+
+
+def _weights_in(parameter: torch.Tensor) -> int:
+    """How many weights a parameter has on all devices; DeepSpeed leaves an empty one where it has spread it."""
+    return int(getattr(parameter, "ds_numel", parameter.numel()))
 
 
 def save(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, settings: GeneratorSettings) -> None:
@@ -206,6 +212,7 @@ def save(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, settings: Generat
     trainer.save_model(str(folder))  # gathers what is spread over several devices
     if not trainer.is_world_process_zero():
         return
+    unset_hf_deepspeed_config()  # what is read from here on is read by this process alone
     (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle
     if adapter:
         dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32

@@ -16,7 +16,9 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import broadcast_object_list, gather_object
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 COMPLETE = "complete.json"
@@ -38,6 +40,20 @@ def last(work: Path) -> tuple[Path | None, float]:
     return path, float(json.loads((path / COMPLETE).read_text("utf-8"))["seconds"])
 
 
+def _is_finite(model: nn.Module) -> bool:
+    """Whether no trained weight is NaN or infinite, of those that this process holds."""
+    trained = (parameter for parameter in model.parameters() if parameter.requires_grad)
+    return all(bool(torch.isfinite(_held_here(parameter)).all()) for parameter in trained)
+
+
+def _held_here(weight: Tensor) -> Tensor:
+    """The part of a weight that this process holds, where FSDP or DeepSpeed has spread it over several."""
+    if isinstance(weight, DTensor):
+        return weight.to_local()
+    found: Tensor = getattr(weight, "ds_tensor", weight)
+    return found
+
+
 class Keeper(TrainerCallback):
     """Saves a checkpoint every `every_s` seconds, and counts the seconds of all runs together."""
 
@@ -56,13 +72,9 @@ class Keeper(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Ask for a checkpoint when one is due, unless some weight is NaN or infinite."""
-        due = [
-            time.monotonic() - self._saved >= self._every_s
-            and state.global_step < state.max_steps
-            and all(bool(torch.isfinite(p).all()) for p in kwargs["model"].parameters() if p.requires_grad)
-        ]
+        due = [time.monotonic() - self._saved >= self._every_s and state.global_step < state.max_steps]
         broadcast_object_list(due)  # the clocks of several processes differ; the first one's counts
-        control.should_save = due[0]
+        control.should_save = due[0] and all(gather_object([_is_finite(kwargs["model"])]))
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Mark the checkpoint as complete once every process has written its part."""

@@ -81,13 +81,15 @@ def environment(threads: int, launcher: Sequence[str] = (), devices: Sequence[st
     """The environment of a training process; without a launcher the process sees one GPU, the first of `devices`.
 
     One process that sees several GPUs would spread every batch over them, which neither trainer is made for. What a
-    launcher starts sees all GPUs: the launcher says who uses which.
+    launcher starts sees all GPUs: the launcher says who uses which, and how many threads each process has.
     """
     # oneDNN keeps code for this many shapes of matrices. Its default of 1,024 takes a third of a gigabyte more when an
     # embedder is trained on a CPU, and saves no time.
     found = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"} | os.environ | thread_settings(threads)
     if not launcher:
         found["CUDA_VISIBLE_DEVICES"] = (devices or os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(","))[0]
+    elif "OMP_NUM_THREADS" not in os.environ:
+        del found["OMP_NUM_THREADS"]
     return found
 
 

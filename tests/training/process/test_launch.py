@@ -117,6 +117,7 @@ def test_accelerate_reads_our_configurations(name: str, kind: str, monkeypatch: 
 def test_a_training_gets_its_cores_unless_the_user_has_decided(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert environment(3)["OMP_NUM_THREADS"] == "3"
+    assert "OMP_NUM_THREADS" not in environment(3, ["torchrun"])  # which would start as many for each process
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert environment(3)["OMP_NUM_THREADS"] == "1"
 
