@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -139,6 +140,16 @@ def test_nothing_to_show_is_said_before_anything_is_published(cli: Cli) -> None:
     out = cli("space", "push", code=4)
     assert "speed-demo/speed-synthetic is not on" in out and "hub-speed run quickstart" in out
     assert "Traceback" not in out
+
+
+def test_a_taken_port_is_said_before_anything_is_loaded(cli: Cli) -> None:
+    pytest.importorskip("gradio")
+    pytest.importorskip("torch")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        out = cli("space", "run", "--port", str(taken.getsockname()[1]), code=1)
+    assert "the port is taken" in out and "--port" in out and "Traceback" not in out
 
 
 # --- on a run -------------------------------------------------------------------------------------------------------
@@ -284,13 +295,6 @@ def test_mistakes_are_answered_with_a_sentence(page: Any) -> None:
         with pytest.raises(Exception, match=sentence) as problem:
             ask(page, endpoint, *values)
         assert "Traceback" not in str(problem.value)
-
-
-@pytest.mark.slow
-def test_a_taken_port_is_said(page: Any, done: tuple[Cli, FakeOpenAI]) -> None:
-    cli, _ = done
-    out = cli("space", "run", "--port", page.src.rstrip("/").rpartition(":")[2], code=1)
-    assert "the port is taken" in out and "--port" in out and "Traceback" not in out
 
 
 @pytest.mark.slow
