@@ -9,6 +9,7 @@ import hashlib
 import os
 import runpy
 import shutil
+import socket
 import sys
 import tempfile
 from importlib.util import find_spec
@@ -54,6 +55,8 @@ def run(hub: Hub, org: str, port: int | None) -> None:
         raise HubSpeedError(
             f"space run: {', '.join(missing)} not installed", fix="pip install 'hub-speed[train,space]'"
         )
+    if port is not None:
+        _check_free(port)
     before, path = dict(os.environ), [*sys.path]
     os.environ |= {"HF_ENDPOINT": hub.endpoint, "HUB_SPEED_ORG": org, "GRADIO_SERVER_NAME": "127.0.0.1"}
     if port is not None:
@@ -61,14 +64,21 @@ def run(hub: Hub, org: str, port: int | None) -> None:
     sys.path.insert(0, str(folder()))
     try:
         runpy.run_path(str(folder() / "app.py"), run_name="__main__")
-    except OSError as error:
-        if "port" not in str(error):
-            raise
-        raise HubSpeedError("space run: the port is taken", fix="choose another one: --port N") from error
     finally:
         sys.path[:] = path
         os.environ.clear()
         os.environ |= before
+
+
+def _check_free(port: int) -> None:
+    """Raise HubSpeedError where a port cannot be had: the app would notice after it has loaded torch."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            fix = "choose another one: --port N"
+            raise HubSpeedError("space run: the port is taken", got=str(error), fix=fix) from error
 
 
 def push(hub: Hub, org: str) -> Ref:

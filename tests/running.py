@@ -36,6 +36,7 @@ TINY = {
     "audit.rows": 8,
     "scaling.sizes": "[6, 12]",
     "scaling.rng_seeds": "[0]",
+    "runtime.replicas": 1,  # each model server takes seconds to start
     "runtime.max_reject_rate": 1.0,
 }
 

@@ -165,7 +165,8 @@ def test_only_llm_opens_sockets_to_models() -> None:
     assert users("urllib.request") == {"llm.servers", "llm.proxies", "hosts"}
     assert users("openai") == users("httpx2") == {"llm.batch_api"}
     assert users("requests", "httpx", "urllib3", "http.client", "websockets") == set()
-    assert {name.split(".")[0] for name in users("socket")} - {"localhub", "llm"} == {"engines"}  # that of Ray
+    # of Ray; and a port that somebody has
+    assert {name.split(".")[0] for name in users("socket")} - {"localhub", "llm"} == {"engines", "space"}
 
 
 def test_only_training_search_and_the_embedded_server_load_torch() -> None:

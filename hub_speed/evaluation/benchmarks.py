@@ -152,7 +152,14 @@ class Kind:
 
 SEARCH = {"corpus": ("_id", "text"), "queries": ("_id", "text"), "qrels": ("query-id", "corpus-id", "score")}
 KINDS = (
-    Kind("Retrieval", SEARCH, Search, "ndcg_at_10", RETRIEVAL_INSTRUCTION),
+    Kind(
+        "Retrieval",
+        SEARCH,
+        Search,
+        "ndcg_at_10",
+        RETRIEVAL_INSTRUCTION,
+        (("k_values", (1, 3, 5, 10, 20, 100)),),  # mteb would write down the first 1,000 documents of a query
+    ),
     Kind(
         "Reranking",
         SEARCH | {"top_ranked": ("query-id", "corpus-ids")},

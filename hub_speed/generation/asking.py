@@ -2,25 +2,25 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from hub_speed.errors import HubSpeedError, RecipeError, StageError
-from hub_speed.generation.batched import generate_in_batches
 from hub_speed.generation.jobs import Jobs, OnRows, Read, read_again, without
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.meter import Meter
-from hub_speed.generation.online import generate
 from hub_speed.generation.shards import Shards, gather, next_wave
 from hub_speed.generation.writers import Writer, Writers
 from hub_speed.llm.address import Address, Limits
-from hub_speed.llm.batch_api import Batches
 from hub_speed.llm.budget import BudgetMeter, Spent
 from hub_speed.llm.servers import groups
-from hub_speed.llm.vllm_run_batch import RunBatch
 from hub_speed.record import Ranks
 from hub_speed.rows import LedgerRow
 from hub_speed.shared import RankDone, Share
 from hub_speed.stage import Context
+
+if TYPE_CHECKING:
+    from hub_speed.llm.batch_api import Batches
+    from hub_speed.llm.vllm_run_batch import RunBatch
 
 
 def ask(
@@ -138,6 +138,10 @@ def _ask_one(
 
     `batches` tells its batches from those of other writers.
     """
+    # Imported here, for commands that ask nobody: aiohttp takes a tenth of a second.
+    from hub_speed.generation.batched import generate_in_batches
+    from hub_speed.generation.online import generate
+
     with ctx.address(writer.asked_as, writer.weights) as address:
         if provider := _batches(ctx, address, writer, batches):
             retries = ctx.limits.retries
@@ -175,8 +179,11 @@ def _check_answered(ctx: Context, ledger: Ledger, writers: Writers, writer: Writ
         )
 
 
-def _batches(ctx: Context, address: Address, writer: Writer, whose: str) -> Batches | RunBatch | None:
+def _batches(ctx: Context, address: Address, writer: Writer, whose: str) -> "Batches | RunBatch | None":
     """What answers the requests in batches; None where they are asked for one by one."""
+    from hub_speed.llm.batch_api import Batches
+    from hub_speed.llm.vllm_run_batch import RunBatch
+
     runtime = ctx.recipe.runtime
     if ctx.share:
         whose += f"-{ctx.share.rank}-of-{ctx.share.world}"

@@ -73,13 +73,17 @@ def post(url: str, body: dict) -> tuple[int, dict]:
         return error.code, json.load(error)
 
 
-def test_servers_share_the_cores(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_servers_share_the_cores_and_all_answer(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Unless the user has decided: tests/test_cores.py."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     before = set(psutil.Process().children())
-    with servers.embedded(folder, "tiny", replicas=1, threads=2, log=tmp_path / "log"):
-        [started] = set(psutil.Process().children()) - before
-        assert started.environ()["OMP_NUM_THREADS"] == "2"
+    with servers.embedded(folder, "tiny", replicas=2, threads=4, log=tmp_path / "log") as urls:
+        started = set(psutil.Process().children()) - before
+        assert [each.environ()["OMP_NUM_THREADS"] for each in started] == ["2", "2"]
+        for url in urls:
+            with urllib.request.urlopen(f"{url}/v1/models", timeout=HANG_S) as response:
+                assert json.load(response)["data"][0]["id"] == "tiny"
+    assert len(set(urls)) == 2
 
 
 def streamed(url: str, body: dict) -> list[dict]:

@@ -1,7 +1,10 @@
 """The script that fine-tunes a published embedder."""
 
+import importlib.util
 import json
 import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,41 +12,55 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from running import Cli  # noqa: E402
+from huggingface_hub import HfApi  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 from sentence_transformers import SentenceTransformer  # noqa: E402
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer  # noqa: E402
 from tiny_models import make_encoder, make_model  # noqa: E402
 from tiny_training import some_rows  # noqa: E402
 
+from hub_speed.localhub import LocalHub  # noqa: E402
 from hub_speed.recipe import Embedder  # noqa: E402
 from hub_speed.training.embedder import backbone  # noqa: E402
 
-FINETUNE = """
-import runpy, sys
-from huggingface_hub import HfApi
-api = HfApi()
-for name in ("embedder", "pickled"):
-    api.create_repo(f"me/{name}")
-    api.upload_folder(repo_id=f"me/{name}", folder_path=f"FOLDER/{name}")
-for base, pairs, out, push in (
-    ("embedder", "labelled", "first", "mine"),
-    ("embedder", "plain", "second", "mine"),
-    ("embedder", "plain", "third", "embedder"),
-    ("pickled", "plain", "fourth", "other"),
-):
-    places = ["--out", f"FOLDER/{out}", "--push", f"me/{push}"]
-    sys.argv = ["", f"me/{base}", f"FOLDER/{pairs}.csv", *places, "--batch-size", "8", "--learning-rate", "1e-3"]
-    try:
-        runpy.run_path("SCRIPT", run_name="__main__")
-    except (SystemExit, OSError) as error:
-        print(f"{out}: {error}")
-print("files", *api.list_repo_files("me/mine"))
-print("commits", *(len(api.list_repo_commits(f"me/{name}")) for name in ("mine", "embedder")))
-"""
+SCRIPT = Path(__file__).parents[2] / "scripts" / "finetune_embedder.py"
+FEW = ("--batch-size", "8", "--learning-rate", "1e-3")
 
 
-def test_the_script_fine_tunes_on_pairs_alone_and_pushes_to_what_it_has_made(tmp_path: Path, cli: Cli) -> None:
+@pytest.fixture
+def script(local: LocalHub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Runs the script against the embedded Hub; returns what it prints and the error it ends with."""
+    spec = importlib.util.spec_from_file_location("finetune_embedder", SCRIPT)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "ENDPOINT", str(local.endpoint))
+    monkeypatch.setattr("datasets.config.HF_ENDPOINT", str(local.endpoint))
+
+    def run(*arguments: object) -> str:
+        monkeypatch.setattr(sys, "argv", ["", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            module.main()
+        except (SystemExit, OSError) as error:
+            print(error)
+        return capsys.readouterr().out
+
+    return run
+
+
+def push(local: LocalHub, *folders: Path) -> HfApi:
+    """A client of the Hub, on which these folders are now models of their names."""
+    api = HfApi(endpoint=local.endpoint)
+    for folder in folders:
+        api.create_repo(f"me/{folder.name}")
+        api.upload_folder(repo_id=f"me/{folder.name}", folder_path=folder)
+    return api
+
+
+def test_the_script_fine_tunes_on_pairs_alone_and_pushes_to_what_it_has_made(
+    tmp_path: Path, local: LocalHub, script: Callable[..., str]
+) -> None:
     model = backbone.embedder(make_model(tmp_path / "base"), 24)
     model.prompts = {"query": "Instruct: find it\nQuery: ", "document": ""}
     backbone.publish(model, tmp_path / "embedder")
@@ -53,49 +70,28 @@ def test_the_script_fine_tunes_on_pairs_alone_and_pushes_to_what_it_has_made(tmp
     lines = [f"{row['query']},{row['positive']}" for row in some_rows(40)]
     (tmp_path / "plain.csv").write_text("\n".join(["query,positive", *lines]))
     (tmp_path / "labelled.csv").write_text("\n".join(["query,positive,label", *(f"{line},1" for line in lines)]))
-    script = Path(__file__).parents[2] / "scripts" / "finetune_embedder.py"
-    out = cli.python(FINETUNE.replace("FOLDER", str(tmp_path)).replace("SCRIPT", str(script)))
-    assert out.count("after:  nDCG@10") == out.count("pushed: me/mine@") == 2
-    assert "third: me/embedder is there and not made by this script" in out
-    assert "fourth: " in out and "safetensors" in out
+    api = push(local, tmp_path / "embedder", tmp_path / "pickled")
+    said = {
+        out: script(f"me/{base}", tmp_path / f"{pairs}.csv", "--out", tmp_path / out, "--push", f"me/{to}", *FEW)
+        for base, pairs, out, to in (
+            ("embedder", "labelled", "first", "mine"),
+            ("embedder", "plain", "second", "mine"),
+            ("embedder", "plain", "third", "embedder"),
+            ("pickled", "plain", "fourth", "other"),
+        )
+    }
+    for out in ("first", "second"):
+        assert "after:  nDCG@10" in said[out] and "pushed: me/mine@" in said[out]
+    assert "me/embedder is there and not made by this script" in said["third"]
+    assert "safetensors" in said["fourth"]
     assert "\nlicense: other\n" in (tmp_path / "first" / "README.md").read_text()  # the base names none
     assert not (tmp_path / "third").exists() and not (tmp_path / "fourth").exists()
     base, first, second = (load_file(tmp_path / n / "model.safetensors") for n in ("embedder", "first", "second"))
     assert all(torch.equal(first[name], second[name]) for name in base)  # a column of labels is not read
     assert max((first[name] - base[name]).abs().max() for name in base) > 1e-3
-    assert {"README.md", "model.safetensors", "modules.json"} <= set(out.split("files ")[1].split())
-    assert out.splitlines()[-1] == "commits 3 2"  # two pushes after the empty first one; none to the base
-
-
-KEPT = """
-import runpy, sys
-from huggingface_hub import HfApi
-api = HfApi()
-for name in ("whole", "adapter"):
-    api.create_repo(f"me/{name}")
-    api.upload_folder(repo_id=f"me/{name}", folder_path=f"FOLDER/{name}")
-new = ["--instruction", "find it", "--document-prompt", ""]
-few = ["--batch-size", "8", "--learning-rate", "1e-3", "--epochs", "1"]
-for out, *arguments in (
-    ("kept", "me/whole", "FOLDER/pairs.jsonl", *few),
-    ("prompted", "me/whole", "FOLDER/pairs.jsonl", *few, "--lora-r", "2", *new),
-    ("adapted", "me/adapter", "FOLDER/pairs.jsonl", *few),
-    ("batch", "me/whole", "FOLDER/pairs.jsonl", "--batch-size", "1"),
-    ("epochs", "me/whole", "FOLDER/pairs.jsonl", "--epochs", "0"),
-    ("mini", "me/whole", "FOLDER/pairs.jsonl", "--mini-batch-size", "0"),
-    ("missing", "me/whole", "FOLDER/none.csv"),
-    ("header", "me/whole", "FOLDER/header.csv"),
-    ("few", "me/whole", "FOLDER/few.tsv"),
-    ("columns", "me/whole", "FOLDER/columns.csv"),
-    ("unknown", "me/whole", "me/nothing"),
-):
-    sys.argv = ["", *arguments, "--out", f"FOLDER/{out}"]
-    print(f"## {out}")
-    try:
-        runpy.run_path("SCRIPT", run_name="__main__")
-    except SystemExit as error:
-        print(error)
-"""
+    assert {"README.md", "model.safetensors", "modules.json"} <= set(api.list_repo_files("me/mine"))
+    assert len(api.list_repo_commits("me/mine")) == 3  # two pushes after the empty first one
+    assert len(api.list_repo_commits("me/embedder")) == 2  # none to the base
 
 
 def whole(folder: Path) -> SentenceTransformer:
@@ -108,7 +104,9 @@ def whole(folder: Path) -> SentenceTransformer:
     return model
 
 
-def test_an_embedder_keeps_its_modules_prompts_and_dimensions_or_is_refused(tmp_path: Path, cli: Cli) -> None:
+def test_an_embedder_keeps_its_modules_prompts_and_dimensions_or_is_refused(
+    tmp_path: Path, local: LocalHub, script: Callable[..., str]
+) -> None:
     before = whole(tmp_path)
     adapted = backbone.embedder(make_model(tmp_path / "base"), 24)
     backbone.add_adapter(adapted, Embedder(lora_r=2))
@@ -120,9 +118,24 @@ def test_an_embedder_keeps_its_modules_prompts_and_dimensions_or_is_refused(tmp_
     (tmp_path / "header.csv").write_text("query,positive\n")
     (tmp_path / "columns.csv").write_text("question,positive\na,b\n")
     (tmp_path / "few.tsv").write_text("query\tpositive\n" + "\n".join(f"{i}\t{i}" for i in "12344"))
-    script = Path(__file__).parents[2] / "scripts" / "finetune_embedder.py"
-    out = cli.python(KEPT.replace("FOLDER", str(tmp_path)).replace("SCRIPT", str(script)))
-    said = {part.split("\n")[0]: part for part in out.split("## ")[1:]}
+    push(local, tmp_path / "whole", tmp_path / "adapter")
+    few, pairs = (*FEW, "--epochs", "1"), tmp_path / "pairs.jsonl"
+    said = {
+        out: script(*arguments, "--out", tmp_path / out)
+        for out, *arguments in (
+            ("kept", "me/whole", pairs, *few),
+            ("prompted", "me/whole", pairs, *few, "--lora-r", "2", "--instruction", "find it", "--document-prompt", ""),
+            ("adapted", "me/adapter", pairs, *few),
+            ("batch", "me/whole", pairs, "--batch-size", "1"),
+            ("epochs", "me/whole", pairs, "--epochs", "0"),
+            ("mini", "me/whole", pairs, "--mini-batch-size", "0"),
+            ("missing", "me/whole", tmp_path / "none.csv"),
+            ("header", "me/whole", tmp_path / "header.csv"),
+            ("few", "me/whole", tmp_path / "few.tsv"),
+            ("columns", "me/whole", tmp_path / "columns.csv"),
+            ("unknown", "me/whole", "me/nothing"),
+        )
+    }
 
     model = SentenceTransformer(str(tmp_path / "kept"), device="cpu")
     assert [type(module) for module in model] == [Transformer, Pooling, Dense, Normalize]
@@ -150,4 +163,4 @@ def test_an_embedder_keeps_its_modules_prompts_and_dimensions_or_is_refused(tmp_
     assert "columns.csv: no column query" in said["columns"] and "question, positive" in said["columns"]
     assert "me/nothing: the dataset cannot be loaded" in said["unknown"]
     for name in set(said) - {"kept", "prompted"}:
-        assert ("before:" not in said[name] and not (tmp_path / name).exists()) or name == "adapter"
+        assert "before:" not in said[name] and not (tmp_path / name).exists()
