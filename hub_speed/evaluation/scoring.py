@@ -53,9 +53,17 @@ class Instructed(InstructSentenceTransformerModel):
 
     An embedder that was trained on another form than a sentence of instruction is given that form. With prefixes,
     retrieval has that of a question, classification that of a text to classify, all else none: Assumption.
+
+    Args:
+        folder: of the embedder.
+        max_length: tokens of a text that are read.
+        form: of what goes before a text.
+        always_unit: whether a classifier's vectors have unit length as well, where the embedder says so itself.
     """
 
-    def __init__(self, folder: Path, max_length: int, form: Instructions = "natural") -> None:
+    def __init__(
+        self, folder: Path, max_length: int, form: Instructions = "natural", *, always_unit: bool = False
+    ) -> None:
         device = "cuda" if child.use_gpu() else "cpu"
         super().__init__(
             str(folder),
@@ -70,7 +78,7 @@ class Instructed(InstructSentenceTransformerModel):
         self.unit = self.model
         self.unit.max_seq_length = min(max_length, self.unit.max_seq_length or max_length)
         self.raw = SentenceTransformer(
-            modules=[m for m in self.unit if not isinstance(m, Normalize)],
+            modules=[m for m in self.unit if always_unit or not isinstance(m, Normalize)],
             device=device,
             truncate_dim=self.unit.truncate_dim,
         )
@@ -268,17 +276,22 @@ def _is_scored(subject: Subject, benchmark: Benchmark, task: mteb.AbsTask, bases
 
 
 def _load(subject: Subject, settings: ScoringSettings) -> Any:
-    """The model behind a subject, as mteb calls it."""
+    """The model behind a subject, as mteb calls it.
+
+    Beside a base as it was published, nobody's vectors are changed: scaled to unit length or not, MiniLM's accuracy on
+    Banking77 differs by 0.10, more than most trainings bring.
+    """
     if subject.kind == "bm25":
         return mteb.get_model("mteb/baseline-bm25s")
     assert subject.folder is not None
     if subject.kind == "published":
         return AsPublished(subject.folder)
+    folder = subject.folder
     if subject.kind == "base":
         folder = settings.work / f"untrained-{os.getpid()}"  # several workers may write one at a time
         embedder(subject.folder, settings.max_length, settings.pooling).save_pretrained(str(folder))
-        return Instructed(folder, settings.max_length, settings.instructions)
-    return Instructed(subject.folder, settings.max_length, settings.instructions)
+    always_unit = any(other.kind == "published" for other in settings.subjects)
+    return Instructed(folder, settings.max_length, settings.instructions, always_unit=always_unit)
 
 
 Jobs = dict[str, tuple[Subject, Benchmark, mteb.AbsTask]]

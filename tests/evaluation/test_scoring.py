@@ -320,6 +320,19 @@ def test_an_embedder_as_it_was_published_gets_its_own_prompts_or_none(made: dict
     assert value(found, "Retrieval", "base") == pytest.approx(direct, abs=1e-4)
 
 
+def test_beside_a_published_base_a_classifier_gets_the_same_vectors(made: dict[str, Path], in_process: Path) -> None:
+    """The base as it was published, and as it comes out of a training that changes nothing."""
+    subjects = (
+        Subject(name="before", kind="published", folder=made["model"]),
+        Subject(name="after", kind="embedder", folder=made["model"]),
+    )
+    given = settings(made, in_process, "labels").model_copy(update={"subjects": subjects, "instructions": "none"})
+    assert not scoring.run(given)["failed"]
+    items = [row for row in read_parquet(in_process / "items") if row["measure"] == "accuracy"]
+    before, after = ([row["value"] for row in items if row["subject"] == name] for name in ("before", "after"))
+    assert before == after and len(set(before)) > 1
+
+
 def test_an_embedder_is_asked_in_the_form_it_was_trained_with(made: dict[str, Path]) -> None:
     def asked(form: Instructions) -> list[str | None]:
         model = scoring.Instructed(made["model"], 128, form)
