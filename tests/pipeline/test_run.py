@@ -296,5 +296,5 @@ def test_a_set_that_is_extended_is_the_one_of_a_single_run_and_only_new_rows_are
         assert record[name] == same[name], name
     other = tiny(license="cc0-1.0", seed__rows=128, teacher__max_tokens=999)
     refused = seeded("run", "quickstart", "--only", "seed", *other, "--extend", code=2)
-    assert "--extend: seed has no version" in refused and "teacher.max_tokens" in refused
+    assert "--extend: brainstorm would ask for all its rows" in refused and "teacher.max_tokens" in refused
     assert not list(seeded.home.glob("work/*/seed-*"))  # nothing was begun
