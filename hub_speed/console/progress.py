@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -78,22 +79,34 @@ class Bar:
         """How much there is to do, and how much of it an earlier run did."""
         self._total, self._unit, self._done = total, unit, done
         if self._task is not None:
-            self._rich.remove_task(self._task)
-        self._task = self._rich.add_task(self._name, total=total, completed=done, unit=unit, note="")
+            with suppress(KeyError):
+                self._rich.remove_task(self._task)
+        self._add()
+
+    def _add(self) -> None:
+        self._task = self._rich.add_task(
+            self._name, total=self._total, completed=self._done, unit=self._unit, note=self._note
+        )
+
+    def _update(self, **changes: Any) -> None:
+        """Change the bar; add it again where it was taken away, as a stage of the same name has ended beside this one."""
+        if self._task is not None:
+            try:
+                self._rich.update(self._task, **changes)
+            except KeyError:
+                self._add()
 
     def advance(self, n: int) -> None:
         """`n` more are done."""
         with self._lock:
             self._done += n
-        if self._task is not None:
-            self._rich.update(self._task, advance=n)
+        self._update(advance=n)
         self._speak()
 
     def note(self, text: str) -> None:
         """A short word on how it goes."""
         self._note = text
-        if self._task is not None:
-            self._rich.update(self._task, note=text)
+        self._update(note=text)
 
     def measure(self, numbers: dict[str, Any]) -> None:
         """Numbers on how the asking goes: rates, the share that is used, what is in flight, the cost."""

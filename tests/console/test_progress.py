@@ -170,3 +170,18 @@ def test_the_command_line_speaks_json(cli: Cli) -> None:
     assert lines[-1]["cached"] is False
     assert lines[-1]["accepted"] > 0
     assert "text or json" in cli("run", "quickstart", "--log-format", "xml", code=2)
+
+
+def test_of_two_stages_with_one_name_side_by_side_the_one_still_at_work_keeps_its_bar() -> None:
+    bars = Bars(Console(quiet=True))
+    first, second = bars.stage("embedder"), bars.stage("embedder")
+    first.start(4, "steps")
+    second.start(4, "steps", done=1)
+    bars.finish("embedder")
+    second.advance(1)
+    assert [(task.description, task.completed) for task in bars._rich.tasks] == [("embedder", 2)]
+    bars.finish("embedder")
+    second.note("loss 0.5")
+    bars.finish("embedder")
+    second.start(2, "steps")
+    assert [task.completed for task in bars._rich.tasks] == [0]
