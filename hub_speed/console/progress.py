@@ -89,7 +89,7 @@ class Bar:
         )
 
     def _update(self, **changes: Any) -> None:
-        """Change the bar; add it again where it was taken away, as a stage of the same name has ended beside this one."""
+        """Change the bar; add it again where a stage of the same name has ended beside this one and taken it away."""
         if self._task is not None:
             try:
                 self._rich.update(self._task, **changes)
