@@ -96,4 +96,5 @@ def test_whoever_starts_ranks_is_killed_and_stopped(tmp_path: Path, server: Fake
     server.answer = answer
     many = toy.run_ranks(toy.recipe(**ROWS), "seed", 2)
     assert toy.files(many) == toy.files(one)
-    assert len(server.asked) - before == many.record.rows_in + len(late)  # nothing but what was on its way
+    repeated = len(server.asked) - before - many.record.rows_in
+    assert len(late) <= repeated <= 2 * toy.recipe().runtime.in_flight  # of two stops: nothing but what was on its way
