@@ -9,8 +9,7 @@ the language reference that `help()` shows (reStructuredText, in `pydoc_data.top
 questions and is asked them without their passage. It cannot follow the usual prompt, so it gets the short one, behind
 two examples about libraries that do not exist. all-MiniLM-L6-v2 searches, mines and is trained, once for each seed.
 Where the models come from, and what the files of your own are, says `real_models.py`. There is no small reranker among
-the packages, so nothing is relabelled. What such a generator writes: docs/questions.md. (The
-trainings were not yet run to the end.)
+the packages, so nothing is relabelled. What such a generator writes, and what came of it: docs/questions.md.
 
 Prints each stage, what was left out and why, and a table: nDCG@10 on the questions about held-out documents for BM25,
 the base and the trained embedder, and the scores on your files. Intervals are 95%, from a bootstrap over seeds and
