@@ -9,6 +9,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -320,7 +321,8 @@ def hub_serve(port: options.Port = None) -> None:
     """Serve the embedded Hub until Ctrl-C."""
     from hub_speed.console.hubs import print_served
 
-    api.serve_hub(port, started=lambda address: print_served(address, port))
+    with suppress(KeyboardInterrupt):  # before the server listens to signals
+        api.serve_hub(port, started=lambda address: print_served(address, port))
 
 
 @hub_app.command("env")
