@@ -9,6 +9,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -318,9 +319,10 @@ def quality(
 @hub_app.command("serve")
 def hub_serve(port: options.Port = None) -> None:
     """Serve the embedded Hub until Ctrl-C."""
-    from hub_speed.console.hubs import print_served
+    with suppress(KeyboardInterrupt):  # before the server listens to signals
+        from hub_speed.console.hubs import print_served
 
-    api.serve_hub(port, started=lambda address: print_served(address, port))
+        api.serve_hub(port, started=lambda address: print_served(address, port))
 
 
 @hub_app.command("env")

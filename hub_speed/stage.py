@@ -49,11 +49,13 @@ class FromHub:
 
     Attributes:
         files: patterns of the files that are needed; (): all of them.
+        missing: what to say as well where it is not on the Hub.
     """
 
     kind: Kind
     name: str
     files: tuple[str, ...] = ()
+    missing: str = ""
 
 
 Source = FromStage | FromHub

@@ -7,11 +7,9 @@ import io
 import json
 import sys
 import warnings
-import zlib
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hub_speed.errors import StageError
@@ -45,8 +43,13 @@ def read_file(path: Path) -> list[Row]:
         return _TEXTS[kind](text)
     except FileNotFoundError as error:
         raise StageError(f"{path}: there is no such file", expected="a file, or a Hub dataset as org/name") from error
-    except (OSError, ValueError, EOFError, zlib.error, csv.Error, pa.ArrowException) as error:
-        raise StageError(f"{path}: the file cannot be read", got=" ".join(str(error).split())[:300]) from error
+    except Exception as error:  # whatever a parser raises about a broken file, or one that is nested too deeply
+        raise StageError(f"{path}: the file cannot be read", got=told(error)) from error
+
+
+def told(error: Exception) -> str:
+    """What an error says, on one line; its type where it says nothing."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def decoded(raw: bytes, errors: str = "strict") -> tuple[str, str]:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -15,6 +16,8 @@ from running import HANG_S, Cli
 import hub_speed
 from hub_speed import api
 from hub_speed.errors import RecipeError, StageError
+from hub_speed.parquet import write_parquet
+from hub_speed.rows import SkippedRow
 
 TASKS = ["Given a dish, find the passage that says how to cook it.", "Given a river, find the towns it passes."]
 SMALL = {"brainstorm.topics": "quickstart-topics", "seed.rows": 40, "runtime.max_reject_rate": 1.0}
@@ -290,6 +293,19 @@ def test_hubs_that_are_closed_out_of_order_leave_each_other_alone(cli: Cli, tmp_
 def test_rows_that_cannot_be_are_not_looked_for(tmp_path: Path, given: dict, words: str) -> None:
     with pytest.raises(RecipeError, match=words):
         hub_speed.load_rows(tmp_path, **given)
+
+
+def test_a_corpus_has_no_ledger_and_says_where_what_it_left_out_is(tmp_path: Path) -> None:
+    for name in ("data", "documents", "skipped"):
+        write_parquet([{"source": "a.md", "reason": "empty", "detail": ""}], SkippedRow, tmp_path / name)
+    with pytest.raises(RecipeError, match=r'there is no ledger(.|\n)*data, documents, skipped(.|\n)*, "skipped"'):
+        list(hub_speed.load_rows(tmp_path, state="rejected"))
+    shutil.rmtree(tmp_path / "skipped")
+    with pytest.raises(RecipeError, match="no document was skipped"):
+        list(hub_speed.load_rows(tmp_path, state="rejected"))
+    shutil.rmtree(tmp_path / "data")
+    with pytest.raises(RecipeError, match="there is no data"):
+        list(hub_speed.load_rows(tmp_path))
 
 
 def test_a_value_is_taken_as_it_is() -> None:

@@ -90,6 +90,7 @@ def test_parquet_is_read_with_nested_cells(tmp_path: Path) -> None:
         ("a.csv", b"query,positive\na,b,c\n", "the file cannot be read", "line 2 has 3 cells and the header 2"),
         ("a.csv", b"query\n\x81\xff", "the file cannot be read", "codec can't decode"),
         ("a.jsonl", b'{"query": ', "the file cannot be read", "Expecting value"),
+        ("a.json", b"[" * 200_000, "the file cannot be read", "recursion"),
         ("a.json", b'["a", "b"]', "the file cannot be read", "not JSON objects"),
         ("a.csv.gz", b"query,positive", "the file cannot be read", "Not a gzipped file"),
         ("a.parquet", b"PAR1", "the file cannot be read", "Parquet"),

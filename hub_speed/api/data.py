@@ -76,9 +76,23 @@ def _read_rows(place: str | Path, hub: OpenHub | None, revision: str, *, ledger:
         return
     part = _folder_of(place, hub, revision) / ("ledger" if ledger else "data")
     if not part.is_dir():
-        raise RecipeError(f"{place}: there is no {part.name}", expected="a repository that hub-speed has published")
+        raise _without(place, part)
     kinds = [path for path in sorted(part.iterdir()) if path.is_dir()]  # one of each task type, itself by id
     yield from heapq.merge(*map(read_parquet, kinds), key=lambda row: row["id"]) if kinds else read_parquet(part)
+
+
+def _without(place: str | Path, part: Path) -> RecipeError:
+    """Why a set has no rows, or no ledger, and where a corpus says instead what it left out."""
+    where = f"{place}: there is no {part.name}"
+    there = sorted({path.relative_to(part.parent).parts[0] for path in part.parent.glob("*/**/*.parquet")})
+    if "data" not in there:
+        return RecipeError(where, expected="a repository that hub-speed has published")
+    fix = "leave out --state and --reason"
+    if "skipped" in there:
+        fix = f'what could not be used, and why: load_dataset("{place}", "skipped") in Python'
+    elif "documents" in there:
+        fix = "no document was skipped: all could be used"
+    return RecipeError(where, expected="a set that was asked for row by row", got=", ".join(there), fix=fix)
 
 
 def _folder_of(place: str | Path, hub: OpenHub | None, revision: str) -> Path:

@@ -78,7 +78,10 @@ def _batches(folder: Path) -> Iterator[pa.RecordBatch]:
     if not paths:
         raise RecipeError(f"{folder}: there is no parquet file", expected="a dataset as parquet files")
     for path in paths:
-        file = pq.ParquetFile(path)
+        try:
+            file = pq.ParquetFile(path)
+        except (OSError, pa.ArrowException) as error:
+            raise RecipeError(f"{path}: cannot be read as parquet", got=str(error)) from error
         schema = file.schema_arrow
         for column in TEXTS:
             if column not in schema.names and column == "negative":

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
@@ -192,9 +191,10 @@ def _table(file: File, column: str) -> Iterator[Row | Unreadable]:
             yield from tables.read_file(file.path)
     except StageError as error:
         raise Unreadable("unreadable", error.got or "damaged") from error
-    except (ValueError, pa.ArrowException) as error:
-        told = " ".join(str(error).split()).replace(str(file.path), file.name)
-        raise Unreadable("unreadable", told[:200]) from error
+    except (Unreadable, OSError):
+        raise
+    except Exception as error:  # whatever a parser raises about a broken file
+        raise Unreadable("unreadable", tables.told(error).replace(str(file.path), file.name)[:200]) from error
 
 
 def _lines(path: Path) -> Iterator[Row | Unreadable]:

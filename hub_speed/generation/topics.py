@@ -9,7 +9,8 @@ import gzip
 import math
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -134,10 +135,8 @@ def _read_parquet(paths: list[Path], name: str, folder: Path | None = None) -> l
     topics: list[str] = []
     for path in paths:
         where = f"topics {name}" + (f", {path.relative_to(folder)}" if folder else "")
-        try:
+        with _damage_told(where):
             columns = pq.read_schema(path)
-        except pa.ArrowException as error:
-            raise StageError(f"{where}: cannot be read as parquet", got=str(error), fix=FIX) from error
         if "topic" not in columns.names or not is_text(columns.field("topic").type):
             raise StageError(
                 f"{where}: no column topic of texts",
@@ -145,8 +144,18 @@ def _read_parquet(paths: list[Path], name: str, folder: Path | None = None) -> l
                 got=", ".join(f"{field.name} ({field.type})" for field in columns),
                 fix=FIX,
             )
-        for batch in pq.ParquetFile(path).iter_batches(ROWS_AT_ONCE, columns=["topic"]):
-            topics += filter(parts_of, filter(None, batch["topic"].to_pylist()))
+        with _damage_told(where):
+            for batch in pq.ParquetFile(path).iter_batches(ROWS_AT_ONCE, columns=["topic"]):
+                topics += filter(parts_of, filter(None, batch["topic"].to_pylist()))
     if not topics:
         raise StageError(f"topics {name}: every row is empty", expected="a topic path in the column topic", fix=FIX)
     return topics
+
+
+@contextmanager
+def _damage_told(where: str) -> Iterator[None]:
+    """Says of a damaged parquet file which one it is."""
+    try:
+        yield
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise StageError(f"{where}: cannot be read as parquet", got=str(error), fix=FIX) from error

@@ -134,7 +134,12 @@ def pin_repo(source: FromHub, session: Session) -> Ref:
     """
     whole = FromHub(source.kind, source.name)
     if whole not in session.pins:
-        session.pins[whole] = session.hub.pin(source.kind, session.full_name(source.name))
+        try:
+            session.pins[whole] = session.hub.pin(source.kind, session.full_name(source.name))
+        except NotFound as error:
+            if not source.missing:
+                raise
+            raise NotFound(f"{error.where}; {source.missing}", got=error.got, fix=error.fix) from error
     return session.pins[whole]
 
 

@@ -16,6 +16,7 @@ from hub_speed import safe_yaml
 from hub_speed.errors import RecipeError, did_you_mean
 from hub_speed.recipe import TOPIC_FILES, Brainstorm, Recipe
 
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _DATASET = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@\S+)?")
 
 Trees = list[tuple[str, yaml.Node | None]]
@@ -135,10 +136,21 @@ def _is_section(name: str) -> bool:
 
 
 def _local(data: dict[str, Any], folder: Path, where: str) -> None:
-    """Give `corpus.source` its whole path, unless it is the name of a dataset."""
+    """Give `corpus.source` its whole path, unless it is the name of a dataset.
+
+    Raises:
+        RecipeError: it is the address of a page.
+    """
     corpus = _section(data, "corpus", where)
     source = corpus.get("source")
     if isinstance(source, str) and source:
+        if _ADDRESS.match(source):
+            raise RecipeError(
+                f"{where}: corpus.source is an address",
+                expected="a folder or a file on this machine, or a Hub dataset, org/name",
+                got=source,
+                fix="download it first, or name a Hub dataset",
+            )
         path = (folder / Path(source).expanduser()).absolute()
         if path.exists() or not _DATASET.fullmatch(source):
             data["corpus"] = corpus | {"source": os.path.normpath(path)}

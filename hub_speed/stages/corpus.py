@@ -115,7 +115,7 @@ def _default_patterns(card: Path) -> list[str]:
         entries = files if isinstance(files, list) else [files]
         paths = [entry.get("path", []) if isinstance(entry, dict) else entry for entry in entries]
         return [str(path) for one in paths for path in (one if isinstance(one, list) else [one])]
-    except (OSError, AttributeError, KeyError, yaml.YAMLError):
+    except (OSError, AttributeError, KeyError, TypeError, yaml.YAMLError):
         return []
 
 
@@ -209,7 +209,7 @@ def _inputs(recipe: Recipe) -> dict[str, Source]:
     if recipe.corpus.folder or not recipe.corpus.source:
         return {}
     files = ("README.md", *(f"*{kind}" for kind in folders.TABLES))
-    return {"documents": FromHub("dataset", recipe.corpus.source, files)}
+    return {"documents": FromHub("dataset", recipe.corpus.source, files, missing="there is no such folder either")}
 
 
 def _fields(recipe: Recipe) -> Json:

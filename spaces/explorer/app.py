@@ -63,7 +63,7 @@ def opened(published: Published) -> Callable[[gr.Request], dict]:
     def handler(request: gr.Request) -> dict:
         tab = data.asked(request, "tab")
         with suppress(HubSpeedError):  # which the head of the page tells
-            if published.of_documents() and tab in ("", "generate"):  # which the head of the page hides
+            if tab in ("", "generate") and not published.can_write():  # which the head of the page hides
                 tab = "search"
         return gr.update(selected=tab) if tab in TABS else gr.skip()
 

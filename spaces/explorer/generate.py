@@ -91,7 +91,7 @@ class Tab:
         """The flow of a published row; nothing where no generator wrote the rows, and the tab is hidden."""
         published = self.writer.models.published
         with suppress(HubSpeedError):  # which the example says as well
-            if published.of_documents():
+            if not published.can_write():
                 return ""
         return show("generate.flow", lambda: example(published, task_type))()
 

@@ -56,7 +56,7 @@ class Models:
             "embedder": self.embedder,
         }
         with suppress(HubSpeedError):  # nothing that can be read: loading says so
-            if self.published.of_documents():
+            if not self.published.can_write():
                 self.stages = {"embedder": "waits"}
                 loads = {"embedder": self.embedder}
         while loads := {name: load for name, load in loads.items() if not self._load(name, load)}:

@@ -1,7 +1,8 @@
 """What an organisation has published: its versions, the recipe of its rows, and whatever was read of it before.
 
-Everything starts from the newest training rows, `<org>/speed-synthetic`: their record names the very versions of tasks,
-generator and revisor they were made with, and those are used. Where there are none, rows about documents are the start.
+Everything starts from the newest rows to train on: their record names the very versions of tasks, generator and revisor
+they were made with, and those are used. There may be two kinds: `<org>/speed-synthetic`, and rows about documents. The
+kind that the newest embedder was trained on comes first.
 Things are read when first needed and then kept until the process ends.
 """
 
@@ -26,6 +27,7 @@ SHOWN = (
 )
 DOCUMENTS = ("relabel", "mine", "filter", "questions")
 """Stages whose rows are about documents, the last one first."""
+TRAINING = ("revise", *DOCUMENTS)
 
 HUB_S = 6.0  # until an answer of the Hub. Assumption: it takes one second at its slowest
 AGAIN_S = 3.0  # before what failed is tried again: all who waited for it are told at once. Assumption
@@ -74,22 +76,37 @@ class Published:
     # --- versions -------------------------------------------------------------------------------------------------
 
     def training(self) -> str:
-        """The stage of the training rows: revise; where it has published nothing, the last one about documents.
+        """The stage of the rows that are shown first.
+
+        Those that the newest embedder was trained on; else revise, or the last one about documents.
 
         Raises:
             HubError: there are neither.
         """
+        return next(iter(self._rows()))
 
-        def read() -> str:
-            stages = (STAGES[name] for name in ("revise", *DOCUMENTS))
-            there = (stage.name for stage in stages if self.hub.head(stage.kind, stage.repo(self.org)))
-            return next(there, "") or self._newest("revise").repo
+    def _rows(self) -> dict[str, Ref]:
+        """Stage → the newest rows to train on, those of `training` first."""
 
-        return self.keep("training", read)
+        def read() -> dict[str, Ref]:
+            there = {name: ref for name in TRAINING if (ref := self._head(name))} or {"revise": self._newest("revise")}
+            data = self.trained_on()
+            return dict(sorted(there.items(), key=lambda item: not data or data.repo != item[1].repo))
+
+        return self.keep("rows", read)
+
+    def trained_on(self) -> Ref | None:
+        """The rows that the newest embedder was trained on; None where there is none, or its record names no rows."""
+        embedder = self._head("embedder")
+        return self.record(embedder).inputs.get("data") if embedder else None
 
     def of_documents(self) -> bool:
-        """Whether the rows are about documents: no generator of them is published, and no revisor."""
+        """Whether the rows that are shown first are about documents."""
         return self.training() in DOCUMENTS
+
+    def can_write(self) -> bool:
+        """Whether there are rows that a generator wrote, and so the generator and its revisor."""
+        return "revise" in self._rows()
 
     def ref(self, name: str) -> Ref:
         """The version that a stage made: of the embedder the newest, of all else what the newest rows come from.
@@ -106,15 +123,15 @@ class Published:
     def lineage(self) -> dict[str, Ref]:
         """Stage → version; what no stage made is there by its repository's name.
 
-        What the newest embedder comes from is there as well, where the rows come from nothing of the kind: sets about
-        documents, beside others.
+        What the rows of `revise` come from counts first, so that one generator and its own revisor write; then what
+        the rows of `training` come from, other rows, and the newest embedder.
         """
 
         def read() -> dict[str, Ref]:
-            name = self.training()
-            found = {name: self._newest(name)}
-            embedder = self.hub.head(STAGES["embedder"].kind, STAGES["embedder"].repo(self.org))
-            for newest in filter(None, (found[name], embedder)):
+            rows, found = self._rows(), dict[str, Ref]()
+            first = {"revise": rows["revise"]} if self.can_write() else {}
+            for newest in filter(None, [*(first | rows).values(), self._head("embedder")]):
+                found.setdefault(self.record(newest).stage, newest)
                 for version, node in self.record(newest).lineage.items():
                     repo, _, commit = version.partition("@")
                     made = STAGES.get(node.stage)
@@ -124,9 +141,11 @@ class Published:
 
         return self.keep("lineage", read)
 
+    def _head(self, name: str) -> Ref | None:
+        return self.hub.head(STAGES[name].kind, STAGES[name].repo(self.org))
+
     def _newest(self, name: str) -> Ref:
-        repo = STAGES[name].repo(self.org)
-        ref = self.hub.head(STAGES[name].kind, repo)
+        repo, ref = STAGES[name].repo(self.org), self._head(name)
         if ref is None:
             fix = f"make it: hub-speed run quickstart --org {self.org} --only {name}"
             raise HubError(f"{repo} is not on {self.hub.endpoint}", fix=fix)
@@ -153,7 +172,7 @@ class Published:
                 continue
             found.append({"stage": name, "version": str(ref), "url": self.url(ref)})
         tiny = bool(found) and found[0]["stage"] != "embedder" and "tiny-base" in self.lineage()
-        about = {"tiny": tiny, "documents": bool(found) and self.of_documents()}
+        about = {"tiny": tiny, "documents": bool(found) and not self.can_write()}
         return {"org": self.org, "hub": self.hub.endpoint, "versions": found} | about
 
     def url(self, ref: Ref) -> str:
@@ -163,9 +182,10 @@ class Published:
 
     def languages(self) -> list[str]:
         """The languages that the rows were asked for in."""
-        if self.of_documents():
-            return list(self.record(self.ref("questions")).identity["recipe"]["languages"])
-        return list(self.recipe().languages)
+        found = list(self.recipe().languages) if self.can_write() else []
+        if "questions" in self.lineage():
+            found += self.record(self.ref("questions")).identity["recipe"]["languages"]
+        return list(dict.fromkeys(found))
 
     def recipe(self) -> Recipe:
         """The settings the rows were written with: mixture, knobs, languages, how generator and revisor are asked."""

@@ -292,7 +292,7 @@ def texts_of(path: Path) -> list[str]:
     try:
         lines = [line for line in path.read_text("utf-8").splitlines() if line.strip()]
         found = [json.loads(line)["text"] for line in lines] if path.suffix == ".jsonl" else lines
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
         expected = "UTF-8 text, one a line; or JSON lines with a field text"
         raise HubSpeedError("The file cannot be read", expected=expected, got=type(error).__name__) from error
     return [_one_line(str(text))[:MAX_TEXT_CHARS] for text in found[:MAX_TEXTS]]

@@ -43,7 +43,9 @@ def lines_of(published: Published) -> Json:
         test = published.ref("benchmark")
         code = BENCHMARK.format(test=test, test_at=_revision(published, test))
         blocks.insert(-4, {"title": "Load the test questions", "code": code, "note": BENCHMARK_NOTE})
-    return {"blocks": blocks, "versions": versions}
+    data = published.trained_on()
+    apart = {"version": data.version, "url": published.url(data)} if data and data != rows else None
+    return {"blocks": blocks, "versions": versions, "apart": apart}
 
 
 def _revision(published: Published, ref: Ref) -> str:

@@ -31,6 +31,9 @@ def test_what_is_no_such_dataset_is_said(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="no column query of texts") as error:
         sample.Sample(pairs)
     assert error.value.got == "anchor (string), positive (string), negative (string)"
+    (tmp_path / "empty" / "a.parquet").write_bytes(b"PAR1")
+    with pytest.raises(RecipeError, match=r"a.parquet: cannot be read as parquet"):
+        sample.Sample(tmp_path / "empty")
     numbers = write(tmp_path / "numbers", [{"query": 1, "positive": "b", "negative": "c"}])
     with pytest.raises(RecipeError, match="no column query of texts"):
         sample.Sample(numbers)

@@ -111,9 +111,12 @@ def test_a_topic_file_may_be_packed_or_parquet(tmp_path: Path) -> None:
     pq.write_table(pa.table({"path": ["Arts"]}), table)
     with pytest.raises(StageError, match=r"topics .*topics.parquet: no column topic of texts"):
         read_file(table)
-    table.write_bytes(b"Arts")
-    with pytest.raises(StageError, match=r"topics .*topics.parquet: cannot be read as parquet"):
-        read_file(table)
+    pq.write_table(pa.table({"topic": [f"Arts/{i}" for i in range(1000)]}), table)
+    whole = table.read_bytes()
+    for damaged in (b"Arts", whole[:50] + b"\xff" * 900 + whole[950:]):
+        table.write_bytes(damaged)
+        with pytest.raises(StageError, match=r"topics .*topics.parquet: cannot be read as parquet"):
+            read_file(table)
 
 
 # --- which of the topics are used ------------------------------------------------------------------------------------

@@ -169,6 +169,7 @@ def test_a_plan_about_documents_names_what_is_missing_for_a_later_stage(session:
         wanted = recipe(**there | {section: there.get(section, {}) | given})
         (step,) = [step for step in plan(wanted, session) if step.problem]
         assert (step.stage.name, "no/such: not found on" in step.why) == (stage, True)
+        assert step.why.endswith("; there is no such folder either") == (section == "corpus")
 
 
 def test_a_plan_ends_where_the_hub_ends(session: Session) -> None:

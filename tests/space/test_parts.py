@@ -149,6 +149,42 @@ def test_rows_about_documents_are_the_start_where_there_are_no_others(local: Loc
     assert "<b>questions</b>" in render("page.head", published.versions())
 
 
+def test_the_rows_that_the_embedder_was_trained_on_come_first(local: LocalHub, tmp_path: Path) -> None:
+    from looks import render
+    from published import Published
+    from rows import Rows
+    from use import lines_of
+
+    hub = Hub(local.endpoint)
+    stages = {made.repo("org"): name for name, made in STAGES.items()}
+
+    def publish(stage: str, inputs: dict[str, Ref], text: str = "") -> Ref:
+        made = STAGES[stage]
+        lineage = {ref.version: Ancestor(stage=stages[ref.repo]) for ref in inputs.values()}
+        identity = {"recipe": {"embedder": {}, "languages": {"German": 1}}}
+        found = RunRecord(stage=stage, fingerprint=text, recipe="r", identity=identity, inputs=inputs, lineage=lineage)
+        found.by_task_type = {"retrieval": 1}
+        (folder := tmp_path / stage).mkdir(exist_ok=True)
+        (folder / RECORD).write_text(found.model_dump_json(), "utf-8")
+        return hub.publish(made.kind, made.repo("org"), folder, message=stage, tag=f"run-{text or 1}")
+
+    drafts, questions = publish("synthesize", {}), publish("questions", {})
+    revised, filtered = publish("revise", {"synthesize": drafts}), publish("filter", {"questions": questions})
+    for number, (data, first) in enumerate(((filtered, "filter"), (revised, "revise"))):
+        publish("embedder", {"data": data}, str(number))
+        published = Published(hub, "org")
+        assert (published.training(), published.of_documents()) == (first, first == "filter")
+        assert published.can_write() and published.lineage()["synthesize"] == drafts
+        assert {name for _, name in Rows(published).sets()} == {"revise", "synthesize", "filter", "questions"}
+        assert data.repo in str(lines_of(published)["blocks"]) and not lines_of(published)["apart"]
+    publish("embedder", {"data": drafts}, "2")
+    published = Published(hub, "org")
+    assert published.training() == "revise"
+    assert f'not trained on these rows, but on <a href="{published.url(drafts)}' in render(
+        "use.lines", lines_of(published)
+    )
+
+
 @settings(max_examples=20)
 @given(st.lists(st.lists(st.integers(0, 30), max_size=3), min_size=1, max_size=12))
 def test_no_arrow_of_a_lineage_goes_through_a_box(sources: list[list[int]]) -> None:

@@ -88,6 +88,7 @@ BAD = {
     "photo.txt": (b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4, "binary"),
     "photo.png": (b"\x89PNG", "unknown_kind"),
     "Makefile": (b"all:", "unknown_kind"),
+    "nested.json": (b"[" * 200_000, "unreadable"),
     "table.csv": (b"name,age\nx,1\n", "unreadable"),
 }
 
@@ -263,3 +264,6 @@ def test_a_source_is_a_path_beside_the_recipe_or_the_shell_or_a_dataset(
     assert source("org/name") == source("docs", "me/there@v1").replace("me/there@v1", "org/name") == "org/name"
     assert source("docs", "org/name") == str(tmp_path / "shell/org/name")  # it is there
     assert source("docs", "./gone") == str(tmp_path / "shell/gone")
+    for address in ("http://example.org/docs", "hf://datasets/org/name"):
+        with pytest.raises(RecipeError, match=rf"is an address(.|\n)*got +{address}(.|\n)*download it first"):
+            source("docs", address)
