@@ -2,6 +2,7 @@
 
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,14 @@ def init(**given):
 
 
 @pytest.fixture(autouse=True)
-def ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (tmp_path / "ray.py").write_text(RAY)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "ray", raising=False)
+    real = sys.modules.pop("ray", None)
+    yield
+    sys.modules.pop("ray", None)  # other tests find none, or the real one
+    if real:
+        sys.modules["ray"] = real
 
 
 def refused(tmp_path: Path, address: str) -> RecipeError:

@@ -160,7 +160,13 @@ def test_one_of_several_that_fails_leaves_its_requests_to_the_others(
 
 def test_a_stop_ends_it_and_the_next_run_goes_on(tmp_path: Path) -> None:
     stop = threading.Event()
-    threading.Timer(0.5, stop.set).start()
+
+    def stop_when_started() -> None:
+        while not (tmp_path / "started").exists():
+            time.sleep(0.02)
+        stop.set()
+
+    threading.Thread(target=stop_when_started, daemon=True).start()
     with pytest.raises(Stopped, match="stopped"):
         run(tmp_path, "--hang", stop=stop)
     pid = started(tmp_path)[0]["pid"]
