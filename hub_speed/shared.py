@@ -83,7 +83,8 @@ class Progress(BaseModel):
 
     Attributes:
         holder: which process it is; `beat` changes as long as that lives.
-        state: "asking", "finished", "stopped" or "budget", where the rank has spent its part.
+        state: "asking", "finished", "stopped" or "budget", where the rank has spent its part; "damaged" only in a table
+            of all ranks, where the place cannot be read.
         error: why it was stopped.
     """
 

@@ -6,7 +6,6 @@ ledgers into one and goes on as a single process would. So the published rows ar
 ranks.
 """
 
-import logging
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -25,8 +24,6 @@ from hub_speed.recipe import Recipe
 from hub_speed.record import TEACHER, Json, Ref, fingerprint_of, tag_of
 from hub_speed.shared import About, Folder, Place, Progress, Share
 from hub_speed.stage import Stage
-
-_log = logging.getLogger("hub_speed")
 
 ON_HUB = "hub"
 """The shared place that is a branch of the dataset repository."""
@@ -148,33 +145,34 @@ def told(hub: Hub, org: str, shared: Path) -> dict[str, list[Progress | None]]:
     """Stage → how far each of its ranks is, None before it has begun; of all stages that ranks of `org` work.
 
     Where ranks of several recipes work a stage, each on a branch of its own, the others have their fingerprint beside
-    the stage. A place that cannot be read is left out, with a warning.
+    the stage. A place that cannot be read has a single rank in the state "damaged", with the reason.
 
     Raises:
         RecipeError: the shared folder is not there.
     """
     found: dict[str, list[Progress | None]] = {}
-    for place in _places(hub, org, shared):
+    for name, place in _places(hub, org, shared):
         share = Share(place, 0, "")
         try:
             about = share.load("about.json", About)
         except RecipeError as error:
-            _log.warning("%s", error)
+            found.setdefault(name, [Progress(wave=0, turn=0, holder="", state="damaged", error=str(error))])
             continue
         if about:
-            name = f"{about.stage} {about.fingerprint}" if about.stage in found else about.stage
-            found[name] = [share.progress(rank) for rank in range(about.world)]
+            found[f"{name} {about.fingerprint}" if name in found else name] = [
+                share.progress(rank) for rank in range(about.world)
+            ]
     return found
 
 
-def _places(hub: Hub, org: str, shared: Path) -> Iterator[Place]:
-    """The places that ranks share."""
+def _places(hub: Hub, org: str, shared: Path) -> Iterator[tuple[str, Place]]:
+    """The places that ranks share, with their stages."""
     if str(shared) != ON_HUB:
         check_shared(shared)
-        yield from (Folder(path.parent) for path in sorted((shared / org).glob("*/about.json")))
+        yield from ((path.parent.name, Folder(path.parent)) for path in sorted((shared / org).glob("*/about.json")))
         return
     for name in ASKS:
         repo = STAGES[name].repo(org)
         for branch in sorted(hub.branches("dataset", repo)):
             if branch.startswith(BRANCH):
-                yield Branch(hub, repo, branch)
+                yield name, Branch(hub, repo, branch)

@@ -299,14 +299,16 @@ def test_a_damaged_file_of_the_shared_place_is_named(toy: Ranking, name: str, co
     assert toy.server.asked == []
 
 
-def test_a_damaged_place_does_not_hide_the_others(toy: Ranking, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_place_does_not_hide_the_others(toy: Ranking) -> None:
     ranks = toy.folder / "home" / "ranks"
     toy.ranked(2).share(1)
     (ranks / "org" / "root").mkdir()
     (ranks / "org" / "root" / "about.json").write_bytes(b"\xff")
     toy.ranked(2).place.write("rank-0001/progress.json", b"")
-    assert told(toy.hub, "org", ranks) == {"seed": [None, None]}
-    assert "about.json cannot be used" in caplog.text
+    found = told(toy.hub, "org", ranks)
+    (damaged,) = found.pop("root")
+    assert damaged and damaged.state == "damaged" and "about.json cannot be used" in damaged.error
+    assert found == {"seed": [None, None]}
 
 
 def test_two_that_start_the_same_ranks_end_with_one_version(toy: Ranking, caplog: pytest.LogCaptureFixture) -> None:
