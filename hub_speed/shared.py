@@ -1,6 +1,6 @@
 """The place that the ranks of one stage share: a folder that all of them reach, or a branch of the dataset repository.
 
-about.json                          whose it is: the first rank writes it, all others compare
+about.json                          whose it is: the first rank writes it, all others and the publisher compare
 wave.json                           of the publisher: the wave, and what each rank may spend
 rank-0003/progress.json             how far a rank is
 rank-0003/00007-<sha256>.parquet    a closed shard: some of the rank's rows, under a name that holds its checksum
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from hub_speed.errors import NoSpace, RanksLeft, RecipeError
 from hub_speed.record import Json
@@ -83,7 +83,8 @@ class Progress(BaseModel):
 
     Attributes:
         holder: which process it is; `beat` changes as long as that lives.
-        state: "asking", "finished", "stopped" or "budget", where the rank has spent its part.
+        state: "asking", "finished", "stopped" or "budget", where the rank has spent its part; "damaged" only in a table
+            of all ranks, where the place cannot be read.
         error: why it was stopped.
     """
 
@@ -192,8 +193,10 @@ class Folder:
         return sorted(f"{folder}/{path.name}" for path in found if path.suffix != ".part")
 
     def clear(self) -> None:
-        """Remove all."""
+        """Remove all but the folder itself, in which others may begin."""
         shutil.rmtree(self.path, ignore_errors=True)
+        with suppress(OSError):
+            self.path.mkdir()
 
     def _lost(self, error: OSError) -> NoSpace:
         return NoSpace(
@@ -237,42 +240,85 @@ class Share:
         return most // self.others
 
     def begin(self, about: About) -> None:
-        """Say whose the place is, or look whether it is ours.
+        """Say whose the place is, or look whether it is ours. The publisher only looks.
 
         Raises:
-            RecipeError: ranks of another recipe, or another number of ranks, work here.
+            RecipeError: ranks of another recipe, or another number of ranks, work here or have left rows.
         """
         found = self.load("about.json", About)
-        if found is None:
-            self.save("about.json", about)
+        if found is None or (found != about and self._is_left(found)):
+            if self.rank is not None:
+                if found:
+                    self.place.clear()
+                self.save("about.json", about)
         elif found != about:
             now, there = about.model_dump(), found.model_dump()
             differ = [name for name in now if now[name] != there[name] and name != "identity"]
-            where = getattr(self.place, "path", "the shared place")
             raise RecipeError(
-                f"{where}: ranks of another run work here",
-                expected=", ".join(f"{name} {now[name]}" for name in differ) or "the same identity",
-                got=", ".join(f"{name} {there[name]}" for name in differ) or "another one",
+                f"{self._where}: ranks of another run work here, or have left rows",
+                expected=", ".join(f"{name} {now[name] or 'nothing'}" for name in differ) or "the same identity",
+                got=", ".join(f"{name} {there[name] or 'nothing'}" for name in differ) or "another one",
                 fix="start every rank with the same recipe, flags and version; or name another --shared folder, or"
                 " remove this one if nobody needs its rows",
             )
 
+    def _is_left(self, about: About) -> bool:
+        """Whether the ranks of another run have ended by an error, all that have begun, and have left no rows."""
+        ranks = range(about.world)
+        told = [self.progress(rank) for rank in ranks]
+        files = (name for rank in ranks for name in self.place.names(folder_of(rank)))
+        return (
+            self.place.read("wave.json") is None
+            and all(each is None or each.state == "stopped" for each in told)
+            and all(name.endswith("/progress.json") for name in files)
+        )
+
+    @property
+    def _where(self) -> object:
+        return getattr(self.place, "path", "the shared place")
+
     def load(self, name: str, model: type[M]) -> M | None:
-        """A small file, None where there is none."""
+        """A small file, None where there is none.
+
+        Raises:
+            RecipeError: it is damaged, or of another version of this program.
+        """
         content = self.place.read(name)
-        return None if content is None else model.model_validate_json(content)
+        try:
+            return None if content is None else model.model_validate_json(content)
+        except ValidationError as error:
+            raise self._unreadable(name, str(error.errors()[0]["msg"])) from error
+
+    def _unreadable(self, name: str, got: str) -> RecipeError:
+        return RecipeError(
+            f"{self._where}: {name} cannot be used",
+            expected="the file as this version of hub_speed writes it",
+            got=got,
+            fix="if another version has written it, use that one; otherwise remove this place: its rows are then asked"
+            " for again",
+        )
 
     def save(self, name: str, value: BaseModel) -> None:
         """Write a small file."""
         self.place.write(name, value.model_dump_json().encode())
 
     def wave(self) -> Wave:
-        """What the publisher wants now."""
-        return self.load("wave.json", Wave) or Wave()
+        """What the publisher wants now.
+
+        Raises:
+            RecipeError: the file is damaged.
+        """
+        wave = self.load("wave.json", Wave) or Wave()
+        if wave.spent and len(wave.spent) != self.world:
+            raise self._unreadable("wave.json", f"what {len(wave.spent)} ranks have spent, not {self.world}")
+        return wave
 
     def progress(self, rank: int) -> Progress | None:
-        """How far a rank is."""
-        return self.load(f"{folder_of(rank)}/progress.json", Progress)
+        """How far a rank is; None where it has not begun, or where that cannot be read: it is written anew soon."""
+        try:
+            return self.load(f"{folder_of(rank)}/progress.json", Progress)
+        except RecipeError:
+            return None
 
     def finished(self, rank: int) -> Finished | None:
         """The mark of a rank, of this wave or an earlier one."""

@@ -118,7 +118,14 @@ class Toy:
         self._publish(base, "content-1", {}, lambda folder: None)
 
     def put(
-        self, recipe: Recipe, stage: str, fill: Callable[[Path], object], org: str = "org", *, extends: str = ""
+        self,
+        recipe: Recipe,
+        stage: str,
+        fill: Callable[[Path], object],
+        org: str = "org",
+        *,
+        extends: str = "",
+        rows: int = 0,
     ) -> Ref:
         """Publish a stage as if it had run."""
         session = self.session(org)
@@ -135,6 +142,7 @@ class Toy:
             lineage={},
             license="cc0-1.0",
             extends=extends,
+            accepted=rows,
         )
         where = Ref(s.kind, s.repo(org), "")
         return self._publish(where, tag_of(record.fingerprint), {RECORD: record.model_dump_json()}, fill)

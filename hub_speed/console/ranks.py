@@ -56,10 +56,10 @@ def check_flags(
         raise RecipeError("ranks work one stage", expected="--only STAGE", fix="--only synthesize, for example")
     if again_from:
         raise RecipeError("--from: not together with ranks", fix="publish the stage again without them")
-    if rank is not None and world is None:
-        raise RecipeError(f"--rank {rank}: of how many?", expected=f"--rank {rank} --world WORLD")
     if ranks is not None and (rank, world) != (None, None):
         raise RecipeError("--ranks: starts all ranks", expected="no --rank and no --world beside it")
+    if rank is not None and world is None:
+        raise RecipeError(f"--rank {rank}: of how many?", expected=f"--rank {rank} --world WORLD")
     if (ranks if ranks is not None else world or 0) < 1:
         raise RecipeError(f"--world {world}" if ranks is None else f"--ranks {ranks}", expected="at least 1")
     if rank is not None and not 0 <= rank < (world or 0):

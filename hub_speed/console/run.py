@@ -26,12 +26,14 @@ def print_result(result: Result, bars: Bars, *, cached: bool = True, as_json: bo
         return
     record = result.record
     if as_json:
-        names = ("accepted", "rejected", "calls", "prompt_tokens", "completion_tokens", "seconds")
+        names = ("accepted", "rejected", "calls", "prompt_tokens", "completion_tokens", "seconds", "extends")
         done = {"stage": result.stage.name, "repo": result.ref.repo, "commit": result.ref.commit}
         line = done | {"cached": result.cached} | record.model_dump(include=set(names))
         print_json(line)
         return
     what = "cached" if result.cached else f"{record.seconds:.0f} s"
+    if record.extends:
+        what += f", extends {record.extends.partition('@')[2][:7]}"  # of the same repository
     rejected = sum(record.rejected.values())
     counts = f"{record.accepted:,} rows" + (f", {rejected:,} rejected" if rejected else "")
     version = _short(result.ref)

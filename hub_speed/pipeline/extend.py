@@ -65,17 +65,21 @@ def check(steps: list[Step], recipe: Recipe, session: Session) -> None:
 
 
 def earlier(s: Stage, identity: dict[str, Any], refs: dict[str, Ref], session: Session) -> Ref | None:
-    """The version that this one adds rows to, the newest of several: it differs in `rows`, or in inputs that did so."""
+    """The version that this one adds rows to: it differs in `rows`, or in inputs that did so.
+
+    Of several, the one that spares most rows; of two with as many, the newer one.
+    """
     if s.name not in GROWING:
         return None
+    found: list[tuple[int, Ref]] = []
     for version in reversed(session.hub.versions(s.kind, s.repo(session.org))):
         try:
             record = session.hub.record(version.ref)
         except HubError:  # of another version of this program
             continue
         if record and _adds_rows(s, flat(record.identity), flat(identity), refs, session):
-            return version.ref
-    return None
+            found.append((record.accepted, version.ref))
+    return max(found, key=lambda each: each[0])[1] if found else None
 
 
 def _adds_rows(s: Stage, before: dict[str, Any], after: dict[str, Any], refs: dict[str, Ref], session: Session) -> bool:

@@ -99,6 +99,7 @@ class _Rank:
         told = Progress(wave=self._wave.number, turn=self._wave.turn, holder=self._holder)
         with _Beat(self._share, ctx, told) as beat:
             ctx.progress = beat
+            ranked.share(self._number)  # still ours: until this rank has said that it works, others may take the place
             try:
                 stage.build(ranked.stage, ctx, render)
             except RankDone as done:
@@ -202,14 +203,15 @@ class _Beat:
         self._told.state = "finished"
         if error:
             self._told.state = "budget" if isinstance(error, BudgetSpent) else "stopped"
-            self._told.error = str(error) if isinstance(error, HubSpeedError) else repr(error)
+            if isinstance(error, Exception):  # no KeyboardInterrupt, which says no more than "stopped"
+                self._told.error = str(error) if isinstance(error, HubSpeedError) else repr(error)
         with suppress(NoSpace):  # where the place is lost, the error that ended the rank says so
             self._tell()
 
     def _beat(self) -> None:
         place, world = self._share.place, self._share.world
         while not self._end.wait(place.beat_s * max(1.0, world / 100)):  # every rank reads the marks of all
-            with suppress(NoSpace):  # the next shard says it
+            with suppress(HubSpeedError):  # the next shard says it, or the publisher
                 self._share.others = max(1, len(self._share.unfinished(self._told.wave)))
                 self._tell()
 

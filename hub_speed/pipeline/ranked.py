@@ -7,6 +7,7 @@ ranks.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import hub_speed
@@ -20,7 +21,7 @@ from hub_speed.pipeline.run import Result, Worker
 from hub_speed.pipeline.session import Session
 from hub_speed.pipeline.table import ASKS, STAGES, asks
 from hub_speed.recipe import Recipe
-from hub_speed.record import TEACHER, Json, Ref, fingerprint_of
+from hub_speed.record import TEACHER, Json, Ref, fingerprint_of, tag_of
 from hub_speed.shared import About, Folder, Place, Progress, Share
 from hub_speed.stage import Stage
 
@@ -68,7 +69,6 @@ class Ranked:
         self.refs = pin(self.stage, recipe, session, self.done)
         self.identity: Json = self.stage.identity(recipe, self.refs)
         self.fingerprint = fingerprint_of(self.identity)
-        self.published = step.ref
         if session.extend:
             extend.check(steps, recipe, session)
         self.extends = extend.earlier(self.stage, self.identity, self.refs, session) if session.extend else None
@@ -77,6 +77,12 @@ class Ranked:
             self.place = Branch(session.hub, self.stage.repo(session.org), BRANCH + self.fingerprint)
         else:
             self.place = Folder(_folder(session, shared, only))
+
+    @property
+    def published(self) -> bool:
+        """Whether the stage is on the Hub by now; others may publish it meanwhile."""
+        hub, repo = self.session.hub, self.stage.repo(self.session.org)
+        return hub.find(self.stage.kind, repo, tag_of(self.fingerprint)) is not None
 
     def share(self, rank: int | None = None) -> Share:
         """The part of a rank, or of the publisher, once it is clear that the place is ours."""
@@ -100,9 +106,10 @@ class Ranked:
     def result(self) -> Result:
         """The stage as it is on the Hub already; removes what a kill after the commit has left."""
         result = Worker(self.stage, self.recipe, self.session, self.session.stop, cores()).run(self.done)
-        about = Share(self.place, self.world, self.fingerprint).load("about.json", About)
-        if about and about.fingerprint == self.fingerprint:  # ranks of another run may be at work there by now
-            self.place.clear()
+        with suppress(RecipeError):
+            about = Share(self.place, self.world, self.fingerprint).load("about.json", About)
+            if about and about.fingerprint == self.fingerprint:  # ranks of another run may be at work there by now
+                self.place.clear()
         return result
 
 
@@ -138,28 +145,34 @@ def told(hub: Hub, org: str, shared: Path) -> dict[str, list[Progress | None]]:
     """Stage → how far each of its ranks is, None before it has begun; of all stages that ranks of `org` work.
 
     Where ranks of several recipes work a stage, each on a branch of its own, the others have their fingerprint beside
-    the stage.
+    the stage. A place that cannot be read has a single rank in the state "damaged", with the reason.
 
     Raises:
         RecipeError: the shared folder is not there.
     """
     found: dict[str, list[Progress | None]] = {}
-    for place in _places(hub, org, shared):
+    for name, place in _places(hub, org, shared):
         share = Share(place, 0, "")
-        if about := share.load("about.json", About):
-            name = f"{about.stage} {about.fingerprint}" if about.stage in found else about.stage
-            found[name] = [share.progress(rank) for rank in range(about.world)]
+        try:
+            about = share.load("about.json", About)
+        except RecipeError as error:
+            found.setdefault(name, [Progress(wave=0, turn=0, holder="", state="damaged", error=str(error))])
+            continue
+        if about:
+            found[f"{name} {about.fingerprint}" if name in found else name] = [
+                share.progress(rank) for rank in range(about.world)
+            ]
     return found
 
 
-def _places(hub: Hub, org: str, shared: Path) -> Iterator[Place]:
-    """The places that ranks share."""
+def _places(hub: Hub, org: str, shared: Path) -> Iterator[tuple[str, Place]]:
+    """The places that ranks share, with their stages."""
     if str(shared) != ON_HUB:
         check_shared(shared)
-        yield from (Folder(path.parent) for path in sorted((shared / org).glob("*/about.json")))
+        yield from ((path.parent.name, Folder(path.parent)) for path in sorted((shared / org).glob("*/about.json")))
         return
     for name in ASKS:
         repo = STAGES[name].repo(org)
         for branch in sorted(hub.branches("dataset", repo)):
             if branch.startswith(BRANCH):
-                yield Branch(hub, repo, branch)
+                yield name, Branch(hub, repo, branch)

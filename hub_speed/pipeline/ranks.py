@@ -8,7 +8,7 @@ from hub_speed.errors import BudgetSpent, Busy, HubSpeedError, RanksLeft, ShardL
 from hub_speed.generation.shards import lost_shards
 from hub_speed.pipeline.ranked import Ranked
 from hub_speed.pipeline.run import Result
-from hub_speed.shared import Share, some
+from hub_speed.shared import BEAT_S, Share, some
 
 _log = logging.getLogger("hub_speed")
 
@@ -70,8 +70,8 @@ def _deal_again(share: Share) -> None:
 def run_all(ranked: Ranked, engine: Engine) -> Result:
     """Start all ranks on an engine, wave after wave, and publish what they have asked for.
 
-    Ranks whose shards are lost are started again as well, once. Ranks that an earlier call has started, and that are
-    still at work since that call was killed, are waited for.
+    Ranks whose shards are lost are started again as well, once. What another call has started is waited for: ranks
+    that are still at work, since that call goes on or was killed, and a publisher.
 
     Raises:
         Stopped: the user wants to stop.
@@ -92,9 +92,9 @@ def run_all(ranked: Ranked, engine: Engine) -> Result:
             _wait_for(share, busy, stop)
             continue
         try:
-            return publish(ranked)
+            return _publish_in_turn(ranked, min(BEAT_S, share.place.beat_s))
         except RanksLeft:
-            if share.wave() == wave:  # nothing new to do, and yet ranks are left
+            if share.wave() == wave and not ranked.published:  # nothing new to do, and yet ranks are left
                 raise
         except ShardLost:
             if healed:
@@ -103,6 +103,20 @@ def run_all(ranked: Ranked, engine: Engine) -> Result:
             again = [rank for rank, mark in enumerate(marks) if mark and lost_shards(share, mark.shards)]
             healed = True
     return ranked.result()
+
+
+def _publish_in_turn(ranked: Ranked, look_every_s: float) -> Result:
+    """Publish, once no other call that has started these ranks does; that one may have published them by then."""
+    warned = False
+    while True:
+        try:
+            return publish(ranked)
+        except Busy as error:
+            if not warned:
+                _log.warning("%s (%s): waiting for it", error.where, error.got)
+            warned = True
+        ranked.session.stop.wait(look_every_s)
+        _check_stop(ranked.session.stop)
 
 
 def _wait_for(share: Share, ranks: list[int], stop: threading.Event) -> None:

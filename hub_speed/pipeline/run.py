@@ -72,9 +72,15 @@ def run(
 
     Raises:
         HubSpeedError: the first stage that failed; the finished ones are published.
-        RecipeError: mteb does not know one of the benchmarks, or there is nothing to extend; nothing was started.
+        RecipeError: mteb does not know one of the benchmarks, or there is nothing to extend, or what is to be
+            extended is to be made again as well; nothing was started.
         NotFound: a Hub input of a stage that has to run is missing, or may not be read; nothing was started.
     """
+    if again_from and session.extend:
+        raise RecipeError(
+            f"--from {again_from}: not together with --extend",
+            expected="--from to ask for every row again, or --extend to ask only for those that are new",
+        )
     order = wanted(recipe, only)
     again = descendants(again_from, order, recipe) if again_from else set()
     _check_mteb(recipe, order)

@@ -15,6 +15,7 @@ from hub_speed.shared import Progress
         (("seed", -1, 2, None, None), "--rank -1"),
         (("seed", 0, None, None, None), "of how many"),
         (("seed", 0, 2, 4, None), "--ranks: starts all ranks"),
+        (("seed", 0, None, 3, None), "--ranks: starts all ranks"),
         (("seed", None, None, 0, None), "--ranks 0"),
         (("seed", None, 2, None, "seed"), "--from"),
     ],

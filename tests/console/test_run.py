@@ -54,6 +54,11 @@ def test_a_finished_stage_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: p
         run.print_result(result("synthesize", Measures()), bars)
     (line,) = capsys.readouterr().out.splitlines()
     assert line.endswith("cached") and len(line) <= 80
+    grown = result("synthesize", Measures())
+    grown.record.extends = f"o/speed-synthetic@{'ab' * 20}"
+    with Bars(terminal.console) as bars:
+        run.print_result(grown, bars)
+    assert capsys.readouterr().out.rstrip().endswith("cached, extends abababa")
 
 
 def test_a_corpus_is_one_line() -> None:

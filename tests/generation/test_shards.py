@@ -223,6 +223,7 @@ def test_a_place_belongs_to_one_run(tmp_path: Path) -> None:
     about = About(stage="seed", recipe="r", fingerprint="f", identity={"a": 1}, world=4, hub_speed="1")
     share.begin(about)
     share.begin(about)
+    share.save("wave.json", Wave())
     with pytest.raises(RecipeError, match="ranks of another run work here") as caught:
         share.begin(about.model_copy(update={"fingerprint": "g", "world": 5}))
     assert caught.value.expected == "fingerprint g, world 5" and caught.value.got == "fingerprint f, world 4"

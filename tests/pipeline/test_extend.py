@@ -103,3 +103,18 @@ def test_what_does_not_grow_is_said_before_anything_is_asked(
     put(recipe, "preference", extends=preference)
     refused(sized(toy, 30, 24, **best), "revision", by_ranks=True)  # what is judged now is revised otherwise
     assert refused(sized(toy, 30, 48), "synthesize").got.startswith("senior: ")
+
+
+def test_the_largest_of_several_versions_is_extended(tmp_path: Path, server: FakeOpenAI, local: LocalHub) -> None:
+    """A small trial that came last does not cost the rows of the others once more."""
+    toy = Toy(tmp_path, server, Hub(str(local.endpoint)))
+    toy.begin()
+    toy.put(toy.recipe(), "brainstorm", lambda folder: None)
+    sizes = (20, 30, 10, 90)
+    refs = [toy.put(toy.recipe(seed={"rows": n}), "seed", lambda folder: None, rows=n) for n in sizes]
+    session, recipe = toy.session(), toy.recipe(seed={"rows": 60})
+    session.extend = True
+    assert Ranked(recipe, session, "seed", 2, None).extends == refs[1]
+    with pytest.raises(RecipeError, match="--from seed: not together with --extend") as caught:
+        run(recipe, session, only="seed", again_from="seed")
+    assert server.asked == [] and caught.value.exit_code == 2

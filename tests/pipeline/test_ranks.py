@@ -27,7 +27,8 @@ from hub_speed.hub import Hub
 from hub_speed.llm.batch_api import Batches
 from hub_speed.localhub import LocalHub
 from hub_speed.pipeline.branch import Branch
-from hub_speed.pipeline.rank import part_of, run_rank
+from hub_speed.pipeline.lock import locked
+from hub_speed.pipeline.rank import _Beat, part_of, run_rank
 from hub_speed.pipeline.ranked import ON_HUB, Ranked, told
 from hub_speed.pipeline.ranks import publish, run_all
 from hub_speed.pipeline.table import ASKS, wanted
@@ -246,7 +247,10 @@ def test_what_is_wrong_is_said_before_anything_is_asked(toy: Ranking, tmp_path: 
         toy.ranked(3, shared=tmp_path / "gone")
     with pytest.raises(RecipeError, match="8 ranks share 6 requests at once"):
         run_rank(toy.ranked(8, 20), 0)
-    toy.ranked(3).place.clear()
+    with pytest.raises(RanksLeft):
+        publish(toy.ranked(3, 20))
+    run_rank(toy.ranked(3, 20), 0)  # the place is free: the rank of another run has left nothing
+    assert told(toy.hub, "org", toy.folder / "home" / "ranks")["seed"][1:] == [None, None]
     (tmp_path / "shared").mkdir()
     run_rank(toy.ranked(2, 30, tmp_path / "shared"), 0)
     asked = len(toy.server.asked)
@@ -256,6 +260,82 @@ def test_what_is_wrong_is_said_before_anything_is_asked(toy: Ranking, tmp_path: 
         with pytest.raises(RecipeError, match="ranks of another run work here"):
             publish(other)
     assert len(toy.server.asked) == asked
+
+
+def test_a_publisher_claims_no_place(toy: Ranking) -> None:
+    """Where ranks of another run have begun, and are not known to have ended, the place is theirs."""
+    for rows in (30, 20):
+        with pytest.raises(RanksLeft, match="3 of 3 ranks"):
+            publish(toy.ranked(3, rows))
+    share = toy.ranked(3).share(1)
+    share.tell(Progress(wave=1, turn=1, holder="h"))
+    with pytest.raises(RecipeError, match="or have left rows") as caught:
+        toy.ranked(3, 20).share(0)
+    assert "fingerprint" in caught.value.got and "extends" not in str(caught.value)
+    share.tell(Progress(wave=1, turn=1, holder="h", state="stopped"))
+    toy.ranked(3, 20).share()
+    assert share.progress(1)  # the publisher has only looked
+    toy.ranked(3, 20).share(0)
+    assert share.progress(1) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("about.json", "garbage"),
+        ("wave.json", "{"),
+        ("wave.json", '{"number": 1, "spent": [[1, 2, 3]]}'),
+        ("rank-0001/finished.json", ""),
+    ],
+)
+def test_a_damaged_file_of_the_shared_place_is_named(toy: Ranking, name: str, content: str) -> None:
+    toy.ranked(3).share(1).tell(Progress(wave=1, turn=1, holder="h"))
+    toy.ranked(3).place.write(name, content.encode())
+    toy.ranked(3).place.write("rank-0001/progress.json", b"")  # it is being written
+    for work in (lambda: run_rank(toy.ranked(3), 1), lambda: publish(toy.ranked(3))):
+        with pytest.raises(RecipeError, match=f"{name} cannot be used") as caught:
+            work()
+        assert caught.value.exit_code == 2 and caught.value.fix
+    assert toy.server.asked == []
+
+
+def test_a_damaged_place_does_not_hide_the_others(toy: Ranking) -> None:
+    ranks = toy.folder / "home" / "ranks"
+    toy.ranked(2).share(1)
+    (ranks / "org" / "root").mkdir()
+    (ranks / "org" / "root" / "about.json").write_bytes(b"\xff")
+    toy.ranked(2).place.write("rank-0001/progress.json", b"")
+    found = told(toy.hub, "org", ranks)
+    (damaged,) = found.pop("root")
+    assert damaged and damaged.state == "damaged" and "about.json cannot be used" in damaged.error
+    assert found == {"seed": [None, None]}
+
+
+def test_two_that_start_the_same_ranks_end_with_one_version(toy: Ranking, caplog: pytest.LogCaptureFixture) -> None:
+    """The first is publishing when the ranks of the second have ended."""
+    first, second = toy.ranked(2), toy.ranked(2)
+    second.place = Folder(second.place.path, beat_s=0.02)  # type: ignore[attr-defined]
+    work = second.session.home / "work" / "org" / f"seed-{second.fingerprint}"
+    results: list[Any] = []
+    with locked(work):
+        thread = threading.Thread(target=lambda: results.append(run_all(second, Here(lambda: toy.ranked(2)))))
+        thread.start()
+        while thread.is_alive() and "waiting for it" not in caplog.text:
+            thread.join(0.01)
+    result = run_all(first, Here(lambda: toy.ranked(2)))
+    thread.join()
+    assert "another process works on this stage" in caplog.text
+    assert results[0].ref == result.ref and len(toy.hub.tags("dataset", "org/speed-seed")) == 1
+
+
+def test_a_rank_that_is_interrupted_is_stopped_on_its_machine(toy: Ranking) -> None:
+    ranked = toy.ranked(2)
+    share = ranked.share(0)
+    ctx = ranked.worker(share).context(ranked.refs, ranked.identity, ranked.fingerprint, toy.folder)
+    with pytest.raises(KeyboardInterrupt), _Beat(share, ctx, Progress(wave=1, turn=1, holder="node /tmp")):
+        raise KeyboardInterrupt
+    now = share.progress(0)
+    assert now and (now.state, now.error, now.holder) == ("stopped", "", "node /tmp")
 
 
 def test_a_rank_that_is_at_work_on_another_machine_is_left_alone(toy: Ranking) -> None:
