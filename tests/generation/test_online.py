@@ -588,7 +588,9 @@ def test_a_server_that_never_answers_a_second_asking_is_not_asked_for_long(
     found = run(server.url, tmp_path, jobs(100), reask=True, in_flight=1, retries=1)
     assert [entry["state"] for entry in found.values()].count("rejected") == 10
     asked_again = {asked.prompt for asked in server.asked if asked.objection}
-    assert 3 <= len(asked_again) < 3 + faults.FAILED_AT_FIRST  # so many rows are at work at once
+    # A 500 is tried again after a while, in which the other rows at work may be asked for the second time as well.
+    at_most = 3 if status != 500 else 2 + faults.FAILED_AT_FIRST
+    assert 3 <= len(asked_again) <= at_most
 
 
 def test_a_time_out_is_asked_again_and_then_fails_the_row(server: FakeOpenAI, tmp_path: Path) -> None:
