@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -93,28 +93,23 @@ class Cli:
 
     def mistakes(self, *commands: list[str]) -> list[tuple[int, str]]:
         """The exit code and the words of commands that cannot work: one after the other, in a process they share."""
-        done = subprocess.run(
-            [sys.executable, "-c", SEVERAL, json.dumps(commands)],
-            cwd=self.cwd,
-            env=self.env,
-            capture_output=True,
-            text=True,
-            timeout=HANG_S,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        return [tuple(each) for each in json.loads(done.stdout)]
+        return [tuple(each) for each in json.loads(self.alone(SEVERAL, json.dumps(commands)))]
 
     def python(self, code: str) -> str:
         """Run Python in a process that knows nothing but the embedded Hub's environment."""
         with LocalHub(self.home) as hub:
-            done = subprocess.run(
-                [sys.executable, "-c", code],
-                cwd=self.cwd,
-                env=self.env | hub.env(),
-                capture_output=True,
-                text=True,
-                timeout=HANG_S,
-            )
+            return self.alone(code, env=hub.env())
+
+    def alone(self, code: str, *args: str, env: Mapping[str, str] = {}) -> str:
+        """Run Python in a process of its own, with `env` in its environment as well; returns what it has printed."""
+        done = subprocess.run(
+            [sys.executable, "-c", code, *args],
+            cwd=self.cwd,
+            env={**self.env, **env},
+            capture_output=True,
+            text=True,
+            timeout=HANG_S,
+        )
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout
 

@@ -4,14 +4,12 @@ import asyncio
 import json
 import os
 import shutil
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
 import pytest
 from fake_openai import Asked, FakeOpenAI
-from running import HANG_S, Cli
+from running import Cli
 
 import hub_speed
 from hub_speed import api
@@ -25,16 +23,7 @@ SMALL = {"brainstorm.topics": "quickstart-topics", "seed.rows": 40, "runtime.max
 
 def notebook(cli: Cli, code: str) -> str:
     """Run lines of a notebook in a process of their own: Hub clients read their settings when they are imported."""
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        cwd=cli.cwd,
-        env=cli.env,
-        capture_output=True,
-        text=True,
-        timeout=HANG_S,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
+    return cli.alone(textwrap.dedent(code))
 
 
 def test_a_notebook_in_eight_lines_gets_what_the_command_line_prints(cli: Cli) -> None:
