@@ -65,13 +65,19 @@ class GitRepo:
 
         Raises:
             KeyError: There is no such object.
+            FileNotFoundError: The repo was deleted or moved meanwhile.
         """
         try:
             with open(self._object_path(oid), "rb") as file:
                 return ShaFile.from_file(file)
-        except FileNotFoundError:
-            # We never write packs, but somebody may have run `git gc` on the store.
-            return DiskObjectStore(str(self.path / "objects"))[ObjectID(oid.encode())]
+        except FileNotFoundError as absent:
+            try:
+                # We never write packs, but somebody may have run `git gc` on the store.
+                return DiskObjectStore(str(self.path / "objects"))[ObjectID(oid.encode())]
+            except KeyError:
+                if self.path.is_dir():
+                    raise
+                raise absent from None
 
     def read_blob(self, oid: str) -> bytes:
         """The content of a file kept in git."""

@@ -154,6 +154,13 @@ def test_packed_objects_and_refs_are_found(git):
     assert commit_info(fresh, commit(fresh, {"y": b"2"})).parents == (oid,)
 
 
+def test_reading_from_a_repo_that_was_deleted_says_so(git):
+    oid = git.commit(TreeEditor(git, None).write(), [], "first")
+    git.path.rename(git.path.parent / "trash")
+    with pytest.raises(FileNotFoundError):
+        git.read(oid)
+
+
 def test_refs_do_not_get_in_each_others_way(git):
     oid = git.ref(MAIN)
     git.create_ref(HEADS + "a/b/c", oid)
