@@ -5,6 +5,7 @@ Heavy packages are imported inside the commands, so that `hub-speed --help` answ
 
 import errno
 import io
+import logging
 import os
 import shlex
 import sys
@@ -19,7 +20,7 @@ from hub_speed import __version__, api
 from hub_speed.api import DEFAULT_ORG
 from hub_speed.api.sessions import check_org
 from hub_speed.console import options
-from hub_speed.errors import HubSpeedError, NotFound, RecipeError
+from hub_speed.errors import HubSpeedError, NotFound, RecipeError, without_secrets
 
 if TYPE_CHECKING:
     from hub_speed.pipeline.plan import Step
@@ -423,8 +424,17 @@ def _is_json(log_format: str) -> bool:
     return log_format == "json"
 
 
+class _Warnings(logging.Handler):
+    """Prints the package's warnings, as a run goes on; the bars of a run make room for them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one."""
+        sys.stderr.write(f"warning: {without_secrets(record.getMessage())}\n")
+
+
 def main() -> None:
     """Entry point: errors a user can act on are printed without a traceback, each with its exit code."""
+    logging.getLogger("hub_speed").addHandler(_Warnings(logging.WARNING))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # not every terminal has every character

@@ -22,9 +22,12 @@ def scripted(asked: Asked) -> str:
     return teacher.answer(asked.prompt, random.Random(asked.prompt))
 
 
-def run(cli: Cli, answer: Answer, *args: str, code: int = 0, only: str = "seed", **changes: object) -> str:
+def run(
+    cli: Cli, answer: Answer, *args: str, code: int = 0, only: str = "seed", beside: str = "", **changes: object
+) -> str:
+    """Run up to a stage; the teacher is a server with this answer, and what is `beside` it."""
     with FakeOpenAI(answer) as server:
-        flags = ["--endpoint", f"teacher={server.url}", "--set", "runtime.retries=2", *tiny(**changes)]
+        flags = ["--endpoint", f"teacher={server.url}{beside}", "--set", "runtime.retries=2", *tiny(**changes)]
         return cli("run", "quickstart", "--only", only, *flags, *args, code=code)
 
 
@@ -44,13 +47,15 @@ def test_a_final_no_stops_and_the_next_run_goes_on(cli: Cli, status: int, words:
 
 
 def test_passing_trouble_is_waited_out(cli: Cli) -> None:
-    """429 with Retry-After, 500 and a dropped connection, each once for some requests: nothing is lost."""
+    """429 with Retry-After, 500, a drop, each once for some requests, and a dead replica: nothing is lost."""
 
     def answer(asked: Asked) -> Reply | str:
         trouble = [error(429, Retry_After="0.01"), error(500), DROP, None, None][sum(asked.prompt.encode()) % 5]
         return trouble if trouble and asked.nth == 1 else scripted(asked)
 
-    assert re.search(r"✓ seed +64 rows", run(cli, answer))
+    out = run(cli, answer, beside=",http://127.0.0.1:9?key=S3CRET")
+    assert re.search(r"✓ seed +64 rows", out)
+    assert "warning: replica http://127.0.0.1:9/v1?key=… does not answer: set aside" in out and "S3CRET" not in out
 
 
 def spoilt(asked: Asked) -> Reply | str:

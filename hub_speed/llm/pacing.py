@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hub_speed.llm.address import shown
+
 TOLERATED = 0.05
 """Share of a round's requests that may be refused without slowing down. Assumption: a stray 429 is not an overload."""
 STEPS = 20
@@ -148,7 +150,7 @@ class Replicas:
         """Counts a failure of a replica; returns whether it is set aside from now on."""
         replica.failures += 1
         if replica.failures == FAILURES_TO_SET_ASIDE:
-            _log.warning("replica %s keeps failing: set aside, tried again later", replica.root)
+            _log.warning("replica %s keeps failing: set aside, tried again later", shown(replica.root))
         if replica.failures >= FAILURES_TO_SET_ASIDE:
             self._set_aside(replica, time.monotonic())
         return replica.failures == FAILURES_TO_SET_ASIDE
@@ -159,7 +161,7 @@ class Replicas:
 
     def miss(self, replica: Replica) -> None:
         """Sets aside a replica that does not answer, like one that keeps failing."""
-        _log.warning("replica %s does not answer: set aside, tried again later", replica.root)
+        _log.warning("replica %s does not answer: set aside, tried again later", shown(replica.root))
         replica.failures = FAILURES_TO_SET_ASIDE
         self._set_aside(replica, time.monotonic())
 
