@@ -209,7 +209,7 @@ def test_an_answer_that_cannot_be_used_is_paid_for(
 
 
 def test_who_waits_to_be_asked_again_holds_nothing(server: FakeOpenAI, tmp_path: Path) -> None:
-    server.answer = lambda asked: error(429, Retry_After="0.5") if asked.prompt == "prompt 0" else text(asked, "x")
+    server.answer = lambda asked: error(429, Retry_After="2") if asked.prompt == "prompt 0" else text(asked, "x")
     with pytest.raises(BudgetSpent):
         run(server.url, tmp_path, BudgetMeter(BudgetCaps(max_calls=3)), count=4)
     assert entries_in(tmp_path) == ["0001", "0002", "0003"]
