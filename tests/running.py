@@ -151,11 +151,20 @@ def kill(process: "subprocess.Popen[str]") -> None:
     process.communicate()
 
 
+KEPT: list[socket.socket] = []
+"""Sockets of ports that the system is to give to nobody else."""
+
+
 def free_port() -> int:
-    """A port that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port at which nobody listens, kept for who is told its number until this process ends.
+
+    Whoever sets SO_REUSEADDR, as servers do, may listen at it; until then, a connection is refused.
+    """
+    kept = socket.socket()
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    kept.bind(("127.0.0.1", 0))
+    KEPT.append(kept)
+    return int(kept.getsockname()[1])
 
 
 def set_env(env: dict[str, str]) -> None:

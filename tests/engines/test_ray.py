@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from running import free_port
 
 from hub_speed.engines import Options
 from hub_speed.engines.ray import Ray
@@ -46,7 +47,5 @@ def test_a_cluster_with_another_python_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_address_that_nobody_answers_at_and_none_at_all(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as head:
-        port = head.getsockname()[1]
-    assert "refused" in refused(tmp_path, f"ray://127.0.0.1:{port}").got
+    assert "refused" in refused(tmp_path, f"ray://127.0.0.1:{free_port()}").got
     assert "--address ray://HOST:10001" in refused(tmp_path, "").expected

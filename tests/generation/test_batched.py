@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,13 @@ def run(
     return found
 
 
+def once(seen: Callable[[], object], do: Callable[[], object]) -> None:
+    """Do something as soon as something is seen."""
+    while not seen():
+        time.sleep(0.005)
+    do()
+
+
 def asked(provider: FakeBatches) -> list[list[str]]:
     """The rows of every batch that was submitted."""
     return [[request["custom_id"][:7] for request in requests] for requests in provider.submitted]
@@ -150,7 +157,7 @@ def test_another_machine_goes_on_where_one_stopped(
     monkeypatch.setattr(batched, "REQUESTS_PER_BATCH", 5)
     provider.looks = 10**9  # nothing is answered yet
     stop = threading.Event()
-    threading.Timer(0.5, stop.set).start()
+    threading.Thread(target=lambda: once(lambda: len(provider.batches) == 4, stop.set), daemon=True).start()
     with pytest.raises(Stopped, match="stopped") as caught:
         run(provider.url, tmp_path / "here", stop=stop)
     assert "batches under way go on" in caught.value.fix
@@ -327,12 +334,10 @@ def test_a_cap_for_life_counts_what_earlier_runs_have_submitted(provider: FakeBa
     provider.looks = 10**9
     stop = threading.Event()
 
-    def stop_after_some_looks() -> None:
-        while not provider.batches or provider.batches[0]["looks"] < 3:
-            time.sleep(0.005)
-        stop.set()
+    def looked_at() -> bool:
+        return bool(provider.batches) and provider.batches[0]["looks"] >= 3
 
-    threading.Thread(target=stop_after_some_looks, daemon=True).start()
+    threading.Thread(target=lambda: once(looked_at, stop.set), daemon=True).start()
     with pytest.raises(Stopped):
         run(provider.url, tmp_path, 8, stop=stop)
     provider.looks = provider.batches[0]["looks"] + 5
@@ -651,12 +656,10 @@ def test_a_file_is_fetched_once_and_ones_own_never(
     provider.looks = 10**9
     stop = threading.Event()
 
-    def stop_after_some_looks() -> None:
-        while len(provider.submitted) < 2 or provider.batches[1]["looks"] < 20:
-            time.sleep(0.005)
-        stop.set()
+    def looked_at() -> bool:
+        return len(provider.batches) == 2 and provider.batches[1]["looks"] >= 20
 
-    threading.Thread(target=stop_after_some_looks, daemon=True).start()
+    threading.Thread(target=lambda: once(looked_at, stop.set), daemon=True).start()
     with pytest.raises(Stopped):
         run(provider.url, tmp_path / "here", stop=stop)
     assert len(provider.submitted) == 2 and not provider.downloads

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from fake_openai import DROP, Asked, FakeOpenAI, Reply, as_json, choices, error, text
+from running import HANG_S
 
 from hub_speed.errors import EndpointDown, EndpointRefused, HubSpeedError, NoSpace, Stopped
 from hub_speed.generation.jobs import Accepted, Job, Jobs, Outcome, read_again
@@ -596,9 +597,9 @@ def test_a_server_that_never_answers_a_second_asking_is_not_asked_for_long(
 def test_a_time_out_is_asked_again_and_then_fails_the_row(server: FakeOpenAI, tmp_path: Path) -> None:
     slow = {"prompt 1": 1, "prompt 2": 99}  # how many times it is slow
     server.answer = lambda asked: Reply(
-        text(asked, good(asked)).body, wait_s=2 if asked.nth <= slow.get(asked.prompt, 0) else 0
+        text(asked, good(asked)).body, wait_s=HANG_S if asked.nth <= slow.get(asked.prompt, 0) else 0
     )
-    found = run(server.url, tmp_path, jobs(4), timeout_s=0.2, retries=1)
+    found = run(server.url, tmp_path, jobs(4), timeout_s=1, retries=1)  # too short for no other row
     assert [(e["state"], e["attempts"]) for e in found.values()] == [
         ("accepted", 1),
         ("accepted", 2),

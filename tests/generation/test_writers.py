@@ -2,6 +2,7 @@
 
 import json
 import os
+import zlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,7 @@ TASK = {"id": "task-0", "task_type": "sts", "task": "Retrieve semantically simil
 
 def answer(asked: Asked) -> str:
     """A row of its own for each model and request, in the words of the STS prompt's keys."""
-    mark = f"{asked.body['model']} {hash(asked.prompt) % 10**9} {asked.nth}"
+    mark = f"{asked.body['model']} {zlib.crc32(asked.prompt.encode())} {asked.nth}"
     return json.dumps({f"S{i}": f"{word} of the old town, number {mark}" for i, word in enumerate("abc", 1)})
 
 

@@ -6,7 +6,6 @@ import email.utils
 import itertools
 import json
 import re
-import socket
 import ssl
 import time
 import types
@@ -17,6 +16,7 @@ import trustme
 from fake_openai import DROP, Asked, FakeOpenAI, Reply, as_json, choices, error, text
 from hypothesis import given
 from hypothesis import strategies as st
+from running import HANG_S, free_port
 
 from hub_speed.errors import EndpointDown, EndpointRefused, RecipeError
 from hub_speed.llm import dialects, endpoint, pacing, transport
@@ -55,9 +55,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def closed_port() -> str:
     """An address at which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+    return f"http://127.0.0.1:{free_port()}"
 
 
 def request(prompt: str = "hello", n: int = 1, **more: object) -> Request:
@@ -268,7 +266,7 @@ BAD_ANSWERS = {
     "dropped before the answer": lambda asked: DROP,
     "dropped inside the headers": lambda asked: Reply(text(asked, "x").body, cut=20),
     "dropped inside the body": lambda asked: Reply(text(asked, "x" * 5000).body, cut=900),
-    "too slow": lambda asked: Reply(text(asked, "x").body, wait_s=5),
+    "too slow": lambda asked: Reply(text(asked, "x").body, wait_s=HANG_S),
     "html": _html,
     "nothing": lambda asked: Reply(b""),
     "truncated JSON": lambda asked: Reply(text(asked, "x").body[:-9]),
@@ -285,7 +283,7 @@ BAD_ANSWERS = {
 @pytest.mark.parametrize("fault", BAD_ANSWERS)
 def test_a_bad_answer_is_asked_again(server: FakeOpenAI, waits: list[float], fault: str) -> None:
     server.answer = lambda asked: BAD_ANSWERS[fault](asked) if asked.nth == 1 else text(asked, "fine")
-    found = ask_one(server.url, n=2, timeout_s=0.3 if fault == "too slow" else 10)
+    found = ask_one(server.url, n=2, timeout_s=1 if fault == "too slow" else 10)
     assert (found.texts, found.attempts, len(waits)) == (("fine", "fine"), 2, 1)
 
 

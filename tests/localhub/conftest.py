@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
-from running import HANG_S, call, set_env
+from running import HANG_S, call, free_port, set_env
 
 from hub_speed.localhub import LocalHub
 
@@ -109,9 +109,7 @@ class Server:
     """A hub in a process of its own, to be killed."""
 
     def __init__(self, home: Path, before: str = ""):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         code = f"from pathlib import Path\nfrom hub_speed.localhub import LocalHub\n{before}\n"
         code += f"LocalHub(Path({str(home)!r})).serve_forever({self.port})"
         self.process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)

@@ -343,24 +343,23 @@ def test_a_rank_that_is_at_work_on_another_machine_is_left_alone(toy: Ranking) -
     ranked = toy.ranked(2)
     place = Folder(ranked.place.path, beat_s=0.02)  # type: ignore[attr-defined]
     ranked.place = place
-    share, alive = ranked.share(0), threading.Event()
+    share = ranked.share(0)
     there = Progress(wave=1, turn=1, holder="elsewhere /tmp/work")
 
-    def live() -> None:
-        while not alive.wait(0.01):
+    class Meanwhile(threading.Event):
+        """Who waits for it finds that the other machine has gone on."""
+
+        def wait(self, timeout: float | None = None) -> bool:
             there.beat += 1
             share.save("rank-0000/progress.json", there)
+            return super().wait(timeout)
 
     share.save("rank-0000/progress.json", there)
-    thread = threading.Thread(target=live)
-    thread.start()
-    try:
-        with pytest.raises(Busy, match="rank 0: it is at work already") as caught:
-            run_rank(ranked, 0)
-        assert caught.value.got == "elsewhere /tmp/work" and toy.server.asked == []
-    finally:
-        alive.set()
-        thread.join()
+    ranked.session.stop = Meanwhile()
+    with pytest.raises(Busy, match="rank 0: it is at work already") as caught:
+        run_rank(ranked, 0)
+    assert caught.value.got == "elsewhere /tmp/work" and toy.server.asked == []
+    ranked.session.stop = threading.Event()
     mark = run_rank(ranked, 0)  # it is dead: this one takes over
     assert mark and mark.wave == 1
     shown = told(toy.hub, "org", toy.folder / "home" / "ranks")["seed"]

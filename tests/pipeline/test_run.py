@@ -12,6 +12,8 @@ import pytest
 import yaml
 from running import HANG_S, Cli, ended, kill, tiny
 
+from hub_speed.localhub.disk import locked
+
 pytestmark = pytest.mark.slow
 
 
@@ -155,9 +157,12 @@ def test_kill_9_around_publishing_is_finished_by_the_next_run(cli: Cli) -> None:
     """Killed once the stage is built: the next run publishes without asking anybody."""
     args = ("run", "quickstart", "--only", "brainstorm", *tiny())
     process = cli.start(*args)
-    while process.poll() is None and not list(cli.home.glob("work/*/brainstorm-*/built")):
+    while process.poll() is None and not ledger_rows(cli, "brainstorm"):
         time.sleep(0.001)
-    kill(process)
+    with locked(cli.home / "hub" / "lock"):  # the Hub takes no new repository: what is built is not published
+        while process.poll() is None and not list(cli.home.glob("work/*/brainstorm-*/built")):
+            time.sleep(0.001)
+        kill(process)
     out = cli(*args, HUB_SPEED_TEACHER_URL="http://127.0.0.1:9")  # nobody is there to ask
     assert re.search(r"✓ brainstorm +\d+ rows", out)
     tags = json.loads(

@@ -48,7 +48,10 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Cli, str]:
         return [name for name in STAGES if name not in killed and list(cli.home.glob(f"work/*/{name}-*/*"))]
 
     while _watch(lambda: bool(at_work()), (process := cli.start(*RUN)).poll):
-        time.sleep(0.2)  # somewhere inside of it
+        for _ in range(20):  # 0.2 s later, somewhere inside of it; at once where it is about to be published
+            if any(list(cli.home.glob(f"work/*/{name}-*/built")) for name in at_work()):
+                break
+            time.sleep(0.01)
         before, found = finished(cli), at_work()
         kill(process)
         killed += found

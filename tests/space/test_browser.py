@@ -37,6 +37,11 @@ VIEWS = {
 """Name of a view → its address, and what is seen when it is there."""
 
 
+STILL = """() => document.getAnimations().every(
+  one => one.playState !== "running" || one.effect.getComputedTiming().endTime === Infinity)"""
+"""Whether nothing fades or changes its colour; what turns for ever does not count."""
+
+
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a running explorer; an endpoint answers in place of the generator."""
@@ -109,7 +114,8 @@ def test_every_view_is_complete_readable_and_fits(page: Any, url: str, name: str
     for width, theme in itertools.product((1280, 390), ("light", "dark")):
         page.set_viewport_size({"width": width, "height": 900})
         page.emulate_media(color_scheme=theme)
-        page.wait_for_timeout(300)  # tabs fade in, colours change
+        page.wait_for_timeout(300)  # tabs fade in, colours change: until then
+        page.wait_for_function(STILL)
         assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0, (width, theme)
         if pictures:
             page.screenshot(path=Path(pictures) / f"{name}-{width}-{theme}.png", full_page=True)
@@ -127,6 +133,7 @@ def test_arrow_keys_move_between_tabs_and_the_address_follows(page: Any, url: st
     page.locator(".sx-parts").first.wait_for()
     page.get_by_role("tab", name="Lineage").click()
     page.locator(".sx-lineage rect").first.wait_for()
+    page.wait_for_url(re.compile("view=lineage"))
     assert address(page) == {"tab": "data", "view": "lineage"}
     links = page.locator(".sx-lineage a").evaluate_all("links => links.map(link => link.getAttribute('href'))")
     assert all(re.search(r"/tree/[0-9a-f]{40}$", link) for link in links) and len(links) > 8
@@ -136,6 +143,7 @@ def test_rows_are_turned_filtered_and_linked_to(page: Any, url: str) -> None:
     page.goto(f"{url}/?tab=data&type=sts&p=9999")
     number, back = page.get_by_label("Page"), page.get_by_role("button", name="Previous")
     page.locator(".sx-parts").first.wait_for()
+    playwright.expect(number).not_to_have_value(re.compile("^(9999)?$"))
     last = int(number.input_value())
     assert 1 <= last < 9999
     page.goto(f"{url}/?tab=data")

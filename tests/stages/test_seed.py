@@ -1,12 +1,14 @@
 """Tasks → rows, of the teacher or of a generator: asked until enough are accepted, each with its reason."""
 
 import json
+import threading
 import zlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_openai import Asked, FakeOpenAI, error
+from running import HANG_S
 from stage_run import Run
 from stage_texts import TASKS, fresh, triple
 
@@ -95,16 +97,18 @@ def test_a_stage_asks_until_its_rows_are_accepted(server: FakeOpenAI, tmp_path: 
     assert len(more) == 60 and all(row in more for row in whole)
     for k in (7, 39, 45):  # stopped in the first wave, or after it
         stopped = seeds(tmp_path / f"stopped-{k}", server)
-        before = len(server.asked)
+        at, ended = len(server.asked) + k, threading.Event()
 
-        def until(asked: Asked, before: int = before, k: int = k, stopped: Run = stopped) -> str:
-            if len(server.asked) - before == k:
+        def until(asked: Asked, at: int = at, ended: threading.Event = ended, stopped: Run = stopped) -> str:
+            if len(server.asked) >= at and not ended.is_set():
                 stopped.ctx.stop.set()
+                ended.wait(HANG_S)  # no answer comes any more: the stage cannot be done before it sees the stop
             return shaky(asked)
 
         server.answer = until
         with pytest.raises(Stopped):
             stopped.build()
+        ended.set()
         stopped.ctx.stop.clear()
         assert stopped.build() == whole
 
