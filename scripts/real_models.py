@@ -192,12 +192,15 @@ def main() -> None:
         files = own_files(asked.sts, asked.classification)
         publish(opened.hub, source, files)
         generator = opened.hub.fetch(opened.hub.pin("model", GENERATOR))
-        from hub_speed.pipeline.table import STAGES
+        from hub_speed.pipeline.table import wanted
+        from hub_speed.recipes.loader import load
+
+        stages = [stage.name for stage in wanted(load("quickstart"))]
     benchmarks = [f"{ORG}/quickstart-benchmark", *([BENCHMARK] if files else [])]
     given = flags(SETTINGS | {"evaluate.benchmarks": json.dumps(benchmarks)})
     given += [word for each in asked.set for word in ("--set", each)]
     print("loop: SmolLM2 generators, MiniLM embedder")
-    found = {"loop": list(stage_by_stage(asked.home, given, list(STAGES)))}
+    found = {"loop": list(stage_by_stage(asked.home, given, stages))}
     print("\ndecoder: SmolLM2 embedder")
     decoder = [*given, *flags(DECODER)]
     found["decoder"] = list(stage_by_stage(asked.home, decoder, ["embedder", "evaluate"]))

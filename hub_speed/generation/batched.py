@@ -11,14 +11,15 @@ re-asks after an unreadable answer.
 import asyncio
 import logging
 import threading
-from collections import Counter, defaultdict
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Coroutine
 from itertools import chain, islice
 from typing import Any, TypeVar
 
 import orjson
 
-from hub_speed.errors import BudgetSpent, EndpointDown, EndpointRefused, Stopped
+from hub_speed.errors import EndpointDown, EndpointRefused, Stopped
+from hub_speed.generation.batch_budget import BatchBudget, most_spent
 from hub_speed.generation.jobs import Job, Jobs, OnRows, Read, ledger_entry
 from hub_speed.generation.ledger import Ledger
 from hub_speed.generation.parsing import Rejected
@@ -27,10 +28,10 @@ from hub_speed.llm.address import Address
 from hub_speed.llm.batch_api import WORKING, Batch, BatchAnswer, Batches
 from hub_speed.llm.batch_wording import BatchWording, Sent
 from hub_speed.llm.budget import BudgetMeter, Spent
-from hub_speed.llm.dialects import Completion
 from hub_speed.llm.faults import REFUSED_IN_A_ROW
 from hub_speed.llm.transport import REFUSED_STATUS
 from hub_speed.llm.vllm_run_batch import RunBatch
+from hub_speed.rows import LedgerRow
 
 _log = logging.getLogger("hub_speed")
 T = TypeVar("T")
@@ -102,11 +103,10 @@ class _Rounds:
         more: Callable[[], bool],
     ) -> None:
         self._jobs, self._read, self._provider, self._address = jobs, read, provider, provider.address
-        self._ledger, self._most, self._on_rows, self._budget, self._more = ledger, rounds, on_rows, budget, more
+        self._ledger, self._most, self._on_rows, self._more = ledger, rounds, on_rows, more
+        self._budget = BatchBudget(budget)
         self.notes: list[str] = []
-        self._aside: dict[str, Spent] = {}
         self._collected: set[str] = set()
-        self._spent: defaultdict[str, Spent] = defaultdict(Spent)  # of the batches of earlier runs
         self._unread: set[str] = set()  # batches of earlier runs with answers to rows that are not asked for yet
         self._rows: dict[str, set[str]] = {}  # batch → rows, of all that were seen under way
         self._submitted: dict[str, Sent] = {}  # batch → its words, of those of this process
@@ -165,10 +165,9 @@ class _Rounds:
                 for line in lines:
                     request = orjson.loads(line)
                     rows.add(_row_of(request["custom_id"]))
-                    most += _most_spent(request["body"], len(line))
+                    most += most_spent(request["body"], len(line))
             self._rows[batch.id] = rows
-            if self._budget:
-                self._budget.count_earlier(batch.id, most)
+            self._budget.see(batch.id, most)
         return self._rows[batch.id]
 
     async def _collect(self, batch: Batch) -> bool:
@@ -180,7 +179,7 @@ class _Rounds:
         own = self._rows[batch.id] if sent else set()
         answers = await self._answers_of(batch)
         for row in own:
-            self._settle(row, answers[row].completion if row in answers else None)
+            self._budget.settle(row, answers[row].completion if row in answers else None)
         if own and batch.no_room:
             self._no_room = batch
             return True
@@ -190,9 +189,32 @@ class _Rounds:
             fix = "fix what it names, and run the same command again: what was answered is kept"
             raise EndpointRefused(where, got=batch.problem, fix=fix)
         again = self._wording.learn(sent, answers) if sent else set()
+        entries, refused = self._judge(batch, answers, own, again, sent)
+        self._ledger.add(entries)
+        if not own and any(map(self._ledger.todo(), answers)):
+            self._unread.add(batch.id)
+        if not own:
+            self._budget.collect(batch.id, (entry for entry, _ in entries))
+        self._on_rows([entry for entry, _ in entries], 0)
+        if len(refused) > max(REFUSED_IN_A_ROW, sum(bool(answer.completion) for answer in answers.values())):
+            raise refused[0]
+        return bool(entries or again)
+
+    def _judge(
+        self, batch: Batch, answers: dict[str, BatchAnswer], own: set[str], again: set[str], sent: Sent | None
+    ) -> tuple[list[tuple[LedgerRow, dict[str, Any] | None]], list[EndpointRefused]]:
+        """Entries for the rows of a batch that have ended, and the refusals of those that failed in no earlier run.
+
+        Args:
+            batch: that has ended.
+            answers: to its requests, by row.
+            own: its rows, where this process has sent them.
+            again: those of them that are asked for in other words.
+            sent: how they were worded.
+        """
         answered, finished = sum(bool(answer.completion) for answer in answers.values()), self._ledger.count_finished()
         todo, entries = self._ledger.todo(), []
-        refused: list[EndpointRefused] = []  # of rows that did not fail in an earlier run
+        refused: list[EndpointRefused] = []
         for job in self._jobs(lambda row_id: (row_id in answers or row_id in own) and todo(row_id)):
             answer = answers.get(job.id) or BatchAnswer("", None, 0, "no answer that can be read")
             if answer.completion is not None and answer.custom_id == _custom_id(job, self._address):
@@ -206,17 +228,7 @@ class _Rounds:
                 _log.info("row %s is given up: %s", job.id, reason)
                 rejected = Rejected(reason, f"{answer.status or ''} {answer.problem}".strip())
                 entries.append(ledger_entry(job, self._address, None, rejected))
-        self._ledger.add(entries)
-        if not own and any(map(self._ledger.todo(), answers)):
-            self._unread.add(batch.id)
-        if self._budget and not own:
-            used = (Spent(entry.calls, entry.prompt_tokens, entry.completion_tokens) for entry, _ in entries)
-            self._spent[batch.id] = sum(used, self._spent[batch.id])
-            self._budget.count_earlier(batch.id, self._spent[batch.id])
-        self._on_rows([entry for entry, _ in entries], 0)
-        if len(refused) > max(REFUSED_IN_A_ROW, answered):
-            raise refused[0]
-        return bool(entries or again)
+        return entries, refused
 
     async def _answers_of(self, batch: Batch) -> dict[str, BatchAnswer]:
         """What became of the requests of a batch, by row."""
@@ -279,7 +291,7 @@ class _Rounds:
         first = next(unasked, None)
         if first is None:
             return True
-        asked = list(islice(self._affordable(chain([first], unasked)), self._per_batch))
+        asked = list(islice(self._budget.affordable(chain([first], unasked)), self._per_batch))
         if asked:
             sent = self._wording.next((job.id, job.request) for job in asked)
             batch = await self._provider.submit((self._line(job, sent) for job in asked), self._ledger.note_batch)
@@ -291,36 +303,10 @@ class _Rounds:
         _, form = sent.rows[job.id]
         return batch_api.line(_custom_id(job, self._address), self._address, job.request, form, sent.without)
 
-    def _affordable(self, jobs: Iterable[Job]) -> Iterator[Job]:
-        """The jobs, as long as they fit into the budget."""
-        for i, job in enumerate(jobs):
-            if self._budget:
-                try:
-                    aside = self._budget.set_aside(job.request)
-                except BudgetSpent:
-                    if i == 0:
-                        raise
-                    return
-                if aside is None:
-                    return
-                self._aside[job.id] = aside
-            yield job
-
-    def _settle(self, row_id: str, completion: Completion | None) -> None:
-        aside = self._aside.pop(row_id, None)
-        if self._budget and aside:
-            self._budget.settle(aside, completion)
-
 
 def _custom_id(job: Job, address: Address) -> str:
     """The row, so that it is found again, and the hash of its request, so that it is known to be the same."""
     return f"{job.id}.{job.request.digest(address.model)[:16]}"
-
-
-def _most_spent(body: dict[str, Any], length: int) -> Spent:
-    """The most that a request of an earlier run can use: a token for every byte of its line, and all it may write."""
-    written = body.get("max_tokens") or body.get("max_completion_tokens") or 0
-    return Spent(1, length, written * body.get("n", 1))
 
 
 def _row_of(custom_id: str) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from hub_speed.localhub.errors import HttpRefusal, bad_request
+from hub_speed.localhub.errors import HttpRefusal, bad_request, repo_not_found
 from hub_speed.localhub.store import Repo
 from hub_speed.localhub.web import BODY_LIMIT, PIECE, Call, routes_of_repos
 
@@ -44,6 +44,8 @@ def advertise(call: Call) -> Response:
     done = subprocess.run(
         _command(repo, "--advertise-refs"), env=_environment(call), stdin=subprocess.DEVNULL, capture_output=True
     )
+    if done.returncode and not repo.path.exists():  # deleted or moved meanwhile
+        raise repo_not_found(repo.id)
     if done.returncode:
         raise HttpRefusal(500, f"local hub: git upload-pack failed: {done.stderr.decode('utf-8', 'replace')[:200]}")
     head = b"" if "version=2" in _protocol(call) else b"001e# service=git-upload-pack\n0000"

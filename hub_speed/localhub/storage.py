@@ -1,6 +1,7 @@
 """The disk that a repo takes: its size, its large files, and deleting these for good."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -97,7 +98,10 @@ def delete_large_files(call: Call) -> dict[str, Any]:
         mine = set(wanted) & large_files(call.hub, repo.git).keys()
         if deletions.get("rewriteHistory", True) is not False:
             pulls.follow(repo, _rewrite_history(repo.git, mine))
-    others = {sha256 for other in _all_repos(call.hub) if other != repo for sha256 in large_files(call.hub, other.git)}
+    others: set[str] = set()
+    for other in _all_repos(call.hub):
+        with suppress(FileNotFoundError):  # deleted meanwhile
+            others |= large_files(call.hub, other.git).keys() if other != repo else set()
     for sha256 in mine - others:
         call.hub.large_files.delete(sha256)
     return {}

@@ -190,7 +190,7 @@ class Store:
         """
         for path in sorted((self.root / "repos" / kind).glob("*/*/hub.json")):
             repo = self._repo(kind, f"{path.parent.parent.name}/{path.parent.name}")
-            with contextlib.suppress(HttpRefusal):  # deleted meanwhile
+            with contextlib.suppress(HttpRefusal, FileNotFoundError):  # deleted meanwhile
                 head = repo.git.ref(MAIN)
                 if head is not None and (private or not repo.private):
                     yield repo, head

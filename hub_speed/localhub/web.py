@@ -32,6 +32,7 @@ from hub_speed.localhub.store import Repo, Store
 BODY_LIMIT = 32 << 20  # bytes. Assumption: a preupload of 256 files takes 0.2 MB
 ANONYMOUS_LIMIT = 2 << 20  # bytes without a token. Assumption: a card takes a few kB
 UPLOAD_THREADS = 250  # Assumption: they mostly wait for the network
+BEGIN_AGAIN = 3  # times. Assumption: so many repos are hardly deleted or moved while one listing is made
 IDLE_S = 60.0  # Assumption: a client that sends nothing for a minute is gone
 PIECE = 1 << 20
 LIMIT = re.compile(r"[0-9]{1,9}", re.ASCII)
@@ -286,6 +287,7 @@ def route(
         fixed: Parameters that the path does not have.
     """
     needs_token = method != "GET" and not anonymous
+    answer = _listing(handler) if method == "GET" and "{name}" not in path else handler
 
     async def endpoint(request: Request) -> Response:
         call = Call(request.app.state.store, request, fixed)
@@ -296,7 +298,7 @@ def route(
                 call.require_user()
             if not streams:
                 await call.read_body()
-            result = await to_thread.run_sync(handler, call, limiter=_uploads() if streams else None)
+            result = await to_thread.run_sync(answer, call, limiter=_uploads() if streams else None)
         except ClientDisconnect:
             return Response(status_code=400)  # the client is gone
         except Moved as moved:
@@ -310,6 +312,23 @@ def route(
         return result if isinstance(result, Response) else Json(result)
 
     return Route(path, endpoint, methods=method.split())
+
+
+def _listing(handler: Handler) -> Handler:
+    """The same for what is not about one repo: it begins again when one that it meets is gone before it is read."""
+
+    def answer(call: Call) -> Any:
+        for _ in range(BEGIN_AGAIN):
+            try:
+                return handler(call)
+            except (FileNotFoundError, KeyError):  # KeyError: another repo has come to its place
+                continue
+            except HttpRefusal as refusal:
+                if refusal.status != 404:
+                    raise
+        return handler(call)
+
+    return answer
 
 
 class _Owner(StringConvertor):

@@ -87,8 +87,9 @@ def _transformer(config: Json, max_length: int | None) -> Json:
     text = {"method": "forward", "method_output_name": "last_hidden_state"}
     plain = {"transformer_task": "feature-extraction", "modality_config": {"text": text}}
     plain |= {"module_output_name": "token_embeddings"}
-    kept = {name: value for name, value in config.items() if plain.get(name) != value}
-    return {"max_seq_length": max_length, "do_lower_case": False} | kept
+    if all(config.get(name, value) == value for name, value in plain.items()):
+        config = {name: value for name, value in config.items() if name not in plain}
+    return {"max_seq_length": max_length, "do_lower_case": False} | config
 
 
 def _pooling(config: Json) -> Json:

@@ -85,6 +85,8 @@ def embedder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     """A published embedder."""
     folder = tmp_path_factory.mktemp(request.param)
     base = (make_encoder if request.param in ("encoder", "dense") else make_model)(folder / "base")
+    if request.param == "adapter":  # the base is a chat model
+        (base / "chat_template.jinja").write_text("{% for message in messages %}fox {{ message.content }}{% endfor %}")
     if request.param == "dense":  # the base is an embedder, whose modules are kept
         modules = [Transformer(str(base), max_seq_length=24), Pooling(32, "cls"), Dense(32, 16), Normalize()]
         base = folder / "embedder"
@@ -111,6 +113,7 @@ def test_an_embedders_files_use_the_names_that_older_readers_know(embedder: Path
     assert sum(value is True for name, value in pooling.items() if name.startswith("pooling_mode")) == 1
     tokenizer = read(embedder, "tokenizer_config.json")
     assert tokenizer["tokenizer_class"] == "PreTrainedTokenizerFast" and "is_local" not in tokenizer
+    assert not (embedder / "chat_template.jinja").exists()
 
 
 def test_older_libraries_get_the_same_vectors(embedder: Path) -> None:

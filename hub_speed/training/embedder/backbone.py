@@ -55,6 +55,9 @@ def embedder(
         processor_kwargs=dict(OWN_CODE),  # a copy: the library writes into it
     )
     tokenizer = transformer.tokenizer
+    # Texts are read as they are. By a chat template, the library would make a conversation of each.
+    tokenizer.chat_template = None
+    transformer.modality_config.pop("message", None)
     # Right: positions then count from the text's first token whatever its neighbours' lengths.
     tokenizer.padding_side = tokenizer.truncation_side = "right"
     pooling = pooling or ("mean" if _sees_ahead(transformer.auto_model) else "last")
@@ -74,6 +77,8 @@ def _as_it_is(folder: Path, max_length: int | None, dtype: torch.dtype) -> Sente
     first, kinds = model[0], ", ".join(type(module).__name__ for module in model)
     if not isinstance(first, Transformer):
         raise _cannot_train(folder, "a Transformer as the first module", kinds)
+    if "message" in first.modality_config:
+        raise _cannot_train(folder, "texts that are read as they are", "a chat template that makes messages of them")
     if any(isinstance(module, Pooling) and not module.include_prompt for module in model):
         raise _cannot_train(folder, "a pooling that includes the prompt", "include_prompt: false")
     if model.similarity_fn_name != "cosine" and not isinstance(model[-1], Normalize):

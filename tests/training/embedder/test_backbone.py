@@ -1,12 +1,15 @@
 """Embedders on a base model: which bases are refused, and the adapter."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from sentence_transformers import SentenceTransformer  # noqa: E402
+from sentence_transformers.sentence_transformer.modules import Pooling, Transformer  # noqa: E402
 
 from hub_speed.errors import StageError  # noqa: E402
 from hub_speed.recipe import Embedder  # noqa: E402
@@ -34,6 +37,18 @@ def test_bases_that_cannot_be_used_are_refused(decoder: Path, tmp_path: Path) ->
         backbone.embedder(endless, 24)
     with pytest.raises(StageError, match=r"neither a padding nor an end-of-sequence"):
         backbone.embedder(endless, 24, "mean")
+
+
+def test_the_texts_of_a_chat_models_embedder_are_read_as_they_are(decoder: Path, tmp_path: Path) -> None:
+    chats = tmp_path / "chats"
+    shutil.copytree(decoder, chats)
+    (chats / "chat_template.jinja").write_text("{% for message in messages %}fox {{ message.content }}{% endfor %}")
+    plain, made = (backbone.embedder(base, 24).encode(["the lazy dog", "fox"]) for base in (decoder, chats))
+    assert (plain == made).all()
+    SentenceTransformer(modules=[Transformer(str(chats)), Pooling(32, "lasttoken")]).save_pretrained(str(chats))
+    with pytest.raises(StageError, match="cannot be trained") as refused:
+        backbone.embedder(chats, 24)
+    assert "chat template" in refused.value.got
 
 
 def test_an_adapter_is_trained_in_32_bits_on_a_base_in_16(decoder: Path) -> None:
