@@ -10,7 +10,6 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -320,10 +319,9 @@ def quality(
 @hub_app.command("serve")
 def hub_serve(port: options.Port = None) -> None:
     """Serve the embedded Hub until Ctrl-C."""
-    with suppress(KeyboardInterrupt):  # before the server listens to signals
-        from hub_speed.console.hubs import print_served
+    from hub_speed.console.hubs import print_served
 
-        api.serve_hub(port, started=lambda address: print_served(address, port))
+    api.serve_hub(port, started=lambda address: print_served(address, port))
 
 
 @hub_app.command("env")
@@ -433,7 +431,7 @@ class _Warnings(logging.Handler):
 
 
 def main() -> None:
-    """Entry point: errors a user can act on are printed without a traceback, each with its exit code."""
+    """Run a command: errors a user can act on are printed without a traceback, each with its exit code."""
     logging.getLogger("hub_speed").addHandler(_Warnings(logging.WARNING))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -453,7 +451,3 @@ def main() -> None:
             raise
         sys.stderr.write(f"error: {problem}\n  got       {error}\n  do        free some space, or set HUB_SPEED_HOME\n")
         sys.exit(7)
-
-
-if __name__ == "__main__":
-    main()

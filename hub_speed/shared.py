@@ -1,17 +1,19 @@
 """The place that the ranks of one stage share: a folder that all of them reach, or a branch of the dataset repository.
 
-about.json                          whose it is: the first rank writes it, all others and the publisher compare
-wave.json                           of the publisher: the wave, and what each rank may spend
-rank-0003/progress.json             how far a rank is
-rank-0003/00007-<sha256>.parquet    a closed shard: some of the rank's rows, under a name that holds its checksum
-rank-0003/finished.json             written last: the wave that the rank has finished, and all its shards
+about.json                 whose it is: the first rank writes it, all others and the publisher compare
+wave.json                  of the publisher: the wave, and what each rank may spend
+rank-0003/progress.json    how far a rank is
+rank-0003/*.parquet        closed shards: some of the rank's rows each; the name has the fingerprint and a checksum
+rank-0003/finished.json    written last: the wave that the rank has finished, and all its shards
 
 Every file is there whole or not at all. Nobody waits for a lock, and no two clocks are compared.
 """
 
 import hashlib
+import logging
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,12 +22,15 @@ from typing import Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from hub_speed.errors import NoSpace, RanksLeft, RecipeError
+from hub_speed.errors import NoSpace, RanksLeft, RecipeError, Stopped
 from hub_speed.record import Json
 
 M = TypeVar("M", bound=BaseModel)
 
+_log = logging.getLogger("hub_speed")
+
 BEAT_S = 5.0  # between two looks at the other ranks. Assumption
+STILL = 3  # times that a beat is the same before its rank counts as dead. Assumption
 
 
 class RankDone(Exception):
@@ -83,6 +88,7 @@ class Progress(BaseModel):
 
     Attributes:
         holder: which process it is; `beat` changes as long as that lives.
+        run: whose rank it is (`Share.run`); `Share.tell` fills it in.
         state: "asking", "finished", "stopped" or "budget", where the rank has spent its part; "damaged" only in a table
             of all ranks, where the place cannot be read.
         error: why it was stopped.
@@ -91,6 +97,7 @@ class Progress(BaseModel):
     wave: int
     turn: int
     holder: str
+    run: str = ""
     beat: int = 0
     state: str = "asking"
     done: int = 0
@@ -154,7 +161,9 @@ class Folder:
         """The content of a small file; None where there is none."""
         try:
             return (self.path / name).read_bytes()
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if not self.path.exists():
+                raise self._lost(error) from error
             return None
         except OSError as error:
             raise self._lost(error) from error
@@ -194,9 +203,9 @@ class Folder:
 
     def clear(self) -> None:
         """Remove all but the folder itself, in which others may begin."""
-        shutil.rmtree(self.path, ignore_errors=True)
         with suppress(OSError):
-            self.path.mkdir()
+            for path in self.path.iterdir():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _lost(self, error: OSError) -> NoSpace:
         return NoSpace(
@@ -216,6 +225,7 @@ class Share:
         world: how many ranks there are.
         fingerprint: of the stage.
         others: how many ranks have not finished yet, this one among them, as it was last seen.
+        about: whose the place has to be, once this process has begun.
     """
 
     place: Place
@@ -223,6 +233,7 @@ class Share:
     fingerprint: str
     rank: int | None = None
     others: int = field(init=False)
+    about: About | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.others = self.world
@@ -239,39 +250,90 @@ class Share:
         """How many of the requests that an endpoint of all ranks may have open are those of this rank."""
         return most // self.others
 
-    def begin(self, about: About) -> None:
+    @property
+    def run(self) -> str:
+        """What the progress of these ranks is known by."""
+        return f"{self.fingerprint} {self.world}"
+
+    @property
+    def beat_s(self) -> float:
+        """Seconds between two beats of a rank: each time it reads the marks of all."""
+        return self.place.beat_s * max(1.0, self.world / 100)
+
+    def begin(self, about: About, stop: threading.Event) -> None:
         """Say whose the place is, or look whether it is ours. The publisher only looks.
 
         Raises:
-            RecipeError: ranks of another recipe, or another number of ranks, work here or have left rows.
+            RecipeError: ranks of another run work here, or have left rows.
+            Stopped: the user wants to stop.
         """
-        found = self.load("about.json", About)
-        if found is None or (found != about and self._is_left(found)):
-            if self.rank is not None:
-                if found:
-                    self.place.clear()
+        self.about = about
+        while (found := self._whose()) != about:
+            if found and not self._is_left(found, stop):
+                raise self._not_ours(found)
+            if self.rank is None:
+                return
+            if self._whose() == found:  # no other rank has taken it meanwhile
                 self.save("about.json", about)
-        elif found != about:
-            now, there = about.model_dump(), found.model_dump()
-            differ = [name for name in now if now[name] != there[name] and name != "identity"]
-            raise RecipeError(
-                f"{self._where}: ranks of another run work here, or have left rows",
-                expected=", ".join(f"{name} {now[name] or 'nothing'}" for name in differ) or "the same identity",
-                got=", ".join(f"{name} {there[name] or 'nothing'}" for name in differ) or "another one",
-                fix="start every rank with the same recipe, flags and version; or name another --shared folder, or"
-                " remove this one if nobody needs its rows",
-            )
 
-    def _is_left(self, about: About) -> bool:
-        """Whether the ranks of another run have ended by an error, all that have begun, and have left no rows."""
-        ranks = range(about.world)
-        told = [self.progress(rank) for rank in ranks]
-        files = (name for rank in ranks for name in self.place.names(folder_of(rank)))
-        return (
-            self.place.read("wave.json") is None
-            and all(each is None or each.state == "stopped" for each in told)
-            and all(name.endswith("/progress.json") for name in files)
+    def check_ours(self) -> None:
+        """Raise RecipeError where the place is no longer that of these ranks: nothing may be written to it."""
+        if (found := self._whose()) != self.about:
+            raise self._not_ours(found)
+
+    def _whose(self) -> About | None:
+        return self.load("about.json", About)
+
+    def _not_ours(self, found: About | None) -> RecipeError:
+        if found is None or self.about is None:
+            return RecipeError(
+                f"{self._where}: about.json is gone, and the shards with it",
+                got="the stage was published meanwhile, or somebody has removed the files",
+                fix="run the same command again: it keeps what this rank was answered",
+            )
+        now, there = self.about.model_dump(), found.model_dump()
+        differ = [name for name in now if now[name] != there[name] and name != "identity"]
+        return RecipeError(
+            f"{self._where}: ranks of another run work here, or have left rows",
+            expected=", ".join(f"{name} {now[name] or 'nothing'}" for name in differ) or "the same identity",
+            got=", ".join(f"{name} {there[name] or 'nothing'}" for name in differ) or "another one",
+            fix="start every rank with the same recipe, flags and version; or name another --shared folder, or"
+            " remove this one if nobody needs its rows",
         )
+
+    def _is_left(self, about: About, stop: threading.Event) -> bool:
+        """Whether no rank of another run is at work, and none has left rows."""
+        theirs = Share(self.place, about.world, about.fingerprint)
+        return theirs._is_empty() and not theirs.at_work(range(about.world), stop) and theirs._is_empty()
+
+    def _is_empty(self) -> bool:
+        files = (name for rank in range(self.world) for name in self.place.names(folder_of(rank)))
+        return self.place.read("wave.json") is None and all(name.endswith("/progress.json") for name in files)
+
+    def at_work(self, ranks: Iterable[int], stop: threading.Event) -> list[int]:
+        """Those of the ranks that are alive: their beat goes on. Clocks are not compared.
+
+        A rank that was killed says that it is asking, but its beat stands still.
+
+        Raises:
+            Stopped: the user wants to stop; nothing is known of the ranks then.
+        """
+        asked = list(ranks)
+        still = self._asking(asked)
+        if still:
+            _log.warning("ranks %s have begun: looking for up to %.0f s if they live", some(still), STILL * self.beat_s)
+        for _ in range(STILL):
+            if not still:
+                break
+            if stop.wait(self.beat_s):
+                raise Stopped("stopped", fix="what the ranks have shipped is kept; the same command goes on")
+            now = self._asking(asked)
+            still = {rank: told for rank, told in still.items() if now.get(rank) == told}
+        return [rank for rank, told in self._asking(asked).items() if told != still.get(rank)]
+
+    def _asking(self, ranks: Iterable[int]) -> dict[int, Progress]:
+        told = ((rank, self.progress(rank)) for rank in ranks)
+        return {rank: each for rank, each in told if each and each.state == "asking"}
 
     @property
     def _where(self) -> object:
@@ -315,10 +377,11 @@ class Share:
 
     def progress(self, rank: int) -> Progress | None:
         """How far a rank is; None where it has not begun, or where that cannot be read: it is written anew soon."""
-        try:
-            return self.load(f"{folder_of(rank)}/progress.json", Progress)
-        except RecipeError:
-            return None
+        with suppress(RecipeError):
+            told = self.load(f"{folder_of(rank)}/progress.json", Progress)
+            if told and told.run == self.run:
+                return told
+        return None
 
     def finished(self, rank: int) -> Finished | None:
         """The mark of a rank, of this wave or an earlier one."""
@@ -331,11 +394,25 @@ class Share:
         return folder_of(self.rank)
 
     def tell(self, progress: Progress) -> None:
-        """Say how far this rank is."""
-        self.save(f"{self.folder}/progress.json", progress)
+        """Say how far this rank is; RecipeError where the place is no longer ours."""
+        self.check_ours()
+        self.save(f"{self.folder}/progress.json", progress.model_copy(update={"run": self.run}))
+
+    def ship(self, file: Path, number: int) -> str:
+        """Copy a closed shard to the place; returns its name there. RecipeError where the place is no longer ours."""
+        self.check_ours()
+        name = f"{self.folder}/{number:05d}-{self.fingerprint}-{checksum(file)}.parquet"
+        self.place.send(file, name)
+        return name
+
+    def shipped(self) -> list[str]:
+        """The names of the shards that this rank has in the place, whether its ledger knows them or not."""
+        names = self.place.names(self.folder)
+        return [name for name in names if name.endswith(".parquet") and f"-{self.fingerprint}-" in name]
 
     def finish(self, mark: Finished) -> None:
-        """Write the mark of this rank."""
+        """Write the mark of this rank; RecipeError where the place is no longer ours."""
+        self.check_ours()
         self.save(f"{self.folder}/finished.json", mark)
 
     def unfinished(self, wave: int) -> list[int]:

@@ -39,7 +39,7 @@ def run(home: Path, *args: str) -> tuple[float, float, str]:
     environment = os.environ | {"HUB_SPEED_HOME": str(home)}
     started, peak = time.perf_counter(), 0
     with tempfile.TemporaryFile("w+") as output:
-        command = [sys.executable, "-m", "hub_speed.cli", *args]
+        command = [sys.executable, "-m", "hub_speed", *args]
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT, cwd=home)
         watched = psutil.Process(process.pid)
         while process.poll() is None:

@@ -31,7 +31,7 @@ def stats(url: str) -> dict[str, float]:
 def run(home: Path, fields: dict[str, object], *flags: str) -> "subprocess.Popen[bytes]":
     """Start `hub-speed run quickstart`."""
     sets = [part for name, value in fields.items() for part in ("--set", f"{name}={value}")]
-    command = [sys.executable, "-m", "hub_speed.cli", "run", "quickstart", *sets, *flags]
+    command = [sys.executable, "-m", "hub_speed", "run", "quickstart", *sets, *flags]
     env = os.environ | {"HUB_SPEED_HOME": str(home)}
     return subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 

@@ -167,7 +167,7 @@ def served(folder: Path, name: str) -> Iterator[str]:
 def unfit_teacher(home: Path, given: list[str], folder: Path) -> str:
     """What a run says whose teacher is SmolLM2 itself."""
     with served(folder, "smollm2") as url:
-        command = [sys.executable, "-m", "hub_speed.cli", "run", "quickstart", *given, "--only", "seed"]
+        command = [sys.executable, "-m", "hub_speed", "run", "quickstart", *given, "--only", "seed"]
         command += ["--set", "teacher.model=smollm2", "--set", "teacher.max_tokens=220", "--endpoint", f"teacher={url}"]
         command += ["--set", "runtime.max_reject_rate=0.5", "--set", "seed.rows=30", "--org", "unfit"]
         environment = os.environ | {"HUB_SPEED_HOME": str(home)}

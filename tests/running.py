@@ -75,7 +75,7 @@ class Cli:
     def start(self, *args: str, **env: str) -> "subprocess.Popen[str]":
         """Start a command in a process group of its own."""
         return subprocess.Popen(
-            [sys.executable, "-m", "hub_speed.cli", *args],
+            [sys.executable, "-m", "hub_speed", *args],
             cwd=self.cwd,
             env=self.env | env,
             stdout=subprocess.PIPE,

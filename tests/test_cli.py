@@ -98,6 +98,27 @@ def test_a_home_that_is_no_folder_is_named(cli: Cli) -> None:
         assert "HUB_SPEED_HOME" in cli(*command, code=7)
 
 
+PRESSED = """
+import os, signal, sys
+at = sys.argv.pop(1)
+class CtrlC:
+    def find_spec(self, name, path, target=None):
+        if name == at:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, CtrlC())
+from hub_speed.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("at", "command"), [("typer", ["hub", "serve"]), ("hub_speed.console.plan", ["plan", "quickstart"])]
+)
+def test_ctrl_c_while_python_still_imports_shows_no_traceback(cli: Cli, at: str, command: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-c", PRESSED, at, *command], env=cli.env, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 def test_an_empty_home_is_the_default_one(cli: Cli) -> None:
     assert "HF_HOME=/somewhere/else/.hub_speed/" in cli("hub", "env", HUB_SPEED_HOME="", HOME="/somewhere/else")
 
@@ -124,7 +145,7 @@ def test_a_terminal_without_our_characters_gets_others(cli: Cli) -> None:
 
 def test_a_reader_that_has_read_enough_sees_no_traceback(seeded: Cli) -> None:
     for flags in ([], ["--json"]):
-        rows = f"{sys.executable} -m hub_speed.cli rows speed-demo/speed-seed -n 1000 {' '.join(flags)}"
+        rows = f"{sys.executable} -m hub_speed rows speed-demo/speed-seed -n 1000 {' '.join(flags)}"
         done = subprocess.run(
             ["sh", "-c", f"{rows} | head -c 10"], cwd=seeded.cwd, env=seeded.env, capture_output=True, text=True
         )

@@ -38,6 +38,7 @@ FLOORS: list[set[str]] = [
     {"api"},
     {"console"},
     {"cli"},
+    {"__main__"},
 ]
 # They stand beside the house: the embedded Hub knows nothing of it, the quickstart uses it as any user could.
 BESIDE = {"localhub", "quickstart"}

@@ -39,7 +39,7 @@ class Local:
         seen = gpu_part(gpus(), which, together)
         with self._log(rank).open("ab") as messages:
             return subprocess.Popen(
-                [sys.executable, "-m", "hub_speed.cli", *self.options.arguments, "--rank", str(rank)],
+                [sys.executable, "-m", "hub_speed", *self.options.arguments, "--rank", str(rank)],
                 env=os.environ
                 | thread_settings(max(1, cores() // together))
                 | ({"CUDA_VISIBLE_DEVICES": ",".join(seen)} if seen else {}),

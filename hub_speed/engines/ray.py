@@ -26,7 +26,7 @@ def work(arguments: tuple[str, ...], rank: int) -> tuple[int, str]:
 
     When the program that has asked for it is gone, Ray kills this process, and the rank is told to stop.
     """
-    command = [sys.executable, "-m", "hub_speed.cli", *arguments, "--rank", str(rank)]
+    command = [sys.executable, "-m", "hub_speed", *arguments, "--rank", str(rank)]
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,

@@ -58,7 +58,7 @@ class Slurm:
         """Start these ranks and wait until all have ended; returns their exit codes."""
         logs = self.options.logs.absolute()
         logs.mkdir(parents=True, exist_ok=True)
-        command = shlex.join([sys.executable, "-m", "hub_speed.cli", *self.options.arguments])
+        command = shlex.join([sys.executable, "-m", "hub_speed", *self.options.arguments])
         script = logs / "task.sh"
         script.write_text(TASK.format(logs=shlex.quote(str(logs)), command=command), "utf-8")
         flags = [f"--array={','.join(map(str, ranks))}", f"--output={logs}/rank-%a.log", "--open-mode=append"]

@@ -74,8 +74,7 @@ class Shards:
         lines, folder = list(self._ledger.lines(names)), self._work / "shard"
         write_parquet(lines, ShardRow, folder)
         file = next(folder.glob("*.parquet"))
-        name = f"{self._share.folder}/{len(self._ledger.shards()):05d}-{checksum(file)}.parquet"
-        self._share.place.send(file, name)
+        name = self._share.ship(file, len(self._ledger.shards()))
         self._ledger.take(name, lines)
         file.unlink()
 
@@ -83,8 +82,7 @@ class Shards:
         """Make the ledger and the shared place agree, whatever an earlier run of this rank, here or elsewhere, left."""
         for name in lost_shards(self._share, self._ledger.shards()):
             self._ledger.forget_shard(name)
-        there = [name for name in self._share.place.names(self._share.folder) if name.endswith(".parquet")]
-        for name in sorted({*there} - {*self._ledger.shards()}):
+        for name in sorted({*self._share.shipped()} - {*self._ledger.shards()}):
             try:
                 self._ledger.take(name, read_shard(self._share, name))  # one that holds rows of others is left alone
             except ShardLost as error:

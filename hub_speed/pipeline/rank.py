@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from hub_speed import stage
 from hub_speed.cards.render import render
-from hub_speed.errors import BudgetSpent, Busy, HubSpeedError, NoSpace, RecipeError
+from hub_speed.errors import BudgetSpent, Busy, HubSpeedError, RecipeError
 from hub_speed.generation.ledger import MOUNTS, Ledger, network_file_system
 from hub_speed.generation.shards import Shards, lost_shards
 from hub_speed.llm.budget import BudgetMeter, Spent
@@ -75,16 +75,14 @@ class _Rank:
         self._holder = f"{platform.node()} {work}"
 
     def check_gone(self) -> None:
-        """Raise Busy where it is at work on another machine; clocks are not compared, its beat is listened to."""
-        before, share = self._before, self._share
-        if not before or before.state != "asking" or before.holder == self._holder:
+        """Raise Busy where it is at work on another machine. A holder on this one has lost its lock, so it is dead."""
+        before = self._before
+        if not before or before.holder == self._holder:
             return
-        self._ranked.session.stop.wait(3 * share.place.beat_s)
-        now = share.progress(self._number)
-        if now and now.beat != before.beat:
+        if self._share.at_work([self._number], self._ranked.session.stop):
             raise Busy(
                 f"rank {self._number}: it is at work already",
-                got=now.holder,
+                got=before.holder,
                 fix="wait for that process, or stop it; the rows it has shipped are kept",
             )
 
@@ -99,7 +97,7 @@ class _Rank:
         told = Progress(wave=self._wave.number, turn=self._wave.turn, holder=self._holder)
         with _Beat(self._share, ctx, told) as beat:
             ctx.progress = beat
-            ranked.share(self._number)  # still ours: until this rank has said that it works, others may take the place
+            self._share.check_ours()  # until this rank has said that it works, others may take the place
             try:
                 stage.build(ranked.stage, ctx, render)
             except RankDone as done:
@@ -205,12 +203,11 @@ class _Beat:
             self._told.state = "budget" if isinstance(error, BudgetSpent) else "stopped"
             if isinstance(error, Exception):  # no KeyboardInterrupt, which says no more than "stopped"
                 self._told.error = str(error) if isinstance(error, HubSpeedError) else repr(error)
-        with suppress(NoSpace):  # where the place is lost, the error that ended the rank says so
+        with suppress(HubSpeedError):  # where the place is lost, the error that ended the rank says so
             self._tell()
 
     def _beat(self) -> None:
-        place, world = self._share.place, self._share.world
-        while not self._end.wait(place.beat_s * max(1.0, world / 100)):  # every rank reads the marks of all
+        while not self._end.wait(self._share.beat_s):
             with suppress(HubSpeedError):  # the next shard says it, or the publisher
                 self._share.others = max(1, len(self._share.unfinished(self._told.wave)))
                 self._tell()

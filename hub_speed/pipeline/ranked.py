@@ -96,7 +96,7 @@ class Ranked:
             hub_speed=hub_speed.__version__,
             extends=self.extends.version if self.extends else "",
         )
-        share.begin(about)
+        share.begin(about, self.session.stop)
         return share
 
     def worker(self, share: Share) -> Worker:
@@ -152,13 +152,13 @@ def told(hub: Hub, org: str, shared: Path) -> dict[str, list[Progress | None]]:
     """
     found: dict[str, list[Progress | None]] = {}
     for name, place in _places(hub, org, shared):
-        share = Share(place, 0, "")
         try:
-            about = share.load("about.json", About)
+            about = Share(place, 0, "").load("about.json", About)
         except RecipeError as error:
             found.setdefault(name, [Progress(wave=0, turn=0, holder="", state="damaged", error=str(error))])
             continue
         if about:
+            share = Share(place, about.world, about.fingerprint)
             found[f"{name} {about.fingerprint}" if name in found else name] = [
                 share.progress(rank) for rank in range(about.world)
             ]

@@ -120,17 +120,10 @@ def _publish_in_turn(ranked: Ranked, look_every_s: float) -> Result:
 
 
 def _wait_for(share: Share, ranks: list[int], stop: threading.Event) -> None:
-    """Wait until none of these ranks, which others have started, is at work any more: its beat stands still."""
+    """Wait until none of these ranks, which others have started, is at work any more."""
     _log.warning("ranks %s are at work already: waiting for them", some(ranks))
-    beats: dict[int, int] = {}
-    while True:
-        _check_stop(stop)
-        told = {rank: share.progress(rank) for rank in ranks}
-        now = {rank: each.beat for rank, each in told.items() if each and each.state == "asking"}
-        if not any(beats.get(rank) != beat for rank, beat in now.items()):
-            return
-        beats = now
-        stop.wait(share.place.beat_s)
+    while share.at_work(ranks, stop):
+        pass
 
 
 def _check_stop(stop: threading.Event) -> None:

@@ -19,7 +19,7 @@ SHOWN = [("published rows", ""), ("changed by the revisor", "revised"), ("as dra
 COLOURS = [("task type", "task_type"), ("changed by the revisor", "revised")]
 OF_DOCUMENTS = [("style", "style"), ("kind", "kind"), ("split", "split")]
 """What queries about documents are coloured by instead."""
-FUNNELS = ("synthesize", "revise", "questions", "filter", "mine", "relabel", "benchmark")
+FUNNELS = (("synthesize", "revise"), ("questions", "filter", "mine", "relabel", "benchmark"))
 VIEWS = ("rows", "map", "numbers", "lineage")
 
 
@@ -212,14 +212,13 @@ def query_map(rows: Rows, models: Models, by: str) -> Json:
 
 
 def numbers_of(rows: Rows) -> Json:
-    """The funnel, lengths, scores, the scaling curve and the effects of a study, as far as they are published."""
+    """The funnels, lengths, scores, the scaling curve and the effects of a study, as far as they are published."""
     published = rows.published
 
     def read() -> Json:
-        found: Json = {"funnel": [], "scores": [], "scaling": [], "effects": []}
-        there = [name for name in FUNNELS if name in published.lineage()]
-        made = [(SETS[name], published.record(published.ref(name))) for name in there]
-        found["funnel"] = figures.funnel(made)
+        found: Json = {"funnels": [], "scores": [], "scaling": [], "effects": []}
+        for kind in sorted(FUNNELS, key=lambda kind: published.training() not in kind):
+            found["funnels"] += figures.funnels(published, [name for name in kind if name in published.lineage()])
         found["lengths"] = figures.lengths(rows.sample(2000), PARTS)
         if ref := figures.newest(published, "evaluate"):
             found |= {"scores": figures.scores(published.record(ref)), "scored": ref, "scored_url": published.url(ref)}

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 from layout import lay_out
 from published import Json, Published
+from rows import SETS
 
 from hub_speed.hub import RECORD
 from hub_speed.pipeline.table import STAGES
@@ -17,8 +18,21 @@ WIDE, HIGH, EDGE = 640, 300, 40
 """Size of a picture's inner part, and of the room for its labels; in units of the drawing."""
 
 
+def funnels(published: Published, stages: Sequence[str]) -> list[Json]:
+    """What became of the requests of some stages, for each run: its recipe, its last version, and its stages."""
+    runs: dict[str, dict[str, RunRecord]] = {}
+    for name in stages:
+        record = published.record(published.ref(name))
+        runs.setdefault(record.recipe, {})[name] = record
+    lasts = [published.ref(list(records)[-1]) for records in runs.values()]
+    return [
+        {"recipe": recipe, "last": str(ref), "url": published.url(ref), "stages": funnel(list(records.items()))}
+        for (recipe, records), ref in zip(runs.items(), lasts, strict=True)
+    ]
+
+
 def funnel(records: Sequence[tuple[str, RunRecord]]) -> list[Json]:
-    """What became of the requests of each stage: bars as shares of the first stage's requests."""
+    """What became of the requests of each stage of a run: bars as shares of the most requests of a stage."""
     most = max((record.rows_in for _, record in records), default=1) or 1
     found = []
     for name, record in records:
@@ -26,7 +40,7 @@ def funnel(records: Sequence[tuple[str, RunRecord]]) -> list[Json]:
         bars += [(reason, count, "no") for reason, count in record.rejected.items()]
         bars.append(("kept", record.accepted, "yes"))
         lines = [{"name": n, "count": c, "share": c / most, "tone": tone} for n, c, tone in bars]
-        found.append({"stage": name, "bars": lines})
+        found.append({"stage": SETS[name], "bars": lines})
     return found
 
 

@@ -68,7 +68,7 @@ def test_whoever_starts_ranks_is_killed_and_stopped(tmp_path: Path, server: Fake
 
     def start() -> "subprocess.Popen[str]":
         flags = ["--hub", toy.hub.endpoint, "--org", "org", "--endpoint", f"teacher={server.url}", "--ranks", "2"]
-        command = [sys.executable, "-m", "hub_speed.cli", "run", str(recipe), "--only", "seed", *flags]
+        command = [sys.executable, "-m", "hub_speed", "run", str(recipe), "--only", "seed", *flags]
         env = os.environ | {"HUB_SPEED_HOME": str(tmp_path / "home")}
         return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 

@@ -219,13 +219,13 @@ def test_a_shared_folder_that_is_lost_ends_a_rank_and_loses_no_row(server: FakeO
 
 
 def test_a_place_belongs_to_one_run(tmp_path: Path) -> None:
-    share = Share(Folder(tmp_path), 4, "f", 0)
+    share, never = Share(Folder(tmp_path), 4, "f", 0), threading.Event()
     about = About(stage="seed", recipe="r", fingerprint="f", identity={"a": 1}, world=4, hub_speed="1")
-    share.begin(about)
-    share.begin(about)
+    share.begin(about, never)
+    share.begin(about, never)
     share.save("wave.json", Wave())
     with pytest.raises(RecipeError, match="ranks of another run work here") as caught:
-        share.begin(about.model_copy(update={"fingerprint": "g", "world": 5}))
+        share.begin(about.model_copy(update={"fingerprint": "g", "world": 5}), never)
     assert caught.value.expected == "fingerprint g, world 5" and caught.value.got == "fingerprint f, world 4"
 
 

@@ -4,8 +4,8 @@ import json
 import re
 import threading
 import zlib
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from hub_speed.pipeline.ranks import publish, run_all
 from hub_speed.pipeline.table import ASKS, wanted
 from hub_speed.recipe import BudgetCaps
 from hub_speed.rows import MinedRow, PassageRow, QuestionRow, TaskRow
-from hub_speed.shared import Folder, Progress, Wave
+from hub_speed.shared import Folder, Progress, Share, Wave
 
 ROWS = {"seed": {"rows": 30}}
 
@@ -262,21 +262,63 @@ def test_what_is_wrong_is_said_before_anything_is_asked(toy: Ranking, tmp_path: 
     assert len(toy.server.asked) == asked
 
 
+def quick(ranked: Ranked) -> Ranked:
+    """The same ranks, whose beats are short."""
+    ranked.place = Folder(ranked.place.path, beat_s=0.03)  # type: ignore[attr-defined]
+    return ranked
+
+
+@contextmanager
+def living(share: Share, beside: Ranked) -> Iterator[None]:
+    """A rank on another machine, which says that it asks: whoever waits `beside` it finds that it has gone on."""
+    told = Progress(wave=1, turn=1, holder="elsewhere /tmp/work")
+
+    class Meanwhile(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            told.beat += 1
+            share.tell(told)
+            return super().wait(timeout)
+
+    share.tell(told)
+    beside.session.stop = Meanwhile()
+    yield
+    beside.session.stop = threading.Event()
+
+
 def test_a_publisher_claims_no_place(toy: Ranking) -> None:
-    """Where ranks of another run have begun, and are not known to have ended, the place is theirs."""
+    """Where ranks of another run are at work, the place is theirs."""
     for rows in (30, 20):
         with pytest.raises(RanksLeft, match="3 of 3 ranks"):
             publish(toy.ranked(3, rows))
-    share = toy.ranked(3).share(1)
-    share.tell(Progress(wave=1, turn=1, holder="h"))
-    with pytest.raises(RecipeError, match="or have left rows") as caught:
-        toy.ranked(3, 20).share(0)
+    share, other = quick(toy.ranked(3)).share(1), quick(toy.ranked(3, 20))
+    with living(share, other), pytest.raises(RecipeError, match="or have left rows") as caught:
+        other.share(0)
     assert "fingerprint" in caught.value.got and "extends" not in str(caught.value)
-    share.tell(Progress(wave=1, turn=1, holder="h", state="stopped"))
-    toy.ranked(3, 20).share()
-    assert share.progress(1)  # the publisher has only looked
-    toy.ranked(3, 20).share(0)
-    assert share.progress(1) is None
+    quick(toy.ranked(3, 20)).share()
+    assert share.progress(1)
+    share.check_ours()  # the publisher has only looked
+
+
+def test_a_place_whose_ranks_were_killed_before_their_first_shard_is_free(toy: Ranking) -> None:
+    """One that was not killed but slept finds the place taken, and writes nothing that others might take for theirs."""
+    slept, other = toy.ranked(3).share(1), quick(toy.ranked(2, 20))
+    slept.tell(Progress(wave=1, turn=1, holder="elsewhere", spent=(7, 7, 7)))
+    stopping = quick(toy.ranked(2, 20))
+    stopping.session.stop.set()
+    with pytest.raises(Stopped):
+        run_rank(stopping, 1)  # nothing was found out
+    assert slept.progress(1)
+    mark = run_rank(other, 1)
+    assert mark and mark.spent[0] == len(toy.server.asked)  # not with what the killed one has spent
+    shard = toy.folder / "home" / "ranks" / "org" / "seed" / mark.shards[0]
+    tell = Progress(wave=1, turn=1, holder="elsewhere")
+    for write in (lambda: slept.tell(tell), lambda: slept.ship(shard, 9), lambda: slept.finish(mark)):
+        with pytest.raises(RecipeError, match="ranks of another run work here"):
+            write()
+    assert run_all(other, Here(lambda: quick(toy.ranked(2, 20)))).record.accepted == 20
+    with pytest.raises(RecipeError, match=r"about\.json is gone"):
+        slept.finish(mark)
+    assert not any(other.place.path.iterdir())  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -340,26 +382,10 @@ def test_a_rank_that_is_interrupted_is_stopped_on_its_machine(toy: Ranking) -> N
 
 def test_a_rank_that_is_at_work_on_another_machine_is_left_alone(toy: Ranking) -> None:
     """Clocks are not compared: it is looked whether its beat goes on."""
-    ranked = toy.ranked(2)
-    place = Folder(ranked.place.path, beat_s=0.02)  # type: ignore[attr-defined]
-    ranked.place = place
-    share = ranked.share(0)
-    there = Progress(wave=1, turn=1, holder="elsewhere /tmp/work")
-
-    class Meanwhile(threading.Event):
-        """Who waits for it finds that the other machine has gone on."""
-
-        def wait(self, timeout: float | None = None) -> bool:
-            there.beat += 1
-            share.save("rank-0000/progress.json", there)
-            return super().wait(timeout)
-
-    share.save("rank-0000/progress.json", there)
-    ranked.session.stop = Meanwhile()
-    with pytest.raises(Busy, match="rank 0: it is at work already") as caught:
+    ranked = quick(toy.ranked(2))
+    with living(ranked.share(0), ranked), pytest.raises(Busy, match="rank 0: it is at work already") as caught:
         run_rank(ranked, 0)
     assert caught.value.got == "elsewhere /tmp/work" and toy.server.asked == []
-    ranked.session.stop = threading.Event()
     mark = run_rank(ranked, 0)  # it is dead: this one takes over
     assert mark and mark.wave == 1
     shown = told(toy.hub, "org", toy.folder / "home" / "ranks")["seed"]
@@ -377,7 +403,7 @@ def test_ranks_that_an_earlier_start_has_left_at_work_are_waited_for(
             if self.turns:
                 return super().run(chosen, stop)
             self.turns.append(chosen)
-            ranked.share(0).save("rank-0000/progress.json", Progress(wave=1, turn=1, holder="elsewhere"))
+            ranked.share(0).tell(Progress(wave=1, turn=1, holder="elsewhere"))
             return dict.fromkeys(chosen, Busy.exit_code)
 
     engine = Taken(lambda: ranked)
@@ -458,7 +484,7 @@ def test_the_error_of_a_rank_is_told_as_one(toy: Ranking, tmp_path: Path) -> Non
         error = caught.value
         assert error.where == "rank 0 of 1 ended with exit code 7: /s: cannot be used" and error.exit_code == 7
         assert (error.expected, error.got, error.fix.partition(" (")[0]) == ("a folder", "it is full", "free it")
-        toy.ranked(1).share(0).save("rank-0000/progress.json", progress)
+        toy.ranked(1).share(0).tell(progress)
 
 
 def test_no_shared_folder_is_no_answer(toy: Ranking, tmp_path: Path) -> None:

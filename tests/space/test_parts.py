@@ -81,6 +81,21 @@ def test_a_table_counts_finds_and_reads_the_rows_of_all_files(published: tuple[H
     assert hub.tags(ref.kind, ref.repo) == {"run-1": ref}
 
 
+def test_the_numbers_of_two_runs_are_told_apart() -> None:
+    from figures import funnels
+
+    def record(recipe: str, rows: int) -> SimpleNamespace:
+        return SimpleNamespace(recipe=recipe, rows_in=rows, accepted=rows // 2, rejected={"duplicate": rows // 2})
+
+    made = {"synthesize": record("large", 400), "questions": record("handbook", 40), "filter": record("handbook", 20)}
+    published = SimpleNamespace(ref=lambda name: name, record=made.get, url=lambda name: f"http://{name}")
+    first, second = funnels(published, list(made))  # type: ignore[arg-type]
+    assert (first["recipe"], first["last"], first["url"]) == ("large", "synthesize", "http://synthesize")
+    assert (second["recipe"], second["last"]) == ("handbook", "filter")
+    assert [stage["stage"] for stage in second["stages"]] == ["questions", "filtered questions"]
+    assert [bar["share"] for bar in second["stages"][1]["bars"]] == [0.5, 0.25, 0.25]  # of its own run's most
+
+
 @pytest.fixture
 def versions(published: tuple[Hub, Ref]) -> SimpleNamespace:
     """The set as the newest rows of an organisation."""
