@@ -7,6 +7,12 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from running import HANG_S
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from hub_speed.localhub.errors import repo_not_found
+from hub_speed.localhub.store import Store
+from hub_speed.localhub.web import route
 
 MORE_THAN_ALL_THREADS = 60
 JSON = {"Content-Type": "application/json"}
@@ -161,3 +167,25 @@ def test_what_older_versions_stored_is_shown(web, hub):
         assert "old \ufffd" in web("GET", f"/collections/{made['slug']}").body.decode()
     finally:
         path.unlink()
+
+
+@pytest.mark.parametrize("gone", [FileNotFoundError(), KeyError(), repo_not_found("a/b")])
+def test_a_listing_begins_again_when_a_repo_that_it_meets_is_gone(tmp_path, gone):
+    met = []
+
+    def listing(call):
+        met.append(call)
+        if len(met) < 3:
+            raise gone
+        return "all that are there"
+
+    def one(call):
+        met.append(call)
+        raise repo_not_found("a/b")
+
+    app = Starlette(routes=[route("GET", "/api/all", listing), route("GET", "/api/{name}", one)])
+    app.state.store = Store(tmp_path)
+    asked = TestClient(app)
+    assert asked.get("/api/all").json() == "all that are there" and len(met) == 3
+    assert asked.get("/api/one").status_code == 404 and len(met) == 4
+    app.state.store.close()
