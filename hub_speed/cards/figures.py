@@ -298,7 +298,7 @@ def scaling(rows: Sequence[dict[str, Any]], fits: dict[str, Any], path: Path) ->
         axes.minorticks_off()
         axes.set_xlabel("training rows")
         axes.set_title(_label(measure))
-        axes.legend(fontsize=7, title=_fit_note(fit), title_fontsize=7, loc="lower right")
+        axes.legend(fontsize=7, title=_fit_note(fit), title_fontsize=7, loc="best")
     panels[0][0].set_ylabel("score")
     figure.tight_layout()
     return _save(figure, path)
