@@ -12,9 +12,9 @@ decoder   the same rows, embedder from SmolLM2 with last-token pooling
 teacher   SmolLM2 is the teacher as well, which it is not fit for: the run must end early and say why
 
 With files of your own (as `check_evaluation.py` reads them) the embedders and their bases are scored on these as well.
-Counts are small: an hour or two, by the size of the models (Assumption: it was not yet run to the end). It is meant to
-show that every stage works with such models, not that 135 million weights are enough. It skips, with a message, where
-the packages cannot be had.
+Counts are small: it takes an hour or two (docs/measured.md has each stage's time with fewer rows). It is meant to show
+that every stage works with such models, not that 135 million weights are enough. It skips, with a message, where the
+packages cannot be had.
 """
 
 import argparse
@@ -169,7 +169,8 @@ def unfit_teacher(home: Path, given: list[str], folder: Path) -> str:
     with served(folder, "smollm2") as url:
         command = [sys.executable, "-m", "hub_speed", "run", "quickstart", *given, "--only", "seed"]
         command += ["--set", "teacher.model=smollm2", "--set", "teacher.max_tokens=220", "--endpoint", f"teacher={url}"]
-        command += ["--set", "runtime.max_reject_rate=0.5", "--set", "seed.rows=30", "--org", "unfit"]
+        command += ["--set", "runtime.max_reject_rate=0.5", "--set", "runtime.in_flight=16", "--org", "unfit"]
+        command += ["--set", "brainstorm.max_topics=8", "--set", "seed.rows=30"]  # few: an answer takes seconds
         environment = os.environ | {"HUB_SPEED_HOME": str(home)}
         ended = subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True, check=False)
     if not ended.returncode:
