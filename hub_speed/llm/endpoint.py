@@ -123,6 +123,7 @@ class Endpoint:
         }
         self._one_at_a_time, self._gives_all, self._fewer = address.dialect == "tgi", False, Contrary()
         self._reasking = Reasking()
+        self._named: dict[Replica, str] = {}  # the model that its first answer names
 
     @property
     def model(self) -> str:
@@ -245,6 +246,7 @@ class Endpoint:
             if isinstance(found, Completion):
                 wording.works(request, found)
                 self._faults.answer()
+                self._look_at_name(replica, found.model)
                 for other in refusing:
                     if self.replicas.fail(other):
                         name = self.replicas.name(other)
@@ -274,6 +276,15 @@ class Endpoint:
                 fix="start it or pass another --endpoint; the same command then goes on where it stopped",
             )
         raise RowFailed(found.problem, row.attempts)
+
+    def _look_at_name(self, replica: Replica, model: str) -> None:
+        """Note, once, that a replica names another model than the one that answered first."""
+        if replica in self._named:
+            return
+        self._named[replica] = model
+        first = next(iter(self._named.values()))
+        if model != first:
+            self.notes.append(f"{self.replicas.name(replica)} names another model: {model} instead of {first}")
 
     def _ask_otherwise(
         self, refused: EndpointRefused, wording: Wording, replica: Replica, refusing: list[Replica]

@@ -588,6 +588,13 @@ def test_an_account_that_runs_empty_stops_the_run_after_few_requests(server: Fak
     assert {entry["state"] for entry in run(server.url, tmp_path, jobs(40)).values()} == {"accepted"}
 
 
+def test_a_second_asking_that_is_told_of_an_empty_account_stops_nothing(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.answer = lambda asked: broke() if asked.objection else "no"
+    found = run(server.url, tmp_path, jobs(10), reask=True)
+    assert [(entry["reason"], entry["completions"]) for entry in found.values()] == [("bad_json", ["no"])] * 10
+    assert len(server.asked) == 20  # and it says nothing about second askings
+
+
 @pytest.mark.parametrize("status", [424, 498, 499])
 def test_a_gateways_word_for_a_failed_server_is_asked_again(server: FakeOpenAI, tmp_path: Path, status: int) -> None:
     server.answer = lambda asked: error(status) if asked.nth < 3 else good(asked)

@@ -179,6 +179,18 @@ def test_a_replica_that_refuses_what_another_answers_is_set_aside(status: int) -
         assert notes == ["replica 1 of 2 refuses what another answers: set aside, tried again"]
 
 
+def test_a_replica_that_names_another_model_is_told_of_once() -> None:
+    def named(name: str) -> Reply:
+        return as_json({"model": name, "choices": [{"message": {"content": "fine"}}]})
+
+    with FakeOpenAI(lambda asked: named("big")) as one, FakeOpenAI(lambda asked: named("tiny")) as two:
+        found, notes = probed(one.url, two.url)
+        assert {completion.model for completion in found} == {"big", "tiny"}  # each row keeps its own
+        assert notes == ["replica 2 of 2 names another model: tiny instead of big"]
+        two.answer = one.answer
+        assert probed(one.url, two.url)[1] == []
+
+
 def test_a_parameter_is_left_out_for_the_replica_that_refuses_it_alone() -> None:
     def picky(asked: Asked) -> Reply | str:
         return error(400, "Unsupported parameter: 'temperature'") if "temperature" in asked.body else "fine"
