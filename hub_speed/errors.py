@@ -88,10 +88,12 @@ class EndpointRefused(EndpointError):
     """The endpoint answered that it will not serve this request; asking again would not help.
 
     Attributes:
-        status: its HTTP status; 0 where it will not serve any request.
+        status: its HTTP status.
+        no_money: whether it says that the account is empty.
     """
 
     status = 0
+    no_money = False
 
 
 class EndpointDown(EndpointError):

@@ -28,7 +28,7 @@ from hub_speed.llm.address import Address
 from hub_speed.llm.batch_api import WORKING, Batch, BatchAnswer, Batches
 from hub_speed.llm.batch_wording import BatchWording, Sent
 from hub_speed.llm.budget import BudgetMeter, Spent
-from hub_speed.llm.faults import REFUSED_IN_A_ROW
+from hub_speed.llm.faults import NO_MONEY_IN_A_ROW, REFUSED_IN_A_ROW
 from hub_speed.llm.transport import REFUSED_STATUS
 from hub_speed.llm.vllm_run_batch import RunBatch
 from hub_speed.rows import LedgerRow
@@ -116,6 +116,8 @@ class _Rounds:
         self._failures: Counter[str] = Counter()  # of a request, at the provider
         self._failed_before = ledger.failed()
         self._given_up: set[str] = set()
+        self._answered = False  # whether a row was answered, in a batch that was collected
+        self._no_money_in_a_row = 0
 
     async def run(self) -> list[str]:
         async with self._provider as provider:
@@ -215,9 +217,11 @@ class _Rounds:
         answered, finished = sum(bool(answer.completion) for answer in answers.values()), self._ledger.count_finished()
         todo, entries = self._ledger.todo(), []
         refused: list[EndpointRefused] = []
+        self._answered |= answered > 0
         for job in self._jobs(lambda row_id: (row_id in answers or row_id in own) and todo(row_id)):
             answer = answers.get(job.id) or BatchAnswer("", None, 0, "no answer that can be read")
             if answer.completion is not None and answer.custom_id == _custom_id(job, self._address):
+                self._no_money_in_a_row = 0
                 outcome = self._read(job, answer.completion)
                 entries.append(ledger_entry(job, self._address, answer.completion, outcome))
                 self._wording.check(job.id, job.request, answer.completion, sent)
@@ -245,8 +249,12 @@ class _Rounds:
 
         `answered` counts the others of its batch that were answered; `finished` the rows that were, before it.
         """
+        if answer.no_money and job.id not in self._failed_before:
+            self._no_money_in_a_row += 1
+            if not self._answered or self._no_money_in_a_row >= NO_MONEY_IN_A_ROW:
+                raise self._refused(batch, answer)
         if answer.status in REFUSED_STATUS or answer.no_money:
-            if answer.status == 401 or answer.no_money or not (answered or finished):
+            if answer.status == 401 or not (answered or finished):
                 raise self._refused(batch, answer)
             return "refused"
         # A batch without one answer is the provider's failure, but for a few requests that are left over.
@@ -258,12 +266,13 @@ class _Rounds:
         """What it means that a request was refused, in words that name the fix."""
         of_request = answer.status in (400, 413, 422)
         fix = "fix what it names in the recipe, or ask another model" if of_request else "check the key and the model"
+        fix = "top up the account, or raise its limit" if answer.no_money else fix
         refused = EndpointRefused(
             f"endpoint {self._address.name}: a request of batch {batch.id} was refused",
             got=f"{answer.status} {answer.problem}",
             fix=f"{fix} (it was {self._address.model}); what was answered is kept",
         )
-        refused.status = answer.status
+        refused.status, refused.no_money = answer.status, answer.no_money
         return refused
 
     def _has_room(self, underway: set[str]) -> bool:

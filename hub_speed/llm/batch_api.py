@@ -21,7 +21,7 @@ from hub_speed.llm import dialects, proxies
 from hub_speed.llm.address import Address, base_url
 from hub_speed.llm.dialects import PATHS, Completion, Request, SchemaForm
 from hub_speed.llm.pacing import wait_s
-from hub_speed.llm.transport import NO_MONEY, RETRY_STATUS, message, retry_after
+from hub_speed.llm.transport import MAX_ANSWER_BYTES, NO_MONEY, RETRY_STATUS, message, retry_after
 
 if TYPE_CHECKING:
     import httpx2
@@ -91,8 +91,10 @@ def line(custom_id: str, address: Address, request: Request, form: SchemaForm, w
 
 
 def read_answers(address: Address, lines: Iterable[bytes]) -> Iterator[BatchAnswer]:
-    """The answers in the lines of a file; a line that cannot be read is left out."""
+    """The answers in the lines of a file; a line that cannot be read, or is too long for one answer, is left out."""
     for text in lines:
+        if len(text) > MAX_ANSWER_BYTES:
+            continue
         try:
             found = dialects.load(text)
             response, error = found.get("response") or {}, found.get("error") or {}
@@ -105,7 +107,7 @@ def read_answers(address: Address, lines: Iterable[bytes]) -> Iterator[BatchAnsw
                 words = str(error.get("message") or inner.get("message") or error.get("code") or "no answer")
                 no_money = not NO_MONEY.isdisjoint(map(str, (error.get("code"), inner.get("code"), inner.get("type"))))
                 yield BatchAnswer(name, None, status, address.words(words), no_money)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             continue
 
 
@@ -313,7 +315,7 @@ class Batches:
 
 def _name(value: str | None) -> str:
     """The name of a file or a batch; the SDK takes any object for one."""
-    if not value:
+    if not isinstance(value, str) or not value:
         raise ValueError("there is no id in it")
     return value
 

@@ -67,7 +67,7 @@ class BatchWording:
             self._works = True
         alike: dict[tuple[str, SchemaForm], dict[str, BatchAnswer]] = defaultdict(dict)
         for row, worded in sent.rows.items():
-            if row in answers:
+            if row in answers and not answers[row].no_money:  # no words mend an empty account
                 alike[worded][row] = answers[row]
         return {row for worded, found in alike.items() for row in self._learn(*worded, sent.without, found)}
 

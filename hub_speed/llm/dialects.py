@@ -132,6 +132,9 @@ def _ended(reason: str) -> str:
     return _OURS.get(reason.lower().removeprefix("finishreason."), reason)
 
 
+MOST_TOKENS = 10**9  # Assumption: no answer has more; a greater count is a fault, which no column could hold at last
+LONGEST_NAME = 300  # characters of a model's name or a finish reason. Assumption: the longest path is shorter
+
 SchemaForm = Literal["response_format", "structured_outputs", "grammar", "none"]
 """The field of a request that carries the JSON schema: OpenAI's, vLLM's own, TGI's, or no such field."""
 
@@ -337,11 +340,10 @@ def read(dialect: Dialect, answer: Any, model: str = "", latency_s: float = 0.0)
         if all(reason == BROKEN_OFF for _, _, reason in choices):
             raise ValueError(f"no choice that can be used: {answer}")
         texts, thought, reasons = zip(*choices, strict=True)
-        named = answer.get("model")
         return Completion(
             texts,
             reasons,
-            named if isinstance(named, str) and named else model,
+            _name(answer.get("model")) or model,
             *_usage(answer.get("usage")),
             latency_s=round(latency_s, 4),
             thoughts=thought,
@@ -362,11 +364,17 @@ def _usage(usage: Any) -> tuple[int, int]:
 
 
 def _count(value: Any) -> int:
-    """A number of tokens; 0 for what is not one."""
+    """A number of tokens; 0 for what is not one, or cannot be true."""
     try:
-        return max(0, int(value or 0))
+        count = int(value or 0)
     except (TypeError, ValueError, OverflowError):
         return 0
+    return count if 0 < count <= MOST_TOKENS else 0
+
+
+def _name(value: Any) -> str:
+    """A server's name for something; empty where it gives none, or one that is no name."""
+    return value if isinstance(value, str) and len(value) <= LONGEST_NAME else ""
 
 
 def _choice(dialect: Dialect, choice: Any) -> tuple[str, str, str]:
@@ -375,7 +383,7 @@ def _choice(dialect: Dialect, choice: Any) -> tuple[str, str, str]:
         message = (choice.get("message") or {}) if dialect == "chat" else {"content": choice["text"]}
         text, thought = _content(message.get("content"))
         refusal = message.get("refusal") or _refusal(message.get("content"))
-        reason = str(choice.get("finish_reason") or "stop")
+        reason = _name(choice.get("finish_reason")) or "stop"
     except (KeyError, TypeError, AttributeError):
         return "", "", BROKEN_OFF
     if isinstance(refusal, str) and refusal and not text:
@@ -412,7 +420,7 @@ def _refusal(content: Any) -> str:
 def _read_tgi(answer: Any, model: str, latency_s: float) -> Completion:
     """One text; TGI counts the tokens that it writes, not those that it reads."""
     details = answer.get("details") or {}
-    text, reason = answer["generated_text"], str(details.get("finish_reason") or "stop")
+    text, reason = answer["generated_text"], _name(details.get("finish_reason")) or "stop"
     if not isinstance(text, str):
         raise ValueError("the generated text is not a string")
     thought, text = thoughts.apart(text)

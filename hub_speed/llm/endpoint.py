@@ -9,7 +9,7 @@ What is retried and what is not:
     401 before any answer          stop at once with the server's message: asking again would not help
     408 409 424 425 429 498 499    wait, ask again: as long as Retry-After says, and no less than the back-off
     5xx                            the same
-    no money (429 or other)        stop at once
+    no money (429 or other)        not asked again; stop if no row is answered yet, or after three rows in a row
     an error inside a 200          as its own status
     dropped, timed out, not JSON   back off, ask again; the row fails at last, or stop if no later one is answered
     refused by one of many         ask the other replicas; a replica that refuses what another answers is set aside
@@ -123,6 +123,7 @@ class Endpoint:
         }
         self._one_at_a_time, self._gives_all, self._fewer = address.dialect == "tgi", False, Contrary()
         self._reasking = Reasking()
+        self._named: dict[Replica, str] = {}  # the model that its first answer names
 
     @property
     def model(self) -> str:
@@ -183,7 +184,7 @@ class Endpoint:
             self._faults.answer_row(number)
             return found
         except EndpointRefused as error:
-            if not error.status or (error.status == 401 and not self._faults.answered_now):
+            if error.status == 401 and not self._faults.answered_now:
                 raise
             refused = error
         finally:
@@ -191,7 +192,7 @@ class Endpoint:
         # Servers refuse quickly and answer slowly: it was the row, not the server, once a later row is answered.
         while not failed_before and self._faults.may_answer_later_than(number):
             await asyncio.sleep(LOOK_AGAIN_S)
-        if not failed_before and self._faults.refuse_row(number):
+        if not failed_before and self._faults.refuse_row(number, no_money=refused.no_money):
             raise refused
         raise RowRefused(f"{refused.status} {refused.got}".strip(), row.attempts - row.reworded)
 
@@ -218,7 +219,7 @@ class Endpoint:
         None when there is none: the model does not chat, or the server does not answer the conversation.
 
         Raises:
-            EndpointDown, EndpointRefused, BudgetSpent: as `complete`.
+            EndpointDown, BudgetSpent: as `complete`.
         """
         if self.address.dialect != "chat" or self._reasking.off:
             return None
@@ -227,8 +228,8 @@ class Endpoint:
             self._reasking.answer()
             return found
         except (EndpointRefused, RowFailed) as error:
-            if isinstance(error, EndpointRefused) and not error.status:
-                raise
+            if isinstance(error, EndpointRefused) and error.no_money:
+                return None  # says nothing about the conversation; the next rows tell whether it is all of them
             if self._reasking.refuse():
                 words = error.got if isinstance(error, EndpointRefused) else str(error)
                 self.notes.append(f"refuses to be asked again about an answer. It says: {words}")
@@ -245,20 +246,22 @@ class Endpoint:
             if isinstance(found, Completion):
                 wording.works(request, found)
                 self._faults.answer()
+                self._look_at_name(replica, found.model)
                 for other in refusing:
                     if self.replicas.fail(other):
                         name = self.replicas.name(other)
                         self.notes.append(f"{name} refuses what another answers: set aside, tried again")
                 return found
             status, words = found.status, found.got if isinstance(found, EndpointRefused) else found.problem
-            others = []
-            if status and wording.leave_out(status, words):
+            others, no_money = [], isinstance(found, EndpointRefused) and found.no_money
+            if status and not no_money and wording.leave_out(status, words):
                 others = [other for other in self.replicas.all if other is not replica]
                 continue
             if isinstance(found, EndpointRefused):
                 refused.append(found)
                 if not self._ask_otherwise(found, wording, replica, refusing):
-                    raise refused[0]
+                    # That one of several replicas has no money says nothing about a row that another one refuses.
+                    raise next((each for each in refused if not each.no_money), refused[0])
                 continue
             if wording.change_form(status, words, failures):
                 continue
@@ -274,18 +277,25 @@ class Endpoint:
             )
         raise RowFailed(found.problem, row.attempts)
 
+    def _look_at_name(self, replica: Replica, model: str) -> None:
+        """Note, once, that a replica names another model than the one that answered first."""
+        if replica in self._named:
+            return
+        self._named[replica] = model
+        first = next(iter(self._named.values()))
+        if model != first:
+            self.notes.append(f"{self.replicas.name(replica)} names another model: {model} instead of {first}")
+
     def _ask_otherwise(
         self, refused: EndpointRefused, wording: Wording, replica: Replica, refusing: list[Replica]
     ) -> bool:
         """Whether a refused request may be answered in other words, or by another replica."""
-        if not refused.status:
-            return False
         asked_twice = replica in refusing
         refusing.append(replica)
         if len(refusing) < len(self.replicas.all) and not asked_twice:
             return True
         refusing.clear()
-        return wording.change_form(refused.status, refused.got)
+        return not refused.no_money and wording.change_form(refused.status, refused.got)
 
     async def _silent(self) -> bool:
         """Whether none of the requests now in flight gets an answer; waits for them, since failures can be quick."""
@@ -321,7 +331,7 @@ class Endpoint:
             trouble = found if isinstance(found, Trouble) else None
             failed = None if isinstance(found, EndpointRefused) else trouble is not None and trouble.broken
             self.replicas.leave(replica, failed=failed)
-            unusable = isinstance(found, EndpointRefused) and 200 <= found.status < 300
+            unusable = isinstance(found, EndpointRefused) and 200 <= found.status < 300 and not found.no_money
             unread = UNREAD if unusable or (trouble and trouble.charged) else None
             self._budget.settle(aside, found if isinstance(found, Completion) else unread)
             refused = trouble is not None and trouble.too_much

@@ -3,6 +3,7 @@
 from hub_speed.llm.schema_forms import SEVERAL
 
 REFUSED_IN_A_ROW = 20  # Assumption: so many, and no answer to any that came after them, and it is not the rows
+NO_MONEY_IN_A_ROW = 3  # Assumption: so many rows are told that the account is empty, and it is; one may be an odd row
 FAILED_IN_A_ROW = 20  # Assumption: so many, and no answer between them, and it is the server
 FAILED_AT_FIRST = 4  # Assumption: the same before the first answer
 
@@ -28,7 +29,7 @@ class Faults:
         self._failed_in_a_row = 0
         self._undecided = 0  # rows that may yet be answered
         self._answered_row = 0  # the last row that was answered
-        self._refused_in_a_row = 0
+        self._refused_in_a_row = self._no_money_in_a_row = 0
 
     @property
     def answered_now(self) -> bool:
@@ -43,7 +44,8 @@ class Faults:
 
     def answer_row(self, number: int) -> None:
         """A row was answered."""
-        self._answered_row, self._refused_in_a_row = max(self._answered_row, number), 0
+        self._answered_row = max(self._answered_row, number)
+        self._refused_in_a_row = self._no_money_in_a_row = 0
 
     def end_row(self) -> None:
         """Nothing more is asked for a row, answered or not."""
@@ -53,11 +55,14 @@ class Faults:
         """Whether no later row than this one was answered, but one may yet be."""
         return self._answered_row < number and self._undecided > 0
 
-    def refuse_row(self, number: int) -> bool:
+    def refuse_row(self, number: int, *, no_money: bool = False) -> bool:
         """A row was refused; returns whether the server refuses all rows, and not just this one."""
         if self._answered_row >= number:
             return False
         self._refused_in_a_row += 1
+        self._no_money_in_a_row += no_money
+        if no_money and (not self.answered_now or self._no_money_in_a_row >= NO_MONEY_IN_A_ROW):
+            return True
         return not self.answers or self._refused_in_a_row > REFUSED_IN_A_ROW
 
     def fail_row(self, number: int) -> bool:

@@ -219,7 +219,7 @@ class Transport:
             fix = "top up the account, or raise its limit; the same command then goes on where it stopped"
         got = self._address.words(message(body))
         refused = EndpointRefused(f"endpoint {name}: {shown(url)} answers {status}", got=got, fix=fix)
-        refused.status = 0 if no_money else status
+        refused.status, refused.no_money = status, bool(no_money)
         return refused
 
     def _other_models(self) -> str:

@@ -220,16 +220,42 @@ def test_a_key_that_is_refused_stops_the_run_and_the_rest_is_kept(provider: Fake
     assert asked(provider)[1] == ["row-019"]
 
 
-def test_an_empty_account_stops_the_run(provider: FakeBatches, tmp_path: Path) -> None:
-    def work(nth: int, requests: Lines) -> Lines:
-        last = refused(requests[-1]["custom_id"], 429, "You exceeded your current quota")
-        last["response"]["body"]["error"]["code"] = "insufficient_quota"
-        return [*all_good(nth, requests[:-1]), last]
+def broke(line: dict[str, Any], status: int = 429) -> dict[str, Any]:
+    """An answer to a request for which there is no money."""
+    found = refused(line["custom_id"], status, "You exceeded your current quota")
+    found["response"]["body"]["error"]["code"] = "insufficient_quota"
+    return found
 
-    provider.work = work
+
+@pytest.mark.parametrize("answers", [0, 17])
+@pytest.mark.parametrize("status", [400, 403, 429])
+def test_an_empty_account_stops_the_run(provider: FakeBatches, tmp_path: Path, status: int, answers: int) -> None:
+    provider.work = lambda nth, requests: [
+        *all_good(nth, requests[:answers]),
+        *(broke(line, status) for line in requests[answers:]),
+    ]
     with pytest.raises(EndpointRefused, match="was refused") as caught:
         run(provider.url, tmp_path)
-    assert caught.value.got == "429 You exceeded your current quota" and len(provider.submitted) == 1
+    assert caught.value.got == f"{status} You exceeded your current quota" and len(provider.submitted) == 1
+    assert "top up the account" in caught.value.fix
+    provider.work = all_good
+    assert len(run(provider.url, tmp_path)) == 20
+    assert len(asked(provider)[1]) == 20 - answers
+
+
+@pytest.mark.parametrize("status", [400, 429])
+def test_one_row_that_is_told_of_an_empty_account_fails_alone(
+    provider: FakeBatches, tmp_path: Path, status: int
+) -> None:
+    provider.work = lambda nth, requests: [
+        broke(line, status) if line["custom_id"][:7] in ("row-000", "row-019") else line
+        for line in all_good(nth, requests)
+    ]
+    for _ in range(2):
+        found = run(provider.url, tmp_path)
+        assert [row for row, entry in found.items() if entry["reason"] == "refused"] == ["row-000", "row-019"]
+    assert len(found) == 20
+    assert asked(provider)[1:] == [["row-000", "row-019"]]  # of the next run; nothing is asked again in one
 
 
 @pytest.mark.parametrize("status", [402, 403, 404, 405, 413, 422, 451])

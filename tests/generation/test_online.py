@@ -558,6 +558,44 @@ def test_prompts_that_are_always_refused_fail_alone_in_every_run(
         ]
 
 
+def broke() -> Reply:
+    return as_json({"error": {"message": "too much for your quota", "code": "insufficient_quota"}}, 400)
+
+
+@pytest.mark.parametrize("in_flight", [1, 16])
+def test_rows_that_are_told_of_an_empty_account_fail_alone_in_every_run(
+    server: FakeOpenAI, tmp_path: Path, in_flight: int
+) -> None:
+    odd = {f"prompt {i}" for i in (0, 17, 39)}  # the first, the last
+    server.answer = lambda asked: broke() if asked.prompt in odd else good(asked)
+    for rows in (40, 40, 60):
+        found = run(server.url, tmp_path, jobs(rows), in_flight=in_flight)
+        assert [row for row, entry in found.items() if entry["state"] == "failed"] == [
+            "row-0000",
+            "row-0017",
+            "row-0039",
+        ]
+        assert {entry["detail"] for entry in found.values() if entry["reason"]} == {"400 too much for your quota"}
+
+
+def test_an_account_that_runs_empty_stops_the_run_after_few_requests(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.answer = lambda asked: broke() if len(server.asked) > 10 else good(asked)
+    for _ in range(2):  # the next run as well, until the account is topped up
+        before = len(server.asked)
+        with pytest.raises(EndpointRefused, match="top up the account"):
+            run(server.url, tmp_path, jobs(500))
+        assert len(server.asked) - before <= 10 + 2 * 4 + 8
+    server.answer = good
+    assert {entry["state"] for entry in run(server.url, tmp_path, jobs(40)).values()} == {"accepted"}
+
+
+def test_a_second_asking_that_is_told_of_an_empty_account_stops_nothing(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.answer = lambda asked: broke() if asked.objection else "no"
+    found = run(server.url, tmp_path, jobs(10), reask=True)
+    assert [(entry["reason"], entry["completions"]) for entry in found.values()] == [("bad_json", ["no"])] * 10
+    assert len(server.asked) == 20  # and it says nothing about second askings
+
+
 @pytest.mark.parametrize("status", [424, 498, 499])
 def test_a_gateways_word_for_a_failed_server_is_asked_again(server: FakeOpenAI, tmp_path: Path, status: int) -> None:
     server.answer = lambda asked: error(status) if asked.nth < 3 else good(asked)

@@ -1,13 +1,14 @@
 """The client of the Batch API against a real socket: what it reads and refuses."""
 
 import asyncio
+import json
 import types
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
 import pytest
 from aiohttp import web
-from fake_batches import FakeBatches
+from fake_batches import FakeBatches, answered
 
 from hub_speed.errors import EndpointDown, EndpointRefused
 from hub_speed.llm import batch_api
@@ -157,6 +158,23 @@ def test_what_is_not_an_answer_is_told(provider: FakeBatches, path: str, body: s
     provider.odd = (1, path, answers(200, body, Content_Type="application/json"))
     with pytest.raises(EndpointRefused, match=f"{path} cannot be read"):
         ask(provider.url, CALLS[path])
+
+
+@pytest.mark.parametrize("name", ["10000000000000000000000", '{"a": 1}', "[1]"])
+def test_an_id_that_is_no_text_is_told(provider: FakeBatches, name: str) -> None:
+    """Such an id can neither be asked for nor noted."""
+    provider.odd = (1, "/v1/files", answers(200, f'{{"id": {name}}}', Content_Type="application/json"))
+    with pytest.raises(EndpointRefused, match="/v1/files cannot be read"):
+        ask(provider.url, submit)
+
+
+def test_a_line_that_is_no_answer_costs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_api, "MAX_ANSWER_BYTES", 1_000)
+    odd = answered("odd", "x")
+    odd["response"]["status_code"] = float("inf")
+    lines = [json.dumps(each).encode() for each in (answered("long", "x" * 1_000), odd, answered("good", "y"))]
+    found = batch_api.read_answers(Address("teacher", "m", ("http://127.0.0.1:9",)), [b"[1]", *lines])
+    assert [answer.custom_id for answer in found] == ["good"]
 
 
 def test_a_download_that_breaks_off_is_made_again_and_told_at_last(provider: FakeBatches) -> None:

@@ -494,6 +494,13 @@ def test_every_server_has_its_own_words_for_why_it_stopped(server: FakeOpenAI, t
     assert (found[0].finish_reasons, found[0].texts) == ((ours,), (GOOD,))
 
 
+@pytest.mark.parametrize("name", ["x" * 1_000_000, {"a": 1}, 10**20])
+def test_what_is_no_name_is_left_out(name: Any) -> None:
+    choice = {"message": {"content": GOOD}, "finish_reason": name}
+    found = dialects.read("chat", {"choices": [choice], "model": name}, "m")
+    assert (found.texts, found.finish_reasons, found.model) == ((GOOD,), ("stop",), "m")
+
+
 @pytest.mark.parametrize("message", [{}, {"content": None}, {"role": "assistant"}, None])
 def test_a_choice_without_content_was_cut_off_while_the_model_thought(server: FakeOpenAI, message: Any) -> None:
     server.answer = lambda asked: reply(message=message, finish_reason="length")
@@ -583,6 +590,8 @@ def test_what_can_be_read_of_a_body_is_read(server: FakeOpenAI, body: bytes, con
         ({"prompt_tokens": 11, "completion_tokens": 7}, 11, 7),
         ({"prompt_tokens": "many", "completion_tokens": 7.0, "total_tokens": None}, 0, 7),
         ({"prompt_tokens": -5, "completion_tokens": float("nan"), "total_tokens": float("inf")}, 0, 0),
+        ({"prompt_tokens": 2**63, "completion_tokens": 1e308, "total_tokens": 10**20}, 0, 0),  # no column holds these
+        ({"prompt_tokens": 11, "completion_tokens": 10**9 + 1, "total_tokens": 18}, 11, 7),
         ([1], 0, 0),
         (None, 0, 0),
     ],

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from running import HANG_S, free_port
 
 from hub_speed.errors import EndpointDown, EndpointRefused, RecipeError
-from hub_speed.llm import dialects, endpoint, pacing, transport
+from hub_speed.llm import dialects, endpoint, faults, pacing, transport
 from hub_speed.llm.address import Address
 from hub_speed.llm.addresses import Addresses
 from hub_speed.llm.budget import BudgetMeter, Spent
@@ -175,6 +175,18 @@ def test_a_replica_that_refuses_what_another_answers_is_set_aside(status: int) -
         assert [completion.texts for completion in found] == [("fine",)] * 40
         assert len(wrong.asked) == pacing.FAILURES_TO_SET_ASIDE
         assert notes == ["replica 1 of 2 refuses what another answers: set aside, tried again"]
+
+
+def test_a_replica_that_names_another_model_is_told_of_once() -> None:
+    def named(name: str) -> Reply:
+        return as_json({"model": name, "choices": [{"message": {"content": "fine"}}]})
+
+    with FakeOpenAI(lambda asked: named("big")) as one, FakeOpenAI(lambda asked: named("tiny")) as two:
+        found, notes = probed(one.url, two.url)
+        assert {completion.model for completion in found} == {"big", "tiny"}  # each row keeps its own
+        assert notes == ["replica 2 of 2 names another model: tiny instead of big"]
+        two.answer = one.answer
+        assert probed(one.url, two.url)[1] == []
 
 
 def test_a_parameter_is_left_out_for_the_replica_that_refuses_it_alone() -> None:
@@ -334,7 +346,7 @@ def test_an_empty_account_stops_at_once(server: FakeOpenAI, waits: list[float], 
     found = ask(server.url, prompts=tuple(map(str, range(20))), in_flight=4)
     assert {type(each) for each in found} == {EndpointRefused}
     assert all("top up the account" in each.fix for each in found)  # type: ignore[union-attr]
-    assert (len(server.asked), waits) == (20, [])
+    assert len(server.asked) == 20 and set(waits) <= {endpoint.LOOK_AGAIN_S}  # nothing is asked again
 
 
 EMPTY = [
@@ -351,13 +363,37 @@ EMPTY = [
 def test_an_empty_account_is_known_wherever_it_stands(
     server: FakeOpenAI, waits: list[float], said: object, status: int
 ) -> None:
-    """And it stops the run though others were answered."""
-    server.answer = lambda asked: as_json(said, status) if asked.prompt == "b" else "fine"
-    first, second = ask(server.url, prompts=("a", "b"), in_flight=1)
+    """And it stops the run though others were answered, once several rows in a row are told so."""
+    server.answer = lambda asked: "fine" if asked.prompt == "a" else as_json(said, status)
+    first, *others = ask(server.url, prompts=("a", "b", "c", "d"), in_flight=1)
     assert isinstance(first, Completion)
-    assert isinstance(second, EndpointRefused)
-    assert "top up the account" in second.fix
-    assert (len(server.asked), waits) == (2, [])
+    stopped = [each for each in others if isinstance(each, EndpointRefused)]
+    assert len(stopped) == 1 and "top up the account" in stopped[0].fix and stopped[0].exit_code == 3
+    assert [type(each) for each in others].count(RowRefused) == faults.NO_MONEY_IN_A_ROW - 1
+    assert len(server.asked) == 4 and set(waits) <= {endpoint.LOOK_AGAIN_S}
+
+
+@pytest.mark.parametrize("odd", ["a", "c", "f"])
+@pytest.mark.parametrize("status", [200, 400, 403, 429])
+def test_one_row_that_is_told_of_an_empty_account_fails_alone(server: FakeOpenAI, odd: str, status: int) -> None:
+    server.answer = lambda asked: as_json(EMPTY[-1], status) if asked.prompt == odd else "fine"
+    found = ask(server.url, prompts=tuple("abcdef"), in_flight=2)
+    assert [type(each) for each in found] == [RowRefused if each == odd else Completion for each in "abcdef"]
+    assert len(server.asked) == 6
+
+
+def test_a_replica_without_money_is_set_aside_while_another_answers() -> None:
+    with FakeOpenAI(lambda asked: as_json(EMPTY[-1], 429)) as broke, FakeOpenAI(lambda asked: "fine") as right:
+        found, notes = probed(broke.url, right.url, prompts=40)
+        assert [completion.texts for completion in found] == [("fine",)] * 40
+        assert len(broke.asked) == pacing.FAILURES_TO_SET_ASIDE
+        assert notes == ["replica 1 of 2 refuses what another answers: set aside, tried again"]
+        right.answer = lambda asked: error(403, "moderated") if asked.prompt in "cdef" else "fine"
+        rows = ask(broke.url, right.url, prompts=tuple("abcdefghij"), in_flight=1)
+        assert [str(each)[:3] for each in rows[2:6]] == ["403"] * 4  # for these rows the other one decides
+        assert {type(each) for each in rows[:2] + rows[6:]} == {Completion}
+        right.answer = broke.answer
+        assert {type(each) for each in ask(broke.url, right.url, prompts=("a", "b"))} == {EndpointRefused}
 
 
 def test_a_text_that_only_speaks_of_an_empty_account_is_none(server: FakeOpenAI) -> None:

@@ -22,6 +22,17 @@ def test_the_server_is_at_fault_when_it_refuses_the_first_row_or_many_in_a_row()
     assert [found.refuse_row(i + 1) for i in range(faults.REFUSED_IN_A_ROW + 1)].index(True) == faults.REFUSED_IN_A_ROW
 
 
+def test_an_account_is_empty_when_the_first_row_is_told_so_or_several_in_a_row() -> None:
+    found = Faults(answers=9, in_flight=4)
+    assert found.refuse_row(1, no_money=True)  # nothing was answered in this run
+    found.answer_row(2)
+    assert not found.refuse_row(1, no_money=True)
+    rows = range(3, 3 + faults.NO_MONEY_IN_A_ROW)
+    assert [found.refuse_row(row, no_money=True) for row in rows] == [False, False, True]
+    found.answer_row(9)
+    assert not found.refuse_row(10, no_money=True)
+
+
 def test_a_server_is_down_after_a_few_failures_at_first_and_more_later() -> None:
     for answers, most in ((0, faults.FAILED_AT_FIRST), (1, faults.FAILED_IN_A_ROW)):
         found = Faults(answers, in_flight=64)
