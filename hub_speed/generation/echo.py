@@ -61,8 +61,8 @@ def _is_put_together(value: str, name: str, keys: tuple[str, ...], lines: list[s
     """Whether a value consists of a few words of the prompt, one of which belongs to a key or names the form.
 
     The form counts only for a query: "string" may be a label, such as a family of instruments. A single word counts
-    only if it names its own field: "label", but neither "Misleading" nor "Text" as a label. "json query" is one of
-    programming.
+    only if it names its own field: "label", but neither "Misleading" nor "Text" as a label. A word of JSON beside one
+    of a key is no copy: "json query" is what programmers ask for.
     """
     said = {*words(value)}
     named = _parts(keys) if len(said) > 1 else _parts(keys).intersection(words(name.replace("_", " "))[-1:])
