@@ -88,20 +88,67 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(_PART.findall(" ".join(found)) if _SIGN.search(lower) else found)
 
 
+# Signs that mean something: not quotes and accents in their place, no frames, and no marks of trade. A dash is a minus
+# before a number, and in a grade or charge ("A-"), which has up to three letters (Assumption).
+_DASH = "[-\u2010-\u2013\u2212\uff0d]"  # up to the en dash: a longer one is punctuation
+_SYMBOL = regex.compile(
+    rf"""(?V1m)([[\p{{S}}%٪％]--[\p{{Sk}}|｜~～−™®©]]|[#＃](?=\w)|(?<=\w)[#＃]
+    |(?<=^|[\s(\["'“‘„«=<>/:]){_DASH}(?=\p{{Sc}}?[.,]?\d)|(?<=\b\p{{L}}{{1,3}})[-−－](?![\w-]))""",
+    regex.VERBOSE,
+)
+# Curly apostrophes, hyphens that do not break, full width; Armenian marks and joiners inside a word are left out.
+_PLAIN_SIGNS = dict.fromkeys(map(ord, "՛՜՞\u200d")) | {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}
+_PLAIN_SIGNS |= {ord("’"): "'", 0x2010: "-", 0x2011: "-"}
+_TO_FOLD = re.compile("[՛՜՞\u200d’\u2010\u2011０-９Ａ-Ｚａ-ｚ\u0307ßẞſİևﬀ-ﬆﬓ-ﬗ]")  # full width: letters are enough
+_START = 60  # letters that hold the first two words of nearly every text (Assumption)
+
+
 def same(a: str, b: str) -> bool:
-    """Whether two texts have the same words. Texts without words are compared letter by letter."""
-    return words(a) == words(b) if words(a) else a.strip() == b.strip()
+    """Whether two texts have the same words and symbols. Texts without words are compared letter by letter.
+
+    Typography does not count: case, punctuation, the form of an apostrophe, ß for ss, full width.
+    """
+    if not words(a) or not words(b):
+        return a.strip() == b.strip()
+    if words(a) != words(b):  # nearly always
+        if (a.isascii() and b.isascii()) or _first_words(a) != _first_words(b):
+            return False
+        a, b = _folded(a), _folded(b)
+    return words(a) == words(b) and _around_symbols(a) == _around_symbols(b)
+
+
+def _first_words(text: str) -> tuple[str, ...]:
+    """A quick look: texts that differ here are not the same."""
+    return words(_folded(text[:_START]))[:2]
+
+
+@lru_cache(64)  # as `words`
+def _folded(text: str) -> str:
+    """`text` with plain signs and letters (ß as ss), for comparing only. Of a Turkish İ, the dot is left out."""
+    if text.isascii() or not _TO_FOLD.search(text):
+        return text  # `words` makes its letters small
+    return unicodedata.normalize("NFC", text.casefold().translate(_PLAIN_SIGNS)).replace("i\u0307", "i")
+
+
+def _around_symbols(text: str) -> list[str | tuple[str, ...]]:
+    """The words before the first symbol, that symbol, the words up to the next, and so on."""
+    parts = _SYMBOL.split(unicodedata.normalize("NFC", text))
+    symbols = [regex.sub(_DASH, "-", unicodedata.normalize("NFKC", symbol)) for symbol in parts[1::2]]
+    return [*map(words, parts[::2]), *symbols]
 
 
 def holds(text: str, part: str) -> bool:
     """Whether the words of `part` occur in `text`, one after the other.
 
-    Korean letters may follow the last one: particles are written without a space.
+    Korean letters may follow the last one: particles are written without a space. From four letters on, an apostrophe
+    may join `part` to others ("Toyota's", "l'Italie", but not "can" in "can't"); from six on, a hyphen as well
+    ("Berlin-based"), since short words often make one of another meaning ("well-being"). Both numbers are Assumptions.
     """
     said, within = " ".join(words(part)), f" {' '.join(words(text))} "
-    if not said or f" {said}" not in within:
+    if not said or said not in within:
         return False
-    return f" {said} " in within or bool(re.search(f" {re.escape(said)}[가-힣]", within))
+    beside = " " + "'’" * (len(said) >= 4) + "-" * (len(said) >= 6)
+    return f" {said} " in within or bool(re.search(f"[{beside}]{re.escape(said)}[가-힣{beside}]", within))
 
 
 def copies(text: str, part: str) -> bool:
@@ -115,7 +162,8 @@ def copies(text: str, part: str) -> bool:
 _EVERYDAY = frozenset(
     """yes no not none true false other others all any some many more most less least one two three first last new old
     good never always now then here there out off oui non sí não sim nein nicht ja nee evet hayır nie tak да нет はい
-    いいえ その他 没有 不是 是的 其他 아니요 아니오 기타 ใช่ ไม่ ไม่ใช่ नहीं हाँ نعم""".split()
+    いいえ その他 没有 不是 是的 其他 아니요 아니오 기타 ใช่ ไม่ ไม่ใช่ नहीं हाँ نعم لا לא ניט όχι არა አዎ không niet tidak
+    otro outro""".split()
 )
 """Labels that stand in ordinary texts and tell nothing there. Assumption."""
 
@@ -126,6 +174,7 @@ def gives_away(text: str, label: str) -> bool:
     An everyday word ("no"), a label of two letters or one sign is just a part of sentences, and counts only where it is
     a line of its own, or ends one after a colon ("Answer: no").
     """
+    text, label = _folded(text), _folded(label)
     if not holds(text, label):
         return False
     said = " ".join(words(label))
@@ -219,6 +268,12 @@ They are XLM-R's languages without the romanised variants, and with both Chinese
 """
 
 
+HAN_SIGNS = 12
+"""Han signs that a Japanese or Korean text may have without kana or Hangul. Assumption: such a text is a name or some
+terms ("少額訴訟手続費用相場"), of which a query has up to six with two signs each."""
+_HAN_ALONE = frozenset({"CJK"})
+
+
 def wrong_script(language: str, *texts: str) -> bool:
     """Whether one of the texts is mostly in a script that the language does not use."""
     return not all(in_script_of(text, language) for text in texts)
@@ -230,6 +285,7 @@ def in_script_of(text: str, language: str) -> bool:
     Words are those of `words`: of a script without spaces, its signs. One that has a letter of such a script counts for
     the language. Half of them, because names and loan words keep their own script. Beside such a word, two more in
     Latin letters are allowed, as names have up to three words: "Python में machine learning" (both Assumptions).
+    A Korean or Japanese text of Han signs alone is Chinese, unless it is short.
 
     Raises:
         KeyError: the language is not one of the 93.
@@ -242,6 +298,8 @@ def in_script_of(text: str, language: str) -> bool:
     count = spoken.total()
     at_home = sum(n for found, n in spoken.items() if not scripts.isdisjoint(found))
     loans = 0 if "LATIN" in scripts else spoken[frozenset({"LATIN"})]
+    if scripts > _HAN_ALONE and spoken[_HAN_ALONE] == at_home > HAN_SIGNS:
+        return False
     return not count or 0 < at_home >= count - at_home - min(loans, 2)
 
 

@@ -129,10 +129,62 @@ def test_composed_and_decomposed_texts_have_the_same_words(text: str) -> None:
         ("كتاب", "كاتب", False),
         ("أكل", "اكل", False),  # hamza is a part of the letter
         ("שָׁלוֹם", "שלום", True),
+        ("Ի՞նչ է սա", "Ինչ է սա", True),
+        ("ＡＢＣ　１", "abc 1", True),
+        ("STRASSE", "Straße", True),
+        ("İyi", "iyi", True),
+        ("ශ්‍රී ලංකාව", "ශ්රී ලංකාව", True),
     ],
 )
 def test_the_same_words_in_other_scripts(a: str, b: str, alike: bool) -> None:
     assert same(a, b) is alike
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("C++", "C#"),
+        ("C", "C++"),
+        ("C", "C#"),
+        ("A+", "A-"),
+        ("AB-", "AB"),
+        ("+1", "-1"),
+        ("It is 5 degrees.", "It is -5 degrees."),
+        ("It is 5 degrees.", "It is −5 degrees."),
+        ("x < 5", "x > 5"),
+        ("5 + 3", "5 - 3"),
+        ("€100", "$100"),
+        ("-€5", "€5"),
+        ("5%", "5"),
+        ("Great 😀", "Great 😡"),
+        ("from C to C++", "from C++ to C"),
+    ],
+)
+def test_symbols_make_two_texts_of_the_same_words(a: str, b: str) -> None:
+    assert words(a) == words(b)
+    assert not same(a, b) and not same(b, a)
+
+
+TYPESET = "It's \"well-known\" (since 1990-95): C++, A-, -5 °C and 20% - or €3 ≠ é; the Brand's #1?\n# No `end`"
+
+
+@pytest.mark.parametrize(
+    "copy",
+    [
+        unicodedata.normalize("NFD", TYPESET),
+        TYPESET.upper(),
+        TYPESET.replace("'", "’").replace('"', "”"),
+        TYPESET.replace("-5", "−5").replace(" - ", " — ").replace("A-", "A−"),
+        TYPESET.replace("-5", "–5").replace(" - ", " – ").replace("well-known", "well‑known"),
+        TYPESET.replace(" ", "\u00a0").replace("\n", "  "),
+        TYPESET.replace("20%", "20 %").replace("+", "＋").replace("°C", "° C"),
+        TYPESET.replace("`", "").replace("# No", "No").replace("Brand's", "Brand's™"),
+        TYPESET.replace('"', "").replace(":", "").replace(";", ",").replace(" - ", ", ") + ".",
+    ],
+)
+def test_typography_makes_no_other_text(copy: str) -> None:
+    assert copy != TYPESET
+    assert same(TYPESET, copy) and same(copy, TYPESET)
 
 
 @given(st.text(), st.text())
@@ -172,6 +224,18 @@ def test_holds_finds_exactly_the_runs_of_words(parts: list[str], data: st.DataOb
         ("यह नल का काम है।", "नल", True),
         ("यह नली है।", "नल", False),
         ("The taps drip.", "tap", False),
+        ("Toyota's engine", "Toyota", True),
+        ("Einstein’s letters", "Einstein", True),
+        ("un train pour l'Italie", "Italie", True),
+        ("il colore dell’arancia", "Arancia", True),
+        ("Dün Ankara'da toplandı.", "Ankara", True),
+        ("a Berlin-based band", "Berlin", True),
+        ("a New York-based band", "New York", True),
+        ("a full-time Berliner", "Berlin", False),
+        ("We can't stay.", "can", False),  # short words make others
+        ("the well-being of all", "being", False),
+        ("the well-being of all", "Well-being", True),
+        ("a state-of-the-art tap", "state-of-the-art", True),
     ],
 )
 def test_a_label_is_found_in_the_way_its_script_is_written(text: str, part: str, found: bool) -> None:
@@ -208,6 +272,21 @@ def test_a_copied_query_is_more_than_a_name(part: str, copied: bool) -> None:
         ("We burn gas and no oil.", "gas", True),
         ("No pets may enter.", "no pets", True),
         ("It drips.", "?", False),
+        ("Bugün hava çok iyi geçti.", "İyi", True),
+        ("Kaç para? İYİ!", "iyi", True),
+        ("Valentine’s Day is near.", "Valentine's Day", True),
+        ("Արդյոք Երևա՞ն է գնում", "Երևան", True),
+        ("Tôi không biết.", "Không", False),
+        ("Saya tidak tahu.", "Tidak", False),
+        ("Ik weet het niet.", "Niet", False),
+        ("El otro lado", "Otro", False),
+        ("O outro lado", "Outro", False),
+        ("أنا لا أعرف", "لا", False),
+        ("אני לא יודע", "לא", False),
+        ("איך ווייס ניט", "ניט", False),
+        ("Όχι μόνο αυτό", "Όχι", False),
+        ("მე არა ვარ", "არა", False),
+        ("አዎ እሄዳለሁ", "አዎ", False),
     ],
 )
 def test_everyday_labels_are_parts_of_ordinary_sentences(text: str, label: str, named: bool) -> None:
@@ -345,6 +424,19 @@ def test_names_keep_their_script(language: str, text: str) -> None:
 def test_a_text_of_names_alone_is_in_no_other_language(language: str, text: str) -> None:
     assert not in_script_of(text, language)
     assert not in_script_of(f"{text} and how do I read it later {SENTENCES[language][:1]}", language)
+
+
+@pytest.mark.parametrize("language", ["Japanese", "Korean"])
+def test_a_text_of_han_signs_alone_is_chinese_unless_it_is_short(language: str) -> None:
+    for short in ("少額訴訟手続費用相場", "東京都庁 展望室 営業時間", "Python 入門"):
+        assert in_script_of(short, language)
+    for chinese in (
+        "今天天气很好,我们一起去公园散步吧。",
+        "這個問題應該怎麼解決呢?請說明。",
+        "怎么用Python写好循环又快又简单呢",
+    ):
+        assert in_script_of(chinese, "Chinese") and not in_script_of(chinese, language)
+    assert in_script_of("東京都庁舎展望室営業時間変更" + SENTENCES[language][:2], language)
 
 
 @given(st.text(), st.sampled_from(sorted(SCRIPTS)))

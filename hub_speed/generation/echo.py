@@ -16,7 +16,8 @@ LONGEST = 400  # characters of a value that is looked at. Assumption: the lines 
 PLACEHOLDERS = frozenset({"…", "..."})
 _MARKS = re.compile(r"""[.,:;?!]+(?=["'\s]|$)|["“”()\[\]{}|]""")
 _FEW = 4  # words that are looked at one by one. Assumption: a longer value of the prompt's words alone is a phrase
-_FORM = frozenset(("json", "object", "string", "strings", "long-tail"))  # what is asked for, beside the keys
+_SHAPE = frozenset(("json", "object", "string", "strings"))
+_FORM = _SHAPE | {"long-tail"}  # what is asked for, beside the keys
 _LONGEST_RUN = 6  # pieces in a row; the longest line of a template has fewer
 
 
@@ -59,11 +60,14 @@ def _repeats(shown: list[Set[str]], value: str) -> bool:
 def _is_put_together(value: str, name: str, keys: tuple[str, ...], lines: list[str]) -> bool:
     """Whether a value consists of a few words of the prompt, one of which belongs to a key or names the form.
 
-    The form counts only for a query: "string" may be a label, such as a family of instruments.
+    The form counts only for a query: "string" may be a label, such as a family of instruments. A single word counts
+    only if it names its own field: "label", but neither "Misleading" nor "Text" as a label. A word of JSON beside one
+    of a key is no copy: "json query" is what programmers ask for.
     """
     said = {*words(value)}
-    form = _parts(keys) | _FORM if "query" in name else _parts(keys)
-    if len(said) > _FEW or form.isdisjoint(said):
+    named = _parts(keys) if len(said) > 1 else _parts(keys).intersection(words(name.replace("_", " "))[-1:])
+    form = named | _FORM if "query" in name else named
+    if len(said) > _FEW or form.isdisjoint(said) or not (said.isdisjoint(_SHAPE) or said.isdisjoint(named)):
         return False
     return said - form <= {word for line in lines for word in words(line.replace("_", " "))}
 

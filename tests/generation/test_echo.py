@@ -87,6 +87,14 @@ def test_words_of_the_prompt_in_a_text_of_its_own_are_no_echo(name: str, value: 
         ("classification", "label maker", False),
         ("classification", "clear", False),
         ("classification", "right", False),
+        ("classification", "Misleading", False),
+        ("classification", "Text", False),
+        ("classification", "Input", False),
+        ("classification", "The label", True),
+        ("retrieval", "json query", False),
+        ("retrieval", "JSON object", True),
+        ("retrieval", "query", True),
+        ("retrieval", "document", False),
         ("short_matching", "input", True),
         ("short_matching", "string", False),
     ],
@@ -96,6 +104,13 @@ def test_a_few_words_of_the_prompt_that_name_the_form_are_an_echo(name: str, val
     field = kind.positive if name == "classification" else kind.query
     found = echo(dict(kind.example) | {field: value}, shown(name), _subject(name))
     assert (found is not None) == copied, found
+
+
+def test_a_misleading_label_may_be_misleading_but_not_label() -> None:
+    example = dict(TASK_TYPES["classification"].example)
+    for value, copied in (("Misleading", False), ("Label", True), ("misleading label", True)):
+        found = echo(example | {"misleading_label": value}, shown("classification"), TASK)
+        assert (found is not None) == copied, value
 
 
 def _subject(name: str) -> str:

@@ -428,6 +428,13 @@ CASES: list[tuple[str, str | None, dict[str, str], dict[str, str]]] = [
     ),
     ("classification", "positive_equals_negative", {"misleading_label": "Plumbing."}, {}),
     ("classification", None, {"misleading_label": "plumber"}, {}),
+    ("classification", None, {"label": "A+", "misleading_label": "A-"}, {}),
+    (
+        "classification",
+        "label_leak",
+        {"label": "basin", "input_text": "The basin's tap drips all night again."},
+        {},
+    ),
     ("classification", "label_leak", {"label": "tap"}, {}),
     ("classification", "label_leak", {"misleading_label": "the Cupboard"}, {}),
     ("classification", None, {"label": "drip"}, {}),  # a part of a word
@@ -445,6 +452,7 @@ CASES: list[tuple[str, str | None, dict[str, str], dict[str, str]]] = [
     ("sts", "positive_equals_negative", {"S3": "The ferry leaves the island every morning, at six!"}, {}),
     ("sts", "positive_equals_negative", {"S3": "Each morning at six a ferry sails from the island"}, {}),
     ("sts", None, {"S3": "Each morning at six a ferry sails from the islands."}, {}),
+    ("sts", None, {"S1": "It is 5 degrees on deck.", "S3": "It is -5 degrees on deck."}, {}),
     ("sts", "too_short", {"S2": "A ferry."}, {}),
     ("sts", None, {"S2": "Ferries sail early."}, {}),
     ("sts", "too_long", {"S3": text_of(81)}, {}),
