@@ -1,7 +1,7 @@
 """Trains and scores one embedder per size and seed.
 
 Every seed has its own order of the rows, and every size takes the first rows of each task type, in proportion: seeds
-differ in the training and in which rows come first. The embedders are spread over several GPUs, or processor cores.
+differ in the training and in which rows come first. With several GPUs, the embedders are spread over them.
 """
 
 import json
@@ -55,7 +55,7 @@ def _plan(settings: ScalingSettings) -> dict[str, tuple[int, int]]:
 
 
 def _each(settings: ScalingSettings, plan: dict[str, tuple[int, int]]) -> Iterator[tuple[str, Json]]:
-    """What was found in every run, here or by several workers: there the largest comes first."""
+    """What was found in every run, here or on several GPUs: there the largest comes first."""
     if len(settings.devices) < 2:
         do = worker(settings)
         return ((name, do(name)) for name in plan)

@@ -63,7 +63,7 @@ class ScoringSettings(Settings):
 class ScalingSettings(FitSettings):
     """One embedder is trained per size and seed, on rows of `data`, and scored on the benchmarks.
 
-    Each of several `devices` (GPUs, or "" where there is none) has a worker of its own.
+    With several GPUs (`devices`), each has a worker of its own.
     """
 
     data: Path

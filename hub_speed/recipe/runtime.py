@@ -54,8 +54,7 @@ class Runtime(Section):
     reread: bool = False  # read the rejected answers of a ledger again before anything is asked, after a parser was
     # mended
     max_reject_rate: float = Field(0.5, gt=0, le=1)  # above it, a stage fails instead of publishing
-    jobs: int = Field(1, ge=1)  # stages, or trainings of a study or a scaling law, side by side, each with its part of
-    # the GPUs
+    jobs: int = Field(1, ge=1)  # stages, or trainings of a study, side by side, each with its part of the GPUs
     replicas: int = Field(1, ge=1)  # servers that are started for a model, each with its part of the GPUs
     server: Literal["embedded", "vllm", "vllm run-batch", "tgi", "transformers"] = "embedded"  # started for a model
     # that has no address

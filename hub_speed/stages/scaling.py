@@ -9,7 +9,6 @@ largest size. A benchmark that fails is reported; a benchmark that some run lack
 from dataclasses import replace
 from pathlib import Path
 
-from hub_speed.cores import cores
 from hub_speed.errors import StageError
 from hub_speed.evaluation.scaling_law import LEAST_GAIN, by_measure, shared
 from hub_speed.evaluation.scaling_sentences import describe
@@ -61,7 +60,7 @@ def build(ctx: Context) -> None:
             benchmarks=tuple(Benchmark.model_validate(one) for one in ctx.benchmarks()),
             sizes=tuple(sizes),
             rng_seeds=settings.rng_seeds,
-            devices=ctx.devices or ("",) * min(runtime.jobs, cores()),
+            devices=ctx.devices,
         ),
     )
     rows = found["runs"]

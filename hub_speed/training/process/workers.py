@@ -1,4 +1,4 @@
-"""Jobs spread over GPUs, or over processor cores: one worker process on each, which is given one job after another.
+"""Jobs spread over GPUs: one worker process on each, which is given one job after another.
 
 A worker reads the names of jobs from standard input, one a line, and answers each with the event `{"result": …}` as
 `child.run` does; standard input ends when this process does, however that ends. The next job goes to whoever is free.
@@ -38,7 +38,7 @@ def spread(command: Sequence[str], devices: Sequence[str], jobs: Sequence[str]) 
 
     Args:
         command: what starts a worker.
-        devices: GPUs as CUDA_VISIBLE_DEVICES names them; each worker sees one. "": a worker that sees none.
+        devices: GPUs as CUDA_VISIBLE_DEVICES names them; each worker sees one.
         jobs: names, those that take longest first.
 
     Raises:
@@ -79,7 +79,7 @@ class _Jobs:
         with self._changed:
             while self._open:
                 for job in self.waiting:
-                    if self._died_on.get(job) != device or len({*self.devices}) == 1:
+                    if self._died_on.get(job) != device or len(self.devices) == 1:
                         self.waiting.remove(job)
                         return job
                 self._changed.wait()

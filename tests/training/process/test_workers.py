@@ -63,11 +63,6 @@ def test_on_one_gpu_a_job_is_taken_up_by_a_new_worker(command: list[str], tmp_pa
     assert [job for job, _ in begun(tmp_path)] == ["a", "a", "b"]  # in the order given
 
 
-def test_without_gpus_as_well_a_job_is_taken_up_by_a_new_worker(command: list[str], tmp_path: Path) -> None:
-    found = dict(spread(command, ["", ""], ["a dies-once", "b", "c dies"]))
-    assert found["a dies-once"] == {"device": "", "threads": "3"} and LOST in found["c dies"]
-
-
 def test_what_a_worker_reports_as_wrong_ends_the_work(command: list[str]) -> None:
     with pytest.raises(StageError, match="a is wrong") as caught:
         list(spread(command, ["0", "1"], ["a fails", "b"]))
