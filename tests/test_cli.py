@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from running import Cli, free_port, kill, tiny
+from running import HANG_S, Cli, free_port, kill, tiny
 from typer.testing import CliRunner
 
 from hub_speed.cli import app
@@ -100,6 +100,7 @@ def test_a_home_that_is_no_folder_is_named(cli: Cli) -> None:
 
 PRESSED = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a terminal, wherever the tests run
 at = sys.argv.pop(1)
 class CtrlC:
     def find_spec(self, name, path, target=None):
@@ -115,7 +116,8 @@ main()
     ("at", "command"), [("typer", ["hub", "serve"]), ("hub_speed.console.plan", ["plan", "quickstart"])]
 )
 def test_ctrl_c_while_python_still_imports_shows_no_traceback(cli: Cli, at: str, command: list[str]) -> None:
-    done = subprocess.run([sys.executable, "-c", PRESSED, at, *command], env=cli.env, capture_output=True, text=True)
+    told = [sys.executable, "-c", PRESSED, at, *command]
+    done = subprocess.run(told, env=cli.env, capture_output=True, text=True, timeout=HANG_S)
     assert (done.returncode, done.stderr) == (130, "")
 
 
