@@ -5,6 +5,7 @@ the smaller one reads it. Of its dimensions, the principal ones for these texts 
 (sentence-transformers' recipe for distillation): this keeps the angles as well as so few dimensions can.
 """
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ def targets(
 
 
 def _keep(file: Path, vectors_TD: Tensor) -> None:
-    part = file.with_suffix(".part")
+    part = file.with_suffix(f".{os.getpid()}.part")  # each of several processes writes the same
     with part.open("wb") as out:
         np.save(out, vectors_TD.to(torch.float16).numpy(), allow_pickle=False)
     part.replace(file)
