@@ -111,8 +111,9 @@ def test_a_paragraph_of_a_training_document_is_no_held_out_passage(tmp_path: Pat
     assert [isinstance(known.judge(question("q", "who else", row)), Rejected) for row in rows[1:]] == [True, False]
 
 
-def test_mteb_reads_what_the_card_names(server: FakeOpenAI, tmp_path: Path) -> None:
+def test_mteb_reads_what_the_card_names(server: FakeOpenAI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("mteb")
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")  # it tells folders by their last name
     from mteb._hf_integration.eval_model import HFEvalMeta
 
     from hub_speed.evaluation.benchmarks import own
