@@ -4,6 +4,7 @@ Of a search, the queries are test texts, not the corpus: see `training.test_text
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import mteb
@@ -24,7 +25,6 @@ def read(settings: TestTextSettings) -> Json:
     Returns:
         of: task → how many different texts it has; failed: task or benchmark → why it could not be read.
     """
-    RetrievalDatasetLoader._load_corpus = _no_corpus  # type: ignore[method-assign, assignment]
     failed: dict[str, str] = {}
     of: dict[str, int] = {}
     rows: list[dict[str, str]] = []
@@ -36,7 +36,8 @@ def read(settings: TestTextSettings) -> Json:
             continue
         for task in tasks:
             try:
-                found = dict.fromkeys(_texts(task))
+                with _no_corpora():
+                    found = dict.fromkeys(_texts(task))
             except Exception as error:  # the Hub is away, the set is gated, or needs what is not installed
                 failed[benchmarks.title(task)] = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
                 continue
@@ -47,9 +48,16 @@ def read(settings: TestTextSettings) -> Json:
     return {"of": of, "failed": failed}
 
 
-def _no_corpus(loader: RetrievalDatasetLoader, num_proc: int | None) -> Dataset:
-    """An empty corpus, in this process alone: nobody compares it here, and that of MS MARCO has 8.8M passages."""
-    return Dataset.from_dict({"id": [], "title": [], "text": []})
+@contextmanager
+def _no_corpora() -> Iterator[None]:
+    """Load searches with an empty corpus: nobody compares it here, and that of MS MARCO has 8.8M passages."""
+    load = RetrievalDatasetLoader._load_corpus
+    empty = Dataset.from_dict({"id": [], "title": [], "text": []})
+    RetrievalDatasetLoader._load_corpus = lambda self, num_proc: empty  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        RetrievalDatasetLoader._load_corpus = load  # type: ignore[method-assign]
 
 
 def _parts(task: mteb.AbsTask) -> list[mteb.AbsTask]:
