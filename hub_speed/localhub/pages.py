@@ -198,7 +198,10 @@ def collection_page(call: Call) -> Response:
     """GET a collection."""
     item = collections.read(call)
     for entry in item["items"]:
-        entry["url"] = f"/{entry['id']}" if entry["type"] == "model" else f"/{entry['type']}s/{entry['id']}"
+        path = quote(entry["id"])
+        entry["url"] = {"model": f"/{path}", "paper": f"https://huggingface.co/papers/{path}"}.get(
+            entry["type"], f"/{entry['type']}s/{path}"
+        )
         entry.setdefault("note", None)
     return page("collection", item["title"], item=item)
 

@@ -15,10 +15,21 @@ const sx = {
 }
 window.sx = sx
 
+// The tab that a visitor chose stays, though the tab of the page's first address is answered later.
+const chosen = new Map()
+new MutationObserver(changes => {
+  for (const {target} of changes) {
+    const list = target.closest('[role=tablist]'), wanted = chosen.get(list)
+    if (!wanted || target.ariaSelected !== 'true' || target.dataset.tabId === wanted) continue
+    list.querySelector(`[role=tab][data-tab-id="${wanted}"]`)?.click()
+  }
+}).observe(document, {subtree: true, attributeFilter: ['aria-selected']})
+
 document.addEventListener('click', event => {
   const tab = event.target.closest('[role=tab]')
   if (tab) {
     const name = tab.getAttribute('data-tab-id')
+    chosen.set(tab.closest('[role=tablist]'), name)
     sx.link(tab.closest('#sx-data') ? {tab: 'data', view: name === 'rows' ? '' : name, id: ''} : {tab: name === 'generate' ? '' : name})
   }
   const copy = event.target.closest('.sx-copy')
@@ -28,7 +39,7 @@ document.addEventListener('click', event => {
       setTimeout(() => { copy.innerText = 'Copy' }, 1500)
     })
   }
-})
+}, true)  // before gradio turns to the tab
 
 document.addEventListener('keydown', event => {
   const tab = event.target.closest?.('[role=tab]')

@@ -64,6 +64,7 @@ def pages(web):
     web("POST", "/api/datasets/org/pages/branch/feat%2Fa", {})
     slug = web("POST", "/api/collections", {"title": "Pages", "namespace": "org"}).json["slug"]
     web("POST", f"/api/collections/{slug}/items", {"item": {"type": "dataset", "id": "org/pages"}, "note": "a note"})
+    web("POST", f"/api/collections/{slug}/items", {"item": {"type": "paper", "id": "2410.18634/é\ufffd?"}})
 
 
 class Links(html.parser.HTMLParser):

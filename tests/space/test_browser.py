@@ -41,6 +41,14 @@ STILL = """() => document.getAnimations().every(
   one => one.playState !== "running" || one.effect.getComputedTiming().endTime === Infinity)"""
 """Whether nothing fades or changes its colour; what turns for ever does not count."""
 
+SLOW = """
+const ask = window.fetch, wait = new Promise(go => { window.goOn = go })
+window.fetch = async (...request) => {
+  if (String(request[0].url ?? request[0]).includes("/queue/join")) await wait
+  return ask(...request)
+}"""
+"""Holds back what a page asks for until `goOn()`."""
+
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -137,6 +145,18 @@ def test_arrow_keys_move_between_tabs_and_the_address_follows(page: Any, url: st
     assert address(page) == {"tab": "data", "view": "lineage"}
     links = page.locator(".sx-lineage a").evaluate_all("links => links.map(link => link.getAttribute('href'))")
     assert all(re.search(r"/tree/[0-9a-f]{40}$", link) for link in links) and len(links) > 8
+
+
+def test_a_tab_that_was_chosen_stays_though_the_address_is_answered_later(page: Any, url: str) -> None:
+    page.add_init_script(SLOW)
+    page.goto(f"{url}/?tab=search")
+    page.get_by_role("tab", name="Use it").click()
+    page.evaluate("goOn()")
+    page.locator(".sx-heat").first.wait_for(state="attached")  # answered after the tab of the address
+    page.wait_for_timeout(500)
+    page.locator(".sx-copy").first.wait_for()
+    assert page.locator("[role=tab][aria-selected=true]").first.inner_text() == "Use it"
+    assert address(page) == {"tab": "use"}
 
 
 def test_rows_are_turned_filtered_and_linked_to(page: Any, url: str) -> None:
