@@ -24,8 +24,8 @@ MANY_FILES, LARGER = 1_000, 5
 """After so many files, each holds so many times the rows. The Hub allows 10,000 files a folder
 (huggingface.co/docs/hub/storage-limits); a ledger of a billion rows, four lines each at most, then has 4,800."""
 
-ROWS_AT_ONCE = 2_000
-"""Rows that are converted at once: some 20 MB of retrieval rows with their prompts and raw answers."""
+ROWS_AT_ONCE = 500
+"""Rows that are converted at once: some 5 MB of retrieval rows with their prompts and raw answers."""
 
 GROUP_BYTES = 100_000_000
 """Bytes of a row group in memory, as in `datasets` (`config.MAX_ROW_GROUP_SIZE`); the Hub's viewer recommends 100 to
@@ -109,12 +109,13 @@ def write_splits(
 
 def _groups(rows: Iterator[dict[str, Any]], file_schema: pa.Schema, at_once: int | None) -> Iterator[pa.Table]:
     """The rows, in tables of a row group each."""
-    held: list[pa.Table] = []
+    held, size = list[pa.Table](), 0
     while batch := list(islice(rows, at_once or ROWS_AT_ONCE)):
         held.append(pa.Table.from_pylist(batch, schema=file_schema))
-        if sum(table.nbytes for table in held) >= GROUP_BYTES:
+        size += held[-1].nbytes
+        if size >= GROUP_BYTES:
             yield pa.concat_tables(held)
-            held = []
+            held, size = [], 0
     if held:
         yield pa.concat_tables(held)
 

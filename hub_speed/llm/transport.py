@@ -237,9 +237,9 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         TooLong: the body has more than MAX_ANSWER_BYTES.
     """
     chunks, size = [], 0
-    async for chunk in response.content.iter_chunked(1 << 16):
-        chunks.append(chunk)
-        size += len(chunk)
+    while not response.content.at_eof():
+        chunks.append(await response.content.readany())
+        size += len(chunks[-1])
         if size > MAX_ANSWER_BYTES:
             response.close()
             raise TooLong(f"the answer is longer than {MAX_ANSWER_BYTES} bytes")
