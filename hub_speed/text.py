@@ -99,14 +99,29 @@ _SYMBOL = regex.compile(
 # Curly apostrophes, hyphens that do not break, full width; Armenian marks and joiners inside a word are left out.
 _PLAIN_SIGNS = dict.fromkeys(map(ord, "՛՜՞\u200d")) | {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}
 _PLAIN_SIGNS |= {ord("’"): "'", 0x2010: "-", 0x2011: "-"}
-_TO_FOLD = re.compile("[՛՜՞\u200d’\u2010\u2011０-９Ａ-Ｚａ-ｚ\u0307ßẞſİևﬀ-ﬆﬓ-ﬗ]")  # full width: letters are enough
+# Letters that writers of one language use for each other: Arabic with and without hamza or dots, also from a Persian
+# keyboard; Greek has no accents in capitals.
+_PLAIN_SIGNS |= str.maketrans("أإآٱىیةکάέήίόύώϊϋΐΰς", "ااااييهكαεηιουωιυιυσ")
+# Vietnamese tone marks, on the last vowel of an open syllable (hoà) or on the one before it (hòa).
+_TONES = {
+    unicodedata.normalize("NFC", pair + mark): unicodedata.normalize("NFC", pair[0] + mark + pair[1])
+    for pair in ("oa", "oe", "uy")
+    for mark in "\u0300\u0301\u0303\u0309\u0323"
+}
+_TONE = re.compile("[oOuU][àáảãạèéẻẽẹỳýỷỹỵÀÁẢÃẠÈÉẺẼẸỲÝỶỸỴ]")
+_TO_FOLD = re.compile(  # full width: letters are enough; ligatures of Latin and Armenian; accents that stand alone
+    "[՛՜՞\u200d’\u2010\u2011０-９Ａ-Ｚａ-ｚ\u0307ßẞſİև\ufb00-\ufb06\ufb13-\ufb17أإآٱىیةکΆΈ-ΐΣΪ-ΰςϊ-ώ"
+    "\u0300\u0301\u0303\u0308\u0309\u0323]"
+)
 _START = 60  # letters that hold the first two words of nearly every text (Assumption)
 
 
 def same(a: str, b: str) -> bool:
     """Whether two texts have the same words and symbols. Texts without words are compared letter by letter.
 
-    Typography does not count: case, punctuation, the form of an apostrophe, ß for ss, full width.
+    Typography does not count: case, punctuation, the form of an apostrophe, ß for ss, full width. Nor do spellings that
+    writers use for each other: the forms of alef, yeh and teh marbuta in Arabic, Greek accents, the place of Vietnamese
+    tone marks.
     """
     if not words(a) or not words(b):
         return a.strip() == b.strip()
@@ -125,9 +140,10 @@ def _first_words(text: str) -> tuple[str, ...]:
 @lru_cache(64)  # as `words`
 def _folded(text: str) -> str:
     """`text` with plain signs and letters (ß as ss), for comparing only. Of a Turkish İ, the dot is left out."""
-    if text.isascii() or not _TO_FOLD.search(text):
+    if text.isascii() or not (_TO_FOLD.search(text) or _TONE.search(text)):
         return text  # `words` makes its letters small
-    return unicodedata.normalize("NFC", text.casefold().translate(_PLAIN_SIGNS)).replace("i\u0307", "i")
+    plain = unicodedata.normalize("NFC", text.casefold()).translate(_PLAIN_SIGNS).replace("i\u0307", "i")
+    return _TONE.sub(lambda found: _TONES.get(found[0], found[0]), plain)
 
 
 def _around_symbols(text: str) -> list[str | tuple[str, ...]]:
@@ -137,18 +153,38 @@ def _around_symbols(text: str) -> list[str | tuple[str, ...]]:
     return [*map(words, parts[::2]), *symbols]
 
 
+_PREFIXES_OF = (  # scripts, what may be written before a word of three letters, and before a longer one
+    ("[א-ת]", "ו?ה", "ו?כ?ש?[בכלמ]?ה?"),
+    ("[\u0621-\u064a]", "[وف]?(?:[بك]?ال|لل)", "[وف]?(?:[بك]?ال|لل|[بكل])?"),
+    ("[\u1200-\u135a]", "[የበለከ]|ስለ|እንደ", "[የበለከ]|ስለ|እንደ"),
+)
+"""And, the, in, to, from and the like in Hebrew, Arabic and Amharic. Only the article before a short word, since other
+letters often begin one of another meaning (מקרה is no קרה). Assumption: the numbers."""
+
+
+@lru_cache(64)
+def _before(said: str) -> str:
+    """A pattern of what may be joined to the words `said` from the left: see `holds`."""
+    beside = " " + "'’" * (len(said) >= 4) + "-" * (len(said) >= 6)
+    for letters, short, long in _PREFIXES_OF:
+        if re.match(letters, said) and len(said) >= 3:
+            return f"(?:[{beside}]| (?:{short if len(said) == 3 else long}))"
+    return f"(?:[{beside}]| non-)"
+
+
 def holds(text: str, part: str) -> bool:
     """Whether the words of `part` occur in `text`, one after the other.
 
-    Korean letters may follow the last one: particles are written without a space. From four letters on, an apostrophe
-    may join `part` to others ("Toyota's", "l'Italie", but not "can" in "can't"); from six on, a hyphen as well
-    ("Berlin-based"), since short words often make one of another meaning ("well-being"). Both numbers are Assumptions.
+    Korean letters may follow the last one, and Hebrew, Arabic and Amharic ones stand before the first: particles are
+    written without a space. From four letters on, an apostrophe may join `part` to others ("Toyota's", "l'Italie", but
+    not "can" in "can't"); from six on, a hyphen as well ("Berlin-based"), since short words often make one of another
+    meaning ("well-being"). Both numbers are Assumptions. Behind "non-" a word keeps its meaning.
     """
     said, within = " ".join(words(part)), f" {' '.join(words(text))} "
     if not said or said not in within:
         return False
     beside = " " + "'’" * (len(said) >= 4) + "-" * (len(said) >= 6)
-    return f" {said} " in within or bool(re.search(f"[{beside}]{re.escape(said)}[가-힣{beside}]", within))
+    return f" {said} " in within or bool(re.search(f"{_before(said)}{re.escape(said)}[가-힣{beside}]", within))
 
 
 def copies(text: str, part: str) -> bool:
@@ -160,16 +196,28 @@ def copies(text: str, part: str) -> bool:
 
 
 _EVERYDAY = frozenset(
-    """yes no not none true false other others all any some many more most less least one two three first last new old
-    good never always now then here there out off oui non sí não sim nein nicht ja nee evet hayır nie tak да нет はい
-    いいえ その他 没有 不是 是的 其他 아니요 아니오 기타 ใช่ ไม่ ไม่ใช่ नहीं हाँ نعم لا לא ניט όχι არა አዎ không niet tidak
-    otro outro""".split()
+    _folded(
+        """yes no not none true false other others all any some many more most less least one two three first last new
+        old good never always now then here there out off oui non sí não sim nein nicht ja nee evet hayır nie tak да нет
+        はい いいえ その他 没有 不是 是的 其他 아니요 아니오 기타 ใช่ ไม่ ไม่ใช่ नहीं हाँ نعم لا לא ניט όχι არა አዎ không
+        niet tidak otro outro"""
+    ).split()
 )
 """Labels that stand in ordinary texts and tell nothing there. Assumption."""
 
 
+# Marks, and letters that end a syllable or stand under another one, in Burmese and Khmer.
+_NO_LETTER = regex.compile(r"\S\p{M}*\u103a|(?<=[\u1039\u17d2]) ?\S|[\p{M}\s]")
+_OF_LETTERS = re.compile("[0-9א-ת\u0621-\u06d3\u0e01-\u0eff]")  # and all that has capitals
+
+
+def _short(said: str) -> int:
+    """The most letters, without their marks, of a label that is a part of sentences: one where each is a syllable."""
+    return 2 if said != said.upper() or _OF_LETTERS.match(said) else 1
+
+
 def gives_away(text: str, label: str) -> bool:
-    """Whether `text` names `label`.
+    """Whether `text` names `label`. Negated as well: "non-urgent" shows the word by which an embedder finds "urgent".
 
     An everyday word ("no"), a label of two letters or one sign is just a part of sentences, and counts only where it is
     a line of its own, or ends one after a colon ("Answer: no").
@@ -178,9 +226,7 @@ def gives_away(text: str, label: str) -> bool:
     if not holds(text, label):
         return False
     said = " ".join(words(label))
-    if not {said, label.strip().lower()} & _EVERYDAY and len(said) > (
-        2 if said.isdigit() or said != said.upper() else 1
-    ):
+    if not {said, label.strip().lower()} & _EVERYDAY and len(_NO_LETTER.sub("", said)) > _short(said):
         return True
     return any(same(part, label) for line in text.splitlines() for part in (line, re.split("[:：=]", line)[-1]))
 
@@ -266,6 +312,25 @@ SCRIPTS: dict[str, frozenset[str]] = {
 
 They are XLM-R's languages without the romanised variants, and with both Chinese scripts as one (E5 §3.1 counts 93).
 """
+_ALSO = {
+    "Azerbaijani": "ARABIC CYRILLIC",
+    "Bosnian": "CYRILLIC",
+    "Hausa": "ARABIC",
+    "Javanese": "JAVANESE",
+    "Kazakh": "ARABIC",
+    "Kurdish": "ARABIC CYRILLIC",
+    "Kyrgyz": "ARABIC",
+    "Malay": "ARABIC",
+    "Mongolian": "MONGOLIAN",
+    "Punjabi": "ARABIC",
+    "Sindhi": "DEVANAGARI",
+    "Sundanese": "SUNDANESE",
+    "Uyghur": "CYRILLIC",
+    "Uzbek": "ARABIC CYRILLIC",
+}
+"""Second scripts that are in use today, among them Jawi, Ajami, Shahmukhi and that of Sorani. Source: Unicode CLDR
+(languageData). Latin letters of Kazakh, Kyrgyz and Uyghur are left out: any English answer would pass."""
+SCRIPTS |= {name: SCRIPTS[name].union(scripts.split()) for name, scripts in _ALSO.items()}
 
 
 HAN_SIGNS = 12
