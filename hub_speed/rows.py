@@ -12,10 +12,10 @@ REASONS = {
     "bad_json": "no JSON object could be read from the answer",
     "wrong_keys": "a key is missing, or one too many is there",
     "wrong_type": "a value is not of the type asked for",
-    "empty_field": "a value is empty or says nothing",
+    "empty_field": "a value is empty, says nothing, or is a placeholder that nobody filled",
     "echo": "a value only repeats a key, the task, the topic or a phrase of the prompt",
     "not_a_task": "a task is not a sentence",
-    "broken_text": "a value holds a special token of a model, or a character that stands for damage",
+    "broken_text": "a value holds a special token of a model, its thinking, or characters that stand for damage",
     "positive_equals_query": "the positive repeats the query",
     "positive_equals_negative": "the negative repeats the positive or the query",
     "copied_text": "the positive contains the query word for word",
@@ -44,7 +44,7 @@ REASONS = {
     "contaminated": "a text of the row is one of a test set, or nearly so: `detail` says which",
     "surplus": "as many rows of this task type as are wanted were accepted before it",
     "refused": "the endpoint, the model or a filter refuses this request but answers others (for example, because its "
-    "prompt is too long)",
+    "prompt is too long), or a value is a refusal",
     "endpoint_error": "the endpoint kept failing on this request",
 }
 """Why a row was not accepted. A model that is asked again reads the text for its own answer."""

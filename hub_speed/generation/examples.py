@@ -14,6 +14,7 @@ from hub_speed.generation.parsing import Parsed, Rejected, parse
 from hub_speed.generation.planning import PlannedRow
 from hub_speed.generation.prompts import REVISION, Revision, answer_schema, revision_schema
 from hub_speed.generation.topics import spoken
+from hub_speed.generation.unwritten import unwritten
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.parquet import read_parquet
 from hub_speed.recipe import Checks
@@ -89,7 +90,7 @@ def find_echo(answer: Answer, columns: Json) -> Flaw | None:
 
 def find_flaw(answer: Answer, columns: Json) -> Flaw | None:
     """What is wrong with the content of an answer to the prompt of the row with these columns."""
-    return TASK_TYPES[columns["task_type"]].check(answer, _check_values(columns))
+    return unwritten(answer.__dict__) or TASK_TYPES[columns["task_type"]].check(answer, _check_values(columns))
 
 
 LEAST_REASON = 2
