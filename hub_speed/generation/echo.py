@@ -18,6 +18,12 @@ _MARKS = re.compile(r"""[.,:;?!]+(?=["'\s]|$)|["“”()\[\]{}|]""")
 _FEW = 4  # words that are looked at one by one. Assumption: a longer value of the prompt's words alone is a phrase
 _SHAPE = frozenset(("json", "object", "string", "strings"))
 _FORM = _SHAPE | {"long-tail"}  # what is asked for, beside the keys
+# What a text is for, whichever prompt asks ("a hard negative document"). A label may be "positive text".
+_ROLE = re.compile(
+    r"(?:(?:this|here|is|an?|the|your|my|example|sample|of) )*+(?:hard |easy )?(?:positive|negative)"
+    r" (?:query|queries|documents?|passages?|texts?)(?: \d+| here)?|(?:an? |the )?hard negatives?"
+)
+_LONGEST_ROLE = 8  # words
 _LONGEST_RUN = 6  # pieces in a row; the longest line of a template has fewer
 
 
@@ -32,6 +38,9 @@ def echo(values: Mapping[str, str], prompt: str, subject: str = "") -> Flaw | No
     short = {name: value for name, value in values.items() if len(value) <= LONGEST}
     if not short:
         return None
+    for name, value in short.items():
+        if value.count(" ") < _LONGEST_ROLE and "label" not in name and _ROLE.fullmatch(plain(value)):
+            return Flaw("echo", f"{name}: {value!r:.100}")
     all_shown = " ".join((prompt, subject, *values, *_FORM)).lower().replace("_", " ")
     if not any(_may_stand_in(all_shown, value) for value in short.values()):
         return None

@@ -233,21 +233,42 @@ TOKEN = re.compile(
     r"|<(?:unused|extra_id_|reserved_|SPECIAL_)\d+>|<0x[0-9A-F]{2}>"
     r"|(?:\[(?:PAD|SEP|CLS|UNK|BOS|EOS)\]|< ?\|[\w .:-]{1,40}\| ?>|<\|[a-z_]{3,40}\|?)(?=\s*+\Z)"
 )
+_LIKE_THOUGHTS = re.compile(
+    r"\s*+(?:okay|ok|alright|hmm+|wait|first|so|now|well|let me|let's|we need|i need|i should|the user)\b",
+    re.IGNORECASE,
+)
 _STRUCK = re.compile(r"<s>(?:[^<]|<(?!/?s>))*+</s>")  # HTML
 
 
 def _stray(text: str) -> str:
     """The first thing in a text that belongs in none; empty when there is no such thing.
 
-    It is a special token, a control character, or a mark of thinking at the beginning.
+    It is a special token, a control character, or a mark of thinking: at the beginning, or behind what was thought.
     """
     if found := _NO_TEXT.search(text):
         return found[0]
     if not ("<" in text or "[" in text or "◁" in text):
         return ""
     begun = MARK.match(text.lstrip())
-    found = begun if begun and begun["open"] else TOKEN.search(_STRUCK.sub("", text))
+    found = begun if begun and begun["open"] else _end_of_thoughts(text) or TOKEN.search(_STRUCK.sub("", text))
     return found[0] if found else ""
+
+
+def _end_of_thoughts(text: str) -> re.Match[str] | None:
+    """The mark that ends thinking, where the text before it is thinking. A text may well speak of such marks.
+
+    It is thinking if it begins like that ("Okay, the user wants"), here or behind a mark; or if nothing marks where it
+    begins and the mark that ends it stands at the edge of a line.
+    """
+    start, opened = 0, False
+    for mark in MARK.finditer(text):
+        if mark["open"]:
+            start, opened = mark.end(), True
+        elif _LIKE_THOUGHTS.match(text, start, mark.start()) or (
+            not opened and (text[: mark.start()].rstrip(" ")[-1:] in ("", "\n") or text[mark.end() :][:1] == "\n")
+        ):
+            return mark
+    return None
 
 
 def _reason(error: ValidationError) -> Rejected:

@@ -113,6 +113,32 @@ def test_a_misleading_label_may_be_misleading_but_not_label() -> None:
         assert (found is not None) == copied, value
 
 
+@pytest.mark.parametrize(
+    ("value", "copied"),
+    [
+        ("positive query", True),
+        ("Positive_query", True),
+        ("hard negative document", True),
+        ("This is a hard negative passage.", True),
+        ("[positive text]", True),
+        ("negative document 2", True),
+        ("a hard negative", True),
+        ("a positive review of the film", False),
+        ("positive", False),
+        ("Negative sentences in French", False),
+        ("hard negative mining", False),
+        ("a positive test", False),
+        ("positive text messages", False),
+    ],
+)
+def test_what_a_text_is_for_is_an_echo_in_every_task_type(value: str, copied: bool) -> None:
+    for name, kind in TASK_TYPES.items():
+        found = echo(dict(kind.example) | {kind.query: value}, shown(name), _subject(name))
+        assert (found is not None) == copied, (name, found)
+    labelled = dict(TASK_TYPES["classification"].example) | {"label": "Positive text"}
+    assert echo(labelled, shown("classification"), TASK) is None
+
+
 def _subject(name: str) -> str:
     return TASK if TASK_TYPES[name].brainstorm else "Arts > Movies"
 

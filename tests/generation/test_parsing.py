@@ -276,6 +276,35 @@ def test_thinking_inside_a_value() -> None:
 @pytest.mark.parametrize(
     "value",
     [
+        "Okay, the user wants a query. </think> taps that drip",
+        "Sure! <think>The user wants a query.</think> taps that drip",
+        "Il faut une question.\n</think>\ntaps that drip",
+        "</think>\n\ntaps that drip",
+        "Hmm, a short one. [/THINK]taps that drip",
+        "We need a text. ◁/think▷ taps",
+    ],
+)
+def test_thinking_behind_a_prefix(value: str) -> None:
+    assert rejected(json.dumps(GOOD | {"input": value}))[0] == "broken_text"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Put your reasoning between <think> and </think>, the answer behind it.",
+        "The model ends its thoughts with `</think>`\nand answers.",
+        "<b>Okay</b>, the <i>user</i> wants it.",
+        "In XML: <a><thought>It rains.</thought>\n</a>",
+        "Okay, the user wants [1] a tap.",
+    ],
+)
+def test_texts_about_thinking_are_accepted(value: str) -> None:
+    assert accepted(json.dumps(GOOD | {"input": value}))[0]["input"] == value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
         "a < b |> c",
         "<b>bold</b>",
         "[1] and [a]",
