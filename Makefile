@@ -38,9 +38,8 @@ study: $(VENV)/installed-run
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-# torch first and pinned: an index that has a CPU build then gives that one.
+# torch is pinned: an index that has a CPU build then gives that one. Two calls of pip would look for everything twice.
 $(VENV)/installed-run: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(INSTALL) torch
 	$(INSTALL) -e '.[train,space]'
 	touch $@
 
