@@ -74,7 +74,7 @@ def header(stage: Stage, ctx: Context) -> Json:
 def _language(stage: Stage, ctx: Context) -> Json:
     """The languages of the rows, where the recipe decides them: its `languages` are part of what makes the version.
 
-    Tasks are always asked for in English. Nobody has said which languages a folder of documents, or given tasks, are in.
+    Tasks are always asked for in English. Nobody has said which languages documents, or given tasks, are in.
     """
     if stage.name == "corpus" or (stage.name == "brainstorm" and ctx.recipe.brainstorm.tasks):
         return {}
