@@ -66,10 +66,22 @@ def project() -> str:
 
 def header(stage: Stage, ctx: Context) -> Json:
     """The fields of the header; `hub_speed` is our own: what made the version, and which models taught and judged."""
-    known = [CODES[name] for name in ctx.recipe.languages if name in CODES]
-    common = _licence(ctx.record.license) | {"language": known or ["multilingual"]}
+    common = _licence(ctx.record.license) | _language(stage, ctx)
     of_kind = _of_model(stage, ctx) if stage.kind == "model" else _of_dataset(stage, ctx)
     return common | of_kind | {"hub_speed": _made_by(stage, ctx)}
+
+
+def _language(stage: Stage, ctx: Context) -> Json:
+    """The languages of the rows, where the recipe decides them: its `languages` are part of what makes the version.
+
+    Tasks are always asked for in English. Nobody has said which languages documents, or given tasks, are in.
+    """
+    if stage.name == "corpus" or (stage.name == "brainstorm" and ctx.recipe.brainstorm.tasks):
+        return {}
+    if stage.name == "brainstorm":
+        return {"language": ["en"]}
+    known = [CODES[name] for name in ctx.recipe.languages if name in CODES]
+    return {"language": known or ["multilingual"]}
 
 
 def _licence(name: str) -> Json:

@@ -76,8 +76,9 @@ class Bar:
         self._spoke = time.monotonic() - SECONDS_BETWEEN_LINES + SECONDS_TO_FIRST_LINE
 
     def start(self, total: int, unit: str, done: int = 0) -> None:
-        """How much there is to do, and how much of it an earlier run did."""
+        """How much there is to do, and how much of it an earlier run did; what was said of other work is gone."""
         self._total, self._unit, self._done = total, unit, done
+        self._numbers, self._note = {}, ""
         if self._task is not None:
             with suppress(KeyError):
                 self._rich.remove_task(self._task)
@@ -107,6 +108,7 @@ class Bar:
         """A short word on how it goes."""
         self._note = text
         self._update(note=text)
+        self._speak()
 
     def measure(self, numbers: dict[str, Any]) -> None:
         """Numbers on how the asking goes: rates, the share that is used, what is in flight, the cost."""

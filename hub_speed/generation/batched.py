@@ -160,14 +160,24 @@ class _Rounds:
                 self._ledger.forget_batch(file)
 
     async def _rows_of(self, batch: Batch) -> set[str]:
-        """The rows that a batch asks for."""
+        """The rows that a batch asks for.
+
+        Raises:
+            EndpointRefused: its file of requests is not the one that was submitted.
+        """
         if batch.id not in self._rows:
-            rows, most = set(), Spent()
-            with await self._provider.content(batch.requests) as lines:
-                for line in lines:
-                    request = orjson.loads(line)
-                    rows.add(_row_of(request["custom_id"]))
-                    most += most_spent(request["body"], len(line))
+            rows, most, line = set(), Spent(), b""
+            try:
+                with await self._provider.content(batch.requests) as lines:
+                    for line in lines:
+                        request = orjson.loads(line)
+                        rows.add(_row_of(request["custom_id"]))
+                        most += most_spent(request["body"], len(line))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                where = f"endpoint {self._address.name}: the requests of batch {batch.id} cannot be read"
+                got = self._address.words(" ".join(line.decode("utf-8", "replace").split())[:200])
+                fix = "run the same command again; if the provider's file stays so, cancel the batch there"
+                raise EndpointRefused(where, expected="the lines that were submitted", got=got, fix=fix) from error
             self._rows[batch.id] = rows
             self._budget.see(batch.id, most)
         return self._rows[batch.id]

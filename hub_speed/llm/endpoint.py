@@ -13,6 +13,7 @@ What is retried and what is not:
     an error inside a 200          as its own status
     dropped, timed out, not JSON   back off, ask again; the row fails at last, or stop if no later one is answered
     refused by one of many         ask the other replicas; a replica that refuses what another answers is set aside
+    unreadable from one of many    the same
     4xx 500 501 on a JSON schema   send it in another form, at last without: see `wording`. Where a form works for
                                    others, the row is asked once more without its schema
     400 422 500 on a parameter     send the same replica another in its place, or none: see `wording`
@@ -239,18 +240,24 @@ class Endpoint:
         """An answer, after as many retries, replicas and wordings as it takes and are allowed."""
         failures, refused = 0, list[EndpointRefused]()
         refusing: list[Replica] = []  # those that refuse the request in its present words
+        unread: list[Replica] = []  # those whose answer nobody can read
         others: list[Replica] = []  # than the one that is asked in other words, or the one that failed at last
         while True:
             row.attempts, row.reworded = row.attempts + 1, wording.changes
             replica, found = await self._attempt(request, wording, refusing + others)
+            if self._is_unreadable(replica, found) and replica not in unread:
+                unread.append(replica)
+                if len(unread) < len(self.replicas.all):
+                    others = unread
+                    continue
             if isinstance(found, Completion):
                 wording.works(request, found)
                 self._faults.answer()
                 self._look_at_name(replica, found.model)
-                for other in refusing:
-                    if self.replicas.fail(other):
-                        name = self.replicas.name(other)
-                        self.notes.append(f"{name} refuses what another answers: set aside, tried again")
+                self._blame(refusing, "refuses what another answers")
+                if unread and any(found.texts):
+                    worse = [other for other in unread if other is not replica]
+                    self._blame(worse, "sends no readable answer where another does")
                 return found
             status, words = found.status, found.got if isinstance(found, EndpointRefused) else found.problem
             others, no_money = [], isinstance(found, EndpointRefused) and found.no_money
@@ -276,6 +283,21 @@ class Endpoint:
                 fix="start it or pass another --endpoint; the same command then goes on where it stopped",
             )
         raise RowFailed(found.problem, row.attempts)
+
+    def _is_unreadable(self, replica: Replica, found: Completion | Trouble | EndpointRefused) -> bool:
+        """Whether a replica sent what is no answer; the answer of another one tells whether it was the request's fault.
+
+        A text may be empty, but not the first one of a replica.
+        """
+        if isinstance(found, Completion):
+            return replica not in self._named and not any(found.texts) and set(found.finish_reasons) == {"stop"}
+        return isinstance(found, Trouble) and found.charged and not found.broken
+
+    def _blame(self, replicas: list[Replica], what: str) -> None:
+        """Count a failure of replicas, since another one answered the same request; note which are set aside."""
+        for replica in replicas:
+            if self.replicas.fail(replica):
+                self.notes.append(f"{self.replicas.name(replica)} {what}: set aside, tried again")
 
     def _look_at_name(self, replica: Replica, model: str) -> None:
         """Note, once, that a replica names another model than the one that answered first."""
@@ -329,8 +351,8 @@ class Endpoint:
         finally:
             self._faults.come_back(sent)
             trouble = found if isinstance(found, Trouble) else None
-            failed = None if isinstance(found, EndpointRefused) else trouble is not None and trouble.broken
-            self.replicas.leave(replica, failed=failed)
+            undecided = isinstance(found, EndpointRefused) or self._is_unreadable(replica, found)
+            self.replicas.leave(replica, failed=None if undecided else trouble is not None and trouble.broken)
             unusable = isinstance(found, EndpointRefused) and 200 <= found.status < 300 and not found.no_money
             unread = UNREAD if unusable or (trouble and trouble.charged) else None
             self._budget.settle(aside, found if isinstance(found, Completion) else unread)

@@ -32,7 +32,7 @@ def run(settings: RoundTripSettings) -> Json:
     """
     passages = Passages.read(settings.passages)
     questions = [_short(row) for row in read_parquet(settings.questions)]
-    child.say(total=len(passages) + len(questions))
+    child.say(total=len(passages) + len(questions), note="embedding passages")
     places = [(i, number) for i, each in enumerate(questions) for number in passages.positives(each)]
     by_meaning = Dense(settings, passages, [each["query"] for each in questions]).ranks(places)
     by_words = _ranks_by_words(passages, questions, places)
@@ -62,8 +62,10 @@ def _short(row: Json) -> Json:
 
 def _ranks_by_words(passages: Passages, questions: list[Json], places: Places) -> list[int | None]:
     """The rank of each (question, passage) by BM25; None where they have no word in common."""
+    child.say(note="sorting the passages' words")
     english = all(question["language"] == "English" for question in questions)
     index = Bm25(passages.searched(range(len(passages))), english=english)
+    child.say(note="searching for each question")
     found: list[int | None] = []
     scores, scored = np.zeros(0), -1
     for i, number in places:

@@ -430,7 +430,8 @@ def test_what_cannot_be_drawn_or_measured_is_left_out_of_the_card_and_said_in_th
 
 
 def test_languages_are_those_of_the_recipe(card: Callable[..., Rendered]) -> None:
-    assert card("brainstorm")[0]["language"] == ["en"]
+    assert card("brainstorm", "e5")[0]["language"] == ["en"]  # its tasks are for every language
+    assert "language" not in card("corpus")[0]  # the recipe's languages are those of the questions
     found = card("seed", "e5")[0]["language"]
     assert {"en", "pl", "de", "zh"} <= set(found)
 

@@ -106,6 +106,18 @@ def asked(provider: FakeBatches) -> list[list[str]]:
     return [[request["custom_id"][:7] for request in requests] for requests in provider.submitted]
 
 
+@pytest.mark.parametrize("line", [b"<html>", b"", b'{"id": 1}\n', b'{"custom_id": "row-001.0", "body": []}\n'])
+def test_a_file_of_requests_that_comes_back_otherwise_ends_the_run_with_its_words(
+    line: bytes, provider: FakeBatches, tmp_path: Path
+) -> None:
+    provider.looks, provider.files["file-old"] = 100, line + KEY.encode()
+    about = {"input_file_id": "file-old", "metadata": {"hub_speed": "seed-abc"}, "size": 1}
+    provider.batches.append({"id": "batch-old", "status": "in_progress", "looks": 0, **about})
+    with pytest.raises(EndpointRefused, match="the requests of batch batch-old cannot be read") as raised:
+        run(provider.url, tmp_path)
+    assert "cancel the batch" in raised.value.fix and KEY not in str(raised.value) and not provider.submitted
+
+
 def test_all_rows_are_asked_for_once_and_find_their_answers(
     provider: FakeBatches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -177,6 +177,36 @@ def test_a_replica_that_refuses_what_another_answers_is_set_aside(status: int) -
         assert notes == ["replica 1 of 2 refuses what another answers: set aside, tried again"]
 
 
+UNREADABLE = {
+    "page": Reply(b"<html>Welcome</html>"),
+    "nothing": Reply(b""),
+    "no answer": as_json({}),
+    "other": as_json({"choices": [], "ok": True}),
+    "no text": as_json({"choices": [{"message": {}, "finish_reason": "stop"}]}),
+}
+
+
+@pytest.mark.parametrize("garbage", UNREADABLE)
+def test_a_replica_whose_answers_nobody_can_read_is_set_aside_while_another_answers(
+    garbage: str, waits: list[float]
+) -> None:
+    with FakeOpenAI(lambda asked: UNREADABLE[garbage]) as wrong, FakeOpenAI(lambda asked: "fine") as right:
+        found, notes = probed(wrong.url, right.url, prompts=20)
+        assert [completion.texts for completion in found] == [("fine",)] * 20
+        assert len(wrong.asked) == pacing.FAILURES_TO_SET_ASIDE and not waits  # each is asked of the other at once
+        assert notes == ["replica 1 of 2 sends no readable answer where another does: set aside, tried again"]
+
+
+def test_a_row_that_no_replica_answers_readably_says_nothing_about_them() -> None:
+    def either(asked: Asked) -> Reply | str:
+        return UNREADABLE["no text"] if int(asked.prompt) % 2 else "fine"
+
+    with FakeOpenAI(either) as one, FakeOpenAI(either) as two:
+        found, notes = probed(one.url, two.url, prompts=12)
+    assert [completion.texts for completion in found] == [("fine",), ("",)] * 6
+    assert notes == [] and len(one.asked) + len(two.asked) <= 14
+
+
 def test_a_replica_that_names_another_model_is_told_of_once() -> None:
     def named(name: str) -> Reply:
         return as_json({"model": name, "choices": [{"message": {"content": "fine"}}]})
