@@ -7,6 +7,7 @@ from hub_speed.generation import examples
 from hub_speed.generation.echo import echo, plain
 from hub_speed.generation.jobs import Accepted, Outcome
 from hub_speed.generation.parsing import Rejected, parse
+from hub_speed.generation.unwritten import unwritten
 from hub_speed.grounded import prompts
 from hub_speed.grounded.planning import PlannedQuestion
 from hub_speed.grounded.sources import named_source
@@ -25,7 +26,8 @@ def read_question(planned: PlannedQuestion, completion: Completion, generator: s
     if isinstance(parsed, Rejected):
         return parsed
     query, answer = parsed.answer.query, parsed.answer.answer
-    if flaw := echo({"query": query, "answer": answer}, planned.shown):
+    written = {"query": query, "answer": answer}
+    if flaw := echo(written, planned.shown) or unwritten(written):
         return Rejected(*flaw)
     if mark := prompts.mark_in(f"{query} {answer}", planned.prompt):
         return Rejected("echo", f"the mark of the fence: {mark}")

@@ -49,6 +49,8 @@ def test_an_answer_becomes_a_row() -> None:
         ("word " * 90, "too_long"),
         ("one question, as a whole sentence", "echo"),
         ("query", "echo"),
+        ("I'm sorry, but I can't help with that.", "refused"),
+        ("[Insert question here]", "empty_field"),
         (" ", "empty_field"),
     ],
 )
