@@ -15,7 +15,7 @@ from running import HANG_S
 from toy_stages import FIXED, TASKS, Toy, answer
 
 from hub_speed.engines import Options
-from hub_speed.engines.local import Local
+from hub_speed.engines.local import RANKS_A_CORE, Local
 from hub_speed.errors import Stopped
 from hub_speed.hub import Hub
 from hub_speed.localhub import LocalHub
@@ -35,6 +35,20 @@ def test_ranks_share_the_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert engine.run([0, 2], threading.Event()) == {0: 0, 2: 0}
     words = [engine.last_words(rank).partition(" (")[0] for rank in (0, 2)]
     assert words == ["rank 0 sees 0,1", "rank 2 sees GPU-a,GPU-b"]
+
+
+def test_of_many_ranks_few_run_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that counts those at work beside it stands for Python."""
+    program, at_work = tmp_path / "python", tmp_path / "at work"
+    at_work.mkdir()
+    program.write_text('#!/bin/sh\nfor last; do :; done\ncd "$AT_WORK" && touch "$last" && ls | wc -l && rm "$last"\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.setenv("AT_WORK", str(at_work))
+    monkeypatch.setattr("hub_speed.engines.local.cores", lambda: 1)
+    engine = Local(Options(("run", "toy"), tmp_path / "logs", 10))
+    assert engine.run(list(range(10)), threading.Event()) == dict.fromkeys(range(10), 0)
+    assert all(1 <= int(engine.last_words(rank).partition(" (")[0]) <= RANKS_A_CORE for rank in range(10))
 
 
 def children(pid: int) -> list[int]:
