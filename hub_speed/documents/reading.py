@@ -29,8 +29,10 @@ LONGEST = 20_000_000
 """Characters of a text that is used. Assumption: the longest novels have 3 million, and a file of that size is none."""
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")  # without \x1b, which colours the output of a terminal
-_NO_TITLE = re.compile(r"microsoft \w+ - |untitled|.*\.(docx?|pdf|indd|tex|dvi|html?)\s*$", re.IGNORECASE)
-"""What programs write as the title of a file that has none."""
+_NO_TITLE = re.compile(
+    r"microsoft \w+ - |untitled|(word document|.*\.(docx?|pdf|indd|tex|dvi|html?))\s*$", re.IGNORECASE
+)
+"""What programs write as the title of a file that has none; "Word Document" is what python-docx reads then."""
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 

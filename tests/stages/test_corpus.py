@@ -3,8 +3,10 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import zipfile
+from collections import Counter
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -16,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from stage_run import Run
 
+from hub_speed.cards import render
 from hub_speed.documents import folder as folders
 from hub_speed.errors import RecipeError, StageError, Stopped
 from hub_speed.parquet import read_parquet
@@ -56,6 +59,16 @@ def word_file(*, bomb: bool = False) -> bytes:
     return out.getvalue()
 
 
+def bare_word_file() -> bytes:
+    """Without a heading and without the part that has a title, as some programs write it."""
+    document, out = docx.Document(), BytesIO()
+    document.add_paragraph("Boots are cleaned on Fridays.")
+    rels = document.part.package.rels
+    del rels[next(name for name, rel in rels.items() if rel.reltype.endswith("core-properties"))]
+    document.save(out)
+    return out.getvalue()
+
+
 GOOD = {
     "guide.md": b"---\ntitle: The guide\n---\n# Start\n\nInstall the program first.\n",
     "deep/notes.TXT": "Grüße aus dem Café, mit Datum.".encode("cp1252"),
@@ -64,6 +77,7 @@ GOOD = {
     "paper.pdf": PDF,
     "flat.pdf": PDF.replace(b"(Part one)/Parent", b"(Elsewhere)/Parent").replace(b"What a", b"That a"),
     "leave.docx": word_file(),
+    "bare.docx": bare_word_file(),
     "utf16.txt": "Zwei Bytes je Zeichen.".encode("utf-16"),
     "stray.txt": ("Ein Byte ist zu viel. " * 5).encode("utf-16") + b"x",
     "undefined.txt": ("Grüße " * 100).encode("cp1252") + b"\x81\x8d\x9d",
@@ -109,6 +123,21 @@ def made(tmp_path: Path) -> Callable[..., tuple[Rows, Run]]:
     return build
 
 
+def test_the_code_of_the_card_loads_the_passages_of_each_split(
+    made: Callable[..., tuple[Rows, Run]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    found, run = made({f"{i}.md": f"Animal {i} eats {i * i} leaves a day.".encode() for i in range(40)})
+    render.render(STAGES["corpus"], run.ctx)
+    card = (run.ctx.out / "README.md").read_text("utf-8")
+    code = re.sub(r', revision="[^"]*"', "", card.split("```python\n")[1].split("```")[0])
+    names: dict[str, Any] = {}
+    exec(code.replace(f'"{run.ctx.repo}"', repr(str(run.ctx.out))), names)
+    by_split = Counter(row["split"] for row in found["data"])
+    assert names["passages"].num_rows == by_split == names["documents"].num_rows and len(by_split) == 3
+    assert all(f'passages["{name}"]  # {count} rows' in code for name, count in by_split.items())
+
+
 def test_files_of_every_kind_become_passages_and_bad_ones_are_skipped_with_a_reason(
     made: Callable[..., tuple[Rows, Run]],
 ) -> None:
@@ -134,7 +163,9 @@ def test_files_of_every_kind_become_passages_and_bad_ones_are_skipped_with_a_rea
     assert all(row["detail"] for row in found["skipped"])
     counts = run.record.measures.documents
     assert counts and (counts.documents, counts.passages) == (len(GOOD), len(found["data"]))
-    assert sum(counts.skipped.values()) == len(BAD) and sum(one["groups"] for one in counts.splits.values()) == 12
+    assert sum(counts.skipped.values()) == len(BAD) and sum(one["groups"] for one in counts.splits.values()) == len(
+        GOOD
+    )
     assert "below 20" in run.record.notes[0] and run.record.accepted == len(found["data"])
 
 
