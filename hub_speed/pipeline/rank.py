@@ -135,7 +135,7 @@ class _Rank:
 
 
 def part_of(caps: BudgetCaps, wave: Wave, rank: int, world: int) -> BudgetCaps:
-    """What one rank may spend, over all its runs: what it has spent, and an equal part of what is left.
+    """What one rank may spend, over all its runs: what it has spent, and its part of what is left.
 
     Raises:
         RecipeError: not even one call is left for a rank.
@@ -149,8 +149,9 @@ def part_of(caps: BudgetCaps, wave: Wave, rank: int, world: int) -> BudgetCaps:
         return max(0.0, cap - all_spent) / each if each else 0.0
 
     if caps.max_calls is not None:
-        found["max_calls"] = mine[0] + int(part(caps.max_calls, calls))
-        if not found["max_calls"]:
+        left = max(0, caps.max_calls - calls)  # what cannot be divided is for the first ranks
+        found["max_calls"] = mine[0] + (left // each + (going.index(rank) < left % each) if each else 0)
+        if (not mine[0] and left < each) or not found["max_calls"]:
             fewer = f"--world {caps.max_calls} or fewer, or raise the budget"
             raise RecipeError(f"budget.max_calls = {caps.max_calls}: less than a call for each rank", fix=fewer)
     if caps.max_tokens is not None:

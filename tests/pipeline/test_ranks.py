@@ -219,9 +219,10 @@ def test_parts_of_a_budget_add_up_to_no_more() -> None:
     second = [part_of(caps, again, rank, 4) for rank in range(4)]
     for parts in (first, second):
         assert all(part.lifetime for part in parts)
-        assert sum(part.max_calls or 0 for part in parts) <= 101
+        assert sum(part.max_calls or 0 for part in parts) == 101
         assert sum(part.max_tokens or 0 for part in parts) <= 1001
         assert sum(part.max_usd or 0 for part in parts) <= 9.000001
+    assert [part.max_calls for part in first] == [26, 25, 25, 25]
     assert [part.max_calls for part in second] == [20, 39, 3, 39]
     assert second[0].max_tokens == 100 and (second[1].max_tokens or 0) > 250
     with pytest.raises(RecipeError, match="less than a call for each rank"):
