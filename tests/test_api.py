@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import textwrap
 from pathlib import Path
 
@@ -19,6 +20,15 @@ from hub_speed.rows import SkippedRow
 
 TASKS = ["Given a dish, find the passage that says how to cook it.", "Given a river, find the towns it passes."]
 SMALL = {"brainstorm.topics": "quickstart-topics", "seed.rows": 40, "runtime.max_reject_rate": 1.0}
+
+
+def test_a_second_sigterm_is_the_first_again_and_a_second_ctrl_c_is_in_a_hurry() -> None:
+    with api.sessions.stopping() as stop:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.is_set()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
 
 
 def notebook(cli: Cli, code: str) -> str:

@@ -81,8 +81,9 @@ def topics_of(recipe: "Recipe", session: "Session") -> list[str]:
 
 @contextmanager
 def stopping() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C or SIGTERM sets; a second one raises KeyboardInterrupt.
+    """An event that the first Ctrl-C or SIGTERM sets; another Ctrl-C then raises KeyboardInterrupt.
 
+    Another SIGTERM does not: where a process with many threads is killed, Linux sends one for each to what it started.
     In another thread than the main one, signals are left alone: Python handles them in the main thread only.
     """
     stop = threading.Event()
@@ -91,7 +92,7 @@ def stopping() -> Iterator[threading.Event]:
         return
 
     def on_signal(number: int, frame: object) -> None:
-        if stop.is_set():
+        if stop.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
         stop.set()
 

@@ -111,8 +111,33 @@ def docx(raw: bytes) -> Parsed:
     if unpacked > MOST_UNPACKED:
         raise Unreadable("too_large", f"{unpacked:,} bytes when unpacked; at most {MOST_UNPACKED:,} are read")
     document = python_docx.Document(io.BytesIO(raw))
+    _unwrap(document.element.body)
     parts = [_table(part) if isinstance(part, Table) else _paragraph(part) for part in document.iter_inner_content()]
     return document.core_properties.title, "\n\n".join(part for part in parts if part)
+
+
+_WRAPPERS = {"sdt", "sdtContent", "ins", "moveTo", "smartTag", "customXml"}
+_GONE = {"del", "moveFrom", "Fallback"}  # a change that was tracked; a picture of a text box, for old programs
+
+
+def _unwrap(body: Any) -> None:
+    """Put what stands in content controls, tracked changes and text boxes where python-docx looks for it.
+
+    Changes are read as if they had been accepted; the text of a box follows the paragraph that holds it.
+    """
+    named = [(node, str(node.tag).rpartition("}")[2]) for node in body.iter()]
+    for node, name in named:
+        if name in _GONE:
+            node.getparent().remove(node)
+        elif name in _WRAPPERS:
+            for child in list(node):
+                node.addprevious(child)
+            node.getparent().remove(node)
+    for node in [node for node, name in named if name == "txbxContent"]:
+        holder = next((above for above in node.iterancestors() if str(above.tag).endswith("}p")), None)
+        for child in reversed(node):
+            if holder is not None:
+                holder.addnext(child)
 
 
 def _paragraph(paragraph: Any) -> str:
@@ -126,9 +151,17 @@ def _paragraph(paragraph: Any) -> str:
 
 def _table(table: Any) -> str:
     """A table as Markdown; a cell that spans several columns stands once."""
-    rows = [[" ".join(cell.text.split()) for cell in dict.fromkeys(row.cells)] for row in table.rows]
+    rows = [[_cell(cell).replace("|", r"\|") for cell in dict.fromkeys(row.cells)] for row in table.rows]
     lines = [f"| {' | '.join(cells)} |" for cells in rows if any(cells)]
     return "\n".join(lines[:1] + ["|---" * len(rows[0]) + "|"] * bool(lines) + lines[1:])
+
+
+def _cell(cell: Any) -> str:
+    """The text of a cell, with that of tables in it, as one line."""
+    parts = []
+    for part in cell.iter_inner_content():
+        parts += [_cell(each) for row in part.rows for each in row.cells] if hasattr(part, "rows") else [part.text]
+    return " ".join(" ".join(parts).split())
 
 
 PACKAGES = {".html": "trafilatura", ".htm": "trafilatura", ".pdf": "pypdfium2", ".docx": "docx"}
