@@ -44,9 +44,9 @@ FEW = 20
 def build(ctx: Context) -> None:
     """Fill `ctx.out` with passages, documents, and what was skipped."""
     settings, found = ctx.recipe.corpus, _files(ctx)
-    as_read, skipped = ctx.work / "read", list[Skipped]()
+    as_read, skipped, old = ctx.work / "read", list[Skipped](), list[str]()
     shutil.rmtree(as_read, ignore_errors=True)
-    count = write_parquet(_read(ctx, found, skipped), DocumentRow, as_read, AT_ONCE)
+    count = write_parquet(_read(ctx, found, skipped, old), DocumentRow, as_read, AT_ONCE)
     if settings.folder:
         folders.check_unchanged(found, settings.folder)
     _check_some(count, skipped)
@@ -71,7 +71,7 @@ def build(ctx: Context) -> None:
         write_parquet(map(vars, skipped), SkippedRow, ctx.out / "skipped")
     shutil.rmtree(as_read)
     ctx.record.measures.documents = _counts(ctx.out, groups, split_of, skipped)
-    ctx.record.notes += _notes(ctx.recipe, found, ctx.record.measures.documents)
+    ctx.record.notes += _notes(ctx.recipe, found, old, ctx.record.measures.documents)
 
 
 def passages_of(document: Json, passage_words: int) -> Iterator[Json]:
@@ -119,8 +119,11 @@ def _default_patterns(card: Path) -> list[str]:
         return []
 
 
-def _read(ctx: Context, found: Folder, skipped: list[Skipped]) -> Iterator[Json]:
-    """The documents as rows that have no group yet; what cannot be used is put into `skipped`."""
+def _read(ctx: Context, found: Folder, skipped: list[Skipped], old: list[str]) -> Iterator[Json]:
+    """The documents as rows that have no group yet.
+
+    What cannot be used is put into `skipped`, the names of those that were read as Windows-1252 into `old`.
+    """
     seen: dict[str, str] = {}
     ctx.progress.start(len(found.files), "files")
     with parser() as parsing:
@@ -129,6 +132,7 @@ def _read(ctx: Context, found: Folder, skipped: list[Skipped]) -> Iterator[Json]
                 if isinstance(one, Document):
                     first = seen.setdefault(one.sha256, one.source)
                     if first == one.source:
+                        old += [one.source] * one.old
                         yield _row(one)
                         continue
                     one = Skipped(one.source, "duplicate", f"the text of {first}")
@@ -185,7 +189,7 @@ def _counts(out: Path, groups: dict[str, str], split_of: dict[str, str], skipped
     )
 
 
-def _notes(recipe: Recipe, found: Folder, counts: Documents) -> list[str]:
+def _notes(recipe: Recipe, found: Folder, old: list[str], counts: Documents) -> list[str]:
     """What a reader should know of these documents."""
     notes = []
     few = {
@@ -202,6 +206,9 @@ def _notes(recipe: Recipe, found: Folder, counts: Documents) -> list[str]:
     if found.left_out:
         left = " and ".join(f"{count:,} {what}" for what, count in found.left_out)
         notes.append(f"not looked at in the folder: {left}")
+    if old:
+        named = ", ".join(map(repr, old[:3])) + (f" and {len(old) - 3:,} more" if len(old) > 3 else "")
+        notes.append(f"read as Windows-1252, since it is not UTF-8: {named}; save as UTF-8 what was written otherwise")
     return notes
 
 

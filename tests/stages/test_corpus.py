@@ -161,6 +161,7 @@ def test_files_of_every_kind_become_passages_and_bad_ones_are_skipped_with_a_rea
     assert {"The guide › Start", "API", "Part one", "A title", "Handbook"} <= headings
     assert {row["source"]: row["reason"] for row in found["skipped"]} == {name: why for name, (_, why) in BAD.items()}
     assert all(row["detail"] for row in found["skipped"])
+    assert any("Windows-1252" in note and "deep/notes.TXT" in note for note in run.record.notes)
     counts = run.record.measures.documents
     assert counts and (counts.documents, counts.passages) == (len(GOOD), len(found["data"]))
     assert sum(counts.skipped.values()) == len(BAD) and sum(one["groups"] for one in counts.splits.values()) == len(
