@@ -61,13 +61,13 @@ class Rows:
     ) -> Json:
         """One page of a set, or of its ledger: what became of every request, with reasons and raw answers.
 
+        Agents are shown the first line of each argument.
+
         Args:
-            stage: which set, by the stage that made it: synthesize (drafts), seed, questions, …; empty for the
-                training rows.
+            stage: which set, by the stage that made it: synthesize, seed, questions, …; empty for the training rows.
             task_type: one of the six; empty for all.
             language: of the rows; empty for all.
-            state: empty for the rows; "revised" or "kept" for those the revisor changed or not; or, of the ledger,
-                accepted, repaired, reasked, rejected or failed.
+            state: empty; revised or kept, of rows; accepted, repaired, reasked, rejected or failed, of requests.
             reason: why requests were rejected: reads the ledger; empty for all.
             text: words that a row holds, in any case.
             page: counts from 1; a page after the last is the last.
