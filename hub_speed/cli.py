@@ -122,6 +122,7 @@ def run(
                 command = ranked.on_machines(on, loaded, where, stage, ranks, flags, machines) if ranks else None
                 ranked.publish(loaded, where, stage, ranks or world or 1, command)
         return
+    options.check_shared(shared, "--ranks WORLD, or --rank and --world,")
     with api.open_hub(hub, private=private) as opened:
         from hub_speed.console.progress import Bars
         from hub_speed.console.run import print_result, print_run
@@ -230,6 +231,7 @@ def show(
 
             print_told(api.show_ranks(opened, org=org, shared=shared), as_json=json)
             return
+        options.check_shared(shared, "--ranks")
         from hub_speed.console.run import print_records, print_run
 
         results = api.finished(loaded, opened, org=org)

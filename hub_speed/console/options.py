@@ -136,5 +136,11 @@ def check_machines(on: str, ranks: int | None, machines: dict[str, Any]) -> None
             raise RecipeError(f"{_flag(name)}: not for --on {on}", expected=f"--on {' or '.join(ENGINES_OF[name])}")
 
 
+def check_shared(shared: Path | None, expected: str) -> None:
+    """Raise RecipeError for a shared folder where no ranks are meant, and it would be ignored."""
+    if shared:
+        raise RecipeError("--shared: the folder of ranks, and no ranks are meant", expected=f"{expected} as well")
+
+
 def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"

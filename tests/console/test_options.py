@@ -1,10 +1,11 @@
 """Flags that say where ranks run: none is ignored."""
 
 import re
+from pathlib import Path
 
 import pytest
 
-from hub_speed.console.options import check_machines
+from hub_speed.console.options import check_machines, check_shared
 from hub_speed.errors import RecipeError
 
 
@@ -28,3 +29,9 @@ def test_flags_that_belong_to_their_engine_are_not() -> None:
     check_machines("local", None, {"partition": "", "gpus_per_rank": 0})
     check_machines("slurm", 4, {"partition": "gpu", "gpus_per_rank": 1, "timeout": "6h"})
     check_machines("slrum", 4, {"partition": "gpu"})  # that there is no such engine is said elsewhere
+
+
+def test_a_shared_folder_without_ranks_is_refused() -> None:
+    check_shared(None, "--ranks")
+    with pytest.raises(RecipeError, match="no ranks are meant"):
+        check_shared(Path("shared"), "--ranks")
