@@ -99,9 +99,9 @@ _SYMBOL = regex.compile(
 # Curly apostrophes, hyphens that do not break, full width; Armenian marks and joiners inside a word are left out.
 _PLAIN_SIGNS = dict.fromkeys(map(ord, "՛՜՞\u200d")) | {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}
 _PLAIN_SIGNS |= {ord("’"): "'", 0x2010: "-", 0x2011: "-"}
-# Letters that writers of one language use for each other: Arabic with and without hamza or dots, also from a Persian
-# keyboard; Greek has no accents in capitals.
-_PLAIN_SIGNS |= str.maketrans("أإآٱىیةکάέήίόύώϊϋΐΰς", "ااااييهكαεηιουωιυιυσ")
+# Letters that writers of one language use for each other: Arabic with and without dots, also from a Persian keyboard (a
+# hamza is a part of its letter); Greek has no accents in capitals.
+_PLAIN_SIGNS |= str.maketrans("ىیةکάέήίόύώϊϋΐΰς", "ييهكαεηιουωιυιυσ")
 # Vietnamese tone marks, on the last vowel of an open syllable (hoà) or on the one before it (hòa).
 _TONES = {
     unicodedata.normalize("NFC", pair + mark): unicodedata.normalize("NFC", pair[0] + mark + pair[1])
@@ -110,7 +110,7 @@ _TONES = {
 }
 _TONE = re.compile("[oOuU][àáảãạèéẻẽẹỳýỷỹỵÀÁẢÃẠÈÉẺẼẸỲÝỶỸỴ]")
 _TO_FOLD = re.compile(  # full width: letters are enough; ligatures of Latin and Armenian; accents that stand alone
-    "[՛՜՞\u200d’\u2010\u2011０-９Ａ-Ｚａ-ｚ\u0307ßẞſİև\ufb00-\ufb06\ufb13-\ufb17أإآٱىیةکΆΈ-ΐΣΪ-ΰςϊ-ώ"
+    "[՛՜՞\u200d’\u2010\u2011０-９Ａ-Ｚａ-ｚ\u0307ßẞſİև\ufb00-\ufb06\ufb13-\ufb17ىیةکΆΈ-ΐΣΪ-ΰςϊ-ώ"
     "\u0300\u0301\u0303\u0308\u0309\u0323]"
 )
 _START = 60  # letters that hold the first two words of nearly every text (Assumption)
@@ -120,7 +120,7 @@ def same(a: str, b: str) -> bool:
     """Whether two texts have the same words and symbols. Texts without words are compared letter by letter.
 
     Typography does not count: case, punctuation, the form of an apostrophe, ß for ss, full width. Nor do spellings that
-    writers use for each other: the forms of alef, yeh and teh marbuta in Arabic, Greek accents, the place of Vietnamese
+    writers use for each other: the forms of yeh and teh marbuta in Arabic, Greek accents, the place of Vietnamese
     tone marks.
     """
     if not words(a) or not words(b):
@@ -165,11 +165,15 @@ letters often begin one of another meaning (מקרה is no קרה). Assumption: 
 @lru_cache(64)
 def _before(said: str) -> str:
     """A pattern of what may be joined to the words `said` from the left: see `holds`."""
-    beside = " " + "'’" * (len(said) >= 4) + "-" * (len(said) >= 6)
     for letters, short, long in _PREFIXES_OF:
         if re.match(letters, said) and len(said) >= 3:
-            return f"(?:[{beside}]| (?:{short if len(said) == 3 else long}))"
-    return f"(?:[{beside}]| non-)"
+            return f"(?:[{_beside(said)}]| (?:{short if len(said) == 3 else long}))"
+    return f"(?:[{_beside(said)}]| non-)"
+
+
+def _beside(said: str) -> str:
+    """The signs that may stand on either side of the words `said`: see `holds`."""
+    return " " + "'’" * (len(said) >= 4) + "-" * (len(said) >= 6)
 
 
 def holds(text: str, part: str) -> bool:
@@ -183,8 +187,7 @@ def holds(text: str, part: str) -> bool:
     said, within = " ".join(words(part)), f" {' '.join(words(text))} "
     if not said or said not in within:
         return False
-    beside = " " + "'’" * (len(said) >= 4) + "-" * (len(said) >= 6)
-    return f" {said} " in within or bool(re.search(f"{_before(said)}{re.escape(said)}[가-힣{beside}]", within))
+    return f" {said} " in within or bool(re.search(f"{_before(said)}{re.escape(said)}[가-힣{_beside(said)}]", within))
 
 
 def copies(text: str, part: str) -> bool:
@@ -329,7 +332,8 @@ _ALSO = {
     "Uzbek": "ARABIC CYRILLIC",
 }
 """Second scripts that are in use today, among them Jawi, Ajami, Shahmukhi and that of Sorani. Source: Unicode CLDR
-(languageData). Latin letters of Kazakh, Kyrgyz and Uyghur are left out: any English answer would pass."""
+(languageData) up to Mongolian; Assumption: the others. Latin letters of Kazakh, Kyrgyz and Uyghur are left out: any
+English answer would pass."""
 SCRIPTS |= {name: SCRIPTS[name].union(scripts.split()) for name, scripts in _ALSO.items()}
 
 

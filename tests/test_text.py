@@ -127,7 +127,7 @@ def test_composed_and_decomposed_texts_have_the_same_words(text: str) -> None:
         ("كِتَاب", "كتاب", True),
         ("كتـــاب", "كتاب", True),
         ("كتاب", "كاتب", False),
-        ("أكل", "اكل", True),  # many leave the hamza out
+        ("أكل", "اكل", False),  # hamza is a part of the letter
         ("שָׁלוֹם", "שלום", True),
         ("Ի՞նչ է սա", "Ինչ է սա", True),
         ("ＡＢＣ　１", "abc 1", True),
@@ -144,7 +144,7 @@ def test_composed_and_decomposed_texts_have_the_same_words(text: str) -> None:
         ("ma", "mà", False),
         ("مدرسة على", "مدرسه علي", True),
         ("کتاب فارسی", "كتاب فارسي", True),
-        ("إسلام آباد", "اسلام اباد", True),
+        ("إسلام آباد", "اسلام اباد", False),
         ("سؤال", "سوال", False),
         ("ශ්‍රී ලංකාව", "ශ්රී ලංකාව", True),
     ],

@@ -41,7 +41,9 @@ def test_of_many_ranks_few_run_at_once(tmp_path: Path, monkeypatch: pytest.Monke
     """A program that counts those at work beside it stands for Python."""
     program, at_work = tmp_path / "python", tmp_path / "at work"
     at_work.mkdir()
-    program.write_text('#!/bin/sh\nfor last; do :; done\ncd "$AT_WORK" && touch "$last" && ls | wc -l && rm "$last"\n')
+    program.write_text(
+        '#!/bin/sh\nfor last; do :; done\ncd "$AT_WORK" && touch "$last" && sleep 0.2 && ls | wc -l && rm "$last"\n'
+    )
     program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(program))
     monkeypatch.setenv("AT_WORK", str(at_work))
