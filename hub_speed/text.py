@@ -195,7 +195,7 @@ def copies(text: str, part: str) -> bool:
 
     Both numbers are Assumptions.
     """
-    return len(words(part)) > (10 if _SIGN.search(part) else 3) and holds(text, part)
+    return len(words(part)) > (10 if not part.isascii() and _SIGN.search(part) else 3) and holds(text, part)
 
 
 _EVERYDAY = frozenset(
@@ -234,6 +234,7 @@ def gives_away(text: str, label: str) -> bool:
     return any(same(part, label) for line in text.splitlines() for part in (line, re.split("[:：=]", line)[-1]))
 
 
+@lru_cache(64)
 def word_range(length: str) -> tuple[int, float]:
     """A length knob as numbers: "less than 5 words" → (1, 4); "5 to 15 words" → (5, 15); "at least 10 words" → (10, ∞).
 

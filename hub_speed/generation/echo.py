@@ -55,7 +55,8 @@ def echo(values: Mapping[str, str], prompt: str, subject: str = "") -> Flaw | No
 
 def _may_stand_in(all_shown: str, value: str) -> bool:
     """Whether all words of a value are in what was shown. A quick look, since hardly an answer is an echo."""
-    return all(word in all_shown or not word.isascii() for word in words(value.replace("_", " ")))
+    said = words(value.replace("_", " "))
+    return all(word in all_shown or not word.isascii() for word in reversed(said))  # sentences begin with common words
 
 
 def _repeats(shown: list[Set[str]], value: str) -> bool:

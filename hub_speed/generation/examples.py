@@ -34,7 +34,7 @@ SAMPLING_FIELDS = (
 TEXTS = ("task_type", "query", "positive")
 """The columns by which two examples are duplicates. Source: E5 §3.1 (exact match; columns not stated: Assumption)."""
 
-_ONE_LINE = json.JSONEncoder(ensure_ascii=False)  # to make one takes longer than to write most answers
+_ONE_LINE = json.JSONEncoder(ensure_ascii=False)
 Pool = dict[str, list[tuple[str, str]]]
 
 
@@ -174,8 +174,11 @@ def read_revised_draft(draft: Json, completion: Completion, checks: Checks) -> t
 
 
 def compact(value: Answer | dict[str, Any]) -> str:
-    """An answer as one line of JSON: the form in which models are trained to write it."""
-    return _ONE_LINE.encode(value.__dict__ if isinstance(value, Answer) else value)
+    """An answer of texts as one line of JSON: the form in which models are trained to write it."""
+    if not isinstance(value, Answer):
+        return _ONE_LINE.encode(value)
+    values = [f'"{name}": {orjson.dumps(text).decode()}' for name, text in value.__dict__.items()]
+    return f"{{{', '.join(values)}}}"  # the same, in a third of the time
 
 
 def training_columns(task_type: str, task: str, answer: Answer, generator: str, *, revised: bool) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Rejected:
     detail: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Parsed(Generic[A]):
     """A validated answer, whether its JSON had to be repaired, and the reason of a check that rejects nothing here."""
 
@@ -224,6 +224,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 # Control characters, halves of characters, and U+FFFD, which stands for bytes that were none.
 _NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffd-\uffff]")
+_PLAIN = bytes({*range(0x20, 0x7F), *b"\t\n\r"})
 # What chat templates and tokenizers put between texts: ChatML, Llama, Mistral, Gemma, DeepSeek, T5, GLM and older
 # ones. Texts on models name some of BERT's, and formulas look like others, so these count only at the end of a text.
 TOKEN = re.compile(
@@ -245,7 +246,8 @@ def _stray(text: str) -> str:
 
     It is a special token, a control character, or a mark of thinking: at the beginning, or behind what was thought.
     """
-    if found := _NO_TEXT.search(text):
+    is_plain = text.isascii() and not text.encode().translate(None, _PLAIN)  # nearly always
+    if not is_plain and (found := _NO_TEXT.search(text)):
         return found[0]
     if not ("<" in text or "[" in text or "◁" in text):
         return ""

@@ -81,7 +81,7 @@ def _spread(topics: list[str]) -> list[int]:
 
 def spoken(path: str) -> str:
     """A topic path as it stands in a prompt: "World/Countries/New_Zealand" → "World > Countries > New Zealand"."""
-    return " > ".join(part.replace("_", " ") for part in path.split("/"))
+    return path.replace("_", " ").replace("/", " > ")
 
 
 def read_file(path: Path) -> list[str]:

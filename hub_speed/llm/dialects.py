@@ -48,7 +48,7 @@ class Sampling:
     seed: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Request:
     """One prompt for one model.
 
@@ -70,7 +70,7 @@ class Request:
         return hashlib.sha256(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-@dataclass(frozen=True)
+@dataclass
 class Completion:
     """What came back: `n` texts with their finish reasons, and the tokens the server counted.
 

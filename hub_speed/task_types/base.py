@@ -59,7 +59,7 @@ class Guideline:
     share: float = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class Draw:
     """What was drawn for one row: the knobs' values and the guidelines' texts in order, placeholders still open."""
 

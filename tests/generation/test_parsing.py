@@ -488,3 +488,11 @@ def test_long_answers_are_repaired() -> None:
     text = "The tap drips all night. " * 390
     found = accepted(f'{{"input": "{text}a", "positive_document": "{text}b",}}')
     assert found == ({"input": text + "a", "positive_document": text + "b"}, True)
+
+
+@pytest.mark.parametrize("code", range(0x80))
+def test_the_quick_look_at_a_text_of_ascii_finds_what_the_search_finds(code: int) -> None:
+    answer = json.dumps({"S1": f"a{chr(code)} b", "S2": "c", "S3": "d"})
+    found = parse(answer, TASK_TYPES["sts"].answer)
+    broken = (code in range(0x20) and chr(code) not in "\t\n\r") or code == 0x7F
+    assert isinstance(found, Rejected if broken else Parsed), ascii(found)

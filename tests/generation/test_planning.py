@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hub_speed.errors import StageError
 from hub_speed.generation import estimate
-from hub_speed.generation.planning import numbered, plan_rows, row_rng
+from hub_speed.generation.planning import PlannedRow, numbered, plan_rows, row_rng
 from hub_speed.generation.quota import MOST, Quota
 from hub_speed.generation.variety import variety
 from hub_speed.parquet import LARGER, MANY_FILES, ROWS_PER_FILE
@@ -73,7 +73,7 @@ def test_a_row_is_what_its_columns_say() -> None:
         found = row.columns()
         assert list(found) == list(columns(PromptRow))
         assert all(isinstance(value, str) for value in found.values())
-        assert json.loads(found["knobs"]) == row.knobs
+        assert found["knobs"] == json.dumps(row.knobs)
         assert (row.task, row.topic) in POOL[row.task_type]
         kind = TASK_TYPES[row.task_type]
         assert all(value in kind.knobs[name] for name, value in row.knobs.items())
@@ -85,6 +85,12 @@ def test_a_row_is_what_its_columns_say() -> None:
             assert row.target_language not in ("", row.language)
         else:
             assert row.target_language == ""
+
+
+@given(st.dictionaries(st.text(), st.text(), max_size=5))
+def test_knobs_are_written_as_json_dumps_writes_them(knobs: dict[str, str]) -> None:
+    row = PlannedRow("seed-0000000", "retrieval", "task", "topic", "English", "", knobs, "prompt")
+    assert row.columns()["knobs"] == json.dumps(knobs)
 
 
 def test_languages_come_in_their_shares() -> None:
