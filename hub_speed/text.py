@@ -123,9 +123,10 @@ def same(a: str, b: str) -> bool:
     writers use for each other: the forms of yeh and teh marbuta in Arabic, Greek accents, the place of Vietnamese
     tone marks.
     """
-    if not words(a) or not words(b):
+    in_a, in_b = words(a), words(b)
+    if not in_a or not in_b:
         return a.strip() == b.strip()
-    if words(a) != words(b):  # nearly always
+    if in_a != in_b:  # nearly always
         if (a.isascii() and b.isascii()) or _first_words(a) != _first_words(b):
             return False
         a, b = _folded(a), _folded(b)

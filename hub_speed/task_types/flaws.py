@@ -49,6 +49,6 @@ def too_long(answer: Answer, names: tuple[str, ...], most: float, language: str)
 def wrong_script(answer: Answer, names: tuple[str, ...], language: str) -> Flaw | None:
     """One of the fields is mostly in a script that the language does not use."""
     for name in names:
-        if text.wrong_script(language, getattr(answer, name)):
+        if not text.in_script_of(getattr(answer, name), language):
             return Flaw("wrong_script", f"{name}: asked for {language}")
     return None
