@@ -192,6 +192,42 @@ def test_rows_of_tables_are_documents(made: Callable[..., tuple[Rows, Run]], tmp
     )
 
 
+def test_documents_in_old_encodings_are_named_with_them_and_marked_where_it_is_doubtful(
+    made: Callable[..., tuple[Rows, Run]],
+) -> None:
+    text, page = (
+        "Ключ от подвала висит рядом с окном. Каждый год мы проверяем трубы.",
+        "Лодка стоит у причала, а вёсла.",
+    )
+    found, run = made(
+        {
+            "plain.txt": text.upper().encode(),
+            "old.txt": text.encode("cp1251"),
+            "page.html": f"<html><body><p>{page} {page}</p></body></html>".encode("koi8-r"),
+            "table.csv": f'text,title\n"{page}",Лодка\n"Ещё: {text}",Ключ\n'.encode("cp1251"),
+            "short.txt": "Über Öl".encode("cp1252"),
+            "leave.docx": hidden_word_file(),
+        }
+    )
+    marks = {row["source"]: row["encoding"] for row in found["documents"]}
+    assert marks.pop("short.txt").endswith(", which is doubtful")
+    assert marks == {"plain.txt": None, "old.txt": "Windows-1251", "page.html": "KOI8-R", "leave.docx": None} | {
+        f"table.csv:{i}": "Windows-1251" for i in (1, 2)
+    }
+    assert {row["text"] for row in found["documents"]} >= {text, page, f"Ещё: {text}"}
+    notes = "\n".join(run.record.notes)
+    assert "read as Windows-1251, since it is not UTF-8: 'old.txt', 'table.csv:1', 'table.csv:2';" in notes
+    assert "read as KOI8-R" in notes and "which is doubtful, since it is not UTF-8: 'short.txt'" in notes
+    assert "words that Word hides are left out (3): 'leave.docx'" in notes
+
+
+def hidden_word_file() -> bytes:
+    document, out = docx.Document(), BytesIO()
+    document.add_paragraph("Seen by all.").add_run(" Seen by nobody.").font.hidden = True
+    document.save(out)
+    return out.getvalue()
+
+
 def test_a_dataset_of_the_hub_is_read_by_its_default_config(tmp_path: Path) -> None:
     for name in ("data", "other"):
         (tmp_path / "hub" / name).mkdir(parents=True)
