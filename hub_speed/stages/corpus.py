@@ -69,7 +69,7 @@ def build(ctx: Context) -> None:
     shutil.rmtree(as_read, ignore_errors=True)
     count = write_parquet(_read(ctx, found, skipped, kept), DocumentRow, as_read, AT_ONCE)
     if settings.folder:
-        folders.check_unchanged(found, settings.folder)
+        folders.check_unchanged(found, settings.folder, ctx.record.identity["recipe"]["corpus"]["digest"])
     _check_some(count, skipped)
     ctx.progress.note("comparing")
     texts = ((row["id"], row["text"]) for row in _watched(ctx, read_parquet(as_read, ["id", "text"], at_once=AT_ONCE)))

@@ -16,7 +16,7 @@ import docx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from stage_run import Run
+from stage_run import Run, Silent
 
 from hub_speed.cards import render
 from hub_speed.documents import folder as folders
@@ -117,6 +117,7 @@ def made(tmp_path: Path) -> Callable[..., tuple[Rows, Run]]:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(raw)
         run = Run("corpus", tmp_path / "run", None, corpus={"source": str(tmp_path / "in"), **settings})
+        run.record.identity.update(STAGE.identity(run.recipe, {}))
         STAGE.build(run.ctx)
         return {name: list(read_parquet(run.ctx.out / name)) for name in ("data", "documents", "skipped")}, run
 
@@ -269,10 +270,54 @@ def test_a_stop_ends_the_reading(made: Callable[..., tuple[Rows, Run]]) -> None:
 
 def test_files_that_change_while_they_are_read_end_the_stage(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("before")
-    before = folders.look(tmp_path)
+    before, digest = folders.look(tmp_path), folders.digest(tmp_path)
     (tmp_path / "a.md").write_text("afterwards")
     with pytest.raises(StageError, match=r"files have changed(.|\n)*a\.md"):
-        folders.check_unchanged(before, tmp_path)
+        folders.check_unchanged(before, tmp_path, digest)
+
+
+def write_elsewhere(folder: Path) -> None:
+    (folder / "3.md").write_text("Other words than before, and more.")
+
+
+def write_in_place(folder: Path) -> None:
+    about = (folder / "3.md").stat()
+    (folder / "3.md").write_text("Wood 3 is cut.")
+    os.utime(folder / "3.md", ns=(about.st_atime_ns, about.st_mtime_ns))
+
+
+def remove(folder: Path) -> None:
+    (folder / "3.md").unlink()
+
+
+def add(folder: Path) -> None:
+    (folder / "new.md").write_text("One more.")
+
+
+@pytest.mark.parametrize("change", [write_elsewhere, write_in_place, remove, add])
+@pytest.mark.parametrize("read_first", [0, 2, 5])
+def test_files_that_change_after_the_run_began_end_the_stage(
+    change: Callable[[Path], None], read_first: int, tmp_path: Path
+) -> None:
+    """What is published must be what the fingerprint stands for, whenever a file changes and whatever its time says."""
+    source = tmp_path / "in"
+    source.mkdir()
+    for i in range(5):
+        (source / f"{i}.md").write_text(f"Pump {i} is dry.")
+    run = Run("corpus", tmp_path / "run", None, corpus={"source": str(source)})
+    run.record.identity.update(STAGE.identity(run.recipe, {}))
+    if not read_first:
+        change(source)
+
+    class Watching(Silent):
+        def advance(self, n: int) -> None:
+            super().advance(n)
+            if self.done == read_first:
+                change(source)
+
+    run.ctx.progress = Watching()
+    with pytest.raises(StageError, match=r"files have changed(.|\n)*nothing was published"):
+        STAGE.build(run.ctx)
 
 
 def test_the_fingerprint_follows_names_and_bytes_but_not_the_place(tmp_path: Path) -> None:
@@ -295,7 +340,7 @@ def test_the_fingerprint_follows_names_and_bytes_but_not_the_place(tmp_path: Pat
     (other / "b.png").rename(other / "c.png")
     (other / ".notes.md.swp").write_text("hidden")
     assert identity(one) == identity(other)
-    folders.check_unchanged(before, other)
+    folders.check_unchanged(before, other, folders.digest(other))
     (other / "a.md").rename(other / "c.md")
     assert identity(one) != identity(other)
 
