@@ -180,7 +180,9 @@ CHANGES |= {
 def groups(folder: Path, threshold: float) -> list[dict[str, Any]]:
     """The lines of the table, by words that are compared together."""
     with process() as parsing:
-        found = [one for file in look(folder).files for one in read(file, parsing, "text") if isinstance(one, Document)]
+        found = [
+            one for file in look(folder).files for one in read(file, parsing, "text", {}) if isinstance(one, Document)
+        ]
     texts = {one.sha256: one.text for one in found}
     sizes = Counter(grouped(texts.items(), threshold).values())
     print(f"{len(texts):,} documents in {len(sizes):,} groups, the largest of {max(sizes.values())}")

@@ -153,32 +153,34 @@ def _together(found: dict[str, str]) -> str:
 @lru_cache(8)  # asked for by every look at the plan: read again only where a size or a time has changed
 def hashes(files: tuple[File, ...]) -> dict[str, str]:
     """Name of a file → sha256 of its bytes, or why it is not read."""
-    return _hashed(files)
+    return {file.name: file.flaw[0] if file.flaw else hash_of(file.path) for file in files}
 
 
-def _hashed(files: tuple[File, ...]) -> dict[str, str]:
-    return {file.name: file.flaw[0] if file.flaw else _hash(file.path) for file in files}
-
-
-def _hash(path: Path) -> str:
+def hash_of(path: Path) -> str:
     """sha256 of a file's bytes; what the system says where it may not be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        return f"unreadable: {error.strerror}"
+        return no_hash(error)
 
 
-def check_unchanged(folder: Folder, source: Path, digest: str) -> None:
-    """Raise a StageError where a file that is read is another one than when the run began, or has changed since.
+def no_hash(error: OSError) -> str:
+    """What stands in the place of the sha256 of a file that may not be read."""
+    return f"unreadable: {error.strerror}"
+
+
+def check_unchanged(folder: Folder, source: Path, digest: str, read: dict[str, str]) -> None:
+    """Raise a StageError where a file that was read is another one than when the run began, or has changed since.
 
     Args:
         folder: as it was before the files were read.
         source: where it is.
-        digest: by which the run knows the files. All of them are read again: their times may not tell.
+        digest: by which the run knows the files.
+        read: name of a file → sha256 of what was read, as `hashes`.
     """
     changed = sorted({file.name for file in {*_found(source).known} ^ {*folder.known}})
-    if changed or _together(_hashed(folder.known)) != digest:
+    if changed or _together({file.name: read[file.name] for file in folder.known}) != digest:
         raise StageError(
             f"corpus.source {source}: files have changed while they were read, or since the run began",
             got=", ".join(changed[:3]) or "other bytes than before in one of them",

@@ -14,7 +14,7 @@ import yaml
 
 from hub_speed import safe_yaml, tables
 from hub_speed.documents.child import Parser
-from hub_speed.documents.folder import LARGEST, TEXTS, File
+from hub_speed.documents.folder import LARGEST, TEXTS, File, hash_of, no_hash
 from hub_speed.documents.parsers import BINARY_SHARE, PARSERS, Parsed, Unreadable, decoded
 from hub_speed.documents.structure import blocks, is_markdown, title_of
 from hub_speed.errors import StageError
@@ -64,31 +64,37 @@ class Skipped:
     detail: str
 
 
-def read(file: File, parser: Parser, column: str) -> Iterator[Document | Skipped]:
+def read(file: File, parser: Parser, column: str, hashes: dict[str, str]) -> Iterator[Document | Skipped]:
     """The document in a file, or those in its rows.
 
     Args:
         file: of a folder.
         parser: parses HTML, PDF and Word files.
         column: of a table: where the text of a document is.
+        hashes: gets the sha256 of what was read, as `folder.hashes` has it.
     """
     if file.flaw:
+        hashes[file.name] = file.flaw[0]
         yield Skipped(file.name, *file.flaw)
         return
     try:
         if file.kind in tables.KINDS:
             yield from _rows(file, column)
         else:
-            yield _one(file, parser)
+            yield _one(file, parser, hashes)
     except Unreadable as error:
         yield Skipped(file.name, error.reason, error.detail)
     except OSError as error:
+        hashes[file.name] = no_hash(error)
         yield Skipped(file.name, "unreadable", error.strerror or str(error))
+    if file.name not in hashes:  # a table, which may be too large to be in memory at once
+        hashes[file.name] = hash_of(file.path)
 
 
-def _one(file: File, parser: Parser) -> Document:
+def _one(file: File, parser: Parser, hashes: dict[str, str]) -> Document:
     """The only document of a file."""
     raw = file.path.read_bytes()
+    hashes[file.name] = hashlib.sha256(raw).hexdigest()
     if file.kind in PARSERS:
         said = parser.parse(file.kind, raw) if raw.strip() else Parsed("", "")
         shown = "" if _NO_TITLE.match(said.title) else said.title

@@ -65,11 +65,11 @@ class Kept:
 def build(ctx: Context) -> None:
     """Fill `ctx.out` with passages, documents, and what was skipped."""
     settings, found = ctx.recipe.corpus, _files(ctx)
-    as_read, skipped, kept = ctx.work / "read", list[Skipped](), Kept()
+    as_read, skipped, kept, hashes = ctx.work / "read", list[Skipped](), Kept(), dict[str, str]()
     shutil.rmtree(as_read, ignore_errors=True)
-    count = write_parquet(_read(ctx, found, skipped, kept), DocumentRow, as_read, AT_ONCE)
+    count = write_parquet(_read(ctx, found, skipped, kept, hashes), DocumentRow, as_read, AT_ONCE)
     if settings.folder:
-        folders.check_unchanged(found, settings.folder, ctx.record.identity["recipe"]["corpus"]["digest"])
+        folders.check_unchanged(found, settings.folder, ctx.record.identity["recipe"]["corpus"]["digest"], hashes)
     _check_some(count, skipped)
     ctx.progress.note("comparing")
     texts = ((row["id"], row["text"]) for row in _watched(ctx, read_parquet(as_read, ["id", "text"], at_once=AT_ONCE)))
@@ -140,16 +140,17 @@ def _default_patterns(card: Path) -> list[str]:
         return []
 
 
-def _read(ctx: Context, found: Folder, skipped: list[Skipped], kept: Kept) -> Iterator[Json]:
+def _read(ctx: Context, found: Folder, skipped: list[Skipped], kept: Kept, hashes: dict[str, str]) -> Iterator[Json]:
     """The documents as rows that have no group yet.
 
-    What cannot be used is put into `skipped`, what is to be said of the others into `kept`.
+    What cannot be used is put into `skipped`, what is to be said of the others into `kept`, what was
+    read of each file, as its sha256, into `hashes`.
     """
     seen: dict[str, str] = {}
     ctx.progress.start(len(found.files), "files")
     with parser() as parsing:
         for file in found.files:
-            for one in _watched(ctx, read(file, parsing, ctx.recipe.corpus.column)):
+            for one in _watched(ctx, read(file, parsing, ctx.recipe.corpus.column, hashes)):
                 if isinstance(one, Document):
                     first = seen.setdefault(one.sha256, one.source)
                     if first == one.source:

@@ -273,7 +273,7 @@ def test_files_that_change_while_they_are_read_end_the_stage(tmp_path: Path) -> 
     before, digest = folders.look(tmp_path), folders.digest(tmp_path)
     (tmp_path / "a.md").write_text("afterwards")
     with pytest.raises(StageError, match=r"files have changed(.|\n)*a\.md"):
-        folders.check_unchanged(before, tmp_path, digest)
+        folders.check_unchanged(before, tmp_path, digest, folders.hashes(before.known))
 
 
 def write_elsewhere(folder: Path) -> None:
@@ -295,7 +295,7 @@ def add(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [write_elsewhere, write_in_place, remove, add])
-@pytest.mark.parametrize("read_first", [0, 2, 5])
+@pytest.mark.parametrize("read_first", [0, 2])
 def test_files_that_change_after_the_run_began_end_the_stage(
     change: Callable[[Path], None], read_first: int, tmp_path: Path
 ) -> None:
@@ -320,6 +320,36 @@ def test_files_that_change_after_the_run_began_end_the_stage(
         STAGE.build(run.ctx)
 
 
+@pytest.mark.parametrize("name", ["2.md", "2.csv"])
+@pytest.mark.parametrize("change", ["away", "other words"])
+def test_a_file_that_is_another_one_only_while_it_is_read_ends_the_stage(
+    name: str, change: str, tmp_path: Path
+) -> None:
+    """Nothing in the folder shows it when all files have been read."""
+    source = tmp_path / "in"
+    source.mkdir()
+    for each in ("1.md", name, "3.md"):
+        (source / each).write_text(f"text\nPump {each} is dry.\n")
+    run = Run("corpus", tmp_path / "run", None, corpus={"source": str(source)})
+    run.record.identity.update(STAGE.identity(run.recipe, {}))
+    about, before = (source / name).stat(), (source / name).read_text()
+
+    class Watching(Silent):
+        def advance(self, n: int) -> None:
+            super().advance(n)
+            if self.done == 1 and change == "away":
+                (source / name).rename(tmp_path / "away")
+            elif self.done == 2 and change == "away":
+                (tmp_path / "away").rename(source / name)
+            elif self.done < 3:
+                (source / name).write_text(before.replace("dry", "wet") if self.done == 1 else before)
+                os.utime(source / name, ns=(about.st_atime_ns, about.st_mtime_ns))
+
+    run.ctx.progress = Watching()
+    with pytest.raises(StageError, match=r"files have changed(.|\n)*other bytes than before"):
+        STAGE.build(run.ctx)
+
+
 def test_the_fingerprint_follows_names_and_bytes_but_not_the_place(tmp_path: Path) -> None:
     def identity(folder: Path) -> Any:
         return STAGE.identity(load("speed", [f"corpus.source={folder}"]), {})
@@ -340,7 +370,7 @@ def test_the_fingerprint_follows_names_and_bytes_but_not_the_place(tmp_path: Pat
     (other / "b.png").rename(other / "c.png")
     (other / ".notes.md.swp").write_text("hidden")
     assert identity(one) == identity(other)
-    folders.check_unchanged(before, other, folders.digest(other))
+    folders.check_unchanged(before, other, folders.digest(other), folders.hashes(before.known))
     (other / "a.md").rename(other / "c.md")
     assert identity(one) != identity(other)
 
