@@ -96,7 +96,11 @@ def pdf(raw: bytes) -> Parsed:
     try:
         document = pypdfium2.PdfDocument(raw)
     except pypdfium2.PdfiumError as error:
-        raise Unreadable("encrypted" if "password" in str(error).lower() else "unreadable", str(error)) from error
+        if "password" in str(error).lower():
+            raise Unreadable("encrypted", "a password is needed to open it") from error
+        begins = raw[:20].decode("ascii", "replace").strip()
+        why = "damaged, or cut off" if b"%PDF-" in raw[:1024] else f"no PDF: it begins with {begins!r}"
+        raise Unreadable("unreadable", f"{why}; {error}") from error
     outline: dict[int, dict[str, int]] = {}
     for mark in document.get_toc():
         place = mark.get_dest()
@@ -105,7 +109,8 @@ def pdf(raw: bytes) -> Parsed:
     texts = _without_margins([_whole_words(page.get_textpage().get_text_bounded()) for page in document])
     pages = [_with_headings(lines, outline.get(i, {})) for i, lines in enumerate(texts)]
     if not any(page.strip() for page in pages):
-        raise Unreadable("empty", f"no text on {len(pages)} pages; perhaps they are scanned")
+        count = "its page" if len(pages) == 1 else f"its {len(pages):,} pages"
+        raise Unreadable("empty", f"no text on {count}; scanned pages are pictures, and need a program that reads them")
     return Parsed(document.get_metadata_dict().get("Title", ""), "\n\n".join(pages))
 
 

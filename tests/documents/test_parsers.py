@@ -1,13 +1,18 @@
 """What is made of the text that a PDF engine gives."""
 
 import io
+import re
+from pathlib import Path
 
 import docx as python_docx
 import pytest
 from docx.enum.style import WD_STYLE_TYPE
 from docx.oxml import parse_xml
 
-from hub_speed.documents.parsers import Unreadable, _whole_words, _with_headings, _without_margins, docx, html
+from hub_speed.documents.parsers import Unreadable, _whole_words, _with_headings, _without_margins, docx, html, pdf
+
+LOCKED = Path(__file__).with_name("locked.pdf")
+"""A page, locked with AES-256 and the password "secret", as qpdf does it."""
 
 
 def test_running_titles_and_page_numbers_are_left_out_of_a_pdf() -> None:
@@ -22,6 +27,36 @@ def test_hyphenated_words_are_whole_and_headings_are_marked() -> None:
     lines = _whole_words("1.  Intro\r\nhyphen\ufffe\r\nated words\r\n")
     assert lines == ["1.  Intro", "hyphenated words"]
     assert _with_headings(lines, {"1. intro": 2}) == "\n## 1.  Intro\n\nhyphenated words"
+
+
+PAGE = b"""%PDF-1.4
+1 0 obj <</Type/Catalog/Pages 2 0 R>> endobj
+2 0 obj <</Type/Pages/Kids[3 0 R]/Count 1>> endobj
+3 0 obj <</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]/Contents 4 0 R/Resources<</XObject<</I 5 0 R>>>>>> endobj
+4 0 obj <</Length 22>> stream
+9 0 0 9 0 0 cm /I Do
+endstream endobj
+5 0 obj <</Type/XObject/Subtype/Image/Width 1/Height 1/ColorSpace/DeviceGray/BitsPerComponent 8/Length 1>> stream
+\x80
+endstream endobj
+trailer <</Root 1 0 R>>
+"""
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason", "says"),
+    [
+        (LOCKED.read_bytes(), "encrypted", "a password is needed to open it"),
+        (PAGE, "empty", "no text on its page; scanned pages are pictures"),
+        (PAGE.replace(b"[3 0 R]/Count 1", b"[3 0 R 3 0 R]/Count 2"), "empty", "no text on its 2 pages"),
+        (LOCKED.read_bytes()[:700], "unreadable", "damaged, or cut off"),
+        (b"<html>404 not found</html>", "unreadable", "no PDF: it begins with '<html>404 not found"),
+    ],
+)
+def test_a_pdf_that_gives_no_text_says_why(raw: bytes, reason: str, says: str) -> None:
+    with pytest.raises(Unreadable, match=re.escape(says)) as told:
+        pdf(raw)
+    assert told.value.reason == reason
 
 
 def test_text_of_a_word_file_is_found_wherever_it_stands() -> None:
