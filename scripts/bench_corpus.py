@@ -176,13 +176,14 @@ CHANGES |= {
     "30% of the paragraphs replaced": ("paragraphs", 0.3),
 }
 
+RUNS = {WORDS: "pairs of words (used)", 1: "single words", 3: "three words"}
+
 
 def groups(folder: Path, threshold: float) -> list[dict[str, Any]]:
     """The lines of the table, by words that are compared together."""
     with process() as parsing:
-        found = [
-            one for file in look(folder).files for one in read(file, parsing, "text", {}) if isinstance(one, Document)
-        ]
+        every = (one for file in look(folder).files for one in read(file, parsing, "text", {}))
+        found = [one for one in every if isinstance(one, Document)]
     texts = {one.sha256: one.text for one in found}
     sizes = Counter(grouped(texts.items(), threshold).values())
     print(f"{len(texts):,} documents in {len(sizes):,} groups, the largest of {max(sizes.values())}")
@@ -192,20 +193,14 @@ def groups(folder: Path, threshold: float) -> list[dict[str, Any]]:
     for line, (kind, share) in zip(lines, CHANGES.values(), strict=True):
         copies = {name: _changed(texts, chosen, name, kind, share) for name in chosen}
         for run in RUNS:
-            both = [
-                (f"{i:04}{end}", each[name]) for i, name in enumerate(chosen) for end, each in ((0, texts), (1, copies))
-            ]
+            both = [pair for name in chosen for pair in ((name, texts[name]), (f"copy of {name}", copies[name]))]
             of = grouped(both, threshold, run)
-            line[RUNS[run]] = sum(of[f"{i:04}0"] == of[f"{i:04}1"] for i in range(SHOWN)) / SHOWN
-    joined: dict[str, Any] = {"in the copy": "documents joined that were not before"}
+            line[RUNS[run]] = sum(of[name] == of[f"copy of {name}"] for name in chosen) / SHOWN
+    joined: dict[str, Any] = {"in the copy": "originals joined with another one"}
     for run in RUNS:
         in_group = Counter(grouped(((name, texts[name]) for name in chosen), threshold, run).values())
         joined[RUNS[run]] = sum(count for count in in_group.values() if count > 1)
     return [*lines, joined]
-
-
-RUNS = {2: "pairs of words (used)", 1: "single words", 3: "three words"}
-assert next(iter(RUNS)) == WORDS
 
 
 def _changed(texts: dict[str, str], chosen: list[str], name: str, kind: str, share: float) -> str:
