@@ -163,6 +163,7 @@ class DocumentRow(BaseModel):
     source: str = Field(description="its path below the folder of the corpus, or the number of its row in a dataset")
     title: str = Field(description="its title, otherwise empty")
     text: str = Field(description="all of its text, as it was read")
+    encoding: str | None = Field(None, description="its file's, if not UTF-8 or UTF-16; says where it is doubtful")
     group: str = Field(description="near-duplicate documents share a group: the smallest of their ids")
     split: str = Field(description="train, dev or test; the same for a whole group")
 

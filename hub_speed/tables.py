@@ -1,6 +1,5 @@
 """Files of rows as people have them: CSV, TSV, JSON and parquet, in the encodings that programs write."""
 
-import codecs
 import csv
 import gzip
 import io
@@ -12,23 +11,29 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from hub_speed.encodings import decode
 from hub_speed.errors import StageError
 
 Row = dict[str, Any]
-
-OLD = "cp1252"
-"""What text is in that is neither UTF-8 nor UTF-16: the encoding of older programs in Europe and America."""
 
 
 def read_file(path: Path) -> list[Row]:
     """The rows of a .csv, .tsv, .jsonl, .json or .parquet file, maybe compressed (.gz).
 
-    Cells of CSV and TSV files stay the texts they are, also `null`, `NA` and `007`. Text is UTF-8 or UTF-16, else
-    Windows-1252, with a warning.
+    Cells of CSV and TSV files stay the texts they are, also `null`, `NA` and `007`. Text is UTF-8 or UTF-16, else in an
+    older encoding, with a warning that names it.
 
     Raises:
         StageError: there is no such file, it is of another kind, or damaged.
     """
+    rows, encoding = read_old(path)
+    if encoding:
+        warnings.warn(f"{path}: not UTF-8; read as {encoding}", stacklevel=2)
+    return rows
+
+
+def read_old(path: Path) -> tuple[list[Row], str]:
+    """The rows of a file, as `read_file`; and what to say of its encoding, empty for UTF-8 and UTF-16."""
     *_, kind = ["", *(suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz")]
     if kind not in KINDS:
         raise StageError(f"{path}: files of this kind are not read", expected=f"{', '.join(KINDS)}, maybe .gz")
@@ -36,11 +41,9 @@ def read_file(path: Path) -> list[Row]:
         raw = path.read_bytes()
         raw = gzip.decompress(raw) if path.suffix.lower() == ".gz" else raw
         if kind == ".parquet":
-            return [dict(row) for row in pq.read_table(io.BytesIO(raw)).to_pylist()]
-        text, encoding = decoded(raw)
-        if encoding == OLD:
-            warnings.warn(f"{path}: not UTF-8; read as Windows-1252", stacklevel=2)
-        return _TEXTS[kind](text)
+            return [dict(row) for row in pq.read_table(io.BytesIO(raw)).to_pylist()], ""
+        found = decode(raw)
+        return _TEXTS[kind](found.text), found.told
     except FileNotFoundError as error:
         raise StageError(f"{path}: there is no such file", expected="a file, or a Hub dataset as org/name") from error
     except Exception as error:  # whatever a parser raises about a broken file, or one that is nested too deeply
@@ -50,29 +53,6 @@ def read_file(path: Path) -> list[Row]:
 def told(error: Exception) -> str:
     """What an error says, on one line; its type where it says nothing."""
     return " ".join(str(error).split())[:300] or type(error).__name__
-
-
-def decoded(raw: bytes, errors: str = "strict") -> tuple[str, str]:
-    """The text that bytes hold, and its encoding: UTF-8, UTF-16 or else Windows-1252 (`OLD`).
-
-    Args:
-        raw: the bytes.
-        errors: "replace": where they are in none of these, what is damaged becomes U+FFFD.
-
-    Raises:
-        UnicodeDecodeError: they are in none of them.
-    """
-    if raw.startswith(codecs.BOM_UTF8):
-        return raw.decode("utf-8-sig"), "utf-8"
-    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return raw.decode("utf-16", errors), "utf-16"
-    if b"\0" in raw[:2]:  # one of the two bytes of an ASCII character
-        encoding = "utf-16-be" if raw[0] == 0 else "utf-16-le"
-        return raw.decode(encoding, errors), encoding
-    try:
-        return raw.decode("utf-8"), "utf-8"
-    except UnicodeDecodeError:
-        return raw.decode(OLD, errors), OLD
 
 
 def _csv(text: str) -> list[Row]:

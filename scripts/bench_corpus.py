@@ -1,14 +1,22 @@
-"""How long the stages for documents take, and how much memory: made-up documents, 100,000 passages.
+"""How long the stage for documents takes, which near-duplicates it finds, and which encodings.
 
     python scripts/bench_corpus.py corpus [--passages 100000] [--json PATH]
+    python scripts/bench_corpus.py groups [--documents /usr/share/doc] [--json PATH]
+    python scripts/bench_corpus.py encodings [--json PATH]
 
-`corpus` reads a folder of Markdown and HTML files, groups near-duplicates and cuts passages. Beside it, the same texts
-are cut by two others as they come: at blank lines, and by langchain-text-splitters where that is installed (it is no
-dependency: put it into an environment of its own).
+`corpus`: made-up documents, 100,000 passages. It reads a folder of Markdown and HTML files, groups near-duplicates and
+cuts passages. Beside it, the same texts are cut by two others as they come: at blank lines, and by
+langchain-text-splitters where that is installed (it is no dependency: put it into an environment of its own).
 
 Every line is measured in a process of its own. `CPU s` and `GB` (its peak) count the process that parses files as well;
 on a machine that does other work, CPU seconds are what to compare. `at their place`: the share of passages that are the
 part of the text that their offsets name. `code cut`: the share of code blocks that are whole in no passage.
+
+`groups`: 300 real documents of a folder, one of each group, and a changed copy of each: how many copies are found, by
+the words that are compared together.
+
+`encodings`: texts in encodings other than UTF-8 (old_encodings.py): how many are read rightly, and how many of the
+others are marked as doubtful. Beside it, charset-normalizer, which trafilatura brings.
 """
 
 import argparse
@@ -20,18 +28,27 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from old_encodings import among_english, samples
+
+from hub_speed.documents.child import parser as process
+from hub_speed.documents.folder import look
+from hub_speed.documents.groups import WORDS, grouped
+from hub_speed.documents.reading import Document, read
+from hub_speed.encodings import decode
 from hub_speed.parquet import read_parquet
 from hub_speed.pipeline.session import _Silent
 from hub_speed.pipeline.table import STAGES
 from hub_speed.recipe import Recipe
 from hub_speed.record import RunRecord
 from hub_speed.stage import Context
+from hub_speed.text import words as words_of
 
 PER_DOCUMENT = 20
 """Passages of a made-up document, about."""
@@ -148,11 +165,97 @@ def _placed(texts: list[str], found: list[Cut]) -> float:
     return right / max(1, len(found))
 
 
+# --- groups -----------------------------------------------------------------------------------------------------------
+
+SHOWN, LONG_ENOUGH = 300, 200
+"""Documents that are changed, and the words that each has at least. Assumption."""
+
+CHANGES = {"10% of the words replaced": ("words", 0.1), "20% of the words replaced": ("words", 0.2)}
+CHANGES |= {
+    "10% of the paragraphs replaced": ("paragraphs", 0.1),
+    "30% of the paragraphs replaced": ("paragraphs", 0.3),
+}
+
+RUNS = {WORDS: "pairs of words (used)", 1: "single words", 3: "three words"}
+
+
+def groups(folder: Path, threshold: float) -> list[dict[str, Any]]:
+    """The lines of the table, by words that are compared together."""
+    with process() as parsing:
+        every = (one for file in look(folder).files for one in read(file, parsing, "text", {}))
+        found = [one for one in every if isinstance(one, Document)]
+    texts = {one.sha256: one.text for one in found}
+    sizes = Counter(grouped(texts.items(), threshold).values())
+    print(f"{len(texts):,} documents in {len(sizes):,} groups, the largest of {max(sizes.values())}")
+    long = [name for name in sorted(sizes) if len(words_of(texts[name])) >= LONG_ENOUGH]
+    chosen = random.Random(0).sample(long, SHOWN)
+    lines: list[dict[str, Any]] = [{"in the copy": change} for change in CHANGES]
+    for line, (kind, share) in zip(lines, CHANGES.values(), strict=True):
+        copies = {name: _changed(texts, chosen, name, kind, share) for name in chosen}
+        for run in RUNS:
+            both = [pair for name in chosen for pair in ((name, texts[name]), (f"copy of {name}", copies[name]))]
+            of = grouped(both, threshold, run)
+            line[RUNS[run]] = sum(of[name] == of[f"copy of {name}"] for name in chosen) / SHOWN
+    joined: dict[str, Any] = {"in the copy": "originals joined with another one"}
+    for run in RUNS:
+        in_group = Counter(grouped(((name, texts[name]) for name in chosen), threshold, run).values())
+        joined[RUNS[run]] = sum(count for count in in_group.values() if count > 1)
+    return [*lines, joined]
+
+
+def _changed(texts: dict[str, str], chosen: list[str], name: str, kind: str, share: float) -> str:
+    """A text with a share of its words, or of its paragraphs, replaced by those of the other chosen documents."""
+    rng = random.Random(f"{name}{kind}{share}")
+    between = " " if kind == "words" else "\n\n"
+    other = texts[rng.choice([one for one in chosen if one != name])].split(None if kind == "words" else between)
+    parts = texts[name].split(between)
+    return between.join(rng.choice(other) if rng.random() < share else part for part in parts)
+
+
+# --- encodings --------------------------------------------------------------------------------------------------------
+
+EACH = 20
+"""Texts of each size, language and encoding. Assumption."""
+
+
+def encodings() -> list[dict[str, Any]]:
+    """The lines of the table, by the size of the texts."""
+    sizes = {f"{size:,} characters": samples(size, EACH, random.Random(size)) for size in (20, 60, 200, 2000)}
+    sizes["200 after 2,000 of English"] = among_english(EACH, random.Random(1))
+    return [{"texts": name} | _judged(list(made)) for name, made in sizes.items()]
+
+
+def _judged(made: list[tuple[str, bytes]]) -> dict[str, Any]:
+    counts, theirs = Counter[tuple[bool, bool]](), 0
+    for text, raw in made:
+        found = decode(raw, "replace")
+        counts[found.text == text, found.sure and "\ufffd" not in found.text] += 1
+        theirs += _normalized(raw) == text
+    shares = {"right": (True, True), "right, doubtful": (True, False), "wrong, doubtful": (False, False)}
+    line = {name: counts[key] / len(made) for name, key in (shares | {"wrong": (False, True)}).items()}
+    return {"number": len(made)} | line | {"charset-normalizer right": theirs / len(made)}
+
+
+def _normalized(raw: bytes) -> str:
+    """What charset-normalizer reads."""
+    from charset_normalizer import from_bytes
+
+    return str(from_bytes(raw).best() or "")
+
+
+def show(lines: list[dict[str, Any]]) -> None:
+    """Print a table as Markdown."""
+    print("| " + " | ".join(lines[0]) + " |\n" + "|---" * len(lines[0]) + "|")
+    for line in lines:
+        print("| " + " | ".join(f"{v:.1%}" if isinstance(v, float) else str(v) for v in line.values()) + " |")
+
+
 def main() -> None:
     """Measure, print a table, write it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["corpus"])
+    parser.add_argument("part", choices=["corpus", "groups", "encodings"])
     parser.add_argument("--passages", type=int, default=100_000)
+    parser.add_argument("--documents", type=Path, default=Path("/usr/share/doc"))
     parser.add_argument("--json", type=Path)
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)  # in a process of its own
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -160,20 +263,31 @@ def main() -> None:
     if asked.way:
         print(json.dumps(measure(asked.way, asked.folder)))
         return
+    if asked.part == "corpus":
+        lines = compared(asked.passages)
+    else:
+        threshold = Recipe.model_validate({"name": "bench"}).corpus.group_share
+        lines = groups(asked.documents, threshold) if asked.part == "groups" else encodings()
+        show(lines)
+    if asked.json:
+        asked.json.write_text(json.dumps(lines, indent=1) + "\n", "utf-8")
+
+
+def compared(passages: int) -> list[dict[str, Any]]:
+    """The lines of the table of times, each measured in a process of its own."""
     lines = []
     with tempfile.TemporaryDirectory() as folder:
-        make_documents(asked.passages // PER_DOCUMENT, Path(folder))
+        make_documents(passages // PER_DOCUMENT, Path(folder))
         print(f"{'':14}" + "".join(f"{name:>16}" for name in COLUMNS), flush=True)
         for way in WAYS:
-            command = [sys.executable, __file__, asked.part, "--way", way, "--folder", folder]
+            command = [sys.executable, __file__, "corpus", "--way", way, "--folder", folder]
             done = subprocess.run(command, capture_output=True, text=True)
             if done.returncode:
                 print(f"{way:14}  not measured: {done.stderr.strip().splitlines()[-1]}", flush=True)
                 continue
             lines.append(line := json.loads(done.stdout))
             print(f"{way:14}" + "".join(f"{line[name]:>16{form}}" for name, form in COLUMNS.items()), flush=True)
-    if asked.json:
-        asked.json.write_text(json.dumps(lines, indent=1) + "\n", "utf-8")
+    return lines
 
 
 if __name__ == "__main__":

@@ -208,6 +208,26 @@ def test_one_gpu_is_enough_for_small_and_nothing_proprietary_is_in_open() -> Non
     assert 5_000 <= small.seed.rows <= 100_000 and 5_000 <= small.root.rows <= 15_000  # SPEED Fig. 3
 
 
+def test_a_licence_of_a_recipe_of_the_package_is_not_put_on_documents_of_the_user(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    mine = tmp_path / "mine.yaml"
+
+    def licence(written: str, *given: str) -> str:
+        mine.write_text(written)
+        return load(str(mine), list(given)).license
+
+    source = f"corpus.source={tmp_path / 'docs'}"
+    assert load("domain-demo").license == load("domain-demo", ["questions.rows=9"]).license == "apache-2.0"
+    assert load("domain-demo", [source]).license == load("domain-demo", ["corpus.source=org/name"]).license == "other"
+    assert load("domain-demo", [source, "license=cc-by-4.0"]).license == "cc-by-4.0"
+    assert load("domain-demo", ["license=cc-by-4.0", f"corpus={{source: {tmp_path}/docs}}"]).license == "cc-by-4.0"
+    assert licence("extends: domain-demo\nquestions: {rows: 9}") == "apache-2.0"
+    assert licence("extends: domain-demo\nquestions: {rows: 9}", source) == "other"
+    assert licence("extends: domain-demo\ncorpus: {source: docs}") == "other"
+    assert licence("extends: open\ncorpus: {source: docs}\nlicense: mit") == "mit"
+    assert licence("corpus: {source: docs}\nlicense: mit", source) == "mit"
+
+
 @pytest.mark.parametrize("name", builtin())
 def test_every_stage_has_an_estimate_and_the_teachers_a_price(name: str) -> None:
     r = load(name)

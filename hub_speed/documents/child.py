@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Timer
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from hub_speed.documents.parsers import PARSERS, Parsed, Unreadable
 
@@ -33,7 +33,7 @@ class Parser:
     _process: "subprocess.Popen[bytes] | None"
 
     def parse(self, kind: str, raw: bytes) -> Parsed:
-        """Title and text of a file, of a kind that `PARSERS` names.
+        """What a file says, of a kind that `PARSERS` names.
 
         Raises:
             Unreadable: the file gives no text, or takes too long.
@@ -58,7 +58,7 @@ class Parser:
         answer = json.loads(reply)
         if "reason" in answer:
             raise Unreadable(**answer)
-        return answer["title"], answer["text"]
+        return Parsed(**answer)
 
     def close(self) -> None:
         """End the process."""
@@ -87,11 +87,10 @@ def _start() -> "subprocess.Popen[bytes]":
     )
 
 
-def _answer(kind: str, raw: bytes) -> dict[str, str]:
+def _answer(kind: str, raw: bytes) -> dict[str, Any]:
     """What the process says about one file."""
     try:
-        title, text = PARSERS[kind](raw)
-        return {"title": title or "", "text": text or ""}
+        return PARSERS[kind](raw)._asdict()
     except Unreadable as error:
         return {"reason": error.reason, "detail": error.detail}
     except MemoryError:

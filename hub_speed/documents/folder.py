@@ -4,6 +4,7 @@ import hashlib
 import os
 import stat
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -113,7 +114,8 @@ def _found(source: Path) -> Folder:
             elif name in names:
                 kept.append(name)
             elif path.is_file():
-                found.append(_file(path, path.relative_to(source).as_posix()))
+                with suppress(FileNotFoundError):  # it is gone by now
+                    found.append(_file(path, path.relative_to(source).as_posix()))
         names[:] = kept
     return Folder(tuple(sorted(found, key=lambda file: file.name)), tuple(left_out.items()))
 
@@ -138,8 +140,12 @@ def _file(path: Path, name: str) -> File:
 
 def digest(source: Path) -> str:
     """sha256 of the names and bytes of all files of a kind that is read; as `look` for what it raises."""
+    return _together(hashes(look(source).known))
+
+
+def _together(found: dict[str, str]) -> str:
     whole = hashlib.sha256()
-    for name, each in hashes(look(source).known).items():
+    for name, each in found.items():
         whole.update(f"{name}\0{each}\0".encode())
     return whole.hexdigest()
 
@@ -147,23 +153,36 @@ def digest(source: Path) -> str:
 @lru_cache(8)  # asked for by every look at the plan: read again only where a size or a time has changed
 def hashes(files: tuple[File, ...]) -> dict[str, str]:
     """Name of a file → sha256 of its bytes, or why it is not read."""
-    return {file.name: file.flaw[0] if file.flaw else _hash(file.path) for file in files}
+    return {file.name: file.flaw[0] if file.flaw else hash_of(file.path) for file in files}
 
 
-def _hash(path: Path) -> str:
+def hash_of(path: Path) -> str:
     """sha256 of a file's bytes; what the system says where it may not be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        return f"unreadable: {error.strerror}"
+        return no_hash(error)
 
 
-def check_unchanged(folder: Folder, source: Path) -> None:
-    """Raise a StageError where a file that is read has changed since the folder was looked at."""
-    if changed := sorted({file.name for file in {*_found(source).known} ^ {*folder.known}}):
+def no_hash(error: OSError) -> str:
+    """What stands in the place of the sha256 of a file that may not be read."""
+    return f"unreadable: {error.strerror}"
+
+
+def check_unchanged(folder: Folder, source: Path, digest: str, read: dict[str, str]) -> None:
+    """Raise a StageError where a file that was read is another one than when the run began, or has changed since.
+
+    Args:
+        folder: as it was before the files were read.
+        source: where it is.
+        digest: by which the run knows the files.
+        read: name of a file → sha256 of what was read, as `hashes`.
+    """
+    changed = sorted({file.name for file in {*_found(source).known} ^ {*folder.known}})
+    if changed or _together({file.name: read[file.name] for file in folder.known}) != digest:
         raise StageError(
-            f"corpus.source {source}: files have changed while they were read",
-            got=", ".join(changed[:3]),
-            fix="run the same command again; nothing was published",
+            f"corpus.source {source}: files have changed while they were read, or since the run began",
+            got=", ".join(changed[:3]) or "other bytes than before in one of them",
+            fix="run the same command again when nothing writes there, or read a copy; nothing was published",
         )

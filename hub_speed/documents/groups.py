@@ -14,9 +14,9 @@ from hub_speed.generation.dedup import bands, shingles
 from hub_speed.text import words
 
 PERMUTATIONS, WORDS = 128, 2
-"""Of the MinHash signatures, and of the n-grams they are made of. 128 is usual. Pairs of words find 82% of real
-documents with every tenth word replaced, triples 18% (docs/documents.md); single ones find all, but are too much alike
-in long texts of one field, and in scripts where a word is a sign."""
+"""Of the MinHash signatures, and of the n-grams they are made of. 128 is usual. Pairs of words find 86% of real
+documents with every tenth word replaced, triples 37% (scripts/bench_corpus.py groups; docs/documents.md); single ones
+find 99%, but are too much alike in long texts of one field, and in scripts where a word is a sign."""
 
 PARAGRAPH = 8
 """Words of a paragraph that is compared at least: shorter ones are headings and phrases. With 20, 12 of 100 documents
@@ -27,12 +27,13 @@ COMMON = 20
 """A paragraph that more documents have says nothing of two of them: a licence, a greeting. Assumption."""
 
 
-def grouped(documents: Iterable[tuple[str, str]], threshold: float) -> dict[str, str]:
+def grouped(documents: Iterable[tuple[str, str]], threshold: float, run: int = WORDS) -> dict[str, str]:
     """Id of a document → its group: the smallest id in it, so that names and order of the files make no difference.
 
     Args:
         documents: (id, text) of each.
         threshold: the share of two texts that is alike from which on they are of one group.
+        run: words of the n-grams that are compared.
     """
     ids, shared, joined = list[str](), _Shared(), _Union()
 
@@ -42,7 +43,7 @@ def grouped(documents: Iterable[tuple[str, str]], threshold: float) -> dict[str,
             shared.add(text)
             yield text
 
-    for place, close in enumerate(_alike(texts(), threshold)):
+    for place, close in enumerate(_alike(texts(), threshold, run)):
         joined.add()
         for other in close:
             joined.join(place, other)
@@ -55,7 +56,7 @@ def grouped(documents: Iterable[tuple[str, str]], threshold: float) -> dict[str,
     return {name: first[joined.root(place)] for place, name in enumerate(ids)}
 
 
-def _alike(texts: Iterable[str], threshold: float) -> Iterator[list[int]]:
+def _alike(texts: Iterable[str], threshold: float, run: int) -> Iterator[list[int]]:
     """For each text, the places of the earlier ones that it resembles; of equal ones, of the first alone."""
     from rensa import RMinHash, RMinHashLSH  # the Space imports the stages, and groups no documents
 
@@ -63,7 +64,7 @@ def _alike(texts: Iterable[str], threshold: float) -> Iterator[list[int]]:
     signatures: dict[int, RMinHash] = {}
     for place, text in enumerate(texts):
         signature = RMinHash(PERMUTATIONS, seed=42)
-        signature.update(shingles(text, WORDS))
+        signature.update(shingles(text, run))
         compared = [(signature.jaccard(signatures[other]), other) for other in index.query(signature)]
         close = [(similarity, other) for similarity, other in compared if similarity >= threshold]
         yield [other for _, other in close]

@@ -11,9 +11,11 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Collection
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 
+from hub_speed.encodings import Decoded, decode
 from hub_speed.errors import RecipeError
+from hub_speed.text import words
 
 MOST_UNPACKED = 500_000_000
 """Bytes that a Word file may have when its parts are unpacked. Assumption: thousands of pages have 50 MB."""
@@ -31,22 +33,60 @@ class Unreadable(Exception):
         self.reason, self.detail = reason, detail
 
 
-Parsed = tuple[str, str]
-"""The title that the file states, which may be empty, and its text."""
+class Parsed(NamedTuple):
+    """What a file says.
+
+    Attributes:
+        title: what it states as its title; maybe empty.
+        encoding: what to say of it; empty for UTF-8 and UTF-16.
+        hidden: words that a reader of the file does not see, and that are left out.
+    """
+
+    title: str
+    text: str
+    encoding: str = ""
+    hidden: int = 0
+
+
+BINARY_SHARE = 0.01
+"""A text with more control characters than this share, or damaged ones, is binary. Assumption: texts have line feeds
+and tabs alone."""
+
+
+def decoded(raw: bytes) -> Decoded:
+    """The text that bytes hold, and its encoding; a few damaged characters become U+FFFD.
+
+    Raises:
+        Unreadable: too many are damaged.
+    """
+    try:
+        return decode(raw)
+    except UnicodeDecodeError as error:
+        found = decode(raw, "replace")
+        shifted = found.encoding == "UTF-16" and sum(ord(c) & 0xFF == 0 for c in found.text) > len(found.text) / 10
+        if shifted or found.text.count("\ufffd") >= BINARY_SHARE * len(found.text):  # shifted: a byte too much inside
+            raise Unreadable("binary", "the bytes are no text in UTF-8, UTF-16 or an older encoding") from error
+        return found
 
 
 def html(raw: bytes) -> Parsed:
     """A page without its menus; all of its text where nothing is left then."""
     import trafilatura
 
-    tree = trafilatura.load_html(raw)
-    if tree is None and raw.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):  # a part of a page
-        tree = trafilatura.load_html(b"<html>" + raw)
+    found = decoded(raw)
+    page = _DECLARED.sub("", found.text)
+    tree = trafilatura.load_html(page)
+    if tree is None and page.lstrip().startswith("<"):  # a part of a page
+        tree = trafilatura.load_html("<html>" + page)
     if tree is None:
         raise Unreadable("unreadable", "not HTML")
     title = " ".join((tree.findtext(".//title") or "").split())
     text = trafilatura.extract(tree, output_format="markdown", include_tables=True, favor_recall=True, fast=True)
-    return title, text or trafilatura.html2txt(raw)
+    return Parsed(title, text or trafilatura.html2txt(page), found.told)
+
+
+_DECLARED = re.compile(r"^\s*<\?xml[^>]*\?>")
+"""The encoding of an XHTML page, which is known by now: lxml refuses text that names one."""
 
 
 def pdf(raw: bytes) -> Parsed:
@@ -56,7 +96,11 @@ def pdf(raw: bytes) -> Parsed:
     try:
         document = pypdfium2.PdfDocument(raw)
     except pypdfium2.PdfiumError as error:
-        raise Unreadable("encrypted" if "password" in str(error).lower() else "unreadable", str(error)) from error
+        if "password" in str(error).lower():
+            raise Unreadable("encrypted", "a password is needed to open it") from error
+        begins = raw[:20].decode("ascii", "replace").strip()
+        why = "damaged, or cut off" if b"%PDF-" in raw[:1024] else f"no PDF: it begins with {begins!r}"
+        raise Unreadable("unreadable", f"{why}; {error}") from error
     outline: dict[int, dict[str, int]] = {}
     for mark in document.get_toc():
         place = mark.get_dest()
@@ -65,8 +109,9 @@ def pdf(raw: bytes) -> Parsed:
     texts = _without_margins([_whole_words(page.get_textpage().get_text_bounded()) for page in document])
     pages = [_with_headings(lines, outline.get(i, {})) for i, lines in enumerate(texts)]
     if not any(page.strip() for page in pages):
-        raise Unreadable("empty", f"no text on {len(pages)} pages; perhaps they are scanned")
-    return document.get_metadata_dict().get("Title", ""), "\n\n".join(pages)
+        count = "its page" if len(pages) == 1 else f"its {len(pages):,} pages"
+        raise Unreadable("empty", f"no text on {count}; scanned pages are pictures, and need a program that reads them")
+    return Parsed(document.get_metadata_dict().get("Title", ""), "\n\n".join(pages))
 
 
 def _whole_words(text: str) -> list[str]:
@@ -112,8 +157,12 @@ def docx(raw: bytes) -> Parsed:
         raise Unreadable("too_large", f"{unpacked:,} bytes when unpacked; at most {MOST_UNPACKED:,} are read")
     document = python_docx.Document(io.BytesIO(raw))
     _unwrap(document.element.body)
+    hidden = _without_hidden(document)
     parts = [_table(part) if isinstance(part, Table) else _paragraph(part) for part in document.iter_inner_content()]
-    return document.core_properties.title, "\n\n".join(part for part in parts if part)
+    text = "\n\n".join(part for part in parts if part)
+    if hidden and not text:
+        raise Unreadable("empty", f"all of its words are hidden ({hidden:,})")
+    return Parsed(document.core_properties.title or "", text, hidden=hidden)
 
 
 _WRAPPERS = {"sdt", "sdtContent", "ins", "moveTo", "smartTag", "customXml"}
@@ -138,6 +187,49 @@ def _unwrap(body: Any) -> None:
         for child in reversed(node):
             if holder is not None:
                 holder.addnext(child)
+
+
+def _without_hidden(document: Any) -> int:
+    """Take the hidden text out of a Word document; how many words it had."""
+    from docx.oxml.ns import qn
+
+    body, hidden = document.element.body, {style.style_id: _hides(style) for style in document.styles}
+
+    def is_hidden(run: Any) -> bool:
+        own = _toggle(run.rPr, qn("w:vanish"))
+        if own is not None:
+            return own
+        paragraph = next(run.iterancestors(qn("w:p")), None)
+        return hidden.get(run.style, False) != hidden.get(getattr(paragraph, "style", None), False)
+
+    rows = [row for row in body.iter(qn("w:tr")) if _toggle(row.trPr, qn("w:hidden"))]
+    left_out = [*rows, *(run for run in body.iter(qn("w:r")) if is_hidden(run))]
+    count = 0
+    for node in left_out:
+        count += len(words("".join(text.text or "" for text in node.iter(qn("w:t")))))
+        node.clear()  # one that lies in a row is empty by then
+    for row in rows:
+        row.getparent().remove(row)
+    return count
+
+
+def _hides(style: Any) -> bool:
+    """Whether a style, or the nearest of those that it is based on that says so, hides text."""
+    seen = set[str]()
+    while style is not None and style.style_id not in seen:
+        seen.add(style.style_id)
+        if (found := getattr(style, "font", None)) is not None and found.hidden is not None:
+            return bool(found.hidden)
+        style = getattr(style, "base_style", None)
+    return False
+
+
+def _toggle(properties: Any, name: str) -> bool | None:
+    """What a property that is on or off says; None where it is not there."""
+    from docx.oxml.ns import qn
+
+    found = properties.find(name) if properties is not None else None
+    return None if found is None else found.get(qn("w:val"), "1") not in ("0", "false", "off")
 
 
 def _paragraph(paragraph: Any) -> str:

@@ -5,7 +5,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,12 @@ import yaml
 
 from hub_speed import safe_yaml, tables
 from hub_speed.documents.child import Parser
-from hub_speed.documents.folder import LARGEST, TEXTS, File
-from hub_speed.documents.parsers import PARSERS, Unreadable
+from hub_speed.documents.folder import LARGEST, TEXTS, File, hash_of, no_hash
+from hub_speed.documents.parsers import BINARY_SHARE, PARSERS, Parsed, Unreadable, decoded
 from hub_speed.documents.structure import blocks, is_markdown, title_of
 from hub_speed.errors import StageError
 from hub_speed.tables import Row
 from hub_speed.text import words
-
-BINARY_SHARE = 0.01
-"""A text with more control characters than this share, or damaged ones, is binary. Assumption: texts have line feeds
-and tabs alone."""
 
 LONGEST = 20_000_000
 """Characters of a text that is used. Assumption: the longest novels have 3 million, and a file of that size is none."""
@@ -43,13 +39,15 @@ class Document:
 
     Attributes:
         source: where it comes from: `rows.DocumentRow`.
-        old: it was read as Windows-1252, since it is not UTF-8.
+        encoding: `rows.DocumentRow`.
+        hidden: words of a Word file that a reader does not see, and that are left out.
     """
 
     source: str
     title: str
     text: str
-    old: bool = False
+    encoding: str = ""
+    hidden: int = 0
 
     @property
     def sha256(self) -> str:
@@ -66,56 +64,45 @@ class Skipped:
     detail: str
 
 
-def read(file: File, parser: Parser, column: str) -> Iterator[Document | Skipped]:
+def read(file: File, parser: Parser, column: str, hashes: dict[str, str]) -> Iterator[Document | Skipped]:
     """The document in a file, or those in its rows.
 
     Args:
         file: of a folder.
         parser: parses HTML, PDF and Word files.
         column: of a table: where the text of a document is.
+        hashes: gets the sha256 of what was read, as `folder.hashes` has it.
     """
     if file.flaw:
+        hashes[file.name] = file.flaw[0]
         yield Skipped(file.name, *file.flaw)
         return
     try:
         if file.kind in tables.KINDS:
             yield from _rows(file, column)
         else:
-            yield _one(file, parser)
+            yield _one(file, parser, hashes)
     except Unreadable as error:
         yield Skipped(file.name, error.reason, error.detail)
     except OSError as error:
+        hashes[file.name] = no_hash(error)
         yield Skipped(file.name, "unreadable", error.strerror or str(error))
+    if file.name not in hashes:  # a table, which may be too large to be in memory at once
+        hashes[file.name] = hash_of(file.path)
 
 
-def _one(file: File, parser: Parser) -> Document:
+def _one(file: File, parser: Parser, hashes: dict[str, str]) -> Document:
     """The only document of a file."""
     raw = file.path.read_bytes()
+    hashes[file.name] = hashlib.sha256(raw).hexdigest()
     if file.kind in PARSERS:
-        title, text = parser.parse(file.kind, raw) if raw.strip() else ("", "")
-        shown = "" if _NO_TITLE.match(title) else title
-        return _document(
-            file.name, title_of(text, markdown=True) or shown, text
-        )  # a page's title names its site as well
+        said = parser.parse(file.kind, raw) if raw.strip() else Parsed("", "")
+        shown = "" if _NO_TITLE.match(said.title) else said.title
+        title = title_of(said.text, markdown=True) or shown  # a page's title names its site as well
+        return replace(_document(file.name, title, said.text, said.encoding), hidden=said.hidden)
     assert file.kind in TEXTS
-    text, encoding = _decoded(raw)
-    return _document(file.name, _stated(text), text, old=encoding == tables.OLD)
-
-
-def _decoded(raw: bytes) -> tuple[str, str]:
-    """The text that bytes hold, and its encoding; a few damaged characters become U+FFFD.
-
-    Raises:
-        Unreadable: too many are damaged.
-    """
-    try:
-        return tables.decoded(raw)
-    except UnicodeDecodeError as error:
-        text, encoding = tables.decoded(raw, "replace")
-        shifted = encoding.startswith("utf-16") and sum(ord(c) & 0xFF == 0 for c in text) > len(text) / 10
-        if shifted or text.count("\ufffd") >= BINARY_SHARE * len(text):  # shifted: a byte too much in the middle
-            raise Unreadable("binary", "the bytes are no text in UTF-8, UTF-16 or Windows-1252") from error
-        return text, encoding
+    found = decoded(raw)
+    return _document(file.name, _stated(found.text), found.text, found.told)
 
 
 def _stated(text: str) -> str:
@@ -127,7 +114,7 @@ def _stated(text: str) -> str:
     return title if isinstance(title, str) else ""
 
 
-def _document(source: str, title: str, text: str, *, old: bool = False) -> Document:
+def _document(source: str, title: str, text: str, encoding: str = "") -> Document:
     """A text as a document, with lines that end alike.
 
     Raises:
@@ -141,7 +128,7 @@ def _document(source: str, title: str, text: str, *, old: bool = False) -> Docum
     if not any(words(text[block.start : block.end]) for block in blocks(text, markdown=markdown)):
         raise Unreadable("empty", "no words, or only a YAML header" if text.lstrip().startswith("---") else "no words")
     title = " ".join(_clean(title).split()) or title_of(text, markdown=markdown)
-    return Document(source, title, text, old)
+    return Document(source, title, text, encoding)
 
 
 def _clean(text: str) -> str:
@@ -155,7 +142,7 @@ def _clean(text: str) -> str:
 def _rows(file: File, column: str) -> Iterator[Document | Skipped]:
     """A document for each row of a table; their number, from 1, is part of their source."""
     found = False
-    for number, row in enumerate(_table(file, column), 1):
+    for number, (row, encoding) in enumerate(_table(file, column), 1):
         source = f"{file.name}:{number}"
         if isinstance(row, Unreadable):
             yield Skipped(source, row.reason, row.detail)
@@ -166,15 +153,16 @@ def _rows(file: File, column: str) -> Iterator[Document | Skipped]:
         try:
             if text is not None and not isinstance(text, str):
                 raise Unreadable("unreadable", f"a value of type {type(text).__name__}, not a text")
-            yield _document(source, title if isinstance(title, str) else "", text or "")
+            yield _document(source, title if isinstance(title, str) else "", text or "", encoding)
         except Unreadable as error:
             yield Skipped(source, error.reason, error.detail)
     if not found:
         raise Unreadable("empty", "no rows")
 
 
-def _table(file: File, column: str) -> Iterator[Row | Unreadable]:
-    """The rows of a table, a few at a time where the format allows it; or what is wrong with one.
+def _table(file: File, column: str) -> Iterator[tuple[Row | Unreadable, str]]:
+    """The rows of a table, a few at a time where the format allows it, or what is wrong with one; each with what to say
+    of its encoding.
 
     Raises:
         Unreadable: the file is damaged.
@@ -184,13 +172,14 @@ def _table(file: File, column: str) -> Iterator[Row | Unreadable]:
             table = pq.ParquetFile(file.path)
             names = table.schema_arrow.names
             for batch in table.iter_batches(1000, columns=[column, "title"] if column in names else None):
-                yield from batch.to_pylist()
+                yield from ((row, "") for row in batch.to_pylist())
         elif file.kind in (".jsonl", ".ndjson"):
-            yield from _lines(file.path)
+            yield from ((row, "") for row in _lines(file.path))
         elif file.size > LARGEST:
             raise Unreadable("too_large", f"{file.size:,} bytes; at most {LARGEST:,} are read; write it as .jsonl")
         else:
-            yield from tables.read_file(file.path)
+            rows, encoding = tables.read_old(file.path)
+            yield from ((row, encoding) for row in rows)
     except StageError as error:
         raise Unreadable("unreadable", error.got or "damaged") from error
     except (Unreadable, OSError):

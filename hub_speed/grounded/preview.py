@@ -77,6 +77,12 @@ def notes(recipe: Recipe, passages: Passages, skipped: Iterable[Json]) -> Iterat
     if left_out:
         more = f", and {len(left_out) - NAMED:,} more: the corpus's config skipped" if len(left_out) > NAMED else ""
         yield f"skipped {', '.join(left_out[:NAMED])}{more}"
+    if recipe.scripted and recipe.questions.generator == "teacher":
+        yield (
+            "a script wrote these questions and answers (the offline teacher), no language model: of other documents"
+            " than the demo's it knows nothing. A real model asks with hub-speed preview domain, or with"
+            " --endpoint teacher=URL --set teacher.model=NAME"
+        )
     some = list(islice(passages, LOOKED_AT))
     if sum(not any(in_script_of(row["text"], each) for each in recipe.languages) for row in some) > len(some) / 2:
         yield (

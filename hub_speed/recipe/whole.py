@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import PrivateAttr, field_validator, model_validator
 
+from hub_speed.mix import as_mix
 from hub_speed.recipe.base import Section, as_weights, unknown
 from hub_speed.recipe.data import (
     Audit,
@@ -27,6 +28,9 @@ from hub_speed.task_types import TASK_TYPES, TaskType
 from hub_speed.text import SCRIPTS
 
 Knobs = dict[str, dict[str, float]]
+
+OFFLINE_TEACHER = "offline-teacher"
+"""The name under which the quickstart's scripted teacher answers."""
 
 
 class Recipe(Section):
@@ -92,6 +96,11 @@ class Recipe(Section):
         """What training rows are checked against."""
         given = self.decontaminate.against
         return self.evaluate.benchmarks if given is None else given
+
+    @property
+    def scripted(self) -> bool:
+        """Whether a script is the teacher, which knows the quickstart's small world alone."""
+        return self.offline and OFFLINE_TEACHER in as_mix(self.teacher.model)
 
     @property
     def effective_budget(self) -> BudgetCaps:

@@ -19,8 +19,8 @@ from hub_speed.recipe import TOPIC_FILES, Brainstorm, Recipe
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _DATASET = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@\S+)?")
 
-Trees = list[tuple[str, yaml.Node | None]]
-"""File names with the YAML trees of these recipes: of the one that is read, and of those that it extends."""
+Trees = list[tuple[Path, yaml.Node | None]]
+"""Files with the YAML trees of these recipes: of the one that is read, and of those that it extends."""
 
 _FIELD = re.compile(r"[a-z_]*(\.[a-z_]*)*")
 
@@ -69,6 +69,11 @@ def load(name_or_path: str, overrides: list[str] | None = None) -> Recipe:
         _apply(data, override)
     if _section(data, "corpus", name).get("source") != written:  # named on the command line: beside where it is typed
         _local(data, Path(), name)
+    said = {override.partition("=")[0].strip() for override in overrides or []}
+    own = [tree for file, tree in trees if file.parent != _shipped()]
+    theirs = _section(data, "corpus", name).get("source") != written or _say(own, "corpus", "source")
+    if theirs and "license" not in said and not _say(own, "license"):
+        data.pop("license", None)  # a recipe of the package states that of its own documents
     brainstorm = _section(data, "brainstorm", name)
     # A topic file that is named lies beside the recipe; the default is the package's.
     topics = str(brainstorm.get("topics", Brainstorm().topics))
@@ -79,6 +84,14 @@ def load(name_or_path: str, overrides: list[str] | None = None) -> Recipe:
         return Recipe.model_validate({"name": path.stem} | data, context={"given": name_or_path})
     except ValidationError as error:
         raise _explain(error, path.name, trees) from error
+
+
+def _say(trees: list[yaml.Node | None], *names: str) -> bool:
+    """Whether one of some recipe files says something of a field."""
+    for name in names:
+        fields = [pair for tree in trees if isinstance(tree, yaml.MappingNode) for pair in tree.value]
+        trees = [value for key, value in fields if key.value == name]
+    return bool(trees)
 
 
 def _read(path: Path, before: tuple[Path, ...]) -> tuple[dict[str, Any], Trees]:
@@ -99,14 +112,14 @@ def _read(path: Path, before: tuple[Path, ...]) -> tuple[dict[str, Any], Trees]:
         raise RecipeError(f"recipe {path.name}: not a mapping", expected="stage: {field: value}")
     _local(data, path.parent, f"recipe {path.name}")
     if "extends" not in data:
-        return data, [(path.name, tree)]
+        return data, [(path, tree)]
     other = _extended(path, data.pop("extends"))
     base, trees = _read(other, (*before, path.resolve()))
     brainstorm = _section(base, "brainstorm", f"recipe {other.name}")
     topics = str(brainstorm.get("topics", ""))
     if topics.endswith(TOPIC_FILES):
         base["brainstorm"] = brainstorm | {"topics": str(other.parent.absolute() / topics)}
-    return _on_top(base, data), [(path.name, tree), *trees]
+    return _on_top(base, data), [(path, tree), *trees]
 
 
 def _extended(path: Path, given: object) -> Path:
@@ -232,9 +245,9 @@ def _model_at(loc: list[str]) -> type[BaseModel]:
 
 def _place(trees: Trees, loc: list[str]) -> str:
     """Where a key stands, as the end of a line; empty where it came from --set."""
-    for i, (name, tree) in enumerate(trees):
+    for i, (file, tree) in enumerate(trees):
         if line := _line(tree, loc):
-            return f"  (line {line} of {name})" if i else f"  (line {line})"
+            return f"  (line {line} of {file.name})" if i else f"  (line {line})"
     return ""
 
 

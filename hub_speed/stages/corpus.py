@@ -8,8 +8,9 @@ machine. What is published is their text.
 
 import random
 import shutil
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from itertools import islice
 from pathlib import Path
@@ -41,14 +42,34 @@ FEW = 20
 """Groups of a split below which its numbers say little. Assumption."""
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What a reader should know of documents that are used, by their sources.
+
+    Attributes:
+        encodings: encoding → documents that are not UTF-8.
+        hidden: documents with words that are left out, because a reader does not see them; the count.
+    """
+
+    encodings: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    hidden: dict[str, int] = field(default_factory=dict)
+
+    def add(self, document: Document) -> None:
+        """Remember what is to be said of a document."""
+        if document.encoding:
+            self.encodings[document.encoding].append(document.source)
+        if document.hidden:
+            self.hidden[document.source] = document.hidden
+
+
 def build(ctx: Context) -> None:
     """Fill `ctx.out` with passages, documents, and what was skipped."""
     settings, found = ctx.recipe.corpus, _files(ctx)
-    as_read, skipped, old = ctx.work / "read", list[Skipped](), list[str]()
+    as_read, skipped, kept, hashes = ctx.work / "read", list[Skipped](), Kept(), dict[str, str]()
     shutil.rmtree(as_read, ignore_errors=True)
-    count = write_parquet(_read(ctx, found, skipped, old), DocumentRow, as_read, AT_ONCE)
+    count = write_parquet(_read(ctx, found, skipped, kept, hashes), DocumentRow, as_read, AT_ONCE)
     if settings.folder:
-        folders.check_unchanged(found, settings.folder)
+        folders.check_unchanged(found, settings.folder, ctx.record.identity["recipe"]["corpus"]["digest"], hashes)
     _check_some(count, skipped)
     ctx.progress.note("comparing")
     texts = ((row["id"], row["text"]) for row in _watched(ctx, read_parquet(as_read, ["id", "text"], at_once=AT_ONCE)))
@@ -71,7 +92,7 @@ def build(ctx: Context) -> None:
         write_parquet(map(vars, skipped), SkippedRow, ctx.out / "skipped")
     shutil.rmtree(as_read)
     ctx.record.measures.documents = _counts(ctx.out, groups, split_of, skipped)
-    ctx.record.notes += _notes(ctx.recipe, found, old, ctx.record.measures.documents)
+    ctx.record.notes += _notes(ctx.recipe, found, kept, ctx.record.measures.documents)
 
 
 def passages_of(document: Json, passage_words: int) -> Iterator[Json]:
@@ -119,20 +140,21 @@ def _default_patterns(card: Path) -> list[str]:
         return []
 
 
-def _read(ctx: Context, found: Folder, skipped: list[Skipped], old: list[str]) -> Iterator[Json]:
+def _read(ctx: Context, found: Folder, skipped: list[Skipped], kept: Kept, hashes: dict[str, str]) -> Iterator[Json]:
     """The documents as rows that have no group yet.
 
-    What cannot be used is put into `skipped`, the names of those that were read as Windows-1252 into `old`.
+    What cannot be used is put into `skipped`, what is to be said of the others into `kept`, what was
+    read of each file, as its sha256, into `hashes`.
     """
     seen: dict[str, str] = {}
     ctx.progress.start(len(found.files), "files")
     with parser() as parsing:
         for file in found.files:
-            for one in _watched(ctx, read(file, parsing, ctx.recipe.corpus.column)):
+            for one in _watched(ctx, read(file, parsing, ctx.recipe.corpus.column, hashes)):
                 if isinstance(one, Document):
                     first = seen.setdefault(one.sha256, one.source)
                     if first == one.source:
-                        old += [one.source] * one.old
+                        kept.add(one)
                         yield _row(one)
                         continue
                     one = Skipped(one.source, "duplicate", f"the text of {first}")
@@ -142,7 +164,12 @@ def _read(ctx: Context, found: Folder, skipped: list[Skipped], old: list[str]) -
 
 def _row(document: Document) -> Json:
     sha256 = document.sha256
-    about = {"source": document.source, "title": document.title, "text": document.text}
+    about = {
+        "source": document.source,
+        "title": document.title,
+        "text": document.text,
+        "encoding": document.encoding or None,
+    }
     return {"id": sha256[:16], "sha256": sha256, **about, "group": "", "split": ""}
 
 
@@ -189,7 +216,7 @@ def _counts(out: Path, groups: dict[str, str], split_of: dict[str, str], skipped
     )
 
 
-def _notes(recipe: Recipe, found: Folder, old: list[str], counts: Documents) -> list[str]:
+def _notes(recipe: Recipe, found: Folder, kept: Kept, counts: Documents) -> list[str]:
     """What a reader should know of these documents."""
     notes = []
     few = {
@@ -206,10 +233,19 @@ def _notes(recipe: Recipe, found: Folder, old: list[str], counts: Documents) -> 
     if found.left_out:
         left = " and ".join(f"{count:,} {what}" for what, count in found.left_out)
         notes.append(f"not looked at in the folder: {left}")
-    if old:
-        named = ", ".join(map(repr, old[:3])) + (f" and {len(old) - 3:,} more" if len(old) > 3 else "")
-        notes.append(f"read as Windows-1252, since it is not UTF-8: {named}; save as UTF-8 what was written otherwise")
+    for encoding, sources in sorted(kept.encodings.items()):
+        notes.append(
+            f"read as {encoding}, since it is not UTF-8: {_named(sources)}; save as UTF-8 what was written otherwise"
+        )
+    if kept.hidden:
+        words = sum(kept.hidden.values())
+        notes.append(f"words that Word hides are left out ({words:,}): {_named([*kept.hidden])}")
     return notes
+
+
+def _named(sources: list[str]) -> str:
+    """The first few of some documents, and how many more there are."""
+    return ", ".join(map(repr, sources[:3])) + (f" and {len(sources) - 3:,} more" if len(sources) > 3 else "")
 
 
 def _inputs(recipe: Recipe) -> dict[str, Source]:
@@ -241,7 +277,7 @@ def _facts(ctx: Context) -> Json:
 
 STAGE = Stage(
     name="corpus",
-    version=1,
+    version=2,
     kind="dataset",
     noun="corpus",
     purpose="Documents become passages, each with its place in its document.",

@@ -63,6 +63,14 @@ def test_a_preview_says_what_was_skipped_and_whether_the_language_fits() -> None
     assert list(notes(recipe, Passages([]), [])) == []
 
 
+def test_a_preview_says_that_a_script_wrote_the_questions() -> None:
+    demo = api.load_recipe("domain-demo")
+    (note,) = notes(demo, Passages(corpus()), [])
+    assert "a script wrote these questions" in note and "no language model" in note
+    for changed in (["teacher.model=real"], ["questions.generator=base"]):
+        assert list(notes(api.load_recipe("domain-demo", set=changed), Passages(corpus()), [])) == []
+
+
 def test_a_recipe_that_is_not_of_documents_has_no_preview() -> None:
     with pytest.raises(RecipeError, match="preview quickstart"):
         api.preview(api.load_recipe("quickstart"), None)  # type: ignore[arg-type]

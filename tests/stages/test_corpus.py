@@ -16,7 +16,7 @@ import docx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from stage_run import Run
+from stage_run import Run, Silent
 
 from hub_speed.cards import render
 from hub_speed.documents import folder as folders
@@ -117,6 +117,7 @@ def made(tmp_path: Path) -> Callable[..., tuple[Rows, Run]]:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(raw)
         run = Run("corpus", tmp_path / "run", None, corpus={"source": str(tmp_path / "in"), **settings})
+        run.record.identity.update(STAGE.identity(run.recipe, {}))
         STAGE.build(run.ctx)
         return {name: list(read_parquet(run.ctx.out / name)) for name in ("data", "documents", "skipped")}, run
 
@@ -192,6 +193,42 @@ def test_rows_of_tables_are_documents(made: Callable[..., tuple[Rows, Run]], tmp
     )
 
 
+def test_documents_in_old_encodings_are_named_with_them_and_marked_where_it_is_doubtful(
+    made: Callable[..., tuple[Rows, Run]],
+) -> None:
+    text, page = (
+        "Ключ от подвала висит рядом с окном. Каждый год мы проверяем трубы.",
+        "Лодка стоит у причала, а вёсла.",
+    )
+    found, run = made(
+        {
+            "plain.txt": text.upper().encode(),
+            "old.txt": text.encode("cp1251"),
+            "page.html": f"<html><body><p>{page} {page}</p></body></html>".encode("koi8-r"),
+            "table.csv": f'text,title\n"{page}",Лодка\n"Ещё: {text}",Ключ\n'.encode("cp1251"),
+            "short.txt": "Über Öl".encode("cp1252"),
+            "leave.docx": hidden_word_file(),
+        }
+    )
+    marks = {row["source"]: row["encoding"] for row in found["documents"]}
+    assert marks.pop("short.txt").endswith(", which is doubtful")
+    assert marks == {"plain.txt": None, "old.txt": "Windows-1251", "page.html": "KOI8-R", "leave.docx": None} | {
+        f"table.csv:{i}": "Windows-1251" for i in (1, 2)
+    }
+    assert {row["text"] for row in found["documents"]} >= {text, page, f"Ещё: {text}"}
+    notes = "\n".join(run.record.notes)
+    assert "read as Windows-1251, since it is not UTF-8: 'old.txt', 'table.csv:1', 'table.csv:2';" in notes
+    assert "read as KOI8-R" in notes and "which is doubtful, since it is not UTF-8: 'short.txt'" in notes
+    assert "words that Word hides are left out (3): 'leave.docx'" in notes
+
+
+def hidden_word_file() -> bytes:
+    document, out = docx.Document(), BytesIO()
+    document.add_paragraph("Seen by all.").add_run(" Seen by nobody.").font.hidden = True
+    document.save(out)
+    return out.getvalue()
+
+
 def test_a_dataset_of_the_hub_is_read_by_its_default_config(tmp_path: Path) -> None:
     for name in ("data", "other"):
         (tmp_path / "hub" / name).mkdir(parents=True)
@@ -233,10 +270,84 @@ def test_a_stop_ends_the_reading(made: Callable[..., tuple[Rows, Run]]) -> None:
 
 def test_files_that_change_while_they_are_read_end_the_stage(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("before")
-    before = folders.look(tmp_path)
+    before, digest = folders.look(tmp_path), folders.digest(tmp_path)
     (tmp_path / "a.md").write_text("afterwards")
     with pytest.raises(StageError, match=r"files have changed(.|\n)*a\.md"):
-        folders.check_unchanged(before, tmp_path)
+        folders.check_unchanged(before, tmp_path, digest, folders.hashes(before.known))
+
+
+def write_elsewhere(folder: Path) -> None:
+    (folder / "3.md").write_text("Other words than before, and more.")
+
+
+def write_in_place(folder: Path) -> None:
+    about = (folder / "3.md").stat()
+    (folder / "3.md").write_text("Wood 3 is cut.")
+    os.utime(folder / "3.md", ns=(about.st_atime_ns, about.st_mtime_ns))
+
+
+def remove(folder: Path) -> None:
+    (folder / "3.md").unlink()
+
+
+def add(folder: Path) -> None:
+    (folder / "new.md").write_text("One more.")
+
+
+@pytest.mark.parametrize("change", [write_elsewhere, write_in_place, remove, add])
+@pytest.mark.parametrize("read_first", [0, 2])
+def test_files_that_change_after_the_run_began_end_the_stage(
+    change: Callable[[Path], None], read_first: int, tmp_path: Path
+) -> None:
+    """What is published must be what the fingerprint stands for, whenever a file changes and whatever its time says."""
+    source = tmp_path / "in"
+    source.mkdir()
+    for i in range(5):
+        (source / f"{i}.md").write_text(f"Pump {i} is dry.")
+    run = Run("corpus", tmp_path / "run", None, corpus={"source": str(source)})
+    run.record.identity.update(STAGE.identity(run.recipe, {}))
+    if not read_first:
+        change(source)
+
+    class Watching(Silent):
+        def advance(self, n: int) -> None:
+            super().advance(n)
+            if self.done == read_first:
+                change(source)
+
+    run.ctx.progress = Watching()
+    with pytest.raises(StageError, match=r"files have changed(.|\n)*nothing was published"):
+        STAGE.build(run.ctx)
+
+
+@pytest.mark.parametrize("name", ["2.md", "2.csv"])
+@pytest.mark.parametrize("change", ["away", "other words"])
+def test_a_file_that_is_another_one_only_while_it_is_read_ends_the_stage(
+    name: str, change: str, tmp_path: Path
+) -> None:
+    """Nothing in the folder shows it when all files have been read."""
+    source = tmp_path / "in"
+    source.mkdir()
+    for each in ("1.md", name, "3.md"):
+        (source / each).write_text(f"text\nPump {each} is dry.\n")
+    run = Run("corpus", tmp_path / "run", None, corpus={"source": str(source)})
+    run.record.identity.update(STAGE.identity(run.recipe, {}))
+    about, before = (source / name).stat(), (source / name).read_text()
+
+    class Watching(Silent):
+        def advance(self, n: int) -> None:
+            super().advance(n)
+            if self.done == 1 and change == "away":
+                (source / name).rename(tmp_path / "away")
+            elif self.done == 2 and change == "away":
+                (tmp_path / "away").rename(source / name)
+            elif self.done < 3:
+                (source / name).write_text(before.replace("dry", "wet") if self.done == 1 else before)
+                os.utime(source / name, ns=(about.st_atime_ns, about.st_mtime_ns))
+
+    run.ctx.progress = Watching()
+    with pytest.raises(StageError, match=r"files have changed(.|\n)*other bytes than before"):
+        STAGE.build(run.ctx)
 
 
 def test_the_fingerprint_follows_names_and_bytes_but_not_the_place(tmp_path: Path) -> None:
@@ -259,7 +370,7 @@ def test_the_fingerprint_follows_names_and_bytes_but_not_the_place(tmp_path: Pat
     (other / "b.png").rename(other / "c.png")
     (other / ".notes.md.swp").write_text("hidden")
     assert identity(one) == identity(other)
-    folders.check_unchanged(before, other)
+    folders.check_unchanged(before, other, folders.digest(other), folders.hashes(before.known))
     (other / "a.md").rename(other / "c.md")
     assert identity(one) != identity(other)
 
