@@ -13,6 +13,7 @@ from published import Json
 from pydantic import ConfigDict, ValidationError, validate_call
 
 from hub_speed.errors import HubError, HubSpeedError
+from hub_speed.hub_faults import ON_PUBLIC_HUB
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ def named(task_types: Iterable[str]) -> list[tuple[str, str]]:
 def sentence(error: Exception) -> HubSpeedError:
     """An error as something to read; what nobody foresaw goes to the log."""
     if isinstance(error, HubError):  # its remedy is meant for a command line
-        fix = error.fix.replace("run the same command again", "try again")
+        fix = error.fix.replace("run the same command again", "try again").replace(f"; {ON_PUBLIC_HUB}", "")
         return HubError(error.where, expected=error.expected, got=error.got, fix=fix)
     if isinstance(error, HubSpeedError):
         return error

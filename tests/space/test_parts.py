@@ -122,11 +122,19 @@ def test_pages_stay_within_a_set(versions: SimpleNamespace) -> None:
     from rows import Rows
     from tables import Table
 
+    versions.record = lambda ref: SimpleNamespace(by_task_type={"retrieval": 7, "sts": 3})
+    versions.languages = lambda: ["English"]
     rows = Rows(versions)
     assert isinstance(rows.table("revise"), Table)
     for asked, told in ((9999, 1), (None, 1), (0, 1), (-3, 1)):
         assert rows.page(page=asked)["page"] == told
-    assert rows.page(language="Klingon")["rows"] == []
+    for name, there in (("task_type", "one of retrieval, sts, or none"), ("language", "one of English, or none")):
+        with pytest.raises(space.HubSpeedError, match=f"(?s)no such {name.replace('_', ' ')}.*{there}.*Klingon"):
+            rows.page(**{name: "Klingon"})
+    assert rows.page(task_type="sts", language="English")["total"] == 0  # this set is in no language
+    versions.record = lambda ref: SimpleNamespace(by_task_type={})
+    with pytest.raises(space.HubSpeedError, match="none: it is not divided by task type"):
+        rows.page(task_type="sts")
     with pytest.raises(space.HubSpeedError, match="no such state"):
         rows.page(state="lost")
 
