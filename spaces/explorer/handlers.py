@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 from looks import render
-from published import Json
+from published import Json, NotMade
 from pydantic import ConfigDict, ValidationError, validate_call
 
 from hub_speed.errors import HubError, HubSpeedError
@@ -78,6 +78,11 @@ def show(name: str, make: Callable[..., Json]) -> Callable[..., str]:
         try:
             return render(name, make(*args))
         except Exception as error:
-            return render("page.problem", sentence(error))
+            return problem(error)
 
     return handler
+
+
+def problem(error: Exception) -> str:
+    """What went wrong, as a part of a tab; that something is not made yet is nothing wrong."""
+    return render("page.not_made" if isinstance(error, NotMade) else "page.problem", sentence(error))
