@@ -297,7 +297,7 @@ def rows(
         found = api.load_rows(
             repo, opened, revision=revision, task_type=task_type, state=state, reason=reason, limit=limit
         )
-        print_rows(found, as_json=json)
+        print_rows(found, limit=limit, as_json=json)
 
 
 @app.command()

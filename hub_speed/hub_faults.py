@@ -69,6 +69,10 @@ def _pause(cause: Exception, wait: int) -> int | None:
     return wait if wait <= LONGEST_WAIT_S else None
 
 
+ON_PUBLIC_HUB = "for what is on the public Hub, add --hub https://huggingface.co"
+"""What a command line is told where the embedded Hub has no such repository."""
+
+
 def _cause(error: Exception) -> Exception:
     """What the client's exception was raised from, where that says more: uploads fail with a bare RuntimeError."""
     found: BaseException | None = error
@@ -94,8 +98,7 @@ def translated(error: Exception, where: str, hub: str, kept: str) -> Exception:
     if isinstance(cause, RepositoryNotFoundError):
         fix = "check the name; a private or gated repository needs a token that may read it (hf auth login)"
         if is_here(urlsplit(hub).hostname or ""):
-            public = "for what is on the public Hub, add --hub https://huggingface.co"
-            fix = f"check the name; a private or gated one needs a token; {public}"
+            fix = f"check the name; a private or gated one needs a token; {ON_PUBLIC_HUB}"
         return NotFound(f"{where}: not found on {hub}", got=_first_line(cause), fix=fix)
     if isinstance(cause, LocalTokenNotFoundError):
         return HubError(f"{where}: no token for {hub}", fix="log in: hf auth login, or set HF_TOKEN")

@@ -30,6 +30,12 @@ M = TypeVar("M", bound=BaseModel)
 _log = logging.getLogger("hub_speed")
 
 BEAT_S = 5.0  # between two looks at the other ranks. Assumption
+LAST = "remove this place: its rows are then asked for again"
+REMEDIES = {
+    "finished.json": "remove this file and start its rank again: it keeps the shards that lie here, and writes it anew",
+    "progress.json": "leave it: it only tells how far its rank is, which writes it anew when at work; no row is lost",
+}
+"""Names of damaged files → what to do, where it is less than to remove all (`LAST`)."""
 STILL = 3  # times that a beat is the same before its rank counts as dead. Assumption
 
 
@@ -90,7 +96,9 @@ class Progress(BaseModel):
         holder: which process it is; `beat` changes as long as that lives.
         run: whose rank it is (`Share.run`); `Share.tell` fills it in.
         state: "asking", "finished", "stopped" or "budget", where the rank has spent its part; "damaged" only in a table
-            of all ranks, where the place cannot be read.
+            of all ranks, where the place, or a file of this rank, cannot be read.
+        total: as long as it is at work, an even part of all rows: a rank has some more, or fewer.
+        calls: that were answered, of whatever model; `spent` counts those of the teacher.
         error: why it was stopped.
     """
 
@@ -103,8 +111,14 @@ class Progress(BaseModel):
     done: int = 0
     total: int = 0
     rows_per_s: float = 0.0
+    calls: int = 0
     spent: Used = (0, 0, 0)
     error: str = ""
+
+    def advance(self, rows: int) -> None:
+        """So many more rows have ended."""
+        self.done += rows
+        self.total = max(self.total, self.done)
 
 
 class Finished(BaseModel):
@@ -352,12 +366,12 @@ class Share:
             raise self._unreadable(name, str(error.errors()[0]["msg"])) from error
 
     def _unreadable(self, name: str, got: str) -> RecipeError:
+        remedy = REMEDIES.get(name.rpartition("/")[2], LAST)
         return RecipeError(
             f"{self._where}: {name} cannot be used",
             expected="the file as this version of hub_speed writes it",
             got=got,
-            fix="if another version has written it, use that one; otherwise remove this place: its rows are then asked"
-            " for again",
+            fix=f"if another version has written it, use that one; otherwise {remedy}",
         )
 
     def save(self, name: str, value: BaseModel) -> None:
@@ -382,6 +396,11 @@ class Share:
             if told and told.run == self.run:
                 return told
         return None
+
+    def check_readable(self, rank: int) -> None:
+        """Raise RecipeError where a file of a rank is damaged."""
+        self.finished(rank)
+        self.load(f"{folder_of(rank)}/progress.json", Progress)
 
     def finished(self, rank: int) -> Finished | None:
         """The mark of a rank, of this wave or an earlier one."""

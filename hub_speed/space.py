@@ -28,7 +28,7 @@ SHOWN = (
     *("corpus", "questions", "filter", "mine", "relabel", "benchmark", "embedder"),
 )
 """The stages whose repositories the Space's card names."""
-ROWS = ("revise", "questions")
+ROWS = ("revise", "questions", "corpus")
 """One of these has to be there."""
 LEFT_OUT = ("localhub", "quickstart", "spaces")
 """Parts of the package that the app does not need."""
@@ -125,9 +125,9 @@ def _uses(hub: Hub, org: str) -> dict[str, list[str]]:
         if hub.head(made.kind, made.repo(org)):
             found[f"{made.kind}s"].append(made.repo(org))
     if not {STAGES[name].repo(org) for name in ROWS} & {*found["datasets"]}:
-        names = " nor ".join(STAGES[name].repo(org) for name in ROWS)
+        *names, last = (STAGES[name].repo(org) for name in ROWS)
         raise HubError(
-            f"neither {names} is on {hub.endpoint}: there would be nothing to show",
+            f"neither {' nor '.join(names)} is on {hub.endpoint}, and no {last}: there would be nothing to show",
             fix=f"make it: hub-speed run quickstart --org {org}",
         )
     return found

@@ -218,6 +218,8 @@ def test_topic_task_knobs_and_document_are_as_asked(page: Any) -> None:
     own = ask(page, "/generate", "retrieval", "Birds > Owls", "Find texts on owls.", None, "Owls hunt at night.")
     assert own["topic"] == "Birds > Owls" and "Find texts on owls." in own["prompt"]
     assert "Owls hunt at night." in own["prompt"]
+    own = ask(page, "/generate", "retrieval", "Networks > TCP/IP", "Find texts on routers.")
+    assert own["topic"] == "Networks > TCP/IP" and "TCP > IP" not in own["prompt"]
 
 
 @pytest.mark.slow
@@ -289,12 +291,16 @@ def test_mistakes_are_answered_with_a_sentence(page: Any) -> None:
         "nonsense is no task type": ("/generate", "nonsense"),
         "The document is too long": ("/generate", "retrieval", "", "", {}, "x" * 9999),
         "texts is not what it should be": ("/search", "q", "abc"),  # and no list of its letters
+        "There is no such task type in this set.*one of .*sts": ("/rows", "revise", "nonsense"),
+        "There is no such task type in this set.*retrieval": ("/rows", "synthesize", "Retrieval", "", "rejected"),
+        "There is no such language in this set.*English": ("/rows", "revise", "", "Klingon"),
+        "org/none is not on .*name a public model of this Hub": ("/search", "q", ["a"], "", "org/none"),
         "page is not what it should be": ("/rows", "revise", "", "", "", "", "", None),
     }
     for sentence, (endpoint, *values) in mistakes.items():
-        with pytest.raises(Exception, match=sentence) as problem:
+        with pytest.raises(Exception, match=f"(?s){sentence}") as problem:
             ask(page, endpoint, *values)
-        assert "Traceback" not in str(problem.value)
+        assert "Traceback" not in str(problem.value) and "--hub" not in str(problem.value)
 
 
 @pytest.mark.slow

@@ -101,7 +101,8 @@ class Bar:
         """`n` more are done."""
         with self._lock:
             self._done += n
-        self._update(advance=n)
+            self._total = max(self._total, self._done)  # that of a rank was an even part of all rows
+        self._update(advance=n, total=self._total)
         self._speak()
 
     def note(self, text: str) -> None:

@@ -118,13 +118,20 @@ def print_told(found: dict[str, list[Progress | None]], *, as_json: bool) -> Non
         return
     right = ("rank", "wave", "rows", "of", "rows/s", "calls")
     lines = table("stage", *right, "state", "where", right=right)
+    damaged = []
     for name, ranks in found.items():
         for rank, told in enumerate(ranks):
             if told is None:
                 lines.add_row(name, str(rank), "", "", "", "", "", "not begun", "")
                 continue
+            if told.state == "damaged":
+                damaged.append(told.error)
+                lines.add_row(name, str(rank), "", "", "", "", "", told.state, "see below")
+                continue
             cells = (told.wave, told.done, told.total)
-            counts = [f"{n:,}" for n in cells] + [f"{told.rows_per_s:,.1f}", f"{told.spent[0]:,}"]
+            counts = [f"{n:,}" for n in cells] + [f"{told.rows_per_s:,.1f}", f"{told.calls:,}"]
             error = told.error.splitlines()[0] if told.error else told.holder.partition(" ")[0]
             lines.add_row(name, str(rank), *counts, told.state, error)
     console.print(lines)
+    for error in damaged:
+        console.print(error, markup=False)

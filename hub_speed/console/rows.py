@@ -8,8 +8,11 @@ from rich.markup import escape
 from hub_speed.console.terminal import console, print_json, table
 
 
-def print_rows(rows: Iterable[dict[str, Any]], *, as_json: bool) -> None:
-    """Rows one below the other, without their empty columns; or each as a line of JSON."""
+def print_rows(rows: Iterable[dict[str, Any]], *, limit: int, as_json: bool) -> None:
+    """Rows one below the other, without their empty columns; or each as a line of JSON.
+
+    Where `limit`, how many were asked for, is 0, that there are none says nothing of the set.
+    """
     if as_json:
         for row in rows:  # printed as they are read: there may be millions
             print_json(row)
@@ -26,4 +29,4 @@ def print_rows(rows: Iterable[dict[str, Any]], *, as_json: bool) -> None:
                 lines.add_row(f"[bold]{name}[/bold]", escape(text))
         console.print(lines)
         console.print()
-    console.print(f"{shown} {'row' if shown == 1 else 'rows'} shown" if shown else "no such rows")
+    console.print(f"{shown} {'row' if shown == 1 else 'rows'} shown" if shown or not limit else "no such rows")

@@ -95,12 +95,15 @@ def _ask_all(
 
     if budget:
         budget.count_earlier(f"{ctx.record.stage}-{ctx.record.fingerprint}", Spent(*ledger.usage()))
-    if len(writers.everyone) == 1:
-        return _ask_one(ctx, ledger, jobs, read, writers.everyone[0], on_rows, budget, more)
-    notes = _ask_in_turn(ctx, ledger, jobs, read, writers, on_rows, budget)
-    while more():
-        notes += _ask_in_turn(ctx, ledger, without(jobs, ledger.failed()), read, writers, on_rows, budget)
-    return notes
+    try:
+        if len(writers.everyone) == 1:
+            return _ask_one(ctx, ledger, jobs, read, writers.everyone[0], on_rows, budget, more)
+        notes = _ask_in_turn(ctx, ledger, jobs, read, writers, on_rows, budget)
+        while more():
+            notes += _ask_in_turn(ctx, ledger, without(jobs, ledger.failed()), read, writers, on_rows, budget)
+        return notes
+    finally:
+        meter.end()
 
 
 def _ask_in_turn(

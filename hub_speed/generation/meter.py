@@ -19,7 +19,7 @@ class Meter:
         self._progress, self._budget = progress, budget
         self._states: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
-        self._retries = self._written = self._rows = 0
+        self._retries = self._written = self._rows = self._calls = 0
         self._start = (time.monotonic(), 0, 0)  # when; rows and tokens written until then
         self._marks = deque([self._start], maxlen=MARKS)
 
@@ -31,12 +31,21 @@ class Meter:
                 self._reasons[entry.reason] += 1
             self._retries += entry.attempts - entry.calls
             self._written += entry.completion_tokens
+            self._calls += entry.calls
         self._rows += len(entries)
+        self._tell(1.0, in_flight)
+        self._progress.advance(len(entries))
+
+    def end(self) -> None:
+        """Tells the last numbers: no more rows will end."""
+        self._tell(0.0, 0)
+
+    def _tell(self, after_s: float, in_flight: int) -> None:
         now = time.monotonic()
-        if now - self._marks[-1][0] >= 1.0:
+        since = now - self._marks[-1][0]
+        if since and since >= after_s:
             self._marks.append((now, self._rows, self._written))
             self._progress.measure(self._numbers(in_flight))
-        self._progress.advance(len(entries))
 
     def _numbers(self, in_flight: int) -> dict[str, Any]:
         now, rows_now, tokens_now = self._marks[-1]
@@ -44,6 +53,7 @@ class Meter:
         used = sum(self._states[state] for state in ACCEPTED)
         numbers = {
             "rows": self._rows,
+            "calls": self._calls,
             "rows_per_s": round((rows_now - rows) / (now - start), 4),
             "tokens_written": self._written,
             "tokens_per_s": round((tokens_now - tokens) / (now - start)),

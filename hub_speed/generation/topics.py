@@ -1,8 +1,8 @@
-"""Topics: paths from broad to narrow, like those of the Open Directory that SPEED samples (§3.2.1).
+r"""Topics: paths from broad to narrow, like those of the Open Directory that SPEED samples (§3.2.1).
 
 A topic file is text (`.txt`, `.txt.gz`) with one path a line, parts separated by "/":
-`Science/Chemistry/Elements/Iron`; or parquet with a column `topic`. The package's own is composed by
-`scripts/make_topics.py`.
+`Science/Chemistry/Elements/Iron`; or parquet with a column `topic`. A "/" that belongs to a name is written "\/":
+`Computers/Networks/TCP\/IP`. The package's own is composed by `scripts/make_topics.py`.
 """
 
 import gzip
@@ -22,12 +22,19 @@ from hub_speed.recipe import Recipe
 from hub_speed.task_types import TASK_TYPES
 
 GOLDEN = (math.sqrt(5) - 1) / 2  # steps of this share of a list fall into no rhythm with what is in it
+_BETWEEN = re.compile(r"(?<!\\)/")
+"""What separates parts; a slash after a backslash belongs to a name."""
 FIX = "name another dataset in brainstorm.topics, or a text file with one topic a line"
 
 
 def parts_of(path: str) -> list[str]:
-    """The parts of a topic path, from broad to narrow."""
-    return [part.strip() for part in path.split("/") if part.strip()]
+    """The parts of a topic path, from broad to narrow, as they stand in it."""
+    return [part.strip() for part in _BETWEEN.split(path) if part.strip()]
+
+
+def path_of(names: Iterable[str]) -> str:
+    """The topic path of names, from broad to narrow, in which there may be slashes."""
+    return "/".join(name.strip().replace("/", "\\/") for name in names if name.strip())
 
 
 def truncate(path: str, max_depth: int) -> str:
@@ -81,7 +88,7 @@ def _spread(topics: list[str]) -> list[int]:
 
 def spoken(path: str) -> str:
     """A topic path as it stands in a prompt: "World/Countries/New_Zealand" → "World > Countries > New Zealand"."""
-    return path.replace("_", " ").replace("/", " > ")
+    return _BETWEEN.sub(" > ", path.replace("_", " ")).replace("\\/", "/")
 
 
 def read_file(path: Path) -> list[str]:

@@ -188,7 +188,7 @@ def shown(repo: Repo, event: Event) -> Event:
     if event["type"] != "comment":
         return event
     data, latest = event["data"], event["data"]["latest"]
-    html = markdown.render(latest["raw"], f"{repo.url_path}/resolve/main")
+    html = markdown.render(latest["raw"], f"{repo.url_path}/resolve/main", anchors=False)
     return {**event, "data": {**data, "latest": {**latest, "html": html}}}
 
 

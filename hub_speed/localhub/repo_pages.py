@@ -268,18 +268,38 @@ def _rows(call: Call, repo: Repo, files: list[Entry]) -> dict[str, Any]:
 
 
 def _one_row(call: Call, repo: Repo, files: list[Entry]) -> dict[str, Any]:
-    start = number(call, "row")
+    start = _position(call, "row")
     found = viewer.read_page(call.hub, repo, files, start)
-    said = f"row {start:,} of {found.total:,}"
     if not found.rows or found.rows[0][0] != start:
-        return {"said": said, "problem": "There is no such row."}
+        return {"problem": _no_such_row(f"{start:,}", found.total)}
+    said = f"row {start:,} of {found.total:,}"
     cells = [(name, viewer.text_of(value)) for name, value in found.rows[0][1].items()]
     return {"said": said, "one": {"at": start, "cells": cells}}
 
 
+def _position(call: Call, name: str) -> int:
+    """The position that the query string names; 0 where it names none.
+
+    Raises:
+        Unreadable: it is no position.
+    """
+    text = call.query.get(name) or "0"
+    if not re.fullmatch(r"[0-9]{1,12}", text, re.ASCII):
+        raise viewer.Unreadable(_no_such_row(text[:50], None))
+    return int(text)
+
+
+def _no_such_row(position: str, total: int | None) -> str:
+    last = "" if total is None else f" this split has {total:,}," if total else " this split has none,"
+    return f"There is no such row: {position}. Rows are counted from 0;{last} the first ones are at from=0."
+
+
 def _some_rows(call: Call, repo: Repo, files: list[Entry]) -> dict[str, Any]:
-    start, (column, value, text) = number(call, "from"), (call.query.get(name, "") for name in ("column", "value", "q"))
+    start = _position(call, "from")
+    column, value, text = (call.query.get(name, "") for name in ("column", "value", "q"))
     found = viewer.read_page(call.hub, repo, files, start, column=column, value=value, text=text)
+    if start >= max(found.total, 1):
+        return {"problem": _no_such_row(f"{start:,}", found.total)}
     names = list(dict.fromkeys(name for _, row in found.rows for name in row)) or list(filter(None, [column]))
     columns = names[:SHOWN_COLUMNS]
     more = f" · {len(names) - len(columns)} more columns are on the page of a row" if names != columns else ""

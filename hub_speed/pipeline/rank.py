@@ -92,9 +92,10 @@ class _Rank:
         self._work.mkdir(parents=True, exist_ok=True)
         if ranked.extends:
             extend.take_over(ranked.extends, ranked.identity, ranked.session, self._work, self._share)
-        ranked.session.budget = self._budget()
+        known = self._known()
+        ranked.session.budget = self._budget(known)
         ctx = ranked.worker(self._share).context(ranked.refs, ranked.identity, ranked.fingerprint, self._work)
-        told = Progress(wave=self._wave.number, turn=self._wave.turn, holder=self._holder)
+        told = Progress(wave=self._wave.number, turn=self._wave.turn, holder=self._holder, calls=known.calls)
         with _Beat(self._share, ctx, told) as beat:
             ctx.progress = beat
             self._share.check_ours()  # until this rank has said that it works, others may take the place
@@ -113,16 +114,16 @@ class _Rank:
                 return mark
         raise AssertionError("a rank ends in RankDone")
 
-    def _budget(self) -> BudgetMeter:
-        """Its part of the budget, and what it has spent of that before.
-
-        Brings its ledger and the shared place together on the way, since the ledger knows what was spent.
-        """
-        ranked = self._ranked
-        with Ledger(self._work, ranked.identity) as ledger:
+    def _known(self) -> Spent:
+        """What its ledger knows to be spent, once that and the shared place are brought together."""
+        with Ledger(self._work, self._ranked.identity) as ledger:
             ledger.note_asked(self._wave.asked)
             Shards(self._share, ledger, self._work)
-            known = Spent(*ledger.usage())
+            return Spent(*ledger.usage())
+
+    def _budget(self, known: Spent) -> BudgetMeter:
+        """Its part of the budget, and what it has spent of that before, beside what its ledger knows."""
+        ranked = self._ranked
         meter = BudgetMeter(part_of(ranked.recipe.effective_budget, self._wave, self._number, ranked.world))
         said = Spent(*self._before.spent) if self._before else Spent()
         lost = said - known  # charged, but no row came of it, or the rows are gone with a disk
@@ -167,6 +168,7 @@ class _Beat:
 
     def __init__(self, share: Share, ctx: stage.Context, told: Progress) -> None:
         self._share, self._shown, self._budget, self._told = share, ctx.progress, ctx.budget, told
+        self._earlier = told.calls
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
 
@@ -177,7 +179,7 @@ class _Beat:
 
     def advance(self, n: int) -> None:
         """`n` more are done."""
-        self._told.done += n
+        self._told.advance(n)
         self._shown.advance(n)
 
     def note(self, text: str) -> None:
@@ -187,6 +189,7 @@ class _Beat:
     def measure(self, numbers: dict[str, Any]) -> None:
         """Numbers on how the asking goes."""
         self._told.rows_per_s = numbers["rows_per_s"]
+        self._told.calls = self._earlier + numbers["calls"]
         self._shown.measure(numbers)
 
     def __enter__(self) -> Self:
@@ -200,7 +203,9 @@ class _Beat:
         self._end.set()
         self._thread.join()
         self._told.state = "finished"
-        if error:
+        if not error:
+            self._told.total = self._told.done
+        else:
             self._told.state = "budget" if isinstance(error, BudgetSpent) else "stopped"
             if isinstance(error, Exception):  # no KeyboardInterrupt, which says no more than "stopped"
                 self._told.error = str(error) if isinstance(error, HubSpeedError) else repr(error)

@@ -145,7 +145,8 @@ def told(hub: Hub, org: str, shared: Path) -> dict[str, list[Progress | None]]:
     """Stage → how far each of its ranks is, None before it has begun; of all stages that ranks of `org` work.
 
     Where ranks of several recipes work a stage, each on a branch of its own, the others have their fingerprint beside
-    the stage. A place that cannot be read has a single rank in the state "damaged", with the reason.
+    the stage. A rank of which a file cannot be read is in the state "damaged", with the reason; a place that cannot be
+    read has a single one of these.
 
     Raises:
         RecipeError: the shared folder is not there.
@@ -154,15 +155,29 @@ def told(hub: Hub, org: str, shared: Path) -> dict[str, list[Progress | None]]:
     for name, place in _places(hub, org, shared):
         try:
             about = Share(place, 0, "").load("about.json", About)
+            share = Share(place, about.world if about else 0, about.fingerprint if about else "")
+            share.wave()
         except RecipeError as error:
-            found.setdefault(name, [Progress(wave=0, turn=0, holder="", state="damaged", error=str(error))])
+            found.setdefault(name, [_damaged(error)])
             continue
         if about:
-            share = Share(place, about.world, about.fingerprint)
             found[f"{name} {about.fingerprint}" if name in found else name] = [
-                share.progress(rank) for rank in range(about.world)
+                _seen(share, rank) for rank in range(about.world)
             ]
     return found
+
+
+def _seen(share: Share, rank: int) -> Progress | None:
+    """How far a rank is; what cannot be read of it is not passed over."""
+    try:
+        share.check_readable(rank)
+    except RecipeError as error:
+        return _damaged(error)
+    return share.progress(rank)
+
+
+def _damaged(error: RecipeError) -> Progress:
+    return Progress(wave=0, turn=0, holder="", state="damaged", error=str(error))
 
 
 def _places(hub: Hub, org: str, shared: Path) -> Iterator[tuple[str, Place]]:

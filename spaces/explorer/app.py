@@ -64,7 +64,7 @@ def opened(published: Published) -> Callable[[gr.Request], dict]:
         tab = data.asked(request, "tab")
         with suppress(HubSpeedError):  # which the head of the page tells
             if tab in ("", "generate") and not published.can_write():  # which the head of the page hides
-                tab = "search"
+                tab = "search" if published.has_embedder() else "data"
         return gr.update(selected=tab) if tab in TABS else gr.skip()
 
     return handler

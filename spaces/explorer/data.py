@@ -6,7 +6,7 @@ import figures
 import gradio as gr
 from handlers import MODELS, READING, endpoint, named, show
 from models import Models
-from published import Json
+from published import Json, NotMade
 from rows import MAX_TEXT_CHARS, PARTS, SETS, Rows
 
 from hub_speed.errors import HubSpeedError
@@ -192,6 +192,9 @@ element.addEventListener('keydown', event => {
 
 def query_map(rows: Rows, models: Models, by: str) -> Json:
     """Some hundreds of queries on the two main axes of the embedder's vectors, with what each is coloured by."""
+    rows.published.ref("embedder")
+    if not rows.published.has_queries():
+        raise NotMade("There are no queries to draw", fix=rows.published.how_to_make("questions"))
 
     def read() -> tuple[list[Json], Any, list[float]]:
         found = rows.sample(MAPPED)
@@ -219,7 +222,11 @@ def numbers_of(rows: Rows) -> Json:
         found: Json = {"funnels": [], "scores": [], "scaling": [], "effects": []}
         for kind in sorted(FUNNELS, key=lambda kind: published.training() not in kind):
             found["funnels"] += figures.funnels(published, [name for name in kind if name in published.lineage()])
-        found["lengths"] = figures.lengths(rows.sample(2000), PARTS)
+        some = rows.sample(2000)
+        if published.has_queries():
+            found["lengths"] = figures.lengths(some, PARTS)
+        else:
+            found["lengths"] = figures.lengths([row | {"task_type": "passage"} for row in some], ("text",))
         if ref := figures.newest(published, "evaluate"):
             found |= {"scores": figures.scores(published.record(ref)), "scored": ref, "scored_url": published.url(ref)}
         if ref := figures.newest(published, "scaling"):

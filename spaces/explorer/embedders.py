@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from models import WEIGHTS, Models
 
-from hub_speed.errors import HubError, HubSpeedError
+from hub_speed.errors import HubError, HubSpeedError, NotFound
 from hub_speed.hub import Ref
 from hub_speed.text import with_instruction, words
 
@@ -86,7 +86,11 @@ class Embedders:
 
         if not re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", name):
             raise HubSpeedError("This is not the name of a model", expected="org/name", got=name[:100])
-        ref = self._hub.pin("model", name)
+        try:
+            ref = self._hub.pin("model", name)
+        except NotFound as error:  # its remedy is meant for who has this Hub's keys
+            where = f"{name} is not on {self._hub.endpoint}, or not for everybody"
+            raise HubError(where, fix="name a public model of this Hub, and a version that it has") from error
         if ref.version in self._named:
             self._named[ref.version] = self._named.pop(ref.version)
             return self._named[ref.version]

@@ -132,7 +132,10 @@ def scaling(record: RunRecord) -> list[Json]:
 
 
 def lineage(published: Published) -> Json:
-    """Where the embedder comes from and how it was scored: a box for every version, an arrow for every input."""
+    """Where the embedder comes from and how it was scored: a box for every version, an arrow for every input.
+
+    Where there is no embedder yet, where the newest rows come from.
+    """
     nodes = ancestors(published)
     places, arrows, width, height = lay_out({name: node.inputs for name, node in nodes.items()})
     kinds = _kinds(published, nodes)
@@ -147,9 +150,10 @@ def lineage(published: Published) -> Json:
 
 
 def ancestors(published: Published) -> dict[str, Ancestor]:
-    """org/name@commit → what is known of every version behind the embedder, and of its newest results."""
+    """org/name@commit → what is known of every version behind the embedder or the newest rows, and of its results."""
     found: dict[str, Ancestor] = {}
-    for last in filter(None, [published.ref("embedder"), newest(published, "evaluate")]):
+    first = published.ref("embedder" if published.has_embedder() else published.training())
+    for last in filter(None, [first, newest(published, "evaluate")]):
         record = published.record(last)
         found |= record.lineage | {last.version: record.as_ancestor()}
     return found

@@ -9,10 +9,11 @@ from typing import Any
 
 import gradio as gr
 from looks import render
-from published import Json
+from published import Json, NotMade
 from pydantic import ConfigDict, ValidationError, validate_call
 
 from hub_speed.errors import HubError, HubSpeedError
+from hub_speed.hub_faults import ON_PUBLIC_HUB
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ def named(task_types: Iterable[str]) -> list[tuple[str, str]]:
 def sentence(error: Exception) -> HubSpeedError:
     """An error as something to read; what nobody foresaw goes to the log."""
     if isinstance(error, HubError):  # its remedy is meant for a command line
-        fix = error.fix.replace("run the same command again", "try again")
+        fix = error.fix.replace("run the same command again", "try again").replace(f"; {ON_PUBLIC_HUB}", "")
         return HubError(error.where, expected=error.expected, got=error.got, fix=fix)
     if isinstance(error, HubSpeedError):
         return error
@@ -77,6 +78,11 @@ def show(name: str, make: Callable[..., Json]) -> Callable[..., str]:
         try:
             return render(name, make(*args))
         except Exception as error:
-            return render("page.problem", sentence(error))
+            return problem(error)
 
     return handler
+
+
+def problem(error: Exception) -> str:
+    """What went wrong, as a part of a tab; that something is not made yet is nothing wrong."""
+    return render("page.not_made" if isinstance(error, NotMade) else "page.problem", sentence(error))

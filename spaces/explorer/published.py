@@ -2,7 +2,7 @@
 
 Everything starts from the newest rows to train on: their record names the very versions of tasks, generator and revisor
 they were made with, and those are used. There may be two kinds: `<org>/speed-synthetic`, and rows about documents. The
-kind that the newest embedder was trained on comes first.
+kind that the newest embedder was trained on comes first. Where there are none, it starts from the passages of `corpus`.
 Things are read when first needed and then kept until the process ends.
 """
 
@@ -10,10 +10,12 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from huggingface_hub.utils._http import default_client_factory
 
 from hub_speed.errors import HubError, HubSpeedError
+from hub_speed.hosts import is_here
 from hub_speed.hub import Hub, Ref
 from hub_speed.pipeline.table import STAGES
 from hub_speed.recipe import Recipe
@@ -49,6 +51,10 @@ def _bound(request: Any) -> None:
     request.extensions["timeout"] = {kind: given.get(kind) or HUB_S for kind in kinds}
 
 
+class NotMade(HubError):
+    """Something is not there yet, which is no fault; `fix` says how it is made."""
+
+
 class Published:
     """The repositories of one organisation on one Hub."""
 
@@ -78,10 +84,10 @@ class Published:
     def training(self) -> str:
         """The stage of the rows that are shown first.
 
-        Those that the newest embedder was trained on; else revise, or the last one about documents.
+        Those that the newest embedder was trained on; else revise, or the last one about documents; else corpus.
 
         Raises:
-            HubError: there are neither.
+            NotMade: there are none of these.
         """
         return next(iter(self._rows()))
 
@@ -89,7 +95,10 @@ class Published:
         """Stage → the newest rows to train on, those of `training` first."""
 
         def read() -> dict[str, Ref]:
-            there = {name: ref for name in TRAINING if (ref := self._head(name))} or {"revise": self._newest("revise")}
+            there = {name: ref for name in TRAINING if (ref := self._head(name))}
+            if not there and (corpus := self._head("corpus")):
+                return {"corpus": corpus}
+            there = there or {"revise": self._newest("revise")}
             data = self.trained_on()
             return dict(sorted(there.items(), key=lambda item: not data or data.repo != item[1].repo))
 
@@ -102,7 +111,15 @@ class Published:
 
     def of_documents(self) -> bool:
         """Whether the rows that are shown first are about documents."""
-        return self.training() in DOCUMENTS
+        return self.training() in (*DOCUMENTS, "corpus")
+
+    def has_queries(self) -> bool:
+        """Whether there is more than passages."""
+        return self.training() != "corpus"
+
+    def has_embedder(self) -> bool:
+        """Whether there is an embedder."""
+        return self._head("embedder") is not None
 
     def can_write(self) -> bool:
         """Whether there are rows that a generator wrote, and so the generator and its revisor."""
@@ -112,11 +129,14 @@ class Published:
         """The version that a stage made: of the embedder the newest, of all else what the newest rows come from.
 
         Raises:
-            HubError: it is not there; names the command that makes it.
+            NotMade: it is not there; names the command that makes it.
+            HubError: the newest rows were made without this stage.
         """
         if name == "embedder":
             return self.keep("embedder's version", lambda: self._newest("embedder"))
         if name not in self.lineage():
+            if not self.has_queries():
+                self._newest(name)  # what comes after the passages is not made yet
             raise HubError(f"{self.ref(self.training())} was made without a stage {name}")
         return self.lineage()[name]
 
@@ -147,9 +167,25 @@ class Published:
     def _newest(self, name: str) -> Ref:
         repo, ref = STAGES[name].repo(self.org), self._head(name)
         if ref is None:
-            fix = f"make it: hub-speed run quickstart --org {self.org} --only {name}"
-            raise HubError(f"{repo} is not on {self.hub.endpoint}", fix=fix)
+            raise NotMade(f"{repo} is not on {self.hub.endpoint}", fix=self.how_to_make(name))
         return ref
+
+    def how_to_make(self, name: str) -> str:
+        """Half a sentence: the command that makes a stage, with the recipe of what is there if that has the stage."""
+        documents = (*DOCUMENTS, "benchmark", "corpus")
+        of = documents if name in documents else (*TRAINING, "corpus") if name == "embedder" else ("revise",)
+        there = next(filter(None, map(self._head, of)), None)
+        recipe = self.record(there).recipe if there else "domain" if name in documents else "quickstart"
+        flags = f", with the recipe and flags of {there.repo}" if there else ""
+        hub = "" if is_here(urlsplit(self.hub.endpoint).hostname or "") else f" --hub {self.hub.endpoint}"
+        return f"make it{flags}: hub-speed run {recipe} --org {self.org}{hub} --only {name}"
+
+    def missing(self) -> str:
+        """What is not there yet and how it is made, in one sentence; empty where there is an embedder, or nothing."""
+        if self.has_embedder():
+            return ""
+        of = "learns from these rows" if self.has_queries() else "learns from questions about these passages"
+        return f"An embedder that {of} is not made yet; {self.how_to_make('embedder')}"
 
     def record(self, ref: Ref) -> RunRecord:
         """How a version was made.
@@ -172,7 +208,8 @@ class Published:
                 continue
             found.append({"stage": name, "version": str(ref), "url": self.url(ref)})
         tiny = bool(found) and found[0]["stage"] != "embedder" and "tiny-base" in self.lineage()
-        about = {"tiny": tiny, "documents": bool(found) and not self.can_write()}
+        about: Json = {"tiny": tiny, "documents": bool(found) and not self.can_write()}
+        about["missing"] = self.missing() if found else ""
         return {"org": self.org, "hub": self.hub.endpoint, "versions": found} | about
 
     def url(self, ref: Ref) -> str:

@@ -6,6 +6,7 @@ from tables import Filter, Found, Table
 from hub_speed.errors import HubError, HubSpeedError
 from hub_speed.grounded.asking import JUDGED
 from hub_speed.rows import REASONS, STATES
+from hub_speed.task_types import TASK_TYPES
 
 SETS = {
     "revise": "training rows",
@@ -65,7 +66,7 @@ class Rows:
 
         Args:
             stage: which set, by the stage that made it: synthesize, seed, questions, …; empty for the training rows.
-            task_type: one of the six; empty for all.
+            task_type: one that the set has; empty for all.
             language: of the rows; empty for all.
             state: empty; revised or kept, of rows; accepted, repaired, reasked, rejected or failed, of requests.
             reason: why requests were rejected: reads the ledger; empty for all.
@@ -74,6 +75,7 @@ class Rows:
         """
         stage = stage or self.published.training()
         self._check(stage, state, reason, text)
+        self._check_there(stage, task_type, language)
         ledger = bool(reason) or state in STATES
         table = self.table(stage, "ledger" if ledger else "data")
         wanted = Filter(
@@ -137,6 +139,21 @@ class Rows:
                 raise HubSpeedError(f"There is no such {name}", expected=f"one of {expected}", got=value[:100])
         if len(text) > MAX_TEXT_CHARS:
             raise HubSpeedError("The text to look for is too long", expected=f"at most {MAX_TEXT_CHARS} characters")
+
+    def _check_there(self, stage: str, task_type: str, language: str) -> None:
+        """Raise HubSpeedError where the set has no rows of this task type, or in this language."""
+        asked = (
+            ("task type", task_type, lambda: self._task_types(stage)),
+            ("language", language, self.published.languages),
+        )
+        for name, value, there in asked:
+            if value and value not in (known := there()):
+                expected = f"one of {', '.join(known)}, or none" if known else f"none: it is not divided by {name}"
+                raise HubSpeedError(f"There is no such {name} in this set", expected=expected, got=value[:100])
+
+    def _task_types(self, stage: str) -> list[str]:
+        record = self.published.record(self.published.ref(stage))
+        return [name for name in record.by_task_type if name in TASK_TYPES]
 
 
 def _notes(table: Table, wanted: Filter, found: Found) -> list[str]:

@@ -8,8 +8,7 @@ import gradio as gr
 import numpy as np
 from embedders import BASE, BM25, Embedders
 from figures import newest
-from handlers import MODELS, READING, endpoint, show
-from looks import render
+from handlers import MODELS, READING, endpoint, problem, show
 from published import Json, Published
 from rows import Rows
 from tables import Table
@@ -73,9 +72,10 @@ def build(page: gr.Blocks, embedders: Embedders, rows: Rows) -> None:
     def start() -> tuple:
         """The examples to choose from, the first one of them, and its result."""
         try:
+            rows.published.ref("embedder")
             held = held_out(rows)
         except HubSpeedError as error:
-            return (gr.skip(),) * 5 + (render("page.problem", error),)
+            return (gr.skip(),) * 5 + (problem(error),)
         names = [(one["title"], str(i)) for i, one in enumerate(held)]
         html = show("search.results", lambda: first_example(embedders, rows))()
         return gr.update(choices=names, value="0"), *_filled(held[0]), html
@@ -274,7 +274,13 @@ def _of_seed(rows: Rows) -> list[Json]:
 
 
 def some_rows(rows: Rows) -> Json:
-    """Published rows, drawn anew each time: their positives as texts, and the query of one of them."""
+    """Published rows, drawn anew each time: their positives as texts, and the query of one of them.
+
+    Where there are passages alone, some of these, and no query.
+    """
+    if not rows.published.has_queries():
+        some = random.sample(found := rows.sample(200), min(TEXTS_TAKEN, len(found)))
+        return {"how": QUESTION, "queries": [], "texts": [_one_line(row["text"]) for row in some], "answers": {}}
     some = [row for row in rows.sample(600) if row["task_type"] == "retrieval"] or rows.sample(200)
     some = random.sample(some, min(TEXTS_TAKEN, len(some)))
     texts, query = [_one_line(row["positive"]) for row in some], _one_line(some[0]["query"])

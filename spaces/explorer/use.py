@@ -22,14 +22,15 @@ def build(page: gr.Blocks, published: Published) -> None:
 
 
 def lines_of(published: Published) -> Json:
-    """Title, language, code and a note of each block, and the versions they load."""
+    """Title, language, code and a note of each block, the versions they load, and what is not made yet."""
+    if not published.has_embedder():
+        return _lines_of_rows(published)
     rows, embedder = published.ref(published.training()), published.ref("embedder")
     at = {ref: _revision(published, ref) for ref in (rows, embedder)}
     recipe, training = published.record(embedder).identity["recipe"], published.record(embedder).measures.training
     config = max(published.record(rows).by_task_type.items(), key=lambda item: item[1])[0]
     prompt = before_query(recipe["embedder"].get("instructions", "natural"), QUESTION, "retrieval")
     pooling = (training.pooling if training else None) or "mean"
-    elsewhere = published.hub.endpoint.rstrip("/") != "https://huggingface.co"
     here = {"rows": rows, "embedder": embedder, "rows_at": at[rows], "embedder_at": at[embedder], "config": config}
     here |= {
         "prompt": json.dumps(prompt),
@@ -38,14 +39,32 @@ def lines_of(published: Published) -> Json:
     }
     versions = [{"version": ref.repo, "at": at[ref], "url": published.url(ref)} for ref in (rows, embedder)]
     here["tuned_on"] = json.dumps(["query", "positive"] + ["negative"] * (not published.of_documents()))
-    blocks = _blocks(here, elsewhere)
+    blocks = _with_hub(_blocks(here), published.hub.endpoint)
     if published.of_documents() and "benchmark" in published.lineage():
         test = published.ref("benchmark")
         code = BENCHMARK.format(test=test, test_at=_revision(published, test))
         blocks.insert(-4, {"title": "Load the test questions", "code": code, "note": BENCHMARK_NOTE})
     data = published.trained_on()
     apart = {"version": data.version, "url": published.url(data)} if data and data != rows else None
-    return {"blocks": blocks, "versions": versions, "apart": apart}
+    return {"blocks": blocks, "versions": versions, "apart": apart, "missing": ""}
+
+
+def _lines_of_rows(published: Published) -> Json:
+    """The lines where there is no embedder yet."""
+    rows = published.ref(published.training())
+    here = {"rows": rows, "rows_at": _revision(published, rows), "endpoint": published.hub.endpoint}
+    code, made = PASSAGES, MADE.splitlines()[0]
+    if published.has_queries():
+        kinds = published.record(rows).by_task_type
+        here["config"] = max(kinds, key=lambda name: kinds[name])
+        code, made = ROWS, MADE
+    blocks = [
+        {"title": "Load the rows" if published.has_queries() else "Load the passages", "code": code.format(**here)},
+        {"title": "Look at them", "code": made.format(**here), "note": "pip install hub-speed"},
+    ]
+    versions = [{"version": rows.repo, "at": here["rows_at"], "url": published.url(rows)}]
+    shown = _with_hub(blocks, here["endpoint"])
+    return {"blocks": shown, "versions": versions, "apart": None, "missing": published.missing()}
 
 
 def _revision(published: Published, ref: Ref) -> str:
@@ -54,8 +73,16 @@ def _revision(published: Published, ref: Ref) -> str:
     return next((tag for tag, at in tags if at == ref and not tag.startswith(OWN_TAGS)), ref.commit)
 
 
-def _blocks(here: Json, elsewhere: bool) -> list[Json]:
-    blocks = [
+def _with_hub(blocks: list[Json], endpoint: str) -> list[Json]:
+    """The blocks, after one that says where the Hub is, if it is another one than clients take it to be."""
+    if endpoint.rstrip("/") == "https://huggingface.co":
+        return blocks
+    first = {"title": "First: where the Hub is", "code": f"export HF_ENDPOINT={endpoint}"}
+    return [first | {"note": "Set it before Python starts."}, *blocks]
+
+
+def _blocks(here: Json) -> list[Json]:
+    return [
         {"title": "Load the rows", "code": ROWS.format(**here)},
         {"title": "Search with the embedder", "code": EMBEDDER.format(**here)},
         {"title": "Fine-tune it on the rows, or on your own pairs", "code": TUNE.format(**here)},
@@ -63,8 +90,6 @@ def _blocks(here: Json, elsewhere: bool) -> list[Json]:
         {"title": "Without Python (curl)", "code": CURL.format(**here)},
         {"title": "How it was made", "code": MADE.format(**here), "note": "pip install hub-speed"},
     ]
-    first = {"title": "First: where the Hub is", "code": f"export HF_ENDPOINT={here['endpoint']}"}
-    return [first | {"note": "Set it before Python starts."}, *blocks] if elsewhere else blocks
 
 
 ROWS = """\
@@ -75,6 +100,13 @@ print(rows[0]["query"], rows[0]["positive"], sep="\\n")
 
 # all task types, row by row, without downloading all of it
 stream = load_dataset("{rows.repo}", split="train", streaming=True, revision="{rows_at}")"""
+
+PASSAGES = """\
+from datasets import load_dataset
+
+passages = load_dataset("{rows.repo}", revision="{rows_at}")
+print(passages)
+documents = load_dataset("{rows.repo}", "documents", revision="{rows_at}")"""
 
 BENCHMARK = """\
 from datasets import load_dataset

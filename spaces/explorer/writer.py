@@ -17,7 +17,7 @@ from hub_speed.generation.examples import Revised
 from hub_speed.generation.jobs import Accepted
 from hub_speed.generation.parsing import Rejected
 from hub_speed.generation.planning import PlannedRow, plan_rows
-from hub_speed.generation.topics import parts_of, spoken
+from hub_speed.generation.topics import parts_of, path_of, spoken
 from hub_speed.llm.address import Address
 from hub_speed.llm.dialects import Completion, Request, Sampling
 from hub_speed.recipe import Generator, Recipe, Revise
@@ -43,7 +43,8 @@ class Order:
     """What a visitor wants written; what is empty is drawn, as a run draws it.
 
     Attributes:
-        topic: as it is stored or as it is shown: "Arts/Instruments" or "Arts > Instruments".
+        topic: as it is stored or as it is shown: "Arts/Instruments" or "Arts > Instruments". In one that is not
+            published, a slash belongs to a name: TCP/IP.
         task: a published task, or the visitor's own.
         knobs: name → value; "language" is one of them where a row has one language.
         document: a text that the example is based on.
@@ -95,8 +96,8 @@ class Writer:
         return self.published.keep("pool", read)
 
     def _pairs(self, task_type: str, topic: str) -> list[tuple[str, str]]:
-        wanted = _shown(topic)
-        return [pair for pair in self._pool().get(task_type, []) if wanted in ("", spoken(pair[1]))]
+        pool, wanted = self._pool().get(task_type, []), {spoken(_path(topic)), spoken("/".join(parts_of(topic)))}
+        return [pair for pair in pool if not _path(topic) or spoken(pair[1]) in wanted]
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
@@ -166,7 +167,7 @@ class Writer:
                 fix=did_you_mean(order.task_type, TASK_TYPES),
             )
         pairs = self._pairs(order.task_type, order.topic)
-        topic = pairs[secrets.randbelow(len(pairs))][1] if pairs else "/".join(_shown(order.topic).split(" > "))
+        topic = pairs[secrets.randbelow(len(pairs))][1] if pairs else _path(order.topic)
         if order.task and kind.fixed_task is None:
             pairs = [pair for pair in pairs if pair[0] == order.task] or [(order.task, topic)]
         elif not pairs and kind.fixed_task and topic:
@@ -214,9 +215,9 @@ def _chosen(order: Order, known: dict[str, list[str]]) -> dict[str, dict[str, fl
     return {name: {value: 1.0} for name, value in order.knobs.items()}
 
 
-def _shown(topic: str) -> str:
-    """A topic as it is shown, whether it was given so or as it is stored."""
-    return spoken("/".join(parts_of("/".join(topic.split(" > ")))))
+def _path(topic: str) -> str:
+    """The path of a topic that is written as it is shown; a slash in it belongs to a name."""
+    return path_of(topic.split(" > "))
 
 
 def _told(completion: Completion, outcome: Accepted | Revised | Rejected) -> Json:

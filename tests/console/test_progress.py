@@ -80,6 +80,7 @@ def test_numbers_come_about_once_a_second_from_the_rows_that_ended(clock: Clock)
         {
             "rows": 4,
             "rows_per_s": 2.0,
+            "calls": 4,
             "tokens_written": 40,
             "tokens_per_s": 20,
             "used": 0.75,
@@ -89,6 +90,25 @@ def test_numbers_come_about_once_a_second_from_the_rows_that_ended(clock: Clock)
             "cost_usd": 2.0,
         }
     ]
+
+
+def test_the_last_numbers_are_told_also_of_a_stage_that_takes_no_second(clock: Clock) -> None:
+    heard = Heard()
+    meter = Meter(heard, None)
+    clock.now += 0.25
+    meter.rows([ended()] * 5, 0)
+    meter.end()
+    meter.end()  # nothing new
+    assert [(each["rows"], each["rows_per_s"], each["calls"]) for each in heard.numbers] == [(5, 20.0, 5)]
+
+
+def test_more_rows_than_were_thought_make_the_whole_larger(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with Bars(Console(width=200, force_terminal=False)) as bars:
+        bar = bars.stage("seed")
+        bar.start(367, "rows", done=360)
+        clock.now += 20
+        bar.advance(12)
+    assert "seed: 372/372 rows" in capsys.readouterr().out
 
 
 def test_rates_are_those_of_the_last_half_minute(clock: Clock) -> None:

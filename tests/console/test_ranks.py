@@ -31,7 +31,9 @@ def test_flags_that_do_not_go_together(
 def test_all_ranks_are_one_table(capsys: pytest.CaptureFixture[str]) -> None:
     done = Progress(wave=2, turn=2, holder="node7 /tmp/w", state="finished", done=1200, total=1250, rows_per_s=7.5)
     lost = Progress(wave=2, turn=2, holder="node8 /tmp/w", state="stopped", error="the disk is full\n  got x")
-    print_told({"synthesize": [done, lost, None]}, as_json=False)
+    reason = RecipeError("/ranks/org/seed: rank-0003/finished.json cannot be used", fix="remove this file").args[0]
+    torn = Progress(wave=0, turn=0, holder="", state="damaged", error=reason)
+    print_told({"synthesize": [done, lost, None, torn]}, as_json=False)
     out = capsys.readouterr().out
     for word in (
         "synthesize",
@@ -43,6 +45,9 @@ def test_all_ranks_are_one_table(capsys: pytest.CaptureFixture[str]) -> None:
         "stopped",
         "the disk is full",
         "not begun",
+        "damaged",
+        "rank-0003/finished.json cannot be used",
+        "remove this file",
     ):
         assert word in out
     print_told({}, as_json=False)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub_speed.errors import RecipeError, StageError
-from hub_speed.generation.topics import choose, read_file, read_set, spoken, truncate
+from hub_speed.generation.topics import choose, parts_of, path_of, read_file, read_set, spoken, truncate
 from hub_speed.recipe import Recipe
 
 PART = st.text(alphabet="abcXYZ_ é-3", min_size=1, max_size=6).filter(str.strip)
@@ -50,6 +50,14 @@ def test_truncate_keeps_head_and_tail_and_drops_the_middle(parts: list[str], dep
 def test_spoken() -> None:
     assert spoken("World/Countries/New_Zealand") == "World > Countries > New Zealand"
     assert spoken("Arts") == "Arts"
+
+
+def test_a_slash_may_belong_to_a_name() -> None:
+    path = path_of(["Computers", " Networks ", "", "TCP/IP"])
+    assert path == r"Computers/Networks/TCP\/IP" and spoken(path) == "Computers > Networks > TCP/IP"
+    assert parts_of(path) == ["Computers", "Networks", r"TCP\/IP"]
+    assert truncate(path, 2) == r"Computers/TCP\/IP" and truncate(truncate(path, 2), 2) == truncate(path, 2)
+    assert spoken("Computers/TCP/IP") == "Computers > TCP > IP"  # three levels, as ever
 
 
 def test_a_topic_file_has_one_path_a_line(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_repo_page(web):
     status, page = get(web, "/datasets/org/pages")
     sha = web("GET", "/api/datasets/org/pages").json["sha"]
     parsed = Links(page)
-    assert status == 200 and "<h1>Heading</h1>" in page and "<td>default</td>" in page
+    assert status == 200 and '<h1 id="heading">Heading</h1>' in page and "<td>default</td>" in page
     assert parsed.images == [f"/datasets/org/pages/resolve/{sha}/figures/rows.png"] * 2 and 'width="300"' in page
     assert f"/datasets/org/pages/resolve/{sha}/data/train.parquet" in parsed.links
     assert "apache-2.0" in page and "v1.0" in page and "data_files" in page and "load_dataset(" in page
@@ -170,6 +170,29 @@ def test_what_is_missing_is_said_in_a_page(web, path):
         ("<a href=a.md target=_top>x</a>", '<p><a href="/base/a.md" rel="noopener">x</a></p>'),
         ("![x](data:image/svg+xml;base64,AA)", "<p>![x](data:image/svg+xml;base64,AA)</p>"),
         ("![x](https://a.example/b.png)", '<p><a href="https://a.example/b.png" rel="noopener">x</a></p>'),
+        ("# How it *was* `made`", '<h1 id="how-it-was-made">How it <em>was</em> <code>made</code></h1>'),
+        (
+            "## Rows\n\nRows\n---\n\n###### Main",
+            '<h2 id="rows">Rows</h2>\n<h2 id="rows-1">Rows</h2>\n<h6 id="main-1">Main</h6>',
+        ),
+        ("# 训练", '<h1 id="训练">训练</h1>'),
+        ('<h2 id="main" onclick="x">x</h2>', "<h2>x</h2>"),
+        (
+            "see https://a.example/b_c.",
+            '<p>see <a href="https://a.example/b_c" rel="noopener">https://a.example/b_c</a>.</p>',
+        ),
+        ("README.md, a@b.example, //c.example and ftp://d.example", None),
+        (
+            "# javascript:alert(1) <script>alert(2)</script>",
+            '<h1 id="javascriptalert1-alert2">javascript:alert(1) </h1>',
+        ),
+        ("javascript://a.example/%0aalert(1) <javascript:alert(1)>", None),
+        (
+            'https://a.example/"onmouseover=x><img src=x onerror=y>',
+            '<p><a href="https://a.example/" rel="noopener">https://a.example/</a>"onmouseover=x&gt;'
+            '<img src="/base/x"></p>',
+        ),
+        ("`https://a.example`", "<p><code>https://a.example</code></p>"),
         ("![x](http://[bad)", '<p><a rel="noopener">x</a></p>'),
         ("<img src=https://a.example/b.png onload=x alt=x>", '<img alt="x">'),
         ("<img src='//a.example/b.png' alt=x>", '<img alt="x">'),
@@ -191,7 +214,7 @@ def test_markdown(text, wanted):
     assert wanted is None or rendered == wanted
     assert not re.search(r"<(script|style|div|iframe|svg|math|noscript)|url\(", rendered)
     attributes = Links(rendered).attributes
-    assert attributes <= {"href", "rel", "src", "alt", "width", "height", "style"}
+    assert attributes <= {"href", "rel", "src", "alt", "width", "height", "style", "id"}
 
 
 CONTROLS = "\x1b[31m \x00 \x08 \x7f \x9b \u202e \u202d"
@@ -213,6 +236,13 @@ def test_control_characters_do_nothing_in_a_page(web):
             assert status == 200 and not set(CONTROLS) & set(page) - set(" [31m")
     finally:
         web("DELETE", f"/api/collections/{slug}")
+
+
+def test_addresses_that_would_take_long_to_find_stay_texts_and_equal_headings_are_counted():
+    assert markdown.render("# a", "/base", anchors=False) == "<h1>a</h1>\n"
+    assert "<a" not in markdown.render("http://a.example/(" * 5_000, "/base")
+    rendered = markdown.render("# a\n" * 20_000, "/base")
+    assert 'id="a-19999"' in rendered and rendered.count(' id="') == 20_000
 
 
 def test_only_the_first_part_of_an_endless_card_is_rendered():
@@ -262,7 +292,7 @@ def test_columns_stay_aligned_and_lists_keep_their_start():
 
 
 MARKS = """<script>~</script>~<img src=~x onerror=y~>~<~`~[a](~javascript:~)~!~"~'~<svg/onload=x>~<a href=~data:~|~-"""
-MARKS += "~<!--~-->~&lt;~<b~<iframe>~//x.example~http:~![b]("
+MARKS += "~<!--~-->~&lt;~<b~<iframe>~//x.example~http:~![b](~https://~# ~<javascript:~<h1 id="
 
 
 @settings(deadline=None, max_examples=150)

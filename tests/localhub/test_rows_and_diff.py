@@ -2,6 +2,7 @@
 
 import base64
 import io
+import itertools
 import json
 
 import pyarrow as pa
@@ -161,7 +162,10 @@ def test_the_page_of_rows(web, repo):
     found = page(web, "viewer/default/train?column=text&value=" + EVIL.replace("<", "%3C"))
     assert "&lt;script&gt;" in found and "1 found" in found and "row=5" in found
     assert "text 42" in page(web, "viewer/default/train?revision=v1&row=42")
-    assert "There is no such row" in page(web, "viewer/default/train?row=4000")
+    assert "There is no such row: 4,000." in page(web, "viewer/default/train?row=4000")
+    for name, value in itertools.product(("row", "from"), ("-1", "abc", "1.5", "4000", "9" * 40)):
+        said = page(web, f"viewer/default/train?revision=v1&{name}={value}")
+        assert "There is no such row" in said and "counted from 0" in said and "text 0" not in said, (name, value)
     strange = page(web, "viewer/default/test")
     assert "(unreadable)" in strange and "not json" in strange and "6 rows" in strange
     page(web, "viewer/none/train", 404)

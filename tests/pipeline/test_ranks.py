@@ -33,7 +33,7 @@ from hub_speed.pipeline.ranked import ON_HUB, Ranked, told
 from hub_speed.pipeline.ranks import publish, run_all
 from hub_speed.pipeline.table import ASKS, wanted
 from hub_speed.recipe import BudgetCaps
-from hub_speed.rows import MinedRow, PassageRow, QuestionRow, TaskRow
+from hub_speed.rows import MinedRow, PassageRow, QuestionRow, SeedRow, TaskRow
 from hub_speed.shared import Folder, Progress, Share, Wave
 
 ROWS = {"seed": {"rows": 30}}
@@ -351,7 +351,48 @@ def test_a_damaged_place_does_not_hide_the_others(toy: Ranking) -> None:
     found = told(toy.hub, "org", ranks)
     (damaged,) = found.pop("root")
     assert damaged and damaged.state == "damaged" and "about.json cannot be used" in damaged.error
-    assert found == {"seed": [None, None]}
+    (name,) = found
+    unbegun, unreadable = found[name]
+    assert name == "seed" and unbegun is None
+    assert unreadable and unreadable.state == "damaged" and "rank-0001/progress.json cannot" in unreadable.error
+
+
+def test_a_damaged_file_of_a_rank_is_told_with_what_to_do_and_that_mends_it(toy: Ranking) -> None:
+    place, ranks = toy.ranked(3).place, toy.folder / "home" / "ranks"
+    run_rank(toy.ranked(3), 1)
+    place.write("rank-0001/finished.json", b"garbage")
+    place.write("rank-0002/progress.json", b"{")
+    none, one, two = told(toy.hub, "org", ranks)["seed"]
+    assert none is None and one and two and (one.state, two.state) == ("damaged", "damaged")
+    assert "rank-0001/finished.json cannot be used" in one.error and "remove this file and start its rank" in one.error
+    assert "rank-0002/progress.json cannot be used" in two.error and "leave it" in two.error
+    asked = len(toy.server.asked)
+    (Path(str(place.path)) / "rank-0001" / "finished.json").unlink()  # type: ignore[attr-defined]
+    run_rank(toy.ranked(3), 1)
+    assert len(toy.server.asked) == asked
+    run_rank(toy.ranked(3), 2)
+    assert [each and each.state for each in told(toy.hub, "org", ranks)["seed"]] == [None, "finished", "finished"]
+    place.write("wave.json", b"{")
+    (damaged,) = told(toy.hub, "org", ranks)["seed"]
+    assert damaged and "wave.json cannot be used" in damaged.error
+
+
+def test_what_ranks_tell_counts_the_calls_of_whatever_model_and_never_more_rows_than_all(toy: Ranking) -> None:
+    """Rows are dealt out by a hash of their ids: few ranks have just an even part."""
+    recipe = toy.recipe(root={"rows": 24, "candidates": 3})
+    toy.put_rows(recipe, "seed", SeedRow, [])
+    toy.put_model(recipe, "junior")
+    ranked = Ranked(recipe, toy.session(), "root", 3, None)
+    for rank in range(3):
+        run_rank(ranked, rank)
+    found = [each for each in told(toy.hub, "org", toy.folder / "home" / "ranks")["root"] if each]
+    assert [each.done for each in found] == [each.total for each in found]
+    assert {each.done for each in found} - {8} and sum(each.done for each in found) == 24
+    assert [each.calls for each in found] == [each.done for each in found]
+    assert all(each.rows_per_s for each in found) and {each.spent[0] for each in found} == {0}
+    working = Progress(wave=1, turn=1, holder="h", done=7, total=8)
+    working.advance(4)
+    assert (working.done, working.total) == (11, 11)
 
 
 def test_two_that_start_the_same_ranks_end_with_one_version(toy: Ranking, caplog: pytest.LogCaptureFixture) -> None:

@@ -23,7 +23,7 @@ from hub_speed.localhub import LocalHub
 from hub_speed.parquet import write_parquet
 from hub_speed.pipeline.table import STAGES
 from hub_speed.record import Ancestor, RunRecord
-from hub_speed.rows import LedgerRow, QuestionRow, SyntheticRow
+from hub_speed.rows import LedgerRow, PassageRow, QuestionRow, SyntheticRow
 from hub_speed.task_types import TASK_TYPES
 
 
@@ -122,11 +122,19 @@ def test_pages_stay_within_a_set(versions: SimpleNamespace) -> None:
     from rows import Rows
     from tables import Table
 
+    versions.record = lambda ref: SimpleNamespace(by_task_type={"retrieval": 7, "sts": 3})
+    versions.languages = lambda: ["English"]
     rows = Rows(versions)
     assert isinstance(rows.table("revise"), Table)
     for asked, told in ((9999, 1), (None, 1), (0, 1), (-3, 1)):
         assert rows.page(page=asked)["page"] == told
-    assert rows.page(language="Klingon")["rows"] == []
+    for name, there in (("task_type", "one of retrieval, sts, or none"), ("language", "one of English, or none")):
+        with pytest.raises(space.HubSpeedError, match=f"(?s)no such {name.replace('_', ' ')}.*{there}.*Klingon"):
+            rows.page(**{name: "Klingon"})
+    assert rows.page(task_type="sts", language="English")["total"] == 0  # this set is in no language
+    versions.record = lambda ref: SimpleNamespace(by_task_type={})
+    with pytest.raises(space.HubSpeedError, match="none: it is not divided by task type"):
+        rows.page(task_type="sts")
     with pytest.raises(space.HubSpeedError, match="no such state"):
         rows.page(state="lost")
 
@@ -162,6 +170,47 @@ def test_rows_about_documents_are_the_start_where_there_are_no_others(local: Loc
     assert rows.page()["from"] == str(published.ref("filter")) and "keyword" in render("data.rows", rows.page())
     assert "how often?" in render("data.rows", rows.page("filter", state="rejected"))
     assert "<b>questions</b>" in render("page.head", published.versions())
+
+
+def test_passages_alone_are_shown_with_a_sentence_on_how_the_rest_is_made(local: LocalHub, tmp_path: Path) -> None:
+    pytest.importorskip("gradio")
+    import data
+    import figures
+    import search
+    from handlers import show
+    from looks import render
+    from models import Models
+    from published import NotMade, Published
+    from rows import Rows
+    from use import lines_of
+
+    hub = Hub(local.endpoint)
+    write_parquet([passage("d", i, f"Oil the pump {i}.") for i in range(12)], PassageRow, tmp_path / "data" / "train")
+    found = RunRecord(stage="corpus", fingerprint="f", recipe="domain", identity={}, inputs={}, lineage={})
+    (tmp_path / RECORD).write_text(found.model_dump_json(), "utf-8")
+    with pytest.raises(HubError, match="no org/speed-corpus: there would be nothing to show"):
+        space.push(hub, "org")
+    corpus = hub.publish("dataset", "org/speed-corpus", tmp_path, message="corpus", tag="run-1")
+    published = Published(hub, "org")
+    rows, command = Rows(published), "hub-speed run domain --org org --only embedder"
+    assert (published.training(), published.can_write(), published.has_embedder()) == ("corpus", False, False)
+    assert rows.sets() == [("passages", "corpus")] and rows.page()["total"] == 12
+    assert "Oil the pump" in render("data.rows", rows.page())
+    assert command in render("page.head", published.versions()) and "quickstart" not in str(published.versions())
+    numbers = render("data.numbers", data.numbers_of(rows))
+    assert "passage, text" in numbers and "What became" not in numbers
+    assert [box["version"] for box in figures.lineage(published)["boxes"]] == [corpus.version]
+    lines = render("use.lines", lines_of(published))
+    assert "passages = load_dataset" in lines and command in lines and "SentenceTransformer" not in lines
+    assert search.some_rows(rows)["texts"] and not search.some_rows(rows)["queries"]
+    models = Models(published)
+    drawn = show("data.map", lambda: data.query_map(rows, models, "style"))()
+    assert command in drawn and "sx-note" in drawn and "alert" not in drawn
+    with pytest.raises(NotMade, match="hub-speed run domain --org org --only questions"):
+        rows.page("questions")
+    with pytest.raises(NotMade, match="hub-speed run quickstart --org org --only seed"):
+        rows.page("seed")
+    assert space.push(hub, "org").repo == "org/speed-explorer"
 
 
 def test_the_rows_that_the_embedder_was_trained_on_come_first(local: LocalHub, tmp_path: Path) -> None:
