@@ -409,10 +409,10 @@ def _content(content: Any) -> tuple[str, str]:
     """
     if content is None or isinstance(content, str):
         return content or "", ""
+    if not isinstance(content, list | dict) or content == {}:
+        raise TypeError("neither a text nor parts")
     if isinstance(content, dict) and not content.keys() & {"type", "text"}:
         return orjson.dumps(content).decode(), ""
-    if not isinstance(content, list | dict):
-        raise TypeError("neither a text nor parts")
     texts, thinking = [], []
     for part in content if isinstance(content, list) else [content]:
         part = {"text": part} if isinstance(part, str) else part or {}
