@@ -86,7 +86,9 @@ def load_object(text: str, keys: Collection[str]) -> tuple[dict[str, Any] | None
 
     Of several objects with all the keys the last one counts: a model that thinks aloud writes drafts before it. One in
     a tag that does not name an answer (<planning>) is a draft wherever it stands. One with a key that cannot be read is
-    the answer if it comes last. If it goes on behind the others, there is none.
+    the answer if it comes last. If it goes on behind the others, there is none. Where a model goes on with the next
+    turns of a conversation, which nobody has asked for, what stands in them does not count. Without an object that has
+    all the keys, one whose quotes are escaped is read, or one that stands alone in another.
     """
     if "\\" not in text:  # most answers are one object and nothing else
         with contextlib.suppress(ValueError):
@@ -99,6 +101,13 @@ def load_object(text: str, keys: Collection[str]) -> tuple[dict[str, Any] | None
         return None, False
     whole, broken = found
     answers = [span for span in whole if span[2].keys() >= set(keys)]
+    goes_on = False
+    if answers and (turn := _next_turn(mended, whole, answers[0][1])):
+        before = len(answers) + len(broken)
+        answers, broken = [span for span in answers if span[0] < turn], [start for start in broken if start < turn]
+        mended, goes_on = mended[:turn], len(answers) + len(broken) < before
+    if not answers and (inner := _encoded(mended, whole, keys)):
+        return inner, True
     if broken:
         behind = mended[answers[-1][1] :] if answers else ""
         if not answers or broken[-1] > answers[-1][0]:
@@ -108,8 +117,50 @@ def load_object(text: str, keys: Collection[str]) -> tuple[dict[str, Any] | None
     with_a_key = [span for span in whole if span[2].keys() & set(keys)]
     for start, end, value in (answers or with_a_key or whole[:1])[: -MOST_BROKEN - 1 : -1]:
         if not _is_draft(mended, start, end):
-            return value, mended is not text and mended[start:end] not in text
+            return value, goes_on or (mended is not text and mended[start:end] not in text)
     return None, False
+
+
+_TURN = re.compile(
+    r"(?:<\|im_start\|>|<\|start_header_id\|>|<start_of_turn>|<\|start\|>)\s*+(?:user|human)\b|<[|｜]user[|｜]>|\[INST\]"
+    r"|\n[\s#*]*+(?:user|human|instruction|用户)\s*+[*]*+[:：]",
+    re.IGNORECASE,
+)
+"""Where a user's turn begins: the chat templates of ChatML, Llama, Gemma, harmony, GLM, DeepSeek and Mistral, and in
+plain words."""
+
+
+def _next_turn(text: str, whole: list[Span], start: int) -> int:
+    """Where a user's turn begins behind `start`, outside of the objects that can be read; 0 where none does."""
+    marks = (found.start() for found in _TURN.finditer(text, start))
+    return next((mark for mark in marks if not any(begin <= mark < end for begin, end, _ in whole)), 0)
+
+
+_ESCAPED = re.compile(r'\{(?:\s|\\+[nt])*+\\+"')
+_TOOL_CALL = frozenset(("name", "type", "id", "arguments", "parameters"))
+
+
+def _encoded(text: str, whole: list[Span], keys: Collection[str]) -> dict[str, Any] | None:
+    r"""The answer of a text that has no object with all the keys; None where there is none.
+
+    It is written as a JSON string (`"{\"input\": …}"`), perhaps without the quotes around it, or it is the only value
+    of another object (`{"answer": {…}}`), or the arguments of a tool call.
+    """
+    if escaped := _ESCAPED.search(text):
+        with contextlib.suppress(ValueError, RecursionError):
+            inner = DECODER.decode(f'"{text[escaped.start() : text.rindex("}") + 1]}"')
+            found = load_object(inner, keys)[0] if len(inner) < len(text) else None
+            if found and found.keys() >= set(keys):
+                return found
+    for _, _, value in whole[: -MOST_BROKEN - 1 : -1]:
+        if len(value) == 1 or value.keys() <= _TOOL_CALL:
+            for inner in value.values():
+                if isinstance(inner, str):
+                    with contextlib.suppress(ValueError):
+                        inner = orjson.loads(inner)
+                if isinstance(inner, dict) and inner.keys() >= set(keys):
+                    return inner
+    return None
 
 
 def _objects(text: str, keys: tuple[str, ...]) -> tuple[list[Span], list[int]] | None:
@@ -155,7 +206,7 @@ def _is_draft(text: str, start: int, end: int) -> bool:
 def _patterns(keys: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str]]:
     """What the beginning of an object looks like, with one of the keys or not; and a key inside it."""
     names = "|".join(map(re.escape, keys))
-    opening = rf"""\{{\s*+(?:(?P<key>\\*{_QUOTE}?(?:{names})\b)|["}}])"""
+    opening = rf"""\{{(?:\s|//[^\n]*+\n|\#[^\n]*+\n|/\*[^*]*+\*/)*+(?:(?P<key>\\*{_QUOTE}?(?:{names})\b)|["}}])"""
     return re.compile(opening), re.compile(rf"(?:{names})\\*{_QUOTE}\s*+:")
 
 

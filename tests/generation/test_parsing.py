@@ -193,6 +193,68 @@ def test_a_draft_is_not_taken_for_an_answer_that_cannot_be_read(text: str) -> No
     assert rejected(text)[0] == "bad_json"
 
 
+OTHER_TEXT = GOOD_TEXT.replace("a", "other")
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        "<|im_end|>\n<|im_start|>user\nAnother one.<|im_end|>\n<|im_start|>assistant\n",
+        "<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nAgain",
+        "<end_of_turn>\n<start_of_turn>user\nAgain<end_of_turn>\n<start_of_turn>model\n",
+        "</s>[INST] Again [/INST]",
+        "<｜User｜>Again<｜Assistant｜>",
+        "\n\nUser: Again\n\nAssistant: ",
+        "\n### Human: Again\n### Assistant: ",
+        "\n用户：再来一个\n",
+    ],
+)
+def test_an_answer_to_a_prompt_that_the_model_made_up_is_none(turn: str) -> None:
+    assert accepted(GOOD_TEXT + turn) == (GOOD, False)
+    assert accepted(GOOD_TEXT + turn + OTHER_TEXT) == (GOOD, True)
+    assert accepted(GOOD_TEXT + turn + OTHER_TEXT[:-3]) == (GOOD, True)
+    spoken_of = GOOD | {"input": f"what {turn} stands for"}
+    assert rejected(json.dumps(spoken_of))[0] == "broken_text" if "<" in turn else accepted(json.dumps(spoken_of))
+
+
+def test_a_turn_inside_a_value_ends_nothing() -> None:
+    about = GOOD | {"input": "a chat\nUser: hello"}
+    assert accepted(f"{GOOD_TEXT} {json.dumps(about)}") == (about, False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(GOOD_TEXT),
+        f"```json\n{json.dumps(GOOD_TEXT)}\n```",
+        json.dumps(json.dumps(GOOD_TEXT)),
+        json.dumps(GOOD_TEXT)[1:-1],
+        json.dumps(json.dumps(GOOD, indent=1)),
+        json.dumps({"answer": GOOD}),
+        json.dumps({"short_matching": GOOD_TEXT}),
+        f"<tool_call>{json.dumps({'name': 'answer', 'arguments': GOOD})}</tool_call>",
+        f"[TOOL_CALLS]{json.dumps([{'name': 'answer', 'arguments': GOOD_TEXT}])}",
+        f"<|python_tag|>{json.dumps({'type': 'function', 'name': 'f', 'parameters': GOOD})}",
+        GOOD_TEXT.replace("{", "{ // the pair\n", 1),
+        GOOD_TEXT.replace("{", "{ /* the pair */ ", 1),
+    ],
+)
+def test_an_answer_that_is_wrapped_once_more_is_unwrapped_and_noted(text: str) -> None:
+    assert accepted(text) == (GOOD, True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps({"draft": GOOD, "critique": "the input is too short"}),
+        json.dumps({"first": GOOD, "second": GOOD}),
+        json.dumps({"type": "object", "properties": {"input": {"type": "string"}, "positive_document": {}}}),
+    ],
+)
+def test_an_object_beside_others_in_an_object_is_no_answer(text: str) -> None:
+    assert rejected(text)[0] == "wrong_keys"
+
+
 @pytest.mark.parametrize("tag", ["planning", "inner_monologue", "scratch-pad", "self:critique", "Deliberation"])
 def test_an_object_in_an_unknown_tag_is_a_draft(tag: str) -> None:
     assert rejected(f"<{tag}>{DRAFT_TEXT}</{tag}>")[0] == "bad_json"
