@@ -407,6 +407,7 @@ def test_the_longest_answer_that_is_read() -> None:
         (Verdict, '{"reason": "", "best": 0, "worst": 4}', "empty_field"),
         (Verdict, '{"reason": "r", "best": "first", "worst": 4}', "wrong_type"),
         (Verdict, '{"reason": "r", "best": 1.5, "worst": 4}', "wrong_type"),
+        (Verdict, '{"reason": "r", "best": true, "worst": false}', "wrong_type"),
         (Verdict, '{"best": 1, "worst": 4}', "wrong_keys"),
         (Verdict, '{"reason": "r", "best": 1, "worst": 4', "bad_json"),
         (Revision, '{"reason": "r", "revision": {"S1": "a"}}', True),
