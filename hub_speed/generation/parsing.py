@@ -18,7 +18,7 @@ import orjson
 from json_repair import repair_json
 from pydantic import ValidationError
 
-from hub_speed.generation.escapes import restored
+from hub_speed.generation.escapes import once, restored
 from hub_speed.llm.dialects import BROKEN_OFF, CUT_OFF, DECLINED
 from hub_speed.llm.thoughts import DECODER, MARK, MOST_BROKEN, objects
 from hub_speed.task_types import Answer
@@ -88,13 +88,23 @@ def load_object(text: str, keys: Collection[str]) -> tuple[dict[str, Any] | None
     a tag that does not name an answer (<planning>) is a draft wherever it stands. One with a key that cannot be read is
     the answer if it comes last. If it goes on behind the others, there is none. Where a model goes on with the next
     turns of a conversation, which nobody has asked for, what stands in them does not count. Without an object that has
-    all the keys, one whose quotes are escaped is read, or one that stands alone in another.
+    all the keys, one whose quotes are escaped is read, or one that stands alone in another. What was escaped twice is
+    read once, but for texts that are JSON themselves, such as a revision.
     """
     if "\\" not in text:  # most answers are one object and nothing else
         with contextlib.suppress(ValueError):
             whole_text = orjson.loads(text)
             if isinstance(whole_text, dict) and whole_text.keys() >= set(keys):
                 return whole_text, False
+    value, repaired = _among_others(text, keys)
+    if value is None or "\\\\" not in text:
+        return value, repaired
+    found = {key: once(each) if isinstance(each, str) and each[:1] != "{" else each for key, each in value.items()}
+    return found, repaired or found != value
+
+
+def _among_others(text: str, keys: Collection[str]) -> tuple[dict[str, Any] | None, bool]:
+    """The answer of a text that may have other things in it; see `load_object`."""
     mended = restored(text)
     found = _objects(mended, tuple(keys))
     if found is None:

@@ -52,9 +52,7 @@ def test_a_proxy_whose_address_cannot_be_read_is_told_without_its_password(
     server: FakeOpenAI, monkeypatch: pytest.MonkeyPatch, proxy: str
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", proxy)
-    with pytest.raises(
-        EndpointDown, match=r"the proxy for model\.example has an address that cannot be read"
-    ) as caught:
+    with pytest.raises(EndpointDown, match=r"has an address that cannot be read") as caught:
         ask("http://model.example")
     assert "HTTP_PROXY" in caught.value.fix and "s3" not in str(caught.value)
 
