@@ -119,9 +119,11 @@ def once(value: str) -> str:
     Some models escape twice, so that JSON leaves `caf\u00e9` and `End.\nNext`. Proof is a letter written so inside a
     word, or several line breaks behind sentences. Texts on escapes and on programs are left as they are.
     """
-    if _IN_A_WORD.search(value) and not _ON_ESCAPES.search(value):
+    if "\\u" in value and _IN_A_WORD.search(value) and not _ON_ESCAPES.search(value):
         value = _CODED.sub(_decoded, value)
-    if "\n" not in value and not _ON_ESCAPES.search(value) and len(_LINE_ENDS.findall(value)) >= FEWEST_LINE_ENDS:
+    if value.count("\\n") < FEWEST_LINE_ENDS or "\n" in value or _ON_ESCAPES.search(value):
+        return value
+    if len(_LINE_ENDS.findall(value)) >= FEWEST_LINE_ENDS:
         value = _LINE_END.sub("\n", value).replace('\\"', '"')
     return value
 

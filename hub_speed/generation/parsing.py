@@ -111,9 +111,8 @@ def _among_others(text: str, keys: Collection[str]) -> tuple[dict[str, Any] | No
         return None, False
     whole, broken = found
     answers = [span for span in whole if span[2].keys() >= set(keys)]
-    goes_on = False
-    if answers and (turn := _next_turn(mended, whole, answers[0][1])):
-        before = len(answers) + len(broken)
+    goes_on, before = False, len(answers) + len(broken)
+    if answers and before > 1 and (turn := _next_turn(mended, whole, answers[0][1])):
         answers, broken = [span for span in answers if span[0] < turn], [start for start in broken if start < turn]
         mended, goes_on = mended[:turn], len(answers) + len(broken) < before
     if not answers and (inner := _encoded(mended, whole, keys)):
