@@ -27,8 +27,11 @@ NO_MONEY = {
     "billing_hard_limit_reached",
     "billing_not_active",
     "exceeded_current_quota_error",
+    "1113",
+    "Arrearage",
 }
-"""Codes and types of errors that waiting does not mend, whatever their status: OpenAI's, the last one Moonshot's."""
+"""Codes and types of errors that waiting does not mend, whatever their status: OpenAI's, and the last three those of
+Moonshot, Z.ai and Alibaba."""
 MAX_ANSWER_BYTES = 20_000_000  # Assumption: a hundred times the longest answer a prompt here asks for
 MAX_HEADER_BYTES = 1 << 16  # Assumption: gateways put whole policies into one; aiohttp reads 8,190 bytes
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")

@@ -383,7 +383,7 @@ def test_a_server_that_says_at_once_does_not_get_all_retries_at_once(
     assert sum(waits) >= 0.5 * sum(pacing.FIRST_WAIT_S * 2**k for k in range(5))
 
 
-@pytest.mark.parametrize("kind", ["insufficient_quota", "billing_hard_limit_reached"])
+@pytest.mark.parametrize("kind", ["insufficient_quota", "billing_hard_limit_reached", "1113", "Arrearage"])
 @pytest.mark.parametrize("field", ["code", "type"])
 def test_an_empty_account_stops_at_once(server: FakeOpenAI, waits: list[float], field: str, kind: str) -> None:
     empty = {"error": {"message": "You exceeded your current quota", "type": "x", "code": "x"} | {"x": 1, field: kind}}
