@@ -161,8 +161,8 @@ def _encoded(text: str, whole: list[Span], keys: Collection[str]) -> dict[str, A
             found = load_object(inner, keys)[0] if len(inner) < len(text) else None
             if found and found.keys() >= set(keys):
                 return found
-    for _, _, value in whole[: -MOST_BROKEN - 1 : -1]:
-        if len(value) == 1 or value.keys() <= _TOOL_CALL:
+    for start, end, value in whole[: -MOST_BROKEN - 1 : -1]:
+        if (len(value) == 1 or value.keys() <= _TOOL_CALL) and not _is_draft(text, start, end):
             for inner in value.values():
                 if isinstance(inner, str):
                     with contextlib.suppress(ValueError):
@@ -193,10 +193,11 @@ def _objects(text: str, keys: tuple[str, ...]) -> tuple[list[Span], list[int]] |
     return whole, broken
 
 
-_CLOSING = re.compile(r"</\s*+([A-Za-z][\w:-]{0,40})\s*+>")
+_CLOSING = re.compile(r"</\s*+([^\W\d_][\w:-]{0,40})\s*+>")
 _OF_ANSWERS = re.compile(
     r"answer|final|output|response|result|reply|solution|completion|json|data|object|example|sample|item|record|document"
     r"|tool|function|call|code|xml|root|task|matching|retrieval|classification|bitext|sts"
+    r"|答案|回答|回复|输出|结果|出力|答え|답변|출력|ответ|вывод|respuesta|réponse|resposta|antwort|risposta|उत्तर|إجابة|jawaban"
     r"|\A(?:pre|p|div|span|b|i|em|strong|html|body|details|section|article|s)\Z",
     re.IGNORECASE,
 )

@@ -255,7 +255,14 @@ def test_an_object_beside_others_in_an_object_is_no_answer(text: str) -> None:
     assert rejected(text)[0] == "wrong_keys"
 
 
-@pytest.mark.parametrize("tag", ["planning", "inner_monologue", "scratch-pad", "self:critique", "Deliberation"])
+def test_a_draft_that_is_wrapped_once_more_is_still_a_draft() -> None:
+    wrapped = json.dumps({"answer": DRAFT_TEXT})
+    assert rejected(f"<planning>{wrapped}</planning>")[0] == "bad_json"
+
+
+@pytest.mark.parametrize(
+    "tag", ["planning", "inner_monologue", "scratch-pad", "self:critique", "Deliberation", "思考", "мысли"]
+)
 def test_an_object_in_an_unknown_tag_is_a_draft(tag: str) -> None:
     assert rejected(f"<{tag}>{DRAFT_TEXT}</{tag}>")[0] == "bad_json"
     assert rejected(f"<{tag} n='1'>\nMaybe {DRAFT_TEXT} or not. </ {tag} >\n")[0] == "bad_json"
@@ -264,7 +271,9 @@ def test_an_object_in_an_unknown_tag_is_a_draft(tag: str) -> None:
     assert accepted(f"<{tag}>hm</{tag}><answer>{GOOD_TEXT}</answer></{tag}>") == (GOOD, False)
 
 
-@pytest.mark.parametrize("tag", ["answer", "final_output", "json", "short_matching", "pre", "tool_call"])
+@pytest.mark.parametrize(
+    "tag", ["answer", "final_output", "json", "short_matching", "pre", "tool_call", "答案", "Ответ"]
+)
 def test_an_answer_may_stand_in_a_tag(tag: str) -> None:
     assert accepted(f"<{tag}>{GOOD_TEXT}</{tag}>") == (GOOD, False)
 
