@@ -278,6 +278,12 @@ def test_an_answer_may_stand_in_a_tag(tag: str) -> None:
     assert accepted(f"<{tag}>{GOOD_TEXT}</{tag}>") == (GOOD, False)
 
 
+@pytest.mark.parametrize("value", ['他说"好","走",再见', 'She said "go","stay",left.', 'the "a","b","c"d'])
+def test_a_repair_does_not_end_a_text_at_a_quote_inside_it(value: str) -> None:
+    found = parse(f'{{"input": "{value}", "positive_document": "d"}}', PAIR)
+    assert isinstance(found, Rejected) or found.answer.input == value
+
+
 def test_a_broken_answer_behind_a_draft_is_repaired() -> None:
     assert accepted(f"{DRAFT_TEXT} or better: {{'input': 'b', 'positive_document': 'd'}}") == (
         {"input": "b", "positive_document": "d"},
