@@ -266,12 +266,15 @@ def _is_too_much_work(text: str) -> bool:
 def _stands_in(text: str, leaf: str) -> bool:
     """Whether `leaf` is one of the quoted pieces of `text`, with or without its escapes."""
     escaped = json.dumps(leaf, ensure_ascii=False)[1:-1]
+    if _JOINED.search(leaf):  # "red " + "kites", as JavaScript joins texts
+        return False
     forms = (leaf, escaped, json.dumps(leaf)[1:-1], escaped.replace("'", "\\'"))
     return any(re.search(rf"{_QUOTE}\s*{re.escape(form)}\s*{_QUOTE}{_ENDS}", text) for form in forms)
 
 
+_JOINED = re.compile(r"[\"']\s*\+\s*[\"']")
 _ENDS = rf"(?=\s*+(?:[^\w\s]|{_QUOTE}|\Z)|\s++\w++\s*+[:=])"
-"""What stands behind the quote at the end of a text: a sign or a key; before a word, the quote is one inside the text."""
+"""What stands behind the quote that ends a text: a sign or a key. Before a word, the quote is one inside the text."""
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -284,6 +284,10 @@ def test_a_repair_does_not_end_a_text_at_a_quote_inside_it(value: str) -> None:
     assert isinstance(found, Rejected) or found.answer.input == value
 
 
+def test_texts_that_are_joined_as_in_a_program_are_no_text() -> None:
+    assert rejected('{"input": "red " + "kites", "positive_document": "d"}')[0] == "bad_json"
+
+
 def test_a_broken_answer_behind_a_draft_is_repaired() -> None:
     assert accepted(f"{DRAFT_TEXT} or better: {{'input': 'b', 'positive_document': 'd'}}") == (
         {"input": "b", "positive_document": "d"},
