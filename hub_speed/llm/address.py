@@ -87,7 +87,9 @@ def key_variable(place: str) -> str:
     return f"HUB_SPEED_{re.sub(r'[^A-Za-z0-9]', '_', place).upper()}_KEY"
 
 
-_AROUND_KEYS = re.compile("[ \"']")  # docker --env-file keeps the quotes; "Bearer sk-…" is a whole header
+_AROUND_KEYS = re.compile(
+    "[\"']|^bearer ", re.IGNORECASE
+)  # docker --env-file keeps the quotes; "Bearer sk-…" is a whole header
 
 
 def sendable_key(key: str, where: str) -> str:
@@ -104,7 +106,7 @@ def sendable_key(key: str, where: str) -> str:
     if not (key.isascii() and key.isprintable()) or _AROUND_KEYS.search(key):
         raise RecipeError(
             f"the key in {where} holds a character that no key has",
-            expected="letters, digits and signs on one line, without spaces and quotes",
+            expected="letters, digits and signs on one line, without quotes",
             fix="copy the key again, without the quotes around it, and without the word Bearer before it",
         )
     return key
