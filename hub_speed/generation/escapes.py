@@ -1,8 +1,9 @@
-r"""Backslashes that a model wrote once where JSON wants them twice.
+r"""Backslashes that a model wrote once where JSON wants them twice, or twice where JSON wants them once.
 
 A JSON parser reads `"\frac"` as a form feed and "rac", `"C:\temp"` as a tab and "emp", and refuses `"\alpha"`.
 """
 
+import json
 import re
 from functools import lru_cache
 
@@ -97,3 +98,37 @@ def _double(escape: re.Match[str]) -> str:
     if _is_damaged(escape) or name in _POSSIBLE or name in ("b", "f"):
         return escape[0].replace("\\", "\\\\")
     return escape[0]
+
+
+# --- escapes that were written twice ----------------------------------------------------------------------------------
+
+_CODED = re.compile(r"(?:\\u[0-9a-fA-F]{4})+")
+_IN_A_WORD = re.compile(r"(?<=[^\W\d_])\\u[0-9a-fA-F]{4}|(?:\\u[0-9a-fA-F]{4}){2}|\\u[0-9a-fA-F]{4}(?=[^\W\d_])")
+_ON_ESCAPES = re.compile(
+    r"escap|encod|unicode|utf|ascii|regex|regular expression|json|java|python|string|\b[a-z]:\\", re.IGNORECASE
+)
+_LINE_ENDS = re.compile(r"""(?<=[.!?:;,)"'”’。！？])(?:\\r)?\\n(?=[A-Z0-9•*#"“-]|[^\x00-\x7f])|\\n\\n(?![a-z])""")
+_LINE_END = re.compile(r"(?:\\r)?\\n(?![a-z])|\\n(?=- )")
+FEWEST_LINE_ENDS = 2
+r"""Assumption: one `\n` may be spoken of; a text with two or more, and without a line break, means line breaks."""
+
+
+def once(value: str) -> str:
+    r"""`value` with the characters that its escapes stand for; the same object when there is no proof of any.
+
+    Some models escape twice, so that JSON leaves `caf\u00e9` and `End.\nNext`. Proof is a letter written so inside a
+    word, or several line breaks behind sentences. Texts on escapes and on programs are left as they are.
+    """
+    if "\\u" in value and _IN_A_WORD.search(value) and not _ON_ESCAPES.search(value):
+        value = _CODED.sub(_decoded, value)
+    if value.count("\\n") < FEWEST_LINE_ENDS or "\n" in value or _ON_ESCAPES.search(value):
+        return value
+    if len(_LINE_ENDS.findall(value)) >= FEWEST_LINE_ENDS:
+        value = _LINE_END.sub("\n", value).replace('\\"', '"')
+    return value
+
+
+def _decoded(coded: re.Match[str]) -> str:
+    """The characters that a run of escapes stands for; the run itself where one is none of a text beyond ASCII."""
+    found: str = json.loads(f'"{coded[0]}"')
+    return found if all(char >= "\xa0" and char.isprintable() for char in found) else coded[0]

@@ -18,7 +18,7 @@ import orjson
 from json_repair import repair_json
 from pydantic import ValidationError
 
-from hub_speed.generation.escapes import restored
+from hub_speed.generation.escapes import once, restored
 from hub_speed.llm.dialects import BROKEN_OFF, CUT_OFF, DECLINED
 from hub_speed.llm.thoughts import DECODER, MARK, MOST_BROKEN, objects
 from hub_speed.task_types import Answer
@@ -86,19 +86,37 @@ def load_object(text: str, keys: Collection[str]) -> tuple[dict[str, Any] | None
 
     Of several objects with all the keys the last one counts: a model that thinks aloud writes drafts before it. One in
     a tag that does not name an answer (<planning>) is a draft wherever it stands. One with a key that cannot be read is
-    the answer if it comes last. If it goes on behind the others, there is none.
+    the answer if it comes last. If it goes on behind the others, there is none. Where a model goes on with the next
+    turns of a conversation, which nobody has asked for, what stands in them does not count. Without an object that has
+    all the keys, one whose quotes are escaped is read, or one that stands alone in another. What was escaped twice is
+    read once, but for texts that are JSON themselves, such as a revision.
     """
     if "\\" not in text:  # most answers are one object and nothing else
         with contextlib.suppress(ValueError):
             whole_text = orjson.loads(text)
             if isinstance(whole_text, dict) and whole_text.keys() >= set(keys):
                 return whole_text, False
+    value, repaired = _among_others(text, keys)
+    if value is None or "\\\\" not in text:
+        return value, repaired
+    found = {key: once(each) if isinstance(each, str) and each[:1] != "{" else each for key, each in value.items()}
+    return found, repaired or found != value
+
+
+def _among_others(text: str, keys: Collection[str]) -> tuple[dict[str, Any] | None, bool]:
+    """The answer of a text that may have other things in it; see `load_object`."""
     mended = restored(text)
     found = _objects(mended, tuple(keys))
     if found is None:
         return None, False
     whole, broken = found
     answers = [span for span in whole if span[2].keys() >= set(keys)]
+    goes_on, before = False, len(answers) + len(broken)
+    if answers and before > 1 and (turn := _next_turn(mended, whole, answers[0][1])):
+        answers, broken = [span for span in answers if span[0] < turn], [start for start in broken if start < turn]
+        mended, goes_on = mended[:turn], len(answers) + len(broken) < before
+    if not answers and (inner := _encoded(mended, whole, keys)):
+        return inner, True
     if broken:
         behind = mended[answers[-1][1] :] if answers else ""
         if not answers or broken[-1] > answers[-1][0]:
@@ -108,8 +126,50 @@ def load_object(text: str, keys: Collection[str]) -> tuple[dict[str, Any] | None
     with_a_key = [span for span in whole if span[2].keys() & set(keys)]
     for start, end, value in (answers or with_a_key or whole[:1])[: -MOST_BROKEN - 1 : -1]:
         if not _is_draft(mended, start, end):
-            return value, mended is not text and mended[start:end] not in text
+            return value, goes_on or (mended is not text and mended[start:end] not in text)
     return None, False
+
+
+_TURN = re.compile(
+    r"(?:<\|im_start\|>|<\|start_header_id\|>|<start_of_turn>|<\|start\|>)\s*+(?:user|human)\b|<[|｜]user[|｜]>|\[INST\]"
+    r"|\n[\s#*]*+(?:user|human|instruction|用户)\s*+[*]*+[:：]",
+    re.IGNORECASE,
+)
+"""Where a user's turn begins: the chat templates of ChatML, Llama, Gemma, harmony, GLM, DeepSeek and Mistral, and in
+plain words."""
+
+
+def _next_turn(text: str, whole: list[Span], start: int) -> int:
+    """Where a user's turn begins behind `start`, outside of the objects that can be read; 0 where none does."""
+    marks = (found.start() for found in _TURN.finditer(text, start))
+    return next((mark for mark in marks if not any(begin <= mark < end for begin, end, _ in whole)), 0)
+
+
+_ESCAPED = re.compile(r'\{(?:\s|\\+[nt])*+\\+"')
+_TOOL_CALL = frozenset(("name", "type", "id", "arguments", "parameters"))
+
+
+def _encoded(text: str, whole: list[Span], keys: Collection[str]) -> dict[str, Any] | None:
+    r"""The answer of a text that has no object with all the keys; None where there is none.
+
+    It is written as a JSON string (`"{\"input\": …}"`), perhaps without the quotes around it, or it is the only value
+    of another object (`{"answer": {…}}`), or the arguments of a tool call.
+    """
+    if escaped := _ESCAPED.search(text):
+        with contextlib.suppress(ValueError, RecursionError):
+            inner = DECODER.decode(f'"{text[escaped.start() : text.rindex("}") + 1]}"')
+            found = load_object(inner, keys)[0] if len(inner) < len(text) else None
+            if found and found.keys() >= set(keys):
+                return found
+    for start, end, value in whole[: -MOST_BROKEN - 1 : -1]:
+        if (len(value) == 1 or value.keys() <= _TOOL_CALL) and not _is_draft(text, start, end):
+            for inner in value.values():
+                if isinstance(inner, str):
+                    with contextlib.suppress(ValueError):
+                        inner = orjson.loads(inner)
+                if isinstance(inner, dict) and inner.keys() >= set(keys):
+                    return inner
+    return None
 
 
 def _objects(text: str, keys: tuple[str, ...]) -> tuple[list[Span], list[int]] | None:
@@ -133,10 +193,11 @@ def _objects(text: str, keys: tuple[str, ...]) -> tuple[list[Span], list[int]] |
     return whole, broken
 
 
-_CLOSING = re.compile(r"</\s*+([A-Za-z][\w:-]{0,40})\s*+>")
+_CLOSING = re.compile(r"</\s*+([^\W\d_][\w:-]{0,40})\s*+>")
 _OF_ANSWERS = re.compile(
     r"answer|final|output|response|result|reply|solution|completion|json|data|object|example|sample|item|record|document"
     r"|tool|function|call|code|xml|root|task|matching|retrieval|classification|bitext|sts"
+    r"|答案|回答|回复|输出|结果|出力|答え|답변|출력|ответ|вывод|respuesta|réponse|resposta|antwort|risposta|उत्तर|إجابة|jawaban"
     r"|\A(?:pre|p|div|span|b|i|em|strong|html|body|details|section|article|s)\Z",
     re.IGNORECASE,
 )
@@ -155,7 +216,7 @@ def _is_draft(text: str, start: int, end: int) -> bool:
 def _patterns(keys: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str]]:
     """What the beginning of an object looks like, with one of the keys or not; and a key inside it."""
     names = "|".join(map(re.escape, keys))
-    opening = rf"""\{{\s*+(?:(?P<key>\\*{_QUOTE}?(?:{names})\b)|["}}])"""
+    opening = rf"""\{{(?:\s|//[^\n]*+\n|\#[^\n]*+\n|/\*[^*]*+\*/)*+(?:(?P<key>\\*{_QUOTE}?(?:{names})\b)|["}}])"""
     return re.compile(opening), re.compile(rf"(?:{names})\\*{_QUOTE}\s*+:")
 
 
@@ -205,8 +266,15 @@ def _is_too_much_work(text: str) -> bool:
 def _stands_in(text: str, leaf: str) -> bool:
     """Whether `leaf` is one of the quoted pieces of `text`, with or without its escapes."""
     escaped = json.dumps(leaf, ensure_ascii=False)[1:-1]
+    if _JOINED.search(leaf):  # "red " + "kites", as JavaScript joins texts
+        return False
     forms = (leaf, escaped, json.dumps(leaf)[1:-1], escaped.replace("'", "\\'"))
-    return any(re.search(rf"{_QUOTE}\s*{re.escape(form)}\s*{_QUOTE}", text) for form in forms)
+    return any(re.search(rf"{_QUOTE}\s*{re.escape(form)}\s*{_QUOTE}{_ENDS}", text) for form in forms)
+
+
+_JOINED = re.compile(r"[\"']\s*\+\s*[\"']")
+_ENDS = rf"(?=\s*+(?:[^\w\s]|{_QUOTE}|\Z)|\s++\w++\s*+[:=])"
+"""What stands behind the quote that ends a text: a sign or a key. Before a word, the quote is one inside the text."""
 
 
 def _texts(value: Any) -> Iterator[str]:

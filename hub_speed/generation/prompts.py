@@ -10,7 +10,8 @@ import random
 from functools import cache
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticKnownError
 
 from hub_speed.llm.dialects import SYSTEM
 from hub_speed.recipe import CHAT, Recipe
@@ -24,12 +25,23 @@ class Tasks(Answer):
     tasks: Annotated[list[Text], Field(min_length=1)]
 
 
+def _no_truth(value: Any) -> Any:
+    """`value`; true and false are no numbers of candidates, though Python counts them as 1 and 0."""
+    if isinstance(value, bool):
+        raise PydanticKnownError("int_type")
+    return value
+
+
+Place = Annotated[int, BeforeValidator(_no_truth)]
+"""The number of a candidate."""
+
+
 class Verdict(Answer):
     """The answer to a judge prompt; `best` and `worst` count the candidates from 0, in the order shown."""
 
     reason: Text
-    best: int
-    worst: int
+    best: Place
+    worst: Place
 
 
 class Revision(Answer):

@@ -1,4 +1,5 @@
-"""Values that a model did not write as data: refusals, placeholders that nobody filled, letters in a wrong encoding.
+"""Values that a model did not write as data: refusals, placeholders that nobody filled, letters in a wrong encoding, a
+key before its value.
 
 Only what can hardly be anything else counts, since a good text that is lost is worse than a bad one that is kept: a
 refusal at the beginning of a value, a placeholder that is the whole of it.
@@ -13,6 +14,8 @@ from hub_speed.task_types.base import Flaw
 def unwritten(values: Mapping[str, str]) -> Flaw | None:
     """The first value that is no data."""
     for name, value in values.items():
+        if value[len(name) : len(name) + 1] == ":" and _is_key(name, value[: len(name)]):
+            return Flaw("echo", f"{name}: {value!r:.100} begins with its key")
         if value[0] in _OPENINGS and _PLACEHOLDER.match(value):
             return Flaw("empty_field", f"{name}: {value!r:.100} is a placeholder")
         if _INSERT in value and (found := _INSIDE.search(value)):
@@ -22,6 +25,11 @@ def unwritten(values: Mapping[str, str]) -> Flaw | None:
         if not value.isascii() and _IN_A_WORD.search(value) and (found := _misread(value)):
             return Flaw("broken_text", f"{name}: {found[0]!r} is UTF-8 that was read in another encoding")
     return None
+
+
+def _is_key(name: str, text: str) -> bool:
+    """Whether a text is a key in other letters; "Input: [2, 7]" may be how an exercise begins."""
+    return text.lower().replace(" ", "_") == name.lower() != "input"
 
 
 # --- placeholders -----------------------------------------------------------------------------------------------------

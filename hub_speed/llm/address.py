@@ -87,6 +87,10 @@ def key_variable(place: str) -> str:
     return f"HUB_SPEED_{re.sub(r'[^A-Za-z0-9]', '_', place).upper()}_KEY"
 
 
+_AROUND_KEYS = re.compile("[\"']|bearer ", re.IGNORECASE)
+"""What a key does not begin with: `docker --env-file` keeps the quotes, and "Bearer sk-…" is a whole header."""
+
+
 def sendable_key(key: str, where: str) -> str:
     """A key without the white space around it, such as the line break of the file that it was read from.
 
@@ -98,11 +102,11 @@ def sendable_key(key: str, where: str) -> str:
         RecipeError: it holds a character that cannot be sent.
     """
     key = key.strip()
-    if not (key.isascii() and key.isprintable()):
+    if not (key.isascii() and key.isprintable()) or _AROUND_KEYS.match(key):
         raise RecipeError(
             f"the key in {where} holds a character that no key has",
-            expected="letters, digits and signs on one line",
-            fix="copy the key again",
+            expected="letters, digits and signs on one line, without quotes around them",
+            fix="copy the key again, without the quotes around it, and without the word Bearer before it",
         )
     return key
 

@@ -286,7 +286,7 @@ class Batches:
                 refused = EndpointRefused(f"{url} answers {status}", got=problem, fix=fix)
                 refused.status = status
                 raise refused from None
-            wait = retry_after(response.headers)
+            wait = retry_after(response.headers, response.content)
         except (APIConnectionError, httpx2.RequestError) as error:
             cause = error.__cause__ or error
             problem = self.address.words(f"{type(cause).__name__}: {cause}")

@@ -119,17 +119,22 @@ UNFINISHED = (CUT_OFF, DECLINED, BROKEN_OFF)
 _FINISH_REASONS = {
     CUT_OFF: "length max_length max_tokens max_new_tokens max_output_tokens model_length model_context_window_exceeded"
     " error_limit",
-    DECLINED: "content_filter refusal safety recitation blocklist prohibited_content spii sensitive error_toxic",
+    DECLINED: "content_filter refusal safety recitation blocklist prohibited_content spii sensitive error_toxic"
+    " guardrail_intervened content_filtered",
     BROKEN_OFF: "error abort aborted cancelled timeout network_error insufficient_system_resource",
 }
-"""Ours → theirs, in any case. Sources: the API references of OpenAI, Anthropic, Gemini, Mistral, Cohere, DeepSeek and
-Z.ai; vLLM and SGLang (abort), OpenRouter (error)."""
+"""Ours → theirs, in any case. Sources: the API references of OpenAI, Anthropic, Gemini, Mistral, Cohere, DeepSeek, Z.ai
+and Bedrock; vLLM and SGLang (abort), OpenRouter (error)."""
 _OURS = {theirs: ours for ours, words in _FINISH_REASONS.items() for theirs in words.split()}
 
 
 def _ended(reason: str) -> str:
-    """A server's finish reason in our words; Python proxies write the name of Gemini's enum before it."""
-    return _OURS.get(reason.lower().removeprefix("finishreason."), reason)
+    """A server's finish reason in our words.
+
+    Python proxies write the name of Gemini's enum before it, others its own word behind it ("content_filter: SAFETY").
+    """
+    lower = reason.lower().removeprefix("finishreason.")
+    return _OURS.get(lower) or _OURS.get(lower.partition(":")[0], reason)
 
 
 MOST_TOKENS = 10**9  # Assumption: no answer has more; a greater count is a fault, which no column could hold at last
@@ -383,32 +388,59 @@ def _choice(dialect: Dialect, choice: Any) -> tuple[str, str, str]:
         message = (choice.get("message") or {}) if dialect == "chat" else {"content": choice["text"]}
         text, thought = _content(message.get("content"))
         refusal = message.get("refusal") or _refusal(message.get("content"))
-        reason = _name(choice.get("finish_reason")) or "stop"
+        reason = BROKEN_OFF if choice.get("error") else _name(choice.get("finish_reason")) or "stop"
+        text = text or ("" if refusal else _elsewhere(message))
     except (KeyError, TypeError, AttributeError):
         return "", "", BROKEN_OFF
     if isinstance(refusal, str) and refusal and not text:
         return refusal, "", DECLINED
+    thinking = str(message.get("reasoning_content") or message.get("reasoning") or "")
+    thinking = "" if thinking == text else thinking  # all of it is the answer
     found, text = thoughts.apart(text)
-    thought = str(message.get("reasoning_content") or message.get("reasoning") or "") or thought or found
+    thought = thinking or thought or found
     return text, thought, _ended(reason)
 
 
 def _content(content: Any) -> tuple[str, str]:
-    """The text and the thinking of a message's content: a string, or a list of parts.
+    """The text and the thinking of a message's content: a string, a part or a list of parts, or the answer as JSON.
 
     Raises:
-        TypeError: it is neither.
+        TypeError: it is none of these.
     """
     if content is None or isinstance(content, str):
         return content or "", ""
-    if not isinstance(content, list):
+    if not isinstance(content, list | dict) or content == {}:
         raise TypeError("neither a text nor parts")
+    if isinstance(content, dict) and not content.keys() & {"type", "text"}:
+        return orjson.dumps(content).decode(), ""
     texts, thinking = [], []
-    for part in content:
-        part = {"text": part} if isinstance(part, str) else part
+    for part in content if isinstance(content, list) else [content]:
+        part = {"text": part} if isinstance(part, str) else part or {}
         texts.append(part.get("text") or "")
         thinking.append(_content(part.get("thinking") or part.get("reasoning"))[0])
     return "".join(texts), "".join(thinking)
+
+
+def _elsewhere(message: dict[str, Any]) -> str:
+    """The answer of a message whose content is empty; empty where there is none.
+
+    Gateways ask some models for JSON through a tool of their own (LiteLLM), and pass the call on. A reasoning parser
+    (vLLM) takes all for thinking where nothing ends it: a text that is one JSON object and nothing else is the answer.
+    """
+    called = message.get("function_call"), *(call.get("function") for call in message.get("tool_calls") or ())
+    arguments = [each["arguments"] for each in called if each and each.get("arguments")]
+    if arguments:
+        return "\n".join(each if isinstance(each, str) else orjson.dumps(each).decode() for each in arguments)
+    thought = message.get("reasoning_content") or message.get("reasoning")
+    return thought if isinstance(thought, str) and _is_object(thought) else ""
+
+
+def _is_object(text: str) -> bool:
+    """Whether a text is one JSON object."""
+    try:
+        return text.lstrip()[:1] == "{" and isinstance(orjson.loads(text), dict)
+    except ValueError:
+        return False
 
 
 def _refusal(content: Any) -> str:

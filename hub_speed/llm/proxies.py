@@ -17,11 +17,12 @@ def proxy_for(url: str) -> str | None:
     """The proxy's own address, with a user and password if it has them; None where there is none.
 
     Raises:
-        EndpointDown: it is not an HTTP proxy.
+        EndpointDown: it is not an HTTP proxy, or not an address.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
     variable, proxy = proxy_of(parts.scheme)
+    proxy = proxy.strip()
     if not proxy or is_here(host) or proxy_bypass(parts.netloc.rpartition("@")[2]):
         return None
     if not is_http(proxy):
@@ -32,7 +33,23 @@ def proxy_for(url: str) -> str | None:
             fix=f"set {variable} to an HTTP proxy (a SOCKS proxy often offers one at another port), or put {host} into"
             " NO_PROXY if it can be reached without",
         )
-    return proxy if "://" in proxy else f"http://{proxy}"
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    if not _is_address(proxy):
+        raise EndpointDown(  # nothing of it is shown: it may hold a password
+            f"the proxy for {host} has an address that cannot be read",
+            expected=f"http://HOST:PORT in {variable}, perhaps with USER:PASSWORD@ before the host",
+            fix=f"correct {variable}; in a password, # is written as %23, / as %2F and @ as %40",
+        )
+    return proxy
+
+
+def _is_address(proxy: str) -> bool:
+    """Whether a proxy's address has a host, and a port that is a number if it has one."""
+    try:
+        parts = urlsplit(proxy)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def request_options(url: str, headers: dict[str, str]) -> dict[str, Any]:

@@ -27,10 +27,14 @@ NO_MONEY = {
     "billing_hard_limit_reached",
     "billing_not_active",
     "exceeded_current_quota_error",
+    "1113",
+    "Arrearage",
 }
-"""Codes and types of errors that waiting does not mend, whatever their status: OpenAI's, the last one Moonshot's."""
+"""Codes and types of errors that waiting does not mend, whatever their status: OpenAI's, and the last three those of
+Moonshot, Z.ai and Alibaba."""
 MAX_ANSWER_BYTES = 20_000_000  # Assumption: a hundred times the longest answer a prompt here asks for
 MAX_HEADER_BYTES = 1 << 16  # Assumption: gateways put whole policies into one; aiohttp reads 8,190 bytes
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 UNSENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)  # no connection, and so no request
 CONNECT_S, KEEP_ALIVE_S = 10.0, 75.0  # Assumption: until a connection stands; until an idle one is closed
 
@@ -175,7 +179,7 @@ class Transport:
             raise self._refused(status, url, body)
         return Trouble(
             f"{status} {self._address.words(message(body))}",
-            retry_after(headers),
+            retry_after(headers, body),
             too_much=status in TOO_MUCH_STATUS,
             broken=status >= 500,
             status=status,
@@ -252,10 +256,21 @@ def _named(error: Exception) -> str:
 
 
 def _error(answer: Any) -> Any:
-    """The error in an answer, which may stand in a list; the answer itself where none is named."""
+    """The error in an answer, which may stand in a list or in its only choice; the answer itself where none is named.
+
+    MiniMax calls it base_resp.
+    """
     answer = _first(answer)
-    error = answer.get("error") if isinstance(answer, dict) else None
-    return _first(error) if error else answer
+    if not isinstance(answer, dict):
+        return answer
+    return _first(answer.get("error") or _error_of_choices(answer.get("choices")) or answer.get("base_resp")) or answer
+
+
+def _error_of_choices(choices: Any) -> Any:
+    """The error of the first choice, where each has one, as gateways write it."""
+    if not isinstance(choices, list) or not all(isinstance(each, dict) and each.get("error") for each in choices):
+        return None
+    return choices[0]["error"] if choices else None
 
 
 def _first(value: Any) -> Any:
@@ -271,26 +286,35 @@ def _plain(value: Any) -> str:
 
 
 def message(body: bytes) -> str:
-    """The server's own words about an error, as one line."""
+    """The server's own words about an error, as one line, without characters that a terminal would obey."""
     try:
         error = _error(orjson.loads(body))
-        text = str(error.get("message", error) if isinstance(error, dict) else error)
+        text = str(error.get("message") or error.get("status_msg") or error if isinstance(error, dict) else error)
     except (ValueError, RecursionError):
         text = body.decode("utf-8", "replace")
-    return " ".join(text.split())
+    return " ".join(_CONTROL.sub(" ", text).split())
 
 
 def inner_status(answer: Any) -> int:
-    """The status of an error that a gateway sends with status 200; 200 where the answer is none."""
+    """The status of an error that a gateway sends with status 200; 200 where the answer is none.
+
+    Some have no `error`, but a code and a message where an answer would have its choices.
+    """
     answer = _first(answer)
-    if not isinstance(answer, dict) or answer.get("choices") or not answer.get("error"):
+    if not isinstance(answer, dict):
+        return 200
+    if answer.get("choices"):
+        if not _error_of_choices(answer["choices"]):
+            return 200
+    elif not (answer.get("error") or answer.get("base_resp") or (answer.get("code") and answer.get("message"))):
         return 200
     error = _error(answer)
     code, kind = map(_plain, (error.get("code"), error.get("type")) if isinstance(error, dict) else ("", error))
+    kind = f"{kind} {_plain(error.get('status_msg'))}" if isinstance(error, dict) else kind
     status = int(code) if code.isdecimal() and len(code) == 3 else 0
     if 400 <= status < 600:
         return status
-    return 429 if re.search("rate.?limit|too.?many|overload", f"{code} {kind}", re.IGNORECASE) else 500
+    return 429 if re.search("rate.?(?:limit|quota)|too.?many|overload", f"{code} {kind}", re.IGNORECASE) else 500
 
 
 def _codes(body: bytes) -> set[str]:
@@ -307,20 +331,62 @@ def _codes(body: bytes) -> set[str]:
 def models(listing: bytes) -> dict[str, int | None]:
     """The models of a /v1/models answer, each with the tokens it takes where the server says so (vLLM does)."""
     try:
-        return {
-            str(model["id"]): int(model.get("max_model_len") or 0) or None for model in orjson.loads(listing)["data"]
-        }
-    except (ValueError, LookupError, TypeError, AttributeError):
+        found = dialects.load(listing)
+    except ValueError:
         return {}
+    found = found.get("data") if isinstance(found, dict) else found  # Together sends the list alone
+    found = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+    return {each["id"]: _length(each.get("max_model_len")) for each in found if isinstance(each.get("id"), str)}
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds the server asks to wait, from a number or an HTTP date; None when it does not say."""
-    value = headers.get("Retry-After")
+def _length(value: Any) -> int | None:
+    """A number of tokens that a model takes; None for what is not one."""
+    try:
+        return max(0, int(value or 0)) or None
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def retry_after(headers: Mapping[str, str], body: bytes = b"") -> float | None:
+    """Seconds the server asks to wait; None when it does not say.
+
+    They stand in Retry-After as a number or a date, in retry-after-ms (Azure), or in the error itself: Gemini's
+    retryDelay, "Please try again in 1m26.5s" (OpenAI, Groq), "Please retry after 58 seconds" (Azure).
+    """
+    told = [_wait(headers.get("Retry-After")), _wait(headers.get("retry-after-ms"), 1000)]
+    if told == [None, None]:
+        text = body[:MOST_ERROR_BYTES].decode("utf-8", "replace")
+        told = [_seconds(found) for found in _RETRY_IN.finditer(text)]
+    return max((each for each in told if each is not None), default=None)
+
+
+_RETRY_IN = re.compile(
+    r"""(?:\b(?:try\ again|retry)\ (?:in|after)\ |"retryDelay":\s*")
+    (?=\d) (?:(?P<h>\d+)h)? (?:(?P<m>\d+)m(?!s))?
+    (?:(?P<s>\d+(?:\.\d+)?)(?:s|\ ?sec(?:ond)?s?)\b)? (?:(?P<ms>\d+)ms)?""",
+    re.VERBOSE | re.IGNORECASE,
+)
+MOST_ERROR_BYTES = 10_000  # of an error that are looked at. Assumption: what it says about a wait stands near its start
+FIRST_DATE = 1e9  # Assumption: a greater number of seconds is a date, as some gateways write it, and no wait
+
+
+def _seconds(found: re.Match[str]) -> float:
+    h, m, s, ms = (float(part or 0) for part in found.group("h", "m", "s", "ms"))
+    return 3600 * h + 60 * m + s + ms / 1000
+
+
+def _wait(value: str | None, unit: int = 1) -> float | None:
+    """Seconds from a header's number or HTTP date; None where it has neither.
+
+    Args:
+        value: of the header, if there is one.
+        unit: how many of what it counts make a second.
+    """
     if value is None:
         return None
     try:
-        return max(0.0, float(value))
+        seconds = float(value) / unit
+        return max(0.0, seconds - time.time() if seconds > FIRST_DATE else seconds)
     except ValueError:
         pass
     try:

@@ -36,7 +36,8 @@ MOST_TASKS = 1_000  # of one answer that are looked at. Assumption: some models 
 FEWEST_WORDS, MOST_WORDS = 4, 60  # of a task. Assumption: our examples have 8 to 17
 FEWEST_DIFFERENT = 3  # of its words. Assumption
 SIGNS = 2  # where words are counted by signs: for each word of the limits above. Assumption
-_NUMBER = re.compile(r"\s*([-*•]|\(?(task\s*)?\d+\s*[.):])\s*", re.IGNORECASE)  # what stands before an item of a list
+_NUMBER = re.compile(r"\s*([-•]|\*(?=\s)|\**\(?(task\s*)?\d+\s*[.):]\**)\s*", re.IGNORECASE)  # before an item of a list
+_MARKED = re.compile(r"""(\*{1,3}|_{1,2}|`|")(?=\S)(?P<text>(?:(?!\1).)+)(?<=\S)\1|“(?P<quoted>[^“”]+)”""", re.DOTALL)
 
 
 def read_tasks(job: Job, completion: Completion, rng: random.Random) -> Outcome:
@@ -44,7 +45,7 @@ def read_tasks(job: Job, completion: Completion, rng: random.Random) -> Outcome:
     parsed = parse(completion.texts[0], prompts.Tasks, completion.finish_reasons[0])
     if isinstance(parsed, Rejected):
         return parsed
-    given = [_without_number(task) for task in parsed.answer.tasks[:MOST_TASKS]]
+    given = [_without_marks(task) for task in parsed.answer.tasks[:MOST_TASKS]]
     tasks = list({plain(task): task for task in reversed(given)}.values())[::-1]
     flaws = {task: flaw for task in tasks if (flaw := find_flaw(task, job.request.prompt))}
     fit = [task for task in tasks if task not in flaws]
@@ -57,9 +58,16 @@ def read_tasks(job: Job, completion: Completion, rng: random.Random) -> Outcome:
     )
 
 
-def _without_number(task: str) -> str:
+def _without_marks(task: str) -> str:
+    """A task without the number or sign of an item, and without the marks or quotes around all of it."""
+    task = _unmarked(task)
     found = _NUMBER.match(task)
-    return task[found.end() :] if found else task
+    return _unmarked(task[found.end() :]) if found else task
+
+
+def _unmarked(task: str) -> str:
+    found = _MARKED.fullmatch(task.strip())
+    return (found["text"] or found["quoted"]) if found else task
 
 
 def find_flaw(task: str, prompt: str) -> Flaw | None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from hub_speed.generation.escapes import restored
 from hub_speed.generation.parsing import Parsed, parse
+from hub_speed.generation.prompts import Revision
 from hub_speed.task_types import TASK_TYPES
 
 PAIR = TASK_TYPES["short_matching"].answer
@@ -113,3 +114,48 @@ def test_what_json_wrote_is_left_alone(text: str) -> None:
 def test_escaped_texts_without_control_characters_never_change(text: str, ensure_ascii: bool) -> None:
     raw = json.dumps(text, ensure_ascii=ensure_ascii)
     assert restored(raw) is raw
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        (r"caf\u00e9 in the r\u00e9gion", "café in the région"),
+        (r"it\u2019s here \u2014 and now", "it’s here — and now"),
+        (r"\u4f60\u597d", "你好"),
+        (r"so \ud83d\ude00 it is", "so 😀 it is"),
+        (r"One.\n\nTwo.\n\nThree", "One.\n\nTwo.\n\nThree"),
+        (r"First line.\nSecond line.\r\nThird", "First line.\nSecond line.\nThird"),
+        (r"He said \"no\".\nShe left.\nAll was well.", 'He said "no".\nShe left.\nAll was well.'),
+        (r"List:\n- a\n- b\n\nThat is all", "List:\n- a\n- b\n\nThat is all"),
+    ],
+)
+def test_what_was_escaped_twice_is_read_once(written: str, meant: str) -> None:
+    answer = {"input": written, "positive_document": "d"}
+    found = parse(json.dumps(answer, ensure_ascii=False), PAIR)
+    assert isinstance(found, Parsed) and (found.answer.input, found.repaired) == (meant, True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"write \u00e9 for an e with an accent",
+        r"JSON has caf\u00e9 for it",
+        r"a newline is \n",
+        r"the string One.\nTwo.\nThree has three lines",
+        r"$x \neq y$, $\nabla f$, $\nu.$",
+        r"C:\new\notes and D:\users\u1234",
+        "Two real lines.\nOne. \\nTwo.\\nThree",
+        r"printf(\"Done.\n\");",
+        r"\u0041bc and x\u0000y",
+    ],
+)
+def test_escapes_that_a_text_means_stay(text: str) -> None:
+    answer = {"input": text, "positive_document": "d"}
+    found = parse(json.dumps(answer, ensure_ascii=False), PAIR)
+    assert isinstance(found, Parsed) and (found.answer.input, found.repaired) == (text, False)
+
+
+def test_a_revision_that_is_json_keeps_its_escapes() -> None:
+    data = {"S1": "One.\nTwo.\nThree.", "S2": "b"}
+    found = parse(json.dumps({"reason": "r", "revision": json.dumps(data)}), Revision)
+    assert isinstance(found, Parsed) and json.loads(found.answer.revision) == data

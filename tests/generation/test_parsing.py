@@ -193,7 +193,76 @@ def test_a_draft_is_not_taken_for_an_answer_that_cannot_be_read(text: str) -> No
     assert rejected(text)[0] == "bad_json"
 
 
-@pytest.mark.parametrize("tag", ["planning", "inner_monologue", "scratch-pad", "self:critique", "Deliberation"])
+OTHER_TEXT = GOOD_TEXT.replace("a", "other")
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        "<|im_end|>\n<|im_start|>user\nAnother one.<|im_end|>\n<|im_start|>assistant\n",
+        "<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nAgain",
+        "<end_of_turn>\n<start_of_turn>user\nAgain<end_of_turn>\n<start_of_turn>model\n",
+        "</s>[INST] Again [/INST]",
+        "<｜User｜>Again<｜Assistant｜>",
+        "\n\nUser: Again\n\nAssistant: ",
+        "\n### Human: Again\n### Assistant: ",
+        "\n用户：再来一个\n",
+    ],
+)
+def test_an_answer_to_a_prompt_that_the_model_made_up_is_none(turn: str) -> None:
+    assert accepted(GOOD_TEXT + turn) == (GOOD, False)
+    assert accepted(GOOD_TEXT + turn + OTHER_TEXT) == (GOOD, True)
+    assert accepted(GOOD_TEXT + turn + OTHER_TEXT[:-3]) == (GOOD, True)
+    spoken_of = GOOD | {"input": f"what {turn} stands for"}
+    assert rejected(json.dumps(spoken_of))[0] == "broken_text" if "<" in turn else accepted(json.dumps(spoken_of))
+
+
+def test_a_turn_inside_a_value_ends_nothing() -> None:
+    about = GOOD | {"input": "a chat\nUser: hello"}
+    assert accepted(f"{GOOD_TEXT} {json.dumps(about)}") == (about, False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(GOOD_TEXT),
+        f"```json\n{json.dumps(GOOD_TEXT)}\n```",
+        json.dumps(json.dumps(GOOD_TEXT)),
+        json.dumps(GOOD_TEXT)[1:-1],
+        json.dumps(json.dumps(GOOD, indent=1)),
+        json.dumps({"answer": GOOD}),
+        json.dumps({"short_matching": GOOD_TEXT}),
+        f"<tool_call>{json.dumps({'name': 'answer', 'arguments': GOOD})}</tool_call>",
+        f"[TOOL_CALLS]{json.dumps([{'name': 'answer', 'arguments': GOOD_TEXT}])}",
+        f"<|python_tag|>{json.dumps({'type': 'function', 'name': 'f', 'parameters': GOOD})}",
+        GOOD_TEXT.replace("{", "{ // the pair\n", 1),
+        GOOD_TEXT.replace("{", "{ /* the pair */ ", 1),
+    ],
+)
+def test_an_answer_that_is_wrapped_once_more_is_unwrapped_and_noted(text: str) -> None:
+    assert accepted(text) == (GOOD, True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps({"draft": GOOD, "critique": "the input is too short"}),
+        json.dumps({"first": GOOD, "second": GOOD}),
+        json.dumps({"type": "object", "properties": {"input": {"type": "string"}, "positive_document": {}}}),
+    ],
+)
+def test_an_object_beside_others_in_an_object_is_no_answer(text: str) -> None:
+    assert rejected(text)[0] == "wrong_keys"
+
+
+def test_a_draft_that_is_wrapped_once_more_is_still_a_draft() -> None:
+    wrapped = json.dumps({"answer": DRAFT_TEXT})
+    assert rejected(f"<planning>{wrapped}</planning>")[0] == "bad_json"
+
+
+@pytest.mark.parametrize(
+    "tag", ["planning", "inner_monologue", "scratch-pad", "self:critique", "Deliberation", "思考", "мысли"]
+)
 def test_an_object_in_an_unknown_tag_is_a_draft(tag: str) -> None:
     assert rejected(f"<{tag}>{DRAFT_TEXT}</{tag}>")[0] == "bad_json"
     assert rejected(f"<{tag} n='1'>\nMaybe {DRAFT_TEXT} or not. </ {tag} >\n")[0] == "bad_json"
@@ -202,9 +271,21 @@ def test_an_object_in_an_unknown_tag_is_a_draft(tag: str) -> None:
     assert accepted(f"<{tag}>hm</{tag}><answer>{GOOD_TEXT}</answer></{tag}>") == (GOOD, False)
 
 
-@pytest.mark.parametrize("tag", ["answer", "final_output", "json", "short_matching", "pre", "tool_call"])
+@pytest.mark.parametrize(
+    "tag", ["answer", "final_output", "json", "short_matching", "pre", "tool_call", "答案", "Ответ"]
+)
 def test_an_answer_may_stand_in_a_tag(tag: str) -> None:
     assert accepted(f"<{tag}>{GOOD_TEXT}</{tag}>") == (GOOD, False)
+
+
+@pytest.mark.parametrize("value", ['他说"好","走",再见', 'She said "go","stay",left.', 'the "a","b","c"d'])
+def test_a_repair_does_not_end_a_text_at_a_quote_inside_it(value: str) -> None:
+    found = parse(f'{{"input": "{value}", "positive_document": "d"}}', PAIR)
+    assert isinstance(found, Rejected) or found.answer.input == value
+
+
+def test_texts_that_are_joined_as_in_a_program_are_no_text() -> None:
+    assert rejected('{"input": "red " + "kites", "positive_document": "d"}')[0] == "bad_json"
 
 
 def test_a_broken_answer_behind_a_draft_is_repaired() -> None:
@@ -345,6 +426,7 @@ def test_the_longest_answer_that_is_read() -> None:
         (Verdict, '{"reason": "", "best": 0, "worst": 4}', "empty_field"),
         (Verdict, '{"reason": "r", "best": "first", "worst": 4}', "wrong_type"),
         (Verdict, '{"reason": "r", "best": 1.5, "worst": 4}', "wrong_type"),
+        (Verdict, '{"reason": "r", "best": true, "worst": false}', "wrong_type"),
         (Verdict, '{"best": 1, "worst": 4}', "wrong_keys"),
         (Verdict, '{"reason": "r", "best": 1, "worst": 4', "bad_json"),
         (Revision, '{"reason": "r", "revision": {"S1": "a"}}', True),

@@ -231,3 +231,21 @@ def test_what_is_no_data_rejects_only_where_all_is_checked() -> None:
     found = examples.read_answer(examples.compact(answer), "stop", columns, "all")
     assert getattr(found, "reason", "") == "refused"
     assert getattr(examples.read_answer(examples.compact(answer), "stop", columns, "form"), "flaw", "") == "refused"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "found"),
+    [
+        ("label", "Label: plumbing", "echo"),
+        ("S2", "S2: Die Katze schläft.", "echo"),
+        ("user_query", "user_query: red kites", "echo"),
+        ("user_query", "User query: red kites", "echo"),
+        ("input", "Input: nums = [2, 7], target = 9", ""),
+        ("label", "labels: red", ""),
+        ("label", "label", ""),
+        ("S1", "S1 is the base of the stem.", ""),
+    ],
+)
+def test_a_key_before_its_value_is_no_part_of_it(name: str, value: str, found: str) -> None:
+    flaw = unwritten({name: value})
+    assert (flaw.reason if flaw else "") == found

@@ -51,6 +51,7 @@ def test_a_value_of_a_query_is_hidden_in_answers_too() -> None:
 
 def test_a_key_is_trimmed_or_told() -> None:
     assert sendable_key(f" {KEY}\r\n", "X") == KEY
-    with pytest.raises(RecipeError, match="the key in X") as caught:
-        sendable_key(f"{KEY}\n{KEY}", "X")
-    assert KEY not in str(caught.value)
+    for odd in (f"{KEY}\n{KEY}", f'"{KEY}"', f"'{KEY}'", f"Bearer {KEY}", f"\ufeff{KEY}"):
+        with pytest.raises(RecipeError, match="the key in X") as caught:
+            sendable_key(odd, "X")
+        assert KEY not in str(caught.value)

@@ -470,12 +470,41 @@ def reply(**choice: Any) -> Reply:
         ([{"type": "reasoning", "reasoning": "hm"}, {"type": "output_text", "text": GOOD}], "hm"),
         ([GOOD], ""),
         ([{"type": "image_url", "image_url": {}}, {"type": "text", "text": GOOD}, {"type": "text", "text": None}], ""),
+        ([None, {"type": "text", "text": GOOD}], ""),
+        ({"type": "text", "text": GOOD}, ""),
     ],
 )
-def test_content_may_be_a_list_of_parts(server: FakeOpenAI, content: list[Any], thought: str) -> None:
+def test_content_may_be_a_list_of_parts(server: FakeOpenAI, content: Any, thought: str) -> None:
     server.answer = lambda asked: reply(message={"role": "assistant", "content": content})
     found, _ = ask(server.url, "a")
     assert (found[0].texts, found[0].thoughts, found[0].model) == ((GOOD,), (thought,), "m")
+
+
+CALLED = {"name": "answer", "arguments": GOOD}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": json.loads(GOOD)},  # JSON mode of some gateways
+        {"content": None, "tool_calls": [{"id": "x", "type": "function", "function": CALLED}]},
+        {"content": "", "tool_calls": [{"function": {"name": "answer", "arguments": json.loads(GOOD)}}]},
+        {"content": None, "tool_calls": None, "function_call": CALLED},
+        {"content": None, "reasoning_content": GOOD},
+        {"content": "", "reasoning": GOOD},
+    ],
+)
+def test_an_answer_may_stand_elsewhere_than_in_the_content(server: FakeOpenAI, message: dict[str, Any]) -> None:
+    server.answer = lambda asked: reply(message=message, finish_reason="stop")
+    found, notes = ask(server.url, "a")
+    assert (json.loads(found[0].texts[0]), found[0].thoughts, notes) == (json.loads(GOOD), ("",), [])
+
+
+@pytest.mark.parametrize("thought", [f"I write {GOOD}", f"{GOOD} or not", "{so}", f"[{GOOD}]"])
+def test_thinking_that_is_not_an_object_alone_is_no_answer(server: FakeOpenAI, thought: str) -> None:
+    server.answer = lambda asked: reply(message={"content": None, "reasoning_content": thought}, finish_reason="stop")
+    found, _ = ask(server.url, "a")
+    assert (found[0].texts, found[0].thoughts) == (("",), (thought,))
 
 
 @pytest.mark.parametrize(
@@ -484,6 +513,7 @@ def test_content_may_be_a_list_of_parts(server: FakeOpenAI, content: list[Any], 
         *((reason, "length") for reason in ("length", "max_tokens", "MAX_TOKENS", "model_length")),
         *((reason, "length") for reason in ("FinishReason.MAX_TOKENS", "max_length", "max_new_tokens")),
         *((reason, "refused") for reason in ("content_filter", "SAFETY", "refusal", "sensitive")),
+        *((reason, "refused") for reason in ("content_filter: RECITATION", "guardrail_intervened")),
         *((reason, reason) for reason in ("stop", "STOP", "eos_token", "end_turn")),
         (None, "stop"),
     ],
@@ -536,6 +566,7 @@ BAD_CHOICES = {
     "broken off": {"message": {"content": GOOD[:3]}, "finish_reason": "abort"},
     "nothing": None,
     "no message": {"index": 0, "finish_reason": "error", "message": None},
+    "an error of its own": {"message": {"content": GOOD}, "finish_reason": "stop", "error": {"code": 502}},
     "a number": {"message": {"content": 5}},
     "parts of another kind": {"message": {"content": [5]}},
     "half an emoji": {"message": {"content": '{"a": "\ud83d"}'}},

@@ -359,6 +359,21 @@ def test_retry_after_is_obeyed(server: FakeOpenAI, waits: list[float], value: st
     assert low <= waits[0] <= high
 
 
+def test_a_wait_that_the_error_names_is_obeyed(server: FakeOpenAI, waits: list[float]) -> None:
+    told = {"code": 429, "message": "Quota exceeded", "details": [{"retryDelay": "34s"}]}  # as Gemini says it
+    server.answer = lambda asked: as_json([{"error": told}], 429) if asked.nth == 1 else "fine"
+    assert ask_one(server.url).texts == ("fine",)
+    assert waits == [34.0]
+
+
+def test_an_error_in_the_only_choice_has_its_own_status(server: FakeOpenAI, waits: list[float]) -> None:
+    told = {"code": 403, "message": "flagged"}  # as OpenRouter says it
+    server.answer = lambda asked: as_json({"choices": [{"error": told, "message": {"content": ""}}]})
+    with pytest.raises(EndpointRefused, match="403") as caught:
+        ask_one(server.url)
+    assert (caught.value.got, len(server.asked)) == ("flagged", 1)
+
+
 @pytest.mark.parametrize("value", ["0", "-1", "Thu, 01 Jan 1970 00:00:00 GMT"])
 def test_a_server_that_says_at_once_does_not_get_all_retries_at_once(
     server: FakeOpenAI, waits: list[float], value: str
@@ -368,7 +383,7 @@ def test_a_server_that_says_at_once_does_not_get_all_retries_at_once(
     assert sum(waits) >= 0.5 * sum(pacing.FIRST_WAIT_S * 2**k for k in range(5))
 
 
-@pytest.mark.parametrize("kind", ["insufficient_quota", "billing_hard_limit_reached"])
+@pytest.mark.parametrize("kind", ["insufficient_quota", "billing_hard_limit_reached", "1113", "Arrearage"])
 @pytest.mark.parametrize("field", ["code", "type"])
 def test_an_empty_account_stops_at_once(server: FakeOpenAI, waits: list[float], field: str, kind: str) -> None:
     empty = {"error": {"message": "You exceeded your current quota", "type": "x", "code": "x"} | {"x": 1, field: kind}}

@@ -45,6 +45,25 @@ def test_a_request_goes_through_the_proxy_of_the_environment(
     assert server.asked[0].headers["authorization"] == "Bearer sk-0123456789abcdef"
 
 
+@pytest.mark.parametrize(
+    "proxy", ["http://u:s3cret@[bad", "http://u:s3cret@host:port", "http://u:s3#cret@host:1", "host:99999", "http://"]
+)
+def test_a_proxy_whose_address_cannot_be_read_is_told_without_its_password(
+    server: FakeOpenAI, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    with pytest.raises(EndpointDown, match=r"has an address that cannot be read") as caught:
+        ask("http://model.example")
+    assert "HTTP_PROXY" in caught.value.fix and "s3" not in str(caught.value)
+
+
+def test_a_blank_proxy_is_none(server: FakeOpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "  ")
+    with pytest.raises(EndpointDown, match=r"no server answers at http://model\.invalid") as caught:
+        ask("http://model.invalid")
+    assert "model.invalid" in caught.value.got
+
+
 def test_https_goes_through_a_tunnel_and_what_a_proxy_says_is_told(
     server: FakeOpenAI, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,6 +60,31 @@ def test_brainstorm_keeps_as_many_different_tasks_as_it_may(server: FakeOpenAI, 
     assert kept == different
 
 
+@pytest.mark.parametrize(
+    "task",
+    [
+        "- TASK",
+        "* TASK",
+        "**TASK**",
+        "*TASK*",
+        "`TASK`",
+        '"TASK"',
+        "“TASK”",
+        "1. **TASK**",
+        "**2.** TASK",
+        "**3. TASK**",
+        "Task 4: TASK",
+        "(5) TASK",
+        "TASK",
+    ],
+)
+def test_the_marks_of_a_list_are_no_part_of_a_task(server: FakeOpenAI, tmp_path: Path, task: str) -> None:
+    bare = "Find the plays of a lost poet"
+    server.answer = lambda asked: json.dumps({"tasks": [task.replace("TASK", bare)]})
+    kept = {row["task"] for row in brainstorm(tmp_path, server, "Arts").build() if row["task_type"] == "retrieval"}
+    assert kept == {bare}
+
+
 def test_a_task_that_an_earlier_topic_has_gives_way_to_the_next(server: FakeOpenAI, tmp_path: Path) -> None:
     tasks = ["Find the plays of a poet.", "find the plays of a poet", "Find a recipe for bread."]
     server.answer = lambda asked: json.dumps({"tasks": tasks})
