@@ -21,7 +21,7 @@ from hub_speed.llm import dialects, proxies
 from hub_speed.llm.address import Address, base_url
 from hub_speed.llm.dialects import PATHS, Completion, Request, SchemaForm
 from hub_speed.llm.pacing import wait_s
-from hub_speed.llm.transport import MAX_ANSWER_BYTES, NO_MONEY, RETRY_STATUS, message, retry_after
+from hub_speed.llm.transport import MAX_ANSWER_BYTES, NO_MONEY, RETRY_STATUS, codes, message, retry_after
 
 if TYPE_CHECKING:
     import httpx2
@@ -97,16 +97,16 @@ def read_answers(address: Address, lines: Iterable[bytes]) -> Iterator[BatchAnsw
             continue
         try:
             found = dialects.load(text)
-            response, error = found.get("response") or {}, found.get("error") or {}
-            status, name = int(response.get("status_code") or 0), str(found["custom_id"])
+            response, name = found.get("response") or {}, str(found["custom_id"])
+            status = int(response.get("status_code") or 0)
             if status == 200:
                 completion = dialects.read(address.dialect, response["body"])
                 yield BatchAnswer(name, address.without_secrets(completion))
             else:
-                inner = (response.get("body") or {}).get("error") or {}
-                words = str(error.get("message") or inner.get("message") or error.get("code") or "no answer")
-                no_money = not NO_MONEY.isdisjoint(map(str, (error.get("code"), inner.get("code"), inner.get("type"))))
-                yield BatchAnswer(name, None, status, address.words(words), no_money)
+                told = {"error": found["error"]} if found.get("error") else response.get("body")
+                error = orjson.dumps(told)
+                words = address.words(message(error)) if told else "no answer"
+                yield BatchAnswer(name, None, status, words, bool(codes(error) & NO_MONEY))
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             continue
 

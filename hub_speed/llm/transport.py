@@ -175,7 +175,7 @@ class Transport:
         Raises:
             EndpointRefused: asking again would not help.
         """
-        if status not in RETRY_STATUS or _codes(body) & NO_MONEY:
+        if status not in RETRY_STATUS or codes(body) & NO_MONEY:
             raise self._refused(status, url, body)
         return Trouble(
             f"{status} {self._address.words(message(body))}",
@@ -209,7 +209,7 @@ class Transport:
 
     def _refused(self, status: int, url: str, body: bytes) -> EndpointRefused:
         """What a final status means, in words that name the fix."""
-        name, model, no_money = self._address.name, self._address.model, _codes(body) & NO_MONEY
+        name, model, no_money = self._address.name, self._address.model, codes(body) & NO_MONEY
         variable = self._address.key_variable
         fix = {
             401: f"set {variable} to a valid key",
@@ -317,7 +317,7 @@ def inner_status(answer: Any) -> int:
     return 429 if re.search("rate.?(?:limit|quota)|too.?many|overload", f"{code} {kind}", re.IGNORECASE) else 500
 
 
-def _codes(body: bytes) -> set[str]:
+def codes(body: bytes) -> set[str]:
     """What an error calls itself: its code and its type, or the first word where it is a plain text."""
     try:
         error = _error(orjson.loads(body))

@@ -4,7 +4,7 @@ import asyncio
 import json
 import types
 from collections.abc import Awaitable, Callable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from aiohttp import web
@@ -175,6 +175,27 @@ def test_a_line_that_is_no_answer_costs_no_other(monkeypatch: pytest.MonkeyPatch
     lines = [json.dumps(each).encode() for each in (answered("long", "x" * 1_000), odd, answered("good", "y"))]
     found = batch_api.read_answers(Address("teacher", "m", ("http://127.0.0.1:9",)), [b"[1]", *lines])
     assert [answer.custom_id for answer in found] == ["good"]
+
+
+@pytest.mark.parametrize(
+    ("error", "body", "words", "no_money"),
+    [
+        (None, {"error": {"message": "too long", "type": "invalid_request_error"}}, "too long", False),
+        (None, {"error": "too long"}, "too long", False),
+        (None, {"message": "too long", "code": 400}, "too long", False),
+        (None, "too long", "too long", False),
+        (None, ["too long"], "too long", False),
+        ("expired", None, "expired", False),
+        ({"message": "expired", "code": "batch_expired"}, {"error": {"message": "x"}}, "expired", False),
+        (None, {"error": {"message": "top up", "code": "insufficient_quota"}}, "top up", True),
+        (None, None, "no answer", False),
+        ({}, {}, "no answer", False),
+    ],
+)
+def test_a_refusal_is_told_in_the_words_of_its_line(error: Any, body: Any, words: str, no_money: bool) -> None:
+    line = {"custom_id": "a", "error": error, "response": {"status_code": 400, "body": body}}
+    found = batch_api.read_answers(Address("teacher", "m", ("http://127.0.0.1:9",)), [json.dumps(line).encode()])
+    assert list(found) == [batch_api.BatchAnswer("a", None, 400, words, no_money)]
 
 
 def test_a_download_that_breaks_off_is_made_again_and_told_at_last(provider: FakeBatches) -> None:
