@@ -8,8 +8,6 @@ import codecs
 import re
 from dataclasses import dataclass
 
-import chardet
-
 ENCODINGS = (
     *(f"cp{number}" for number in (1250, 1251, 1252, 1253, 1254, 1255, 1256, 1257, 1258, 874)),
     *(f"iso8859-{number}" for number in (1, 2, 5, 6, 7, 8, 9, 13, 15)),
@@ -103,6 +101,8 @@ def _looked_for(raw: bytes, errors: str) -> Decoded:
 
 def _most_likely(raw: bytes, parts: re.Pattern[bytes]) -> tuple[str, bool]:
     """The encoding that these parts of the bytes look like, and whether that is sure."""
+    import chardet  # the Space imports the stages, and reads no documents
+
     looked_at, size = list[bytes](), 0
     for part in parts.finditer(raw):
         looked_at.append(part[0])
