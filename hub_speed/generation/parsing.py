@@ -216,7 +216,8 @@ def _is_draft(text: str, start: int, end: int) -> bool:
 def _patterns(keys: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str]]:
     """What the beginning of an object looks like, with one of the keys or not; and a key inside it."""
     names = "|".join(map(re.escape, keys))
-    opening = rf"""\{{(?:\s|//[^\n]*+\n|\#[^\n]*+\n|/\*[^*]*+\*/)*+(?:(?P<key>\\*{_QUOTE}?(?:{names})\b)|["}}])"""
+    comment = r"(?://|\#)[^\n]{0,200}+\n|/\*[^*]{0,200}+\*/"  # the length keeps the work linear. Assumption
+    opening = rf"""\{{(?:\s|{comment})*+(?:(?P<key>\\*{_QUOTE}?(?:{names})\b)|["}}])"""
     return re.compile(opening), re.compile(rf"(?:{names})\\*{_QUOTE}\s*+:")
 
 

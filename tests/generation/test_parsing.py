@@ -578,3 +578,10 @@ def test_the_quick_look_at_a_text_of_ascii_finds_what_the_search_finds(code: int
     found = parse(answer, TASK_TYPES["sts"].answer)
     broken = (code in range(0x20) and chr(code) not in "\t\n\r") or code == 0x7F
     assert isinstance(found, Rejected if broken else Parsed), ascii(found)
+
+
+@pytest.mark.parametrize(("length", "kind"), [(150, Parsed), (250, Rejected)])
+def test_a_comment_before_the_first_key_has_a_longest_length(length: int, kind: type) -> None:
+    """Without one, 190 KB of "{#" took nine seconds: each was looked at to its end."""
+    answer = f'{{ // {"x" * length}\n "S1": "a b", "S2": "c d", "S3": "e f"}}'
+    assert isinstance(parse(answer, TASK_TYPES["sts"].answer), kind)
