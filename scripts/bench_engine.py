@@ -16,7 +16,7 @@ see `scripts/bench_peers.py`.
 - `--kills K`: the engine is killed K times at random moments while 1% each of the answers are 429, 500, dropped or
   malformed: rows lost, rows doubled, and after each kill the requests that were answered but are not in the ledger.
 - `--instructions N`: the instructions that a client takes for a row, outside of the system's kernel, counted over N
-  rows by valgrind. They are the same within half a percent on a machine that is busy, unlike times.
+  rows by valgrind. They differ by up to 3% from run to run, also on a machine that is busy.
 """
 
 import argparse

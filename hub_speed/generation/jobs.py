@@ -1,7 +1,7 @@
 """What is asked for, and what becomes of each answer: shared by online and batch mode.
 
 What is made anew for every row is no frozen dataclass, here and elsewhere: freezing seven of them took 3% of a row's
-time (`scripts/bench_engine.py`).
+instructions (`scripts/bench_engine.py --instructions`).
 """
 
 from collections.abc import Callable, Iterable

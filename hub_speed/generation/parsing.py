@@ -9,6 +9,7 @@ bounded, since answers are read between others on one event loop.
 import contextlib
 import json
 import re
+from bisect import bisect_right
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -141,8 +142,12 @@ plain words."""
 
 def _next_turn(text: str, whole: list[Span], start: int) -> int:
     """Where a user's turn begins behind `start`, outside of the objects that can be read; 0 where none does."""
-    marks = (found.start() for found in _TURN.finditer(text, start))
-    return next((mark for mark in marks if not any(begin <= mark < end for begin, end, _ in whole)), 0)
+    begins = [begin for begin, _, _ in whole]
+    for found in _TURN.finditer(text, start):
+        before = bisect_right(begins, found.start())
+        if not before or found.start() >= whole[before - 1][1]:
+            return found.start()
+    return 0
 
 
 _ESCAPED = re.compile(r'\{(?:\s|\\+[nt])*+\\+"')

@@ -532,6 +532,7 @@ LISTS = {
     "braces": lambda n: "{" * n,
     "beginnings": lambda n: '{"' * n,
     "empty objects": lambda n: "{}" * n,
+    "turns in objects": lambda n: '{"tasks": ["[INST][INST]"]}' * n,
     "backslashes": lambda n: '{"tasks": "' + r"\alpha\beta\n" * n + '"}',
     "white space": lambda n: '{"tasks": ["a"' + " " * n + 'b"]}',
     **{
