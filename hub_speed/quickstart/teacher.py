@@ -31,9 +31,8 @@ from hub_speed.quickstart.requests import (
     Synthesis,
 )
 from hub_speed.quickstart.writer import OtherWorld
+from hub_speed.recipe.whole import OFFLINE_TEACHER
 from hub_speed.text import words
-
-NAME = "offline-teacher"
 
 
 def answer(prompt: str, rng: random.Random) -> str:
@@ -87,7 +86,9 @@ def app(rng_seed: int) -> web.Application:
     """The HTTP application. The same prompt and seed get the same answer."""
 
     async def models(_: web.Request) -> web.Response:
-        return web.json_response({"object": "list", "data": [{"id": NAME, "object": "model", "owned_by": "hub_speed"}]})
+        return web.json_response(
+            {"object": "list", "data": [{"id": OFFLINE_TEACHER, "object": "model", "owned_by": "hub_speed"}]}
+        )
 
     async def complete(request: web.Request) -> web.Response:
         try:
@@ -106,7 +107,9 @@ def app(rng_seed: int) -> web.Application:
             for i, text in enumerate(texts)
         ]
         usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
-        return web.json_response({"object": "chat.completion", "model": NAME, "choices": choices, "usage": usage})
+        return web.json_response(
+            {"object": "chat.completion", "model": OFFLINE_TEACHER, "choices": choices, "usage": usage}
+        )
 
     application = web.Application(client_max_size=4 << 20)
     application.router.add_get("/v1/models", models)

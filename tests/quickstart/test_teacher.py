@@ -28,6 +28,7 @@ from hub_speed.quickstart import assets, benchmark, requests, reviser, rubric, t
 from hub_speed.quickstart import world as worlds
 from hub_speed.quickstart.requests import Brainstorm, Judgement, NotUnderstood, Revise, Synthesis
 from hub_speed.quickstart.writer import OtherWorld
+from hub_speed.recipe.whole import OFFLINE_TEACHER
 from hub_speed.recipes.loader import load
 from hub_speed.task_types import TASK_TYPES
 
@@ -487,7 +488,7 @@ def post(url: str, body: Any) -> tuple[int, Any]:
 
 def chat(url: str, prompt: str, **more: Any) -> list[str]:
     messages = [{"role": "system", "content": dialects.SYSTEM}, {"role": "user", "content": prompt}]
-    status, found = post(url, {"model": teacher.NAME, "messages": messages, **more})
+    status, found = post(url, {"model": OFFLINE_TEACHER, "messages": messages, **more})
     assert status == 200, found
     assert found["usage"]["completion_tokens"] > 0
     return [choice["message"]["content"] for choice in found["choices"]]
@@ -514,7 +515,7 @@ def test_it_answers_all_four_requests_over_http(urls: tuple[str, str]) -> None:
     revised = chat(urls[0], prompts.revision(m.row.prompt, "x", may_keep=True))
     assert json.loads(revised[0])["reason"] == rubric.UNREADABLE
     with urllib.request.urlopen(f"{urls[0]}/v1/models", timeout=HANG_S) as response:
-        assert [model["id"] for model in json.load(response)["data"]] == [teacher.NAME]
+        assert [model["id"] for model in json.load(response)["data"]] == [OFFLINE_TEACHER]
 
 
 def user(text: Any) -> dict[str, Any]:
